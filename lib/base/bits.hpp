@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Checked arithmetic, alignment and bit helpers. Freestanding, constexpr.
+#pragma once
+
+#include <bit>
+#include <concepts>
+#include <cstdint>
+
+#include "lib/base/result.hpp"
+
+namespace base {
+
+template <std::unsigned_integral T>
+constexpr Result<T> checked_add(T a, T b) {
+    T r{};
+    if (__builtin_add_overflow(a, b, &r)) return Err{Errc::overflow};
+    return r;
+}
+
+template <std::unsigned_integral T>
+constexpr Result<T> checked_mul(T a, T b) {
+    T r{};
+    if (__builtin_mul_overflow(a, b, &r)) return Err{Errc::overflow};
+    return r;
+}
+
+/// `align` is a power of two.
+constexpr uint64_t align_up(uint64_t v, uint64_t align) { return (v + align - 1) & ~(align - 1); }
+constexpr uint64_t align_down(uint64_t v, uint64_t align) { return v & ~(align - 1); }
+
+/// Bits [lo, lo+width) of v.
+constexpr uint64_t bits(uint64_t v, unsigned lo, unsigned width) {
+    return (v >> lo) & (width >= 64 ? ~uint64_t{0} : (uint64_t{1} << width) - 1);
+}
+
+constexpr uint64_t bit(unsigned n) { return uint64_t{1} << n; }
+
+/// True when `a` (48-bit virtual address space) is canonical.
+constexpr bool canonical(uint64_t a) { return (static_cast<int64_t>(a << 16) >> 16) == static_cast<int64_t>(a); }
+
+}  // namespace base

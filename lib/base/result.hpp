@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Result<T> and TRY: the error style of both halves. Freestanding; no allocation.
+#pragma once
+
+#include <cstdint>
+#include <new>
+#include <type_traits>
+#include <utility>
+
+namespace base {
+
+/// Error numbers of the Xen ABI (xen/errno.h). They are negated in one place only: the hypercall exit.
+enum class Errc : uint16_t {
+    perm = 1,
+    noent = 2,
+    srch = 3,
+    intr = 4,
+    io = 5,
+    nxio = 6,
+    toobig = 7,
+    noexec = 8,
+    badf = 9,
+    child = 10,
+    again = 11,
+    nomem = 12,
+    access = 13,
+    fault = 14,
+    busy = 16,
+    exist = 17,
+    xdev = 18,
+    nodev = 19,
+    notdir = 20,
+    isdir = 21,
+    inval = 22,
+    nfile = 23,
+    mfile = 24,
+    nospc = 28,
+    rofs = 30,
+    mlink = 31,
+    dom = 33,
+    range = 34,
+    deadlk = 35,
+    nametoolong = 36,
+    nolck = 37,
+    nosys = 38,
+    notempty = 39,
+    nodata = 61,
+    time = 62,
+    badmsg = 74,
+    overflow = 75,
+    ilseq = 84,
+    restart = 85,
+    notsock = 88,
+    msgsize = 90,
+    opnotsupp = 95,
+    addrinuse = 98,
+    addrnotavail = 99,
+    nobufs = 105,
+    isconn = 106,
+    notconn = 107,
+    timedout = 110,
+    connrefused = 111,
+};
+
+/// The value of calls that return nothing but success.
+struct Unit {};
+
+struct [[nodiscard]] Err {
+    Errc code;
+};
+
+/// A T or an Errc. Read the value only after testing; take() moves it out.
+template <class T>
+class [[nodiscard]] Result {
+    static_assert(!std::is_reference_v<T>, "Result holds values: use a pointer or a reference wrapper");
+    union {
+        T value_;
+    };
+    Errc code_{};
+    bool ok_;
+
+public:
+    constexpr Result(T v) : value_(std::move(v)), ok_(true) {}
+    constexpr Result(Err e) : code_(e.code), ok_(false) {}
+    constexpr Result(Result&& o) noexcept : code_(o.code_), ok_(o.ok_) {
+        if (ok_) ::new (static_cast<void*>(&value_)) T(std::move(o.value_));
+    }
+    Result(const Result&) = delete;
+    Result& operator=(const Result&) = delete;
+    Result& operator=(Result&&) = delete;
+    constexpr ~Result() {
+        if constexpr (!std::is_trivially_destructible_v<T>) {
+            if (ok_) value_.~T();
+        }
+    }
+    constexpr explicit operator bool() const { return ok_; }
+    /// Only when !*this.
+    constexpr Errc error() const { return code_; }
+    /// Only when *this.
+    constexpr T take() && { return std::move(value_); }
+    constexpr T& value() & { return value_; }
+    constexpr const T& value() const& { return value_; }
+    constexpr T value_or(T other) && { return ok_ ? std::move(value_) : std::move(other); }
+};
+
+using Status = Result<Unit>;
+inline constexpr Unit ok{};
+
+}  // namespace base
+
+/// Evaluates `e`; returns its error from the enclosing function, or yields its value.
+#define TRY(e)                                                     \
+    (__extension__({                                               \
+        auto&& try_result_ = (e);                                  \
+        if (!try_result_) [[unlikely]]                             \
+            return ::base::Err{try_result_.error()};               \
+        std::move(try_result_).take();                             \
+    }))
