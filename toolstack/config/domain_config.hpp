@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "lib/base/outcome.hpp"
+#include "toolstack/config/uuid.hpp"
+
+namespace config {
+
+/// What to do with a domain that has stopped by itself.
+enum class ExitAction : uint8_t { destroy, restart, preserve, rename_restart };
+
+std::string_view name_of(ExitAction action);
+/// Knows the four classic words, `rename_restart`, xl's `coredump-*` (without the dump) and the old `never` (= destroy).
+std::optional<ExitAction> parse_exit_action(std::string_view word);
+
+enum class DiskMode : uint8_t { read_only, read_write, shared_write };  // "r", "w", "w!"
+
+std::string_view name_of(DiskMode mode);
+
+/// One virtual block device, as `BACK,DEV,MODE[,BACKDOM]` describes it.
+struct Disk {
+    std::string type;     // "phy", "file", or another word before the colon: the script block-TYPE
+    std::string target;   // device path (absolute) or file path; empty: removable drive without a medium
+    std::string vdev;     // as the guest sees it: "xvda", "xvda1", or a number as text
+    uint32_t devid = 0;   // xenstore device number of vdev (xvda = 51712)
+    bool cdrom = false;   // "hdc:cdrom"
+    DiskMode mode = DiskMode::read_write;
+    std::string backend = "0";  // name or id of the backend domain
+
+    bool operator==(const Disk&) const = default;
+    /// `phy:/dev/x` / `file:/path`, as it is written in a config file.
+    std::string uname() const;
+};
+
+/// One virtual network interface.
+struct Vif {
+    std::string type;     // empty or "netfront"; "ioemu" for HVM
+    std::string mac;      // normal form; empty: derived from the domain's uuid
+    std::string bridge;   // empty: the script chooses
+    std::string script;   // empty: xend's default (vif-bridge)
+    std::string vifname;  // empty: vifDOMID.INDEX
+    std::string ip;       // blank-separated list for the scripts
+    std::string rate;     // as written, e.g. "10Mb/s@50ms"
+    std::string model;    // HVM only
+    std::string backend = "0";
+
+    bool operator==(const Vif&) const = default;
+};
+
+/// A whole domain as its owner describes it: typed and validated; strings of config files stop here.
+/// Units: memory in MiB.
+struct DomainConfig {
+    std::string name;
+    Uuid uuid;                   // nil: xend chooses one at creation
+    std::string builder = "linux";
+    std::string kernel;          // absolute path in dom0
+    std::string ramdisk;         // absolute path in dom0 or empty
+    std::string features;        // "!writable_page_tables|pae_pgdir_above_4gb"
+    uint64_t memory_mib = 128;
+    uint64_t maxmem_mib = 0;     // 0: same as memory
+    uint32_t vcpus = 1;
+    uint64_t vcpu_avail = 0;     // bitmap of vCPUs online at boot; 0: all
+    std::string cpus;            // allowed CPUs "0-3,^1"; empty: any
+    std::optional<uint32_t> cpu_weight;
+    std::optional<uint32_t> cpu_cap;
+
+    // Parts of the kernel command line; see cmdline().
+    std::string ip;              // the whole "ip=" value, composed of ip/gateway/netmask/hostname/interface/dhcp
+    std::string root;
+    std::string nfs_server;
+    std::string nfs_root;
+    std::string extra;
+
+    ExitAction on_poweroff = ExitAction::destroy;
+    ExitAction on_reboot = ExitAction::restart;
+    ExitAction on_crash = ExitAction::restart;
+    std::string on_xend_start = "ignore";
+    std::string on_xend_stop = "ignore";
+
+    std::string bootloader;
+    std::string bootargs;
+
+    std::vector<Disk> disks;
+    std::vector<Vif> vifs;
+
+    bool operator==(const DomainConfig&) const = default;
+
+    /// maxmem_mib, or memory_mib where no limit was given.
+    uint64_t max_memory_mib() const { return maxmem_mib != 0 ? maxmem_mib : memory_mib; }
+    /// "ip=… root=… nfsroot=… extra": what the guest kernel gets.
+    std::string cmdline() const;
+};
+
+/// Limits which every source of a DomainConfig obeys.
+inline constexpr uint32_t max_vcpus = 128;
+inline constexpr size_t max_disks = 64;
+inline constexpr size_t max_vifs = 32;
+inline constexpr size_t max_cmdline = 1023;  // the guest's start-info page holds 1024 bytes with the final zero
+
+/// Checks what no single field can: a name there and well formed, a kernel, sizes in range, no device twice.
+/// Errors: Errc::inval with one line that names the variable.
+base::Outcome<base::Done> validate(const DomainConfig& config);
+
+/// True for the characters [A-Za-z0-9_.:/+-] and a first one that is not a digit.
+bool is_valid_name(std::string_view name);
+
+/// "xvda1" -> 51713, "sda" -> 2048, "hdc" -> 5632, "51712", "0xca00"; nullopt when it is none of these.
+std::optional<uint32_t> device_number(std::string_view vdev);
+
+/// Parses `BACK,DEV,MODE[,BACKDOM]`. Errors: Errc::inval "Invalid disk specifier: …".
+base::Outcome<Disk> parse_disk(std::string_view spec);
+/// Parses `key=value,…`; blanks around the separators do not matter. Errors: Errc::inval "Invalid vif option: …".
+base::Outcome<Vif> parse_vif(std::string_view spec);
+
+}  // namespace config

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The interface between xend and its clients: classic Xen's HTTP interface (features of 3.x), without the HTTP.
+// A request is a method, a path below /xend and form fields; a reply is a status, a MIME type and a body.
+//
+//   GET  /xend/                        (node domain)
+//   GET  /xend/node                    (node (system …) (host …) …)
+//   GET  /xend/node/dmesg              text;  POST op=clear
+//   GET  /xend/node/log                text
+//   GET  /xend/domain                  (Domain-0 demo …);  ?detail=1: (domains (domain …) …)
+//   POST /xend/domain   op=create config=SXP    201, Location, (domain …); the domain is paused, its devices are ready
+//   GET  /xend/domain/NAME-OR-ID       (domain …)
+//   POST /xend/domain/X op=pause|unpause|shutdown(reason)|destroy|rename(name)|mem_target_set(target)|maxmem_set(memory)
+//                          |sysrq(key)|wait_for_devices|devices(type)|vcpuinfo|domain_sched_credit_get|_set(weight,cap)
+//
+// A failed operation answers 200 with the body (xend.err 'text'), as classic xend did; clients look at the body.
+
+#include <map>
+#include <string>
+
+#include "lib/base/outcome.hpp"
+
+namespace xend {
+
+struct Request {
+    enum class Method : uint8_t { get, post };
+    Method method = Method::get;
+    std::string path;                           // "/xend/domain/demo"
+    std::map<std::string, std::string> fields;  // decoded query or form fields
+};
+
+struct Reply {
+    int status = 200;
+    std::string type = "application/sxp";
+    std::string location;  // only with 201
+    std::string body;
+};
+
+/// One way to reach a xend: over its socket (client/), or directly in the same process (tests, sim).
+class Transport {
+public:
+    virtual ~Transport() = default;
+    /// Blocks until the reply is there. Errors: Errc of the connection, text "Unable to connect to xend: …".
+    virtual base::Outcome<Reply> call(const Request& request) = 0;
+};
+
+inline constexpr const char* default_socket = "/var/run/xend/xend.sock";
+inline constexpr const char* classic_socket = "/var/lib/xend/xend-socket";
+inline constexpr uint16_t default_port = 8000;
+
+}  // namespace xend
