@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// Typed control operations: what xend, the builder and the daemons ask of the hypervisor. Each is one hypercall (or the
+// few that belong together), decoded. Failures carry the hypervisor's errno and one line that names the operation.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "abi/xen/xen.hpp"
+#include "toolstack/xencall/backend.hpp"
+#include "toolstack/xencall/buffer.hpp"
+#include "toolstack/xenctrl/types.hpp"
+
+namespace abi {
+struct Domctl;
+struct Sysctl;
+struct VcpuGuestContext;
+}  // namespace abi
+
+namespace xenctrl {
+
+template <class T = base::Unit>
+using Outcome = base::Outcome<T>;
+
+class Control {
+public:
+    /// `backend` must outlive the Control and everything made through it.
+    explicit Control(xencall::Backend& backend) : backend_(backend) {}
+
+    xencall::Backend& backend() const { return backend_; }
+
+    // --- life cycle -------------------------------------------------------------------------------------------------
+    /// Makes an empty, paused domain with its vCPUs. Errors: nomem, exist (id in use), inval (limits).
+    Outcome<DomId> create(const CreateOptions& options);
+    /// Marks the domain dying and frees what nobody else references; repeats while the hypervisor asks for it.
+    Outcome<> destroy(DomId domain);
+    Outcome<> pause(DomId domain);
+    Outcome<> unpause(DomId domain);
+    /// Lets a suspended domain go on.
+    Outcome<> resume(DomId domain);
+    /// Shuts the domain down from outside (SCHEDOP_remote_shutdown): it stops at once with this reason.
+    Outcome<> remote_shutdown(DomId domain, ShutdownReason reason);
+    Outcome<> set_handle(DomId domain, const Handle& handle);
+    Outcome<> send_trigger(DomId domain, Trigger trigger, VcpuId vcpu);
+
+    // --- information ------------------------------------------------------------------------------------------------
+    /// All domains in order of id, from `first` on.
+    Outcome<std::vector<DomainInfo>> list(DomId first = DomId{0});
+    /// Errors: srch when there is no such domain.
+    Outcome<DomainInfo> info(DomId domain);
+    Outcome<VcpuInfo> vcpu_info(DomId domain, VcpuId vcpu);
+    Outcome<PhysInfo> physinfo();
+    Outcome<std::vector<CpuTopology>> cpu_topology();
+    Outcome<NumaInfo> numa();
+    /// Idle time of each CPU since boot.
+    Outcome<std::vector<Nanos>> cpu_idle_times();
+    Outcome<VersionInfo> version();
+    /// The hypervisor's message ring, oldest first; `clear` empties it in the same step.
+    enum class Ring : uint8_t { keep, clear };
+    Outcome<std::string> console_ring(Ring then = Ring::keep);
+    Outcome<> debug_keys(const std::string& keys);
+
+    // --- vCPUs and scheduling ---------------------------------------------------------------------------------------
+    Outcome<> set_vcpu_context(DomId domain, VcpuId vcpu, const abi::VcpuGuestContext& context);
+    Outcome<abi::VcpuGuestContext> vcpu_context(DomId domain, VcpuId vcpu);
+    Outcome<Affinity> affinity(DomId domain, VcpuId vcpu);
+    /// Empty maps are left as they are.
+    Outcome<> set_affinity(DomId domain, VcpuId vcpu, const Affinity& affinity);
+    Outcome<> set_node_affinity(DomId domain, const BitMap& nodes);
+    /// The default pool's scheduler.
+    Outcome<Scheduler> scheduler();
+    Outcome<SchedParams> sched_params(DomId domain);
+    Outcome<> set_sched_params(DomId domain, const SchedParams& params);
+
+    // --- memory -----------------------------------------------------------------------------------------------------
+    Outcome<> set_max_memory(DomId domain, uint64_t kib);
+    /// Sets aside `pages` for the domain until it has that many (0 gives a claim back). Errors: nomem.
+    Outcome<> claim(DomId domain, uint64_t pages);
+    /// Allocates extents of 2^order pages at `frames` (guest frames of each extent's start; for a PV domain they become
+    /// the M2P entries). On success the spans' values are replaced by the machine frames of a PV domain.
+    /// Returns how many extents were made: fewer than asked when memory ran out.
+    Outcome<size_t> populate(DomId domain, std::span<uint64_t> frames, unsigned order);
+    /// Gives frames back. Returns how many.
+    Outcome<size_t> decrease(DomId domain, std::span<const uint64_t> frames, unsigned order);
+    Outcome<> set_memory_map(DomId domain, std::span<const MemoryRange> map);
+
+    // --- what a PV domain is made with ------------------------------------------------------------------------------
+    Outcome<> hypercall_init(DomId domain, Gfn page);
+    Outcome<> pin_l4(DomId domain, Mfn table);
+    Outcome<> set_tsc_info(DomId domain, uint32_t mode, uint32_t khz, uint32_t incarnation, uint64_t elapsed_ns);
+    Outcome<CpuPolicy> system_cpu_policy(PolicyKind kind);
+    Outcome<> set_cpu_policy(DomId domain, const CpuPolicy& policy);
+    /// Opens in `domain` a port that `remote` may bind to.
+    Outcome<Port> alloc_unbound(DomId domain, DomId remote);
+    /// Fills reserved entry `ref` of the domain's grant table: `to` may map `frame`.
+    Outcome<> seed_grants(DomId domain, std::span<const struct GrantSeed> seeds);
+
+    // --- device access ----------------------------------------------------------------------------------------------
+    Outcome<> allow_io_ports(DomId domain, uint32_t first, uint32_t count, bool allowed);
+    Outcome<> allow_io_memory(DomId domain, Mfn first, uint64_t count, bool allowed);
+    Outcome<> allow_irq(DomId domain, uint32_t pirq, bool allowed);
+
+    // --- frames -----------------------------------------------------------------------------------------------------
+    Outcome<xencall::ForeignMapping> map(DomId domain, std::span<const Gfn> frames, xencall::Access access);
+
+private:
+    template <class T>
+    using Buffer = xencall::HypercallBuffer<T>;
+
+    Outcome<Buffer<abi::Domctl>> domctl_buffer(DomId domain, uint32_t command);
+    Outcome<> domctl(Buffer<abi::Domctl>& op, const char* what);
+    Outcome<> simple_domctl(DomId domain, uint32_t command, const char* what);
+    Outcome<Buffer<abi::Sysctl>> sysctl_buffer(uint32_t command);
+    Outcome<> sysctl(Buffer<abi::Sysctl>& op, const char* what);
+    int64_t call(uint64_t number, uint64_t a = 0, uint64_t b = 0, uint64_t c = 0, uint64_t d = 0, uint64_t e = 0);
+
+    xencall::Backend& backend_;
+};
+
+struct GrantSeed {
+    uint32_t ref;  // GNTTAB_RESERVED_*
+    DomId to;
+    Gfn frame;
+};
+
+/// The hypervisor's errno in words: "No such domain" for srch and so on; for messages.
+std::string error_text(base::Errc code);
+
+}  // namespace xenctrl
