@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "abi/xen/xen.hpp"
+#include "abi/xen/arch_x86.hpp"
 #include "toolstack/xencall/backend.hpp"
 #include "toolstack/xencall/buffer.hpp"
 #include "toolstack/xenctrl/types.hpp"
@@ -15,7 +15,6 @@
 namespace abi {
 struct Domctl;
 struct Sysctl;
-struct VcpuGuestContext;
 }  // namespace abi
 
 namespace xenctrl {
@@ -93,13 +92,13 @@ public:
     Outcome<> set_cpu_policy(DomId domain, const CpuPolicy& policy);
     /// Opens in `domain` a port that `remote` may bind to.
     Outcome<Port> alloc_unbound(DomId domain, DomId remote);
-    /// Fills reserved entry `ref` of the domain's grant table: `to` may map `frame`.
-    Outcome<> seed_grants(DomId domain, std::span<const struct GrantSeed> seeds);
+    /// Fills entries of the domain's grant table before it runs: each seed's `to` may map its `frame`.
+    Outcome<> seed_grants(DomId domain, std::span<const GrantSeed> seeds);
 
     // --- device access ----------------------------------------------------------------------------------------------
-    Outcome<> allow_io_ports(DomId domain, uint32_t first, uint32_t count, bool allowed);
-    Outcome<> allow_io_memory(DomId domain, Mfn first, uint64_t count, bool allowed);
-    Outcome<> allow_irq(DomId domain, uint32_t pirq, bool allowed);
+    Outcome<> set_io_ports(DomId domain, uint32_t first, uint32_t count, Permission permission);
+    Outcome<> set_io_memory(DomId domain, Mfn first, uint64_t count, Permission permission);
+    Outcome<> set_irq(DomId domain, uint32_t pirq, Permission permission);
 
     // --- frames -----------------------------------------------------------------------------------------------------
     Outcome<xencall::ForeignMapping> map(DomId domain, std::span<const Gfn> frames, xencall::Access access);
@@ -113,15 +112,13 @@ private:
     Outcome<> simple_domctl(DomId domain, uint32_t command, const char* what);
     Outcome<Buffer<abi::Sysctl>> sysctl_buffer(uint32_t command);
     Outcome<> sysctl(Buffer<abi::Sysctl>& op, const char* what);
+    Outcome<> affinity_op(DomId domain, uint32_t command, VcpuId vcpu, Affinity& maps, const char* what);
+    Outcome<> sched_op(DomId domain, uint32_t command, SchedParams& params, const char* what);
+    Outcome<size_t> reservation(DomId domain, uint32_t command, Buffer<uint64_t>& frames, unsigned order, const char* what);
+    Outcome<std::string> version_text(uint32_t command, size_t size);
     int64_t call(uint64_t number, uint64_t a = 0, uint64_t b = 0, uint64_t c = 0, uint64_t d = 0, uint64_t e = 0);
 
     xencall::Backend& backend_;
-};
-
-struct GrantSeed {
-    uint32_t ref;  // GNTTAB_RESERVED_*
-    DomId to;
-    Gfn frame;
 };
 
 /// The hypervisor's errno in words: "No such domain" for srch and so on; for messages.

@@ -175,6 +175,15 @@ struct MemoryRange {
     uint32_t type = 1;   // E820_RAM = 1, reserved = 2
 };
 
+/// An entry to put into a domain's grant table.
+struct GrantSeed {
+    uint32_t ref = 0;  // GNTTAB_RESERVED_*
+    DomId to;
+    Gfn frame;
+};
+
+enum class Permission : uint8_t { denied = 0, allowed = 1 };
+
 enum class Trigger : uint32_t { nmi = 0, reset = 1, init = 2, power = 3, sleep = 4 };
 
 }  // namespace xenctrl

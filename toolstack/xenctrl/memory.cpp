@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Domains' memory: limits, population, page tables, mappings.
+#include <algorithm>
+
+#include "abi/xen/domctl.hpp"
+#include "abi/xen/memory.hpp"
+#include "toolstack/xenctrl/call.hpp"
+#include "toolstack/xenctrl/control.hpp"
+
+namespace xenctrl {
+
+using base::Unit;
+
+Outcome<> Control::set_max_memory(DomId domain, uint64_t kib) {
+    auto op = OTRY(domctl_buffer(domain, abi::XEN_DOMCTL_max_mem));
+    op->u.max_mem.max_memkb = kib;
+    return domctl(op, "set the memory limit");
+}
+
+Outcome<size_t> Control::reservation(DomId domain, uint32_t command, Buffer<uint64_t>& frames, unsigned order, const char* what) {
+    auto op = OTRY(Buffer<abi::MemoryReservation>::make(backend_));
+    op->extent_start.addr = frames.address();
+    op->nr_extents = frames.size();
+    op->extent_order = order;
+    op->domid = domain.raw;
+    const int64_t r = call(abi::HYPERVISOR_memory_op, command, op.address());
+    if (r < 0) return failure_of(r, std::string("Cannot ") + what + of_domain(domain));
+    return std::min(static_cast<size_t>(r), frames.size());
+}
+
+Outcome<> Control::claim(DomId domain, uint64_t pages) {
+    auto op = OTRY(Buffer<abi::MemoryReservation>::make(backend_));
+    op->nr_extents = pages;
+    op->domid = domain.raw;
+    const int64_t r = call(abi::HYPERVISOR_memory_op, abi::XENMEM_claim_pages, op.address());
+    if (r < 0) return failure_of(r, "Cannot set aside " + std::to_string(pages * 4) + " KiB for domain " + std::to_string(domain.raw));
+    return Unit{};
+}
+
+Outcome<size_t> Control::populate(DomId domain, std::span<uint64_t> frames, unsigned order) {
+    auto list = OTRY(Buffer<uint64_t>::copy_of(backend_, frames));
+    const size_t made = OTRY(reservation(domain, abi::XENMEM_populate_physmap, list, order, "allocate memory"));
+    std::copy_n(list.get(), made, frames.begin());
+    return made;
+}
+
+Outcome<size_t> Control::decrease(DomId domain, std::span<const uint64_t> frames, unsigned order) {
+    auto list = OTRY(Buffer<uint64_t>::copy_of(backend_, frames));
+    return reservation(domain, abi::XENMEM_decrease_reservation, list, order, "free memory");
+}
+
+namespace {
+
+struct [[gnu::packed]] E820Entry {  // as the BIOS call and XENMEM_memory_map lay it out
+    uint64_t address;
+    uint64_t size;
+    uint32_t type;
+};
+static_assert(sizeof(E820Entry) == 20);
+
+}  // namespace
+
+Outcome<> Control::set_memory_map(DomId domain, std::span<const MemoryRange> map) {
+    auto entries = OTRY(Buffer<E820Entry>::make(backend_, map.size()));
+    for (size_t i = 0; i < map.size(); ++i) entries[i] = {map[i].start, map[i].size, map[i].type};
+    auto op = OTRY(Buffer<abi::ForeignMemoryMap>::make(backend_));
+    op->domid = domain.raw;
+    op->map.nr_entries = static_cast<uint32_t>(map.size());
+    op->map.buffer.addr = entries.address();
+    const int64_t r = call(abi::HYPERVISOR_memory_op, abi::XENMEM_set_memory_map, op.address());
+    if (r < 0) return failure_of(r, "Cannot set the memory map" + of_domain(domain));
+    return Unit{};
+}
+
+Outcome<> Control::hypercall_init(DomId domain, Gfn page) {
+    auto op = OTRY(domctl_buffer(domain, abi::XEN_DOMCTL_hypercall_init));
+    op->u.hypercall_init.gmfn = page.raw;
+    return domctl(op, "write the hypercall page");
+}
+
+Outcome<> Control::pin_l4(DomId domain, Mfn table) {
+    auto op = OTRY(Buffer<abi::MmuextOp>::make(backend_));
+    op->cmd = abi::MMUEXT_PIN_L4_TABLE;
+    op->arg1.mfn = table.raw;
+    const int64_t r = call(abi::HYPERVISOR_mmuext_op, op.address(), 1, 0, domain.raw);
+    if (r < 0) return failure_of(r, "The hypervisor refuses the page tables" + of_domain(domain));
+    return Unit{};
+}
+
+Outcome<xencall::ForeignMapping> Control::map(DomId domain, std::span<const Gfn> frames, xencall::Access access) {
+    return backend_.map_foreign(domain, frames, access);
+}
+
+}  // namespace xenctrl
