@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Per-CPU data and how to reach it. The hardware side is arch/x86; host/ has the stand-in for host tests.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "hypervisor/arch/x86/regs.hpp"
+#include "lib/base/types.hpp"
+
+namespace hv {
+
+struct Vcpu;
+struct Domain;
+
+inline constexpr unsigned max_cpus = 64;
+
+/// A set of CPUs.
+struct CpuMask {
+    std::atomic<uint64_t> bits{0};
+    void set(unsigned c) { bits.fetch_or(uint64_t{1} << c, std::memory_order_acq_rel); }
+    void clear(unsigned c) { bits.fetch_and(~(uint64_t{1} << c), std::memory_order_acq_rel); }
+    bool test(unsigned c) const { return (bits.load(std::memory_order_acquire) >> c) & 1; }
+    uint64_t load() const { return bits.load(std::memory_order_acquire); }
+};
+
+/// Work a CPU owes before it may enter a guest: bits of Cpu::pending.
+enum class SoftIrq : uint32_t {
+    schedule = 1u << 0,  ///< pick the next vCPU
+    timer = 1u << 1,     ///< run expired timers
+};
+
+/// Everything one CPU owns. Only that CPU writes it, except the atomics.
+struct Cpu {
+    uint32_t id = 0;
+    uint32_t apic_id = 0;
+    Vcpu* current = nullptr;  ///< whose registers are on the stack; the idle vCPU when none
+    Vcpu* idle = nullptr;
+    std::atomic<uint32_t> pending{0};      ///< SoftIrq bits
+    std::atomic<uint32_t> flush_wanted{0};  ///< another CPU waits for this one to flush its TLB
+    std::atomic<bool> halted{false};        ///< in the idle loop, interrupts on
+    std::atomic<uint32_t> tlb_time{0};      ///< TLB clock at the last full flush here
+    uint8_t lock_rank = 0xff;               ///< rank of the innermost lock held
+    bool online = false;
+    Vcpu* fpu_owner = nullptr;              ///< whose FPU state the registers hold
+    uint64_t loaded_cr3 = 0;
+    uint64_t loaded_cr4 = 0;
+    uint64_t interrupts = 0;                ///< counted for statistics
+    void* timers = nullptr;                 ///< time/: this CPU's TimerQueue
+    void* sched = nullptr;                  ///< sched/: this CPU's private data
+
+    void raise(SoftIrq s) { pending.fetch_or(static_cast<uint32_t>(s), std::memory_order_release); }
+    bool wants(SoftIrq s) const { return pending.load(std::memory_order_acquire) & static_cast<uint32_t>(s); }
+};
+
+extern Cpu cpus[max_cpus];
+extern unsigned cpu_count;  ///< CPUs 0..cpu_count-1 are online
+
+#ifdef HV_HOST
+extern thread_local Cpu* host_this_cpu;
+inline Cpu& this_cpu() { return *host_this_cpu; }
+#else
+inline constexpr uint64_t cpu_stack_size = 16384;
+/// The end of each CPU's stack. entry.S relies on the layout: the guest's registers lie right below `cpu`.
+struct CpuStackTop {
+    Regs regs;
+    Cpu* cpu;
+    uint64_t pad;  ///< keeps the frame the CPU pushes 16-byte aligned
+};
+inline CpuStackTop& stack_top() {
+    uint64_t sp = 0;
+    asm("mov %%rsp, %0" : "=r"(sp));
+    return *reinterpret_cast<CpuStackTop*>((sp | (cpu_stack_size - 1)) + 1 - sizeof(CpuStackTop));
+}
+inline Cpu& this_cpu() { return *stack_top().cpu; }
+#endif
+
+inline Vcpu& current() { return *this_cpu().current; }
+
+namespace arch {
+
+/// The registers of the guest that entered this CPU. Valid while `current` is not the idle vCPU.
+Regs& guest_regs();
+/// Copies guest memory of the current address space. False on a fault or a range that overlaps the hypervisor.
+/// Context: no locks held that a page fault of a guest could need; never under a Spinlock (the copy may fault).
+bool copy_from_guest(void* dst, uint64_t gva, size_t n);
+bool copy_to_guest(uint64_t gva, const void* src, size_t n);
+bool clear_guest(uint64_t gva, size_t n);
+
+/// Makes another CPU look at its `pending` bits soon: an IPI, unless it is this one.
+void kick(unsigned cpu);
+/// Flushes this CPU's TLB of everything but global entries.
+void flush_tlb_local();
+void flush_tlb_page_local(uint64_t va);
+/// Flushes the TLBs of the CPUs in `mask` and waits until all have.
+void flush_tlb(uint64_t mask);
+uint64_t read_tsc();
+/// True when an interrupt or other work is waiting for this CPU; long operations then stop and continue later.
+bool preempt_wanted();
+
+}  // namespace arch
+}  // namespace hv

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+/// A domain: its vCPUs, memory account, life cycle, and the state of its subsystems.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "abi/xen/basic.hpp"
+#include "hypervisor/domain/vcpu.hpp"
+#include "hypervisor/mm/frame.hpp"
+#include "hypervisor/mm/heap.hpp"
+#include "hypervisor/sync/spinlock.hpp"
+
+namespace hv {
+
+struct EventChannels;  // event/
+struct GrantTable;     // grant/
+struct PvDomain;       // guest/pv
+struct PirqTable;      // irq/
+
+enum class DyingState : uint8_t { alive, dying, dead };
+enum class GuestKind : uint8_t { pv, idle, system };
+
+struct DomainLimits {
+    uint32_t max_vcpus = 1;
+    uint32_t max_evtchn_port = 0x7fffffff;
+    uint32_t max_grant_frames = 64;
+    uint32_t max_maptrack_frames = 1024;
+    uint32_t grant_version = 1;
+};
+
+struct Domain {
+    Domain(DomId i, GuestKind k);
+    Domain(const Domain&) = delete;
+    Domain& operator=(const Domain&) = delete;
+
+    const DomId id;
+    const GuestKind kind;
+    DomainLimits limits;
+    bool privileged = false;              ///< dom0: may use the control hypercalls
+    std::atomic<uint32_t> references{1};  ///< the last one frees the structure
+    Spinlock lock{Rank::domain};
+
+    // -- life cycle (lock) ----------------------------------------------------------------------------------------
+    std::atomic<DyingState> dying{DyingState::alive};
+    std::atomic<bool> shutting_down{false};
+    std::atomic<bool> shut_down{false};   ///< all vCPUs have stopped
+    uint32_t shutdown_code = ~0u;         ///< SHUTDOWN_*
+    uint32_t relinquish_stage = 0;        ///< how far domain_relinquish() has come
+    uint32_t controller_pauses = 0;       ///< 0 or 1: paused by XEN_DOMCTL_pausedomain
+    std::atomic<bool> creation_finished{false};
+    uint8_t handle[16] = {};              ///< uuid
+    uint32_t ssidref = 0;
+    uint32_t create_flags = 0;            ///< XEN_DOMCTL_CDF_*
+
+    // -- vCPUs ----------------------------------------------------------------------------------------------------
+    Vcpu** vcpus = nullptr;               ///< limits.max_vcpus entries; an entry is set once
+    Vcpu* vcpu(VcpuId i) const { return i.raw < limits.max_vcpus ? vcpus[i.raw] : nullptr; }
+
+    // -- memory (page_list lock) ----------------------------------------------------------------------------------
+    Spinlock page_list_lock{Rank::page_list};
+    uint32_t page_list_head = 0;          ///< frame number of the first page, 0: none
+    uint64_t tot_pages GUARDED_BY(page_list_lock) = 0;
+    uint64_t max_pages = 0;
+    uint64_t hyp_pages = 0;               ///< shared info, grant frames: hypervisor pages given to the domain
+    std::atomic<uint64_t> outstanding_claim{0};
+    abi::SharedInfo* shared = nullptr;
+    uint64_t time_offset_seconds = 0;
+
+    // -- subsystems -----------------------------------------------------------------------------------------------
+    EventChannels* events = nullptr;
+    GrantTable* grants = nullptr;
+    PirqTable* pirqs = nullptr;
+    PvDomain* pv = nullptr;
+    CpuMask dirty_cpus;                   ///< CPUs whose TLB may hold this domain's translations
+    uint64_t vm_assist = 0;
+    void* sched_data = nullptr;
+    Domain* next = nullptr;               ///< domain table, ordered by id; domain_list lock
+};
+
+extern Domain* dom0;
+extern Domain* idle_domain;
+extern Domain* dom_xen;  ///< owns hypervisor pages that domains may map (shared info of others, M2P, trace buffers)
+extern Domain* dom_io;   ///< owns machine frames that are not RAM
+
+/// A counted reference to a domain.
+class DomainRef {
+    Domain* d_ = nullptr;
+
+public:
+    DomainRef() = default;
+    explicit DomainRef(Domain& d);  ///< takes a reference; the caller holds one or the table lock
+    DomainRef(DomainRef&& o) noexcept : d_(o.d_) { o.d_ = nullptr; }
+    DomainRef& operator=(DomainRef&& o) noexcept;
+    ~DomainRef();
+    static DomainRef adopt(Domain* d);
+    Domain& operator*() const { return *d_; }
+    Domain* operator->() const { return d_; }
+    explicit operator bool() const { return d_ != nullptr; }
+};
+
+/// The domain with this id, live or dying. DOMID_SELF means the caller's. Errors: srch.
+Result<DomainRef> find_domain(DomId id);
+/// The same without DOMID_SELF, for internal use.
+DomainRef lookup_domain(DomId id);
+/// First domain with an id >= `from`; empty when there is none.
+DomainRef next_domain(DomId from);
+
+/// Creates an empty, paused domain. Errors: exist, nomem, inval.
+Result<DomainRef> domain_create(DomId id, GuestKind kind, const DomainLimits& limits, bool privileged);
+/// Makes vCPU `id`, offline. Errors: nomem, exist, inval.
+Result<Vcpu*> vcpu_create(Domain& d, VcpuId id);
+/// Starts the end of a domain and frees what it holds. Errors: restart when interrupted: call again.
+Status domain_kill(Domain& d);
+/// The guest (or its crash) ends the domain: vCPUs stop, dom0 hears VIRQ_DOM_EXC. `reason` is SHUTDOWN_*.
+void domain_shutdown(Domain& d, uint32_t reason);
+/// The guest did something from which it cannot go on; logs `why`, shuts down with SHUTDOWN_crash.
+/// When called for the current vCPU's domain the vCPU does not return to the guest.
+void domain_crash(Domain& d, const char* why);
+void domain_pause(Domain& d);          ///< all vCPUs off the CPUs when it returns; counted
+void domain_unpause(Domain& d);
+void domain_pause_except_self(Domain& d);
+
+/// Gives free frames to `d`. Errors: nomem, inval when it would exceed max_pages.
+Result<Mfn> domain_alloc_pages(Domain& d, unsigned order, unsigned address_bits);
+/// Makes frames that are nobody's `d`'s own, with one (allocation) reference; charged unless hypervisor pages.
+Status domain_assign_page(Domain& d, PageInfo& p);
+/// Lets a hypervisor page (shared info, grant table frame) be mapped by `d`; not charged. Undone with unshare.
+void share_hyp_page(Domain& d, void* page);
+/// Stops sharing; the page may be freed when this returns true (no guest mapping is left).
+bool unshare_hyp_page(void* page);
+/// Takes the allocation reference away; the page is freed with its last reference. False: already taken.
+bool domain_release_page(PageInfo& p);
+
+}  // namespace hv

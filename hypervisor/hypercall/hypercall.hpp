@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+/// What every hypercall handler uses: guest arrays, access checks, restarting.
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include "abi/xen/types.hpp"
+#include "hypervisor/arch/x86/cpu.hpp"
+#include "hypervisor/domain/domain.hpp"
+#include "lib/base/result.hpp"
+
+namespace hv {
+
+template <class S>
+concept GuestAbi = std::is_trivially_copyable_v<S> && std::is_standard_layout_v<S>;
+
+/// A guest's pointer: nothing but copies crosses the trust boundary.
+template <GuestAbi S>
+class GuestPtr {
+    uint64_t gva_;
+
+public:
+    explicit constexpr GuestPtr(uint64_t gva) : gva_(gva) {}
+    static constexpr GuestPtr from_reg(uint64_t r) { return GuestPtr(r); }
+    template <class T>
+    static constexpr GuestPtr of(abi::Handle<T> h) {
+        return GuestPtr(h.addr);
+    }
+    bool null() const { return gva_ == 0; }
+    uint64_t address() const { return gva_; }
+    /// Errors: fault.
+    Result<S> fetch(uint64_t index = 0) const {
+        S s;
+        if (!arch::copy_from_guest(&s, gva_ + index * sizeof(S), sizeof s)) return Err{Errc::fault};
+        return s;
+    }
+    Status store(const S& s, uint64_t index = 0) const {
+        if (!arch::copy_to_guest(gva_ + index * sizeof(S), &s, sizeof s)) return Err{Errc::fault};
+        return ok;
+    }
+    /// Copies `n` elements from/to hypervisor memory.
+    Status fetch_many(S* dst, uint64_t n) const {
+        if (n > (uint64_t{1} << 32) || !arch::copy_from_guest(dst, gva_, n * sizeof(S))) return Err{Errc::fault};
+        return ok;
+    }
+    Status store_many(const S* src, uint64_t n) const {
+        if (n > (uint64_t{1} << 32) || !arch::copy_to_guest(gva_, src, n * sizeof(S))) return Err{Errc::fault};
+        return ok;
+    }
+    constexpr GuestPtr operator+(uint64_t n) const { return GuestPtr(gva_ + n * sizeof(S)); }
+    /// The address of a member: p.member<&S::field>().
+    template <class M>
+    GuestPtr<M> at(size_t offset) const {
+        return GuestPtr<M>(gva_ + offset);
+    }
+};
+
+/// `i` forced below `n` even under speculation; call after the bounds check. n > 0.
+inline uint64_t clamp_index(uint64_t i, uint64_t n) {
+#ifdef HV_HOST
+    return i < n ? i : 0;
+#else
+    uint64_t mask = 0;
+    asm("cmp %1, %2; sbb %0, %0" : "=r"(mask) : "r"(n), "r"(i) : "cc");
+    return i & mask;
+#endif
+}
+
+/// Stops a hypercall that is not done: it will be entered again with these arguments.
+template <class... A>
+Err restart_with(Vcpu& v, A... a) {
+    const uint64_t args[] = {static_cast<uint64_t>(a)...};
+    static_assert(sizeof...(A) <= 6);
+    for (size_t i = 0; i < sizeof...(A); ++i) v.hypercall.args[i] = args[i];
+    v.hypercall.rearmed = true;
+    return Err{Errc::restart};
+}
+
+/// The domain a control operation names; the caller's own needs no privilege. Errors: srch, perm.
+Result<DomainRef> target_domain(Vcpu& caller, uint16_t domid);
+
+using Handler = Result<uint64_t> (*)(Vcpu& v, const uint64_t (&args)[6]);
+
+}  // namespace hv

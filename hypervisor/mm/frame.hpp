@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The frame table: one PageInfo for every machine frame, with its reference and type counts.
+///
+/// Two counts, after Xen's rules (public ABI behaviour):
+///  - `count`: existence. While it is above zero the frame keeps its owner and is not freed.
+///  - `type`: use. While it is above zero the frame is what the type says (page table, writable, descriptor table...).
+///    A frame may change its type only at zero users. The type count is only raised by someone who holds an
+///    existence reference.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "lib/base/result.hpp"
+#include "lib/base/types.hpp"
+
+namespace hv {
+
+using namespace base;
+
+struct Domain;
+
+/// What a frame is being used as. Numbers are ours; MMUEXT levels map to l1..l4.
+enum class PageType : uint8_t { none = 0, l1 = 1, l2 = 2, l3 = 3, l4 = 4, segdesc = 5, writable = 6 };
+
+namespace page {
+// count word: [63] allocated to a domain, [62] hypervisor-owned (shared info, grant frames...), [61] free,
+// [60] broken, [59:32] reserved, [31:0] references.
+inline constexpr uint64_t allocated = uint64_t{1} << 63;
+inline constexpr uint64_t hyp_page = uint64_t{1} << 62;
+inline constexpr uint64_t is_free = uint64_t{1} << 61;
+inline constexpr uint64_t count_mask = 0xffffffff;
+
+// type word: [63:61] type, [60] pinned, [59] validated, [58] partly validated, [31:0] users.
+inline constexpr unsigned type_shift = 61;
+inline constexpr uint64_t type_mask = uint64_t{7} << type_shift;
+inline constexpr uint64_t pinned = uint64_t{1} << 60;
+inline constexpr uint64_t validated = uint64_t{1} << 59;
+inline constexpr uint64_t partial = uint64_t{1} << 58;
+inline constexpr uint64_t users_mask = 0xffffffff;
+}  // namespace page
+
+inline constexpr uint16_t no_owner = 0xffff;
+
+/// One per machine frame, 32 bytes.
+struct PageInfo {
+    std::atomic<uint64_t> count{0};
+    std::atomic<uint64_t> type{0};
+    uint32_t next = 0;           ///< list links (frame numbers): a domain's page list or a free list; page_list lock
+    uint32_t prev = 0;
+    std::atomic<uint32_t> stamp{0};  ///< TLB clock when the last type user left
+    std::atomic<uint16_t> owner{no_owner};  ///< DomId of the owner; stable while a reference is held
+    uint8_t order = 0;           ///< free lists: log2 of the block's pages
+    uint8_t progress_flags = 0;  ///< page tables: see guest/pv/validate.cpp
+    // progress of a preempted validation lives in `next_entry`, shared with nothing: page_table lock
+};
+static_assert(sizeof(PageInfo) == 32);
+
+#ifdef HV_HOST
+extern uint8_t* directmap_base;  ///< host tests: an arena that plays the machine's memory
+#else
+inline uint8_t* const directmap_base = reinterpret_cast<uint8_t*>(0xffff'8300'0000'0000);
+#endif
+extern PageInfo* frame_table;
+extern uint64_t* machine_to_phys;  ///< the M2P map, writable view
+extern uint64_t max_frame;         ///< frames 0..max_frame-1 have a PageInfo
+
+/// The hypervisor's own view of machine memory.
+template <class T = uint8_t>
+inline T* map_mfn(Mfn m) {
+    return reinterpret_cast<T*>(directmap_base + m.address());
+}
+inline Mfn mfn_of(const void* p) {
+    return Mfn::of_address(static_cast<uint64_t>(static_cast<const uint8_t*>(p) - directmap_base));
+}
+/// True when `m` has a PageInfo: RAM, or a hole below the top of RAM (whose owner is nobody).
+inline bool mfn_valid(Mfn m) { return m.raw < max_frame; }
+inline PageInfo& page_of(Mfn m) { return frame_table[m.raw]; }
+inline Mfn mfn_of(const PageInfo& p) { return Mfn(static_cast<uint64_t>(&p - frame_table)); }
+
+inline constexpr uint64_t invalid_m2p_entry = ~uint64_t{0};
+
+inline uint64_t m2p(Mfn m) { return mfn_valid(m) ? machine_to_phys[m.raw] : invalid_m2p_entry; }
+inline void set_m2p(Mfn m, uint64_t pfn) {
+    if (mfn_valid(m)) machine_to_phys[m.raw] = pfn;
+}
+
+/// Takes an existence reference if `owner` owns the page and it is in use. False otherwise or on overflow.
+bool get_page(PageInfo& p, DomId owner);
+/// Takes another reference; the caller already holds one.
+void get_page_again(PageInfo& p);
+/// Drops a reference; the last one frees the frame and uncharges its owner.
+void put_page(PageInfo& p);
+
+/// A move-only existence reference.
+class PageRef {
+    PageInfo* p_ = nullptr;
+    explicit PageRef(PageInfo& p) : p_(&p) {}
+
+public:
+    PageRef() = default;
+    /// Errors: inval when `m` is no frame, perm when `owner` does not own it.
+    static Result<PageRef> acquire(Mfn m, DomId owner) {
+        if (!mfn_valid(m)) return Err{Errc::inval};
+        if (!get_page(page_of(m), owner)) return Err{Errc::perm};
+        return PageRef(page_of(m));
+    }
+    /// Adopts a reference that the caller holds.
+    static PageRef adopt(PageInfo& p) { return PageRef(p); }
+    PageRef(PageRef&& o) noexcept : p_(o.p_) { o.p_ = nullptr; }
+    PageRef& operator=(PageRef&& o) noexcept {
+        if (this != &o) {
+            reset();
+            p_ = o.p_;
+            o.p_ = nullptr;
+        }
+        return *this;
+    }
+    ~PageRef() { reset(); }
+    void reset() {
+        if (p_) put_page(*p_);
+        p_ = nullptr;
+    }
+    /// Gives the reference to the caller, who must put_page() it.
+    PageInfo* release() {
+        PageInfo* p = p_;
+        p_ = nullptr;
+        return p;
+    }
+    explicit operator bool() const { return p_ != nullptr; }
+    PageInfo& page() const { return *p_; }
+    Mfn mfn() const { return mfn_of(*p_); }
+};
+
+}  // namespace hv

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The machine's memory: buddy allocator of frames, and the hypervisor's small objects (typed slabs).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <utility>
+
+#include "hypervisor/mm/frame.hpp"
+
+namespace hv {
+
+struct Domain;
+
+inline constexpr unsigned max_order = 18;  ///< largest block: 1 GiB
+
+namespace heap {
+
+/// Gives [start, start+n) to the allocator. Boot only, or when a domain's frames come back.
+void add_region(Mfn start, Pages n);
+/// 2^order frames, aligned to their size, below `address_bits` of machine address (64: anywhere).
+/// The contents are undefined unless Zero::yes. Not owned by anyone. Errors: nomem.
+Result<Mfn> alloc(unsigned order, unsigned address_bits = 64);
+void free(Mfn m, unsigned order);
+Pages free_pages();
+Pages total_pages();
+
+/// One zeroed hypervisor page. Errors: nomem.
+Result<void*> alloc_page_zeroed();
+void free_page(void* p);
+/// Small zeroed objects from size-class slabs, up to a page; larger ones from whole pages. Errors: nomem.
+Result<void*> alloc_bytes(size_t bytes);
+void free_bytes(void* p, size_t bytes);
+/// Bytes of slab objects in use, for leak checks.
+size_t bytes_in_use();
+
+}  // namespace heap
+
+/// new/delete with an error result. T's constructor must not fail.
+template <class T, class... A>
+Result<T*> make(A&&... a) {
+    void* p = TRY(heap::alloc_bytes(sizeof(T)));
+    return ::new (p) T(std::forward<A>(a)...);
+}
+template <class T>
+void destroy(T* t) {
+    if (!t) return;
+    t->~T();
+    heap::free_bytes(t, sizeof(T));
+}
+
+/// A zero-initialised array of trivially copyable T; n > 0.
+template <class T>
+Result<T*> make_array(size_t n) {
+    size_t bytes = 0;
+    if (__builtin_mul_overflow(n, sizeof(T), &bytes)) return Err{Errc::nomem};
+    return static_cast<T*>(TRY(heap::alloc_bytes(bytes)));
+}
+template <class T>
+void destroy_array(T* t, size_t n) {
+    if (t) heap::free_bytes(t, n * sizeof(T));
+}
+
+/// Owns one T made with make().
+template <class T>
+class Owned {
+    T* p_ = nullptr;
+
+public:
+    Owned() = default;
+    explicit Owned(T* p) : p_(p) {}
+    Owned(Owned&& o) noexcept : p_(std::exchange(o.p_, nullptr)) {}
+    Owned& operator=(Owned&& o) noexcept {
+        if (this != &o) {
+            destroy(p_);
+            p_ = std::exchange(o.p_, nullptr);
+        }
+        return *this;
+    }
+    ~Owned() { destroy(p_); }
+    T* operator->() const { return p_; }
+    T& operator*() const { return *p_; }
+    T* get() const { return p_; }
+    T* release() { return std::exchange(p_, nullptr); }
+    explicit operator bool() const { return p_ != nullptr; }
+};
+
+}  // namespace hv

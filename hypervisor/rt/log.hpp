@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Formatted log output: "(XEN) ..." lines into the ring and onto the consoles.
+#pragma once
+
+#include <cstdarg>
+#include <cstddef>
+#include <cstdint>
+
+namespace hv {
+
+enum class LogLevel : uint8_t { error = 0, warning = 1, info = 2, debug = 3 };
+
+/// Writes one line. Formats: %d %u %x %lx %lu %ld %s %c %p %%, width, zero fill, l and z modifiers.
+/// Context: anywhere; takes the console lock.
+void log(LogLevel level, const char* fmt, ...) __attribute__((format(printf, 2, 3)));
+/// The same for text caused by a guest: subject to guest_loglvl and rate limited.
+void guest_log(LogLevel level, const char* fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/// Formats into buf (always terminated when size > 0); returns the length that the whole text needs.
+size_t format(char* buf, size_t size, const char* fmt, ...) __attribute__((format(printf, 3, 4)));
+size_t vformat(char* buf, size_t size, const char* fmt, va_list ap) __attribute__((format(printf, 3, 0)));
+
+/// Stops the machine: registers, stack and domain go to the console, then halt or reboot as the command line asks.
+[[noreturn]] void panic(const char* fmt, ...) __attribute__((format(printf, 1, 2)));
+
+}  // namespace hv
+
+#define HV_STR2(x) #x
+#define HV_STR(x) HV_STR2(x)
+/// A broken invariant of ours after which continuing is unsafe; present in every build.
+#define HV_ASSERT(c)                                                                        \
+    do {                                                                                    \
+        if (!(c)) [[unlikely]]                                                              \
+            ::hv::panic("Assertion failed: %s at %s", #c, __FILE__ ":" HV_STR(__LINE__));   \
+    } while (false)
+#ifdef HV_DEBUG
+#define HV_DEBUG_ASSERT(c) HV_ASSERT(c)
+#else
+#define HV_DEBUG_ASSERT(c) \
+    do {                   \
+    } while (false)
+#endif

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+/// clang thread-safety attributes; empty for other compilers.
+#pragma once
+
+#if defined(__clang__)
+#define HV_TSA(x) __attribute__((x))
+#else
+#define HV_TSA(x)
+#endif
+
+#define CAPABILITY(name) HV_TSA(capability(name))
+#define SCOPED_CAPABILITY HV_TSA(scoped_lockable)
+#define GUARDED_BY(l) HV_TSA(guarded_by(l))
+#define PT_GUARDED_BY(l) HV_TSA(pt_guarded_by(l))
+#define ACQUIRE(...) HV_TSA(acquire_capability(__VA_ARGS__))
+#define RELEASE(...) HV_TSA(release_capability(__VA_ARGS__))
+#define TRY_ACQUIRE(...) HV_TSA(try_acquire_capability(__VA_ARGS__))
+#define REQUIRES(...) HV_TSA(requires_capability(__VA_ARGS__))
+#define EXCLUDES(...) HV_TSA(locks_excluded(__VA_ARGS__))
+#define NO_THREAD_SAFETY_ANALYSIS HV_TSA(no_thread_safety_analysis)

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+/// System time: nanoseconds since boot, the same on every CPU, never stepping back.
+#pragma once
+
+#include <cstdint>
+
+#include "lib/base/types.hpp"
+
+namespace hv::clock {
+
+/// The constants that turn TSC ticks into nanoseconds; also what guests get in vcpu_time_info.
+struct Scale {
+    uint64_t tsc_base = 0;    ///< TSC at system time `ns_base`
+    uint64_t ns_base = 0;
+    uint32_t mul = 0;         ///< 32.32 fixed point, after the shift
+    int8_t shift = 0;         ///< left shift of the tick count; right when negative
+};
+extern Scale scale;
+extern uint64_t tsc_khz;
+
+/// Sets scale and tsc_khz from the TSC's frequency.
+void set_frequency(uint64_t khz, uint64_t tsc_now);
+base::Nanos from_tsc(uint64_t tsc);
+/// The TSC value at time t (for deadlines).
+uint64_t to_tsc(base::Nanos t);
+base::Nanos now();
+/// Seconds since 1970 at system time 0, and nanoseconds; guarded by its own sequence.
+struct Wallclock {
+    uint64_t sec;
+    uint32_t nsec;
+};
+Wallclock wallclock();
+/// Sets the wall clock: it is `sec`.`nsec` at system time `at`.
+void set_wallclock(uint64_t sec, uint32_t nsec, base::Nanos at);
+
+}  // namespace hv::clock
