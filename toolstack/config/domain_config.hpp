@@ -106,7 +106,7 @@ inline constexpr size_t max_cmdline = 1023;  // the guest's start-info page hold
 
 /// Checks what no single field can: a name there and well formed, a kernel, sizes in range, no device twice.
 /// Errors: Errc::inval with one line that names the variable.
-base::Outcome<base::Done> validate(const DomainConfig& config);
+base::Outcome<> validate(const DomainConfig& config);
 
 /// True for the characters [A-Za-z0-9_.:/+-] and a first one that is not a digit.
 bool is_valid_name(std::string_view name);

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+// Device specifiers of config files: "phy:/dev/x,xvda,w" and "mac=…,bridge=…".
+#include <array>
+#include <charconv>
+
+#include "toolstack/config/domain_config.hpp"
+
+namespace config {
+
+using base::Errc;
+using base::Outcome;
+
+namespace {
+
+std::vector<std::string_view> split(std::string_view text, char separator) {
+    std::vector<std::string_view> out;
+    for (;;) {
+        const size_t at = text.find(separator);
+        out.push_back(text.substr(0, at));
+        if (at == std::string_view::npos) return out;
+        text.remove_prefix(at + 1);
+    }
+}
+
+std::string_view trim(std::string_view text) {
+    const size_t first = text.find_first_not_of(" \t\r\n");
+    if (first == std::string_view::npos) return {};
+    return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
+}
+
+std::optional<uint32_t> number(std::string_view text) {
+    int base = 10;
+    if (text.starts_with("0x") || text.starts_with("0X")) {
+        text.remove_prefix(2);
+        base = 16;
+    }
+    uint32_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
+    if (text.empty() || error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+    return value;
+}
+
+/// Linux' first IDE and SCSI majors; the guest takes the same numbers.
+constexpr std::array<uint32_t, 10> ide_majors = {3, 22, 33, 34, 56, 57, 88, 89, 90, 91};
+constexpr std::array<uint32_t, 16> scsi_majors = {8, 65, 66, 67, 68, 69, 70, 71, 128, 129, 130, 131, 132, 133, 134, 135};
+constexpr uint32_t xvd_major = 202;
+constexpr uint32_t extended = 1U << 28U;  // xvd disks beyond the 16th or partitions beyond the 15th: bit 28, 256 minors each
+
+struct LetterName {
+    uint32_t disk = 0;
+    uint32_t partition = 0;
+};
+
+/// "a" -> 0, "z" -> 25, "aa" -> 26, followed by an optional partition number without a leading zero.
+std::optional<LetterName> letters(std::string_view rest) {
+    LetterName out;
+    size_t i = 0;
+    for (; i < rest.size() && rest[i] >= 'a' && rest[i] <= 'z' && i < 3; ++i) {
+        out.disk = (i == 0 ? 0 : (out.disk + 1) * 26) + static_cast<uint32_t>(rest[i] - 'a');
+    }
+    if (i == 0) return std::nullopt;
+    const std::string_view digits = rest.substr(i);
+    if (digits.empty()) return out;
+    const auto partition = digits[0] == '0' ? std::nullopt : number(digits);
+    if (!partition || *partition > 255) return std::nullopt;
+    out.partition = *partition;
+    return out;
+}
+
+Outcome<> set_vif_key(Vif& vif, std::string_view key, std::string_view value) {
+    const std::string text(value);
+    if (key == "mac") {
+        if (value.empty() || value == "random") return base::ok;
+        const auto mac = normal_mac(value);
+        if (!mac) return base::fail(Errc::inval, "Invalid vif option: mac=" + text + " is not a unicast MAC address");
+        vif.mac = *mac;
+    } else if (key == "bridge") {
+        vif.bridge = text;
+    } else if (key == "script") {
+        vif.script = text;
+    } else if (key == "vifname") {
+        if (value.size() > 15) return base::fail(Errc::inval, "Invalid vif option: vifname=" + text + " has more than 15 characters");
+        vif.vifname = text;
+    } else if (key == "ip") {
+        vif.ip = text;
+    } else if (key == "rate") {
+        vif.rate = text;
+    } else if (key == "model") {
+        vif.model = text;
+    } else if (key == "type") {
+        vif.type = text;
+    } else if (key == "backend") {
+        vif.backend = text;
+    } else if (key != "accel" && key != "policy" && key != "label") {
+        return base::fail(Errc::inval, "Invalid vif option: " + std::string(key));
+    }
+    if (text.find('/') != std::string::npos && (key == "bridge" || key == "vifname")) {
+        return base::fail(Errc::inval, "Invalid vif option: " + std::string(key) + "=" + text + " is not a name of an interface");
+    }
+    return base::ok;
+}
+
+}  // namespace
+
+std::optional<uint32_t> device_number(std::string_view vdev) {
+    if (vdev.starts_with("/dev/")) vdev.remove_prefix(5);
+    if (vdev.starts_with("ioemu:")) vdev.remove_prefix(6);
+    if (const auto plain = number(vdev)) return plain;
+    const bool xvd = vdev.starts_with("xvd");
+    if (xvd || vdev.starts_with("sd") || vdev.starts_with("hd")) {
+        const auto name = letters(vdev.substr(xvd ? 3 : 2));
+        if (!name) return std::nullopt;
+        const auto [disk, part] = *name;
+        if (xvd && disk < 16 && part < 16) return (xvd_major << 8U) | (disk << 4U) | part;
+        if (xvd) return disk < (1U << 20U) ? std::optional(extended | (disk << 8U) | part) : std::nullopt;
+        if (vdev[0] == 's' && disk < 16 * scsi_majors.size() && part < 16) {
+            return (scsi_majors[disk / 16] << 8U) | ((disk % 16) << 4U) | part;
+        }
+        if (vdev[0] == 'h' && disk < 2 * ide_majors.size() && part < 64) {
+            return (ide_majors[disk / 2] << 8U) | ((disk % 2) << 6U) | part;
+        }
+    }
+    return std::nullopt;
+}
+
+std::string Disk::uname() const { return type.empty() && target.empty() ? std::string() : type + ":" + target; }
+
+Outcome<Disk> parse_disk(std::string_view spec) {
+    const auto invalid = [&](const std::string& why) {
+        return base::fail(Errc::inval, "Invalid disk specifier: " + std::string(spec) + (why.empty() ? "" : " (" + why + ")"));
+    };
+    const auto fields = split(spec, ',');
+    if (fields.size() != 3 && fields.size() != 4) return invalid("BACK,DEV,MODE[,BACKDOM] is wanted");
+    Disk disk;
+    if (!fields[0].empty()) {
+        const size_t colon = fields[0].find(':');
+        disk.type = colon == std::string_view::npos ? "phy" : fields[0].substr(0, colon);
+        disk.target = colon == std::string_view::npos ? fields[0] : fields[0].substr(colon + 1);
+        if (disk.target.empty()) return invalid("there is nothing behind '" + disk.type + ":'");
+        if (disk.type.empty() || disk.type.find('/') != std::string::npos) return invalid("no type like phy: or file:");
+        if (disk.type == "phy" && disk.target[0] != '/') disk.target = "/dev/" + disk.target;
+        if (disk.type == "file" && disk.target[0] != '/') return invalid("the path of the file must be absolute");
+    }
+    std::string_view vdev = fields[1];
+    if (vdev.starts_with("ioemu:")) vdev.remove_prefix(6);
+    if (const size_t colon = vdev.find(':'); colon != std::string_view::npos) {
+        const std::string_view kind = vdev.substr(colon + 1);
+        if (kind != "cdrom" && kind != "disk") return invalid("DEV may end in :cdrom or :disk");
+        disk.cdrom = kind == "cdrom";
+        vdev = vdev.substr(0, colon);
+    }
+    const auto devid = device_number(vdev);
+    if (!devid) return invalid("'" + std::string(vdev) + "' is not a device name like xvda");
+    disk.vdev = vdev;
+    disk.devid = *devid;
+    const std::string_view mode = fields[2];
+    if (mode == "r" || mode == "ro") {
+        disk.mode = DiskMode::read_only;
+    } else if (mode == "w" || mode == "rw") {
+        disk.mode = DiskMode::read_write;
+    } else if (mode == "w!") {
+        disk.mode = DiskMode::shared_write;
+    } else {
+        return invalid("the mode must be r, w or w!");
+    }
+    if (fields.size() == 4 && !fields[3].empty()) disk.backend = fields[3];
+    return disk;
+}
+
+Outcome<Vif> parse_vif(std::string_view spec) {
+    Vif vif;
+    if (trim(spec).empty()) return vif;
+    for (const std::string_view field : split(spec, ',')) {
+        const size_t equals = field.find('=');
+        if (trim(field).empty()) continue;
+        if (equals == std::string_view::npos) {
+            return base::fail(Errc::inval, "Invalid vif specifier: " + std::string(trim(field)) +
+                                               " should be a pair, separated by an equals sign.");
+        }
+        OTRY(set_vif_key(vif, trim(field.substr(0, equals)), trim(field.substr(equals + 1))));
+    }
+    return vif;
+}
+
+}  // namespace config

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "lib/base/outcome.hpp"
+#include "lib/proto/sxp.hpp"
+#include "toolstack/config/domain_config.hpp"
+
+namespace config {
+
+/// `(vm (name …) (memory …) … (image (linux (kernel …) …)) (device (vbd …)) (device (vif …)))`: what xend receives,
+/// `xm create -n` prints and xend keeps while the domain lives. Fields at their defaults of no consequence are left out.
+proto::Sxp to_sxp(const DomainConfig& config);
+
+/// The other way round; takes `(vm …)` and `(domain …)`. The result is validate()d.
+/// Errors: Errc::inval, one line that names the element.
+base::Outcome<DomainConfig> from_sxp(const proto::Sxp& sxp);
+
+/// The devices alone: `(device (vbd …))` and so on.
+proto::Sxp to_sxp(const Disk& disk);
+proto::Sxp to_sxp(const Vif& vif);
+proto::Sxp image_sxp(const DomainConfig& config);
+
+}  // namespace config
