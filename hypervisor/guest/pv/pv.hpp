@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The PV half of a domain and a vCPU: 64-bit guests whose kernel and user code both run in ring 3 over page tables
+/// of the guest's own that the hypervisor has validated ("direct paging").
+#pragma once
+
+#include <cstdint>
+
+#include "abi/xen/arch_x86.hpp"
+#include "hypervisor/domain/domain.hpp"
+#include "hypervisor/mm/frame.hpp"
+#include "hypervisor/sync/spinlock.hpp"
+
+namespace hv {
+
+/// Ranges of a number space (I/O ports, machine frames, interrupts) that a domain may use.
+struct RangeSet {
+    static constexpr unsigned capacity = 32;
+    struct Range {
+        uint64_t first, last;
+    };
+    Range ranges[capacity] = {};
+    unsigned used = 0;
+    bool contains(uint64_t first, uint64_t last) const;
+    /// Errors: nospc when too fragmented.
+    Status add(uint64_t first, uint64_t last);
+    Status remove(uint64_t first, uint64_t last);
+};
+
+struct CpuPolicy;  // guest/pv/cpuid.hpp
+
+struct PvDomain {
+    Spinlock lock{Rank::page_table};  ///< types l1..l4 and segdesc of the domain's pages, and entries of its page tables
+    void* perdomain_l3 = nullptr;     ///< what L4 slot 260 points to: per-vCPU descriptor tables
+    void* perdomain_l2 = nullptr;
+    RangeSet iomem;                   ///< machine frames outside RAM it may map
+    RangeSet ioports;
+    RangeSet irqs;
+    CpuPolicy* policy = nullptr;
+    uint32_t pci_address = 0;         ///< dom0's view of port 0xcf8
+    uint64_t relinquish_cursor = 0;
+};
+
+struct PvCallback {
+    uint64_t address = 0;
+    bool masks_events = false;
+};
+
+inline constexpr unsigned gdt_guest_pages = 14;
+inline constexpr unsigned ldt_max_pages = 16;
+
+struct PvVcpu {
+    // page tables (page_table lock to change; the vCPU itself reads)
+    Mfn kernel_root{0};   ///< L4 in kernel mode; 0: none. Holds a type and an existence reference
+    Mfn user_root{0};     ///< L4 in user mode; 0: none. Holds references too
+    bool in_kernel = true;
+    bool in_syscall = false;  ///< the saved frame came by SYSCALL: rcx and r11 need not be kept apart
+    uint8_t iopl = 0;
+    // descriptor tables
+    Mfn gdt_frames[gdt_guest_pages] = {};
+    uint32_t gdt_entries = 0;
+    Mfn ldt_frames[ldt_max_pages] = {};
+    uint64_t ldt_base = 0;
+    uint32_t ldt_entries = 0;
+    uint64_t* descriptor_l1 = nullptr;  ///< the 32 L1 entries of its GDT (16) and LDT (16) window
+    // traps and callbacks
+    abi::TrapInfo traps[256] = {};
+    PvCallback event, failsafe, syscall, syscall32, sysenter, nmi;
+    uint64_t kernel_ss = 0;
+    uint64_t kernel_sp = 0;
+    // registers that only the hypervisor may touch
+    uint64_t cr0_ts = 0;      ///< eflags-like: CR0.TS as the guest sees it (0 or 8)
+    uint64_t cr2 = 0;
+    uint64_t cr4 = 0;         ///< bits the guest asked for: OSXSAVE, TSD, DE, OSFXSR...
+    uint64_t xcr0 = 1;
+    uint64_t debug[8] = {};   ///< DR0-3, DR6, DR7
+    uint64_t fs_base = 0, gs_base_kernel = 0, gs_base_user = 0;
+    uint16_t ds = 0, es = 0, fs = 0, gs = 0;
+    uint64_t tsc_aux = 0;
+    bool nmi_pending = false;
+
+    uint64_t root() const { return in_kernel ? kernel_root.raw : user_root.raw; }
+};
+
+/// Linear address of vCPU `id`'s GDT window (same in every address space of the domain); its LDT follows 16 pages on.
+inline constexpr uint64_t perdomain_base = 0xffff'8200'0000'0000;
+inline constexpr uint64_t gdt_va(VcpuId id) { return perdomain_base + uint64_t{id.raw} * 32 * page_size; }
+inline constexpr uint64_t ldt_va(VcpuId id) { return gdt_va(id) + 16 * page_size; }
+inline constexpr unsigned pv_max_vcpus = 512;
+
+// -- life (pv_domain.cpp) -----------------------------------------------------------------------------------------
+Status pv_domain_create(Domain& d);
+/// Frees what is left after pv_relinquish(): no guest page is referenced any more.
+void pv_domain_destroy(Domain& d);
+Status pv_vcpu_create(Vcpu& v);
+void pv_vcpu_destroy(Vcpu& v);
+/// Drops page-table roots, pins, descriptor tables. All vCPUs are paused. Errors: restart, call again.
+Status pv_relinquish(Domain& d);
+/// Sets all registers from a guest's or tool's context. Errors: inval, perm (frames not owned), restart.
+Status pv_set_context(Vcpu& v, const abi::VcpuGuestContext& c);
+void pv_get_context(Vcpu& v, abi::VcpuGuestContext& c);
+
+// -- page types (types.cpp, validate.cpp) ----------------------------------------------------------------------------
+/// Raises the type count of a page the caller has a reference on. For writable only, from any CPU, no locks.
+bool get_writable_type(PageInfo& p);
+/// Page-table and descriptor types; validates the contents on the first use.
+/// Locks: the owner's page_table lock. Errors: inval, perm, restart (state kept, call again), busy.
+Status get_page_type(Domain& owner, PageInfo& p, PageType t) /* REQUIRES(owner.pv->lock) */;
+/// Drops a type use; the last one of a page table drops what its entries hold.
+/// Locks: for types other than writable the owner's page_table lock. Errors: restart (call resume_put).
+Status put_page_type(PageInfo& p);
+/// Drops a writable use. Any CPU, no locks.
+void put_writable_type(PageInfo& p);
+
+}  // namespace hv
