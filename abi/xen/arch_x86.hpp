@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 inline constexpr std::uint32_t FLAT_RING3_CS32 = 0xe023;
 inline constexpr std::uint32_t FLAT_RING3_CS64 = 0xe033;
@@ -218,4 +218,4 @@ constexpr bool TI_GET_IF(const TrapInfo& info) noexcept { return (info.flags & 4
 /// UD2 followed by "xen": in front of CPUID it asks the hypervisor to execute the CPUID for a PV guest.
 inline constexpr std::uint8_t XEN_EMULATE_PREFIX[5] = {0x0f, 0x0b, 0x78, 0x65, 0x6e};
 
-}  // namespace abi
+}  // namespace xen

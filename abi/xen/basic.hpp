@@ -9,7 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 inline constexpr std::uint32_t HYPERVISOR_set_trap_table = 0;
 inline constexpr std::uint32_t HYPERVISOR_mmu_update = 1;
@@ -306,4 +306,4 @@ struct XenctlBitmap {
 };
 static_assert(exact_layout<XenctlBitmap, 16>);
 
-}  // namespace abi
+}  // namespace xen

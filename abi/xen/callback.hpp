@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 inline constexpr std::uint32_t CALLBACKTYPE_event = 0;
 inline constexpr std::uint32_t CALLBACKTYPE_failsafe = 1;
@@ -37,4 +37,4 @@ struct CallbackUnregister {
 };
 static_assert(exact_layout<CallbackUnregister, 4>);
 
-}  // namespace abi
+}  // namespace xen

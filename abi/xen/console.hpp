@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 struct XenconsInterface {
     char in[1024];
@@ -19,4 +19,4 @@ struct XenconsInterface {
 };
 static_assert(exact_layout<XenconsInterface, 3088>);
 
-}  // namespace abi
+}  // namespace xen

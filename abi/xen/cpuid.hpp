@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 inline constexpr std::uint32_t XEN_CPUID_FIRST_LEAF = 0x40000000;
 inline constexpr std::uint32_t XEN_CPUID_SIGNATURE_EBX = 0x566e6558;
@@ -29,4 +29,4 @@ inline constexpr std::uint32_t XEN_CPUID_MAX_NUM_LEAVES = 5;
 /// Leaf number `index` of the hypervisor's range when it starts at its usual place.
 constexpr std::uint32_t XEN_CPUID_LEAF(std::uint32_t index) noexcept { return XEN_CPUID_FIRST_LEAF + index; }
 
-}  // namespace abi
+}  // namespace xen

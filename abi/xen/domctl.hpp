@@ -9,7 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 inline constexpr std::uint32_t XEN_DOMCTL_vmtrace_set_option = 6;
 
@@ -220,4 +220,4 @@ struct Domctl {
 };
 static_assert(layout<Domctl, 144>);
 
-}  // namespace abi
+}  // namespace xen

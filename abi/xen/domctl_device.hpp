@@ -5,12 +5,11 @@
 #include "abi/xen/domctl_domain.hpp"
 #include "abi/xen/event_channel.hpp"
 #include "abi/xen/hvm/save.hpp"
-#include "abi/xen/memory.hpp"
 
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 struct DomctlSendTrigger {
     std::uint32_t trigger;
@@ -410,4 +409,4 @@ struct DomctlVmtraceOp {
 };
 static_assert(exact_layout<DomctlVmtraceOp, 24>);
 
-}  // namespace abi
+}  // namespace xen

@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 inline constexpr std::uint32_t XEN_DOMCTL_INTERFACE_VERSION = 0x00000015;
 
@@ -298,4 +298,4 @@ constexpr std::uint32_t XEN_DOMCTL_GRANT_version(std::uint32_t version) noexcept
     return version & XEN_DOMCTL_GRANT_version_mask;
 }
 
-}  // namespace abi
+}  // namespace xen

@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 inline constexpr std::uint32_t XEN_ELFNOTE_INFO = 0;
 inline constexpr std::uint32_t XEN_ELFNOTE_ENTRY = 1;
@@ -36,4 +36,4 @@ inline constexpr std::uint32_t XEN_ELFNOTE_DUMPCORE_HEADER = 0x2000001;
 inline constexpr std::uint32_t XEN_ELFNOTE_DUMPCORE_XEN_VERSION = 0x2000002;
 inline constexpr std::uint32_t XEN_ELFNOTE_DUMPCORE_FORMAT_VERSION = 0x2000003;
 
-}  // namespace abi
+}  // namespace xen

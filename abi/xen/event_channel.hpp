@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 inline constexpr std::uint32_t EVTCHNOP_bind_interdomain = 0;
 inline constexpr std::uint32_t EVTCHNOP_bind_virq = 1;
@@ -172,4 +172,4 @@ struct EvtchnFifoControlBlock {
 };
 static_assert(exact_layout<EvtchnFifoControlBlock, 72>);
 
-}  // namespace abi
+}  // namespace xen

@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 inline constexpr std::uint32_t XENFEAT_writable_page_tables = 0;
 inline constexpr std::uint32_t XENFEAT_writable_descriptor_tables = 1;
@@ -28,4 +28,4 @@ inline constexpr std::uint32_t XENFEAT_not_direct_mapped = 16;
 inline constexpr std::uint32_t XENFEAT_direct_mapped = 17;
 inline constexpr std::uint32_t XENFEAT_NR_SUBMAPS = 1;
 
-}  // namespace abi
+}  // namespace xen

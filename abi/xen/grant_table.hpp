@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 struct GrantEntryV1 {
     std::uint16_t flags;
@@ -229,4 +229,4 @@ inline constexpr std::int32_t GNTST_address_too_big = -11;
 inline constexpr std::int32_t GNTST_eagain = -12;
 inline constexpr std::int32_t GNTST_no_space = -13;
 
-}  // namespace abi
+}  // namespace xen

@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 inline constexpr std::uint32_t XEN_HYPFS_VERSION = 1;
 inline constexpr std::uint32_t XEN_HYPFS_MAX_PATHLEN = 1024;
@@ -41,4 +41,4 @@ inline constexpr std::uint32_t XEN_HYPFS_OP_get_version = 0;
 inline constexpr std::uint32_t XEN_HYPFS_OP_read = 1;
 inline constexpr std::uint32_t XEN_HYPFS_OP_write_contents = 2;
 
-}  // namespace abi
+}  // namespace xen

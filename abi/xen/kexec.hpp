@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 inline constexpr std::uint32_t KEXEC_XEN_NO_PAGES = 17;
 inline constexpr std::uint32_t KEXEC_TYPE_DEFAULT = 0;
@@ -94,4 +94,4 @@ struct KexecStatus {
 };
 static_assert(exact_layout<KexecStatus, 1>);
 
-}  // namespace abi
+}  // namespace xen

@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 inline constexpr auto HYPERVISOR_mca = HYPERVISOR_arch_0;
 
@@ -245,4 +245,4 @@ struct Mc {
 };
 static_assert(layout<Mc, 152>);
 
-}  // namespace abi
+}  // namespace xen

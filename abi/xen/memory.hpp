@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 inline constexpr std::uint32_t XENMEM_increase_reservation = 0;
 inline constexpr std::uint32_t XENMEM_decrease_reservation = 1;
@@ -337,4 +337,4 @@ constexpr std::uint32_t XENMEMF_exact_node(std::uint32_t node) noexcept {
 
 constexpr std::uint64_t XENMEM_resource_ioreq_server_frame_ioreq(std::uint64_t n) noexcept { return 1 + n; }
 
-}  // namespace abi
+}  // namespace xen

@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 inline constexpr std::uint64_t XEN_NMIREASON_io_error = std::uint64_t{1} << 0;
 inline constexpr std::uint64_t XEN_NMIREASON_pci_serr = std::uint64_t{1} << 1;
@@ -23,4 +23,4 @@ static_assert(exact_layout<NmiCallback, 16>);
 
 inline constexpr std::uint32_t XENNMI_unregister_callback = 1;
 
-}  // namespace abi
+}  // namespace xen

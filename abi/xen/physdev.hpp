@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 inline constexpr std::uint32_t PHYSDEVOP_eoi = 12;
 
@@ -234,4 +234,4 @@ inline constexpr std::uint32_t PHYSDEVOP_IRQ_UNMASK_NOTIFY = 4;
 
 inline constexpr auto PHYSDEVOP_pirq_eoi_gmfn = PHYSDEVOP_pirq_eoi_gmfn_v2;
 
-}  // namespace abi
+}  // namespace xen

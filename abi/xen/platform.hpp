@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 inline constexpr std::uint32_t XENPF_INTERFACE_VERSION = 0x03000001;
 inline constexpr std::uint32_t XENPF_settime32 = 17;
@@ -539,4 +539,4 @@ struct PlatformOp {
 };
 static_assert(layout<PlatformOp, 136>);
 
-}  // namespace abi
+}  // namespace xen

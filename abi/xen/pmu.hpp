@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 struct PmuAmdCtxt {
     std::uint32_t counters;
@@ -112,4 +112,4 @@ struct PmuData {
 };
 static_assert(layout<PmuData, 224>);
 
-}  // namespace abi
+}  // namespace xen

@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 inline constexpr std::uint32_t SCHEDOP_yield = 0;
 inline constexpr std::uint32_t SCHEDOP_block = 1;
@@ -57,4 +57,4 @@ inline constexpr std::uint32_t SHUTDOWN_watchdog = 4;
 inline constexpr std::uint32_t SHUTDOWN_soft_reset = 5;
 inline constexpr std::uint32_t SHUTDOWN_MAX = 5;
 
-}  // namespace abi
+}  // namespace xen

@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 inline constexpr std::uint32_t XEN_SYSCTL_readconsole = 1;
 
@@ -95,4 +95,4 @@ struct Sysctl {
 };
 static_assert(layout<Sysctl, 136>);
 
-}  // namespace abi
+}  // namespace xen

@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 inline constexpr std::uint32_t XEN_SYSCTL_INTERFACE_VERSION = 0x00000015;
 
@@ -394,4 +394,4 @@ struct SysctlNumaInfo {
 };
 static_assert(exact_layout<SysctlNumaInfo, 24>);
 
-}  // namespace abi
+}  // namespace xen

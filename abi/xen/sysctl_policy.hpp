@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 inline constexpr std::uint32_t XEN_SYSCTL_CPUPOOL_OP_CREATE = 1;
 inline constexpr std::uint32_t XEN_SYSCTL_CPUPOOL_OP_DESTROY = 2;
@@ -276,4 +276,4 @@ struct SysctlCpuPolicy {
 };
 static_assert(exact_layout<SysctlCpuPolicy, 32>);
 
-}  // namespace abi
+}  // namespace xen

@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 inline constexpr std::uint32_t TRACE_EXTRA_MAX = 7;
 inline constexpr std::uint32_t TRACE_EXTRA_SHIFT = 28;
@@ -211,4 +211,4 @@ struct TInfo {
 };
 static_assert(exact_layout<TInfo, 2>);
 
-}  // namespace abi
+}  // namespace xen

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <type_traits>
 
-namespace abi {
+namespace xen {
 
 /// True when T has exactly `Size` bytes and may be copied between guest and hypervisor as raw memory.
 template <class T, std::size_t Size>
@@ -57,4 +57,4 @@ struct DomainHandle {
 };
 static_assert(exact_layout<DomainHandle, 16>);
 
-}  // namespace abi
+}  // namespace xen

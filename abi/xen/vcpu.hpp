@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 inline constexpr std::uint32_t VCPUOP_initialise = 0;
 inline constexpr std::uint32_t VCPUOP_up = 1;
@@ -96,4 +96,4 @@ constexpr std::uint32_t xen_vcpu_physid_to_x86_acpiid(std::uint64_t physid) noex
     return static_cast<std::uint32_t>(physid >> 32);
 }
 
-}  // namespace abi
+}  // namespace xen

@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 inline constexpr std::uint32_t XENVER_version = 0;
 inline constexpr std::uint32_t XENVER_extraversion = 1;
@@ -58,4 +58,4 @@ struct BuildId {
 };
 static_assert(exact_layout<BuildId, 4>);
 
-}  // namespace abi
+}  // namespace xen

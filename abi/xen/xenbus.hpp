@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 inline constexpr std::uint32_t XenbusStateUnknown = 0;
 inline constexpr std::uint32_t XenbusStateInitialising = 1;
@@ -19,4 +19,4 @@ inline constexpr std::uint32_t XenbusStateClosed = 6;
 inline constexpr std::uint32_t XenbusStateReconfiguring = 7;
 inline constexpr std::uint32_t XenbusStateReconfigured = 8;
 
-}  // namespace abi
+}  // namespace xen

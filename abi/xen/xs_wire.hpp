@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 inline constexpr std::uint32_t XS_CONTROL = 0;
 inline constexpr std::uint32_t XS_DIRECTORY = 1;
@@ -77,4 +77,4 @@ inline constexpr std::uint32_t XENSTORE_ERROR_COMM = 1;
 inline constexpr std::uint32_t XENSTORE_ERROR_RINGIDX = 2;
 inline constexpr std::uint32_t XENSTORE_ERROR_PROTO = 3;
 
-}  // namespace abi
+}  // namespace xen

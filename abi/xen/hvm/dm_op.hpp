@@ -9,7 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 inline constexpr std::uint32_t XEN_DMOP_create_ioreq_server = 1;
 
@@ -255,4 +255,4 @@ constexpr std::uint32_t XEN_DMOP_PCI_SBDF(std::uint32_t segment, std::uint32_t b
     return ((segment & 0xffff) << 16) | ((bus & 0xff) << 8) | ((device & 0x1f) << 3) | (function & 7);
 }
 
-}  // namespace abi
+}  // namespace xen

@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 inline constexpr std::uint32_t HVM_E820_PAGE = 0x00090000;
 inline constexpr std::uint32_t HVM_E820_NR_OFFSET = 0x000001e8;
@@ -34,4 +34,4 @@ struct HvmInfoTable {
 };
 static_assert(exact_layout<HvmInfoTable, 48>);
 
-}  // namespace abi
+}  // namespace xen

@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 inline constexpr std::uint32_t HVMOP_set_param = 0;
 inline constexpr std::uint32_t HVMOP_get_param = 1;
@@ -207,4 +207,4 @@ struct HvmAltp2mOp {
 };
 static_assert(layout<HvmAltp2mOp, 80>);
 
-}  // namespace abi
+}  // namespace xen

@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 struct VcpuHvmX8632 {
     std::uint32_t eax;
@@ -75,4 +75,4 @@ struct VcpuHvmContext {
 };
 static_assert(layout<VcpuHvmContext, 128>);
 
-}  // namespace abi
+}  // namespace xen

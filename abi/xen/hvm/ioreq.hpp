@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 inline constexpr std::uint32_t IOREQ_READ = 1;
 inline constexpr std::uint32_t IOREQ_WRITE = 0;
@@ -79,4 +79,4 @@ inline constexpr auto ACPI_PM_TMR_BLK_ADDRESS = ACPI_PM_TMR_BLK_ADDRESS_V0;
 inline constexpr auto ACPI_GPE0_BLK_ADDRESS = ACPI_GPE0_BLK_ADDRESS_V0;
 inline constexpr auto ACPI_GPE0_BLK_LEN = ACPI_GPE0_BLK_LEN_V0;
 
-}  // namespace abi
+}  // namespace xen

@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 inline constexpr std::uint32_t HVM_PARAM_PAE_ENABLED = 4;
 inline constexpr std::uint32_t HVM_PARAM_DM_DOMAIN = 13;
@@ -83,4 +83,4 @@ inline constexpr auto XEN_HVM_MCA_CAP_MASK = XEN_HVM_MCA_CAP_LMCE;
 
 inline constexpr std::uint32_t HVM_NR_PARAMS = 39;
 
-}  // namespace abi
+}  // namespace xen

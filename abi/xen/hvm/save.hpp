@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 struct HvmSaveDescriptor {
     std::uint16_t typecode;
@@ -431,4 +431,4 @@ inline constexpr std::uint32_t CPU_MSR_CODE = 20;
 
 inline constexpr std::uint32_t HVM_SAVE_CODE_MAX = 20;
 
-}  // namespace abi
+}  // namespace xen

@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace abi {
+namespace xen {
 
 inline constexpr std::uint32_t XEN_HVM_START_MAGIC_VALUE = 0x336ec578;
 inline constexpr std::uint32_t XEN_HVM_MEMMAP_TYPE_RAM = 1;
@@ -48,4 +48,4 @@ struct HvmMemmapTableEntry {
 };
 static_assert(exact_layout<HvmMemmapTableEntry, 24>);
 
-}  // namespace abi
+}  // namespace xen
