@@ -96,7 +96,7 @@ private:
     Bytes rest_;
 };
 
-/// Bits of a feature number (abi::XENFEAT_*) as a mask.
+/// Bits of a feature number (xen::XENFEAT_*) as a mask.
 struct XenFeatureMask {
     std::uint32_t supported = 0;
     std::uint32_t required = 0;
@@ -127,7 +127,7 @@ struct XenNotes {
 
     /// virt_base or 0, as Xen reads its absence.
     std::uint64_t base_address() const { return virt_base.value_or(0); }
-    /// Whether a feature (abi::XENFEAT_*) is named as supported or required.
+    /// Whether a feature (xen::XENFEAT_*) is named as supported or required.
     bool supports(unsigned feature) const {
         return feature < 32 && (((feature_mask.supported | feature_mask.required) >> feature) & 1) != 0;
     }

@@ -13,13 +13,13 @@
 
 namespace proto {
 
-inline constexpr std::size_t xs_header_size = sizeof(abi::XsdSockMsg);
-inline constexpr std::size_t xs_payload_max = abi::XENSTORE_PAYLOAD_MAX;
+inline constexpr std::size_t xs_header_size = sizeof(xen::XsdSockMsg);
+inline constexpr std::size_t xs_payload_max = xen::XENSTORE_PAYLOAD_MAX;
 inline constexpr std::size_t xs_message_max = xs_header_size + xs_payload_max;
 
 /// One whole message at the front of a buffer.
 struct XsMessage {
-    abi::XsdSockMsg header;
+    xen::XsdSockMsg header;
     std::span<const std::byte> payload;
 
     /// The payload as characters, NULs included.
@@ -38,10 +38,10 @@ struct XsPeek {
 };
 
 /// Reads a header. The bytes are not judged.
-abi::XsdSockMsg decode_header(std::span<const std::byte, xs_header_size> bytes);
+xen::XsdSockMsg decode_header(std::span<const std::byte, xs_header_size> bytes);
 
 /// Writes a header.
-void encode_header(std::span<std::byte, xs_header_size> out, const abi::XsdSockMsg& header);
+void encode_header(std::span<std::byte, xs_header_size> out, const xen::XsdSockMsg& header);
 
 /// Looks for one message at the front of `buffer`. The type is not judged: an unknown one deserves an ENOSYS reply.
 /// Errors: toobig when the header announces more than xs_payload_max; the stream is unusable from there on.

@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/proto/sxp.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace proto {
+
+namespace {
+
+const std::string no_text;
+const Sxp::List no_items;
+
+bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
+/// Characters that end an atom and are atoms of their own (parentheses and quotes apart, which mean something).
+bool is_separator(char c) {
+    return std::string_view("{}<>[]!;").find(c) != std::string_view::npos;
+}
+
+/// Digit value of a hexadecimal character, or -1.
+int hex_digit(char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+}
+
+/// The character that `\c` stands for; nothing when it is no simple escape.
+std::optional<char> simple_escape(char c) {
+    switch (c) {
+        case 'a': return '\a';
+        case 'b': return '\b';
+        case 't': return '\t';
+        case 'n': return '\n';
+        case 'v': return '\v';
+        case 'f': return '\f';
+        case 'r': return '\r';
+        case '\\':
+        case '\'':
+        case '"': return c;
+        default: return std::nullopt;
+    }
+}
+
+bool is_attribute_list(const Sxp& item) { return item.is_list() && item.name() == "@"; }
+
+}  // namespace
+
+const std::string& Sxp::text() const { return is_atom() ? std::get<std::string>(value_) : no_text; }
+
+const Sxp::List& Sxp::items() const { return is_list() ? std::get<List>(value_) : no_items; }
+
+std::string_view Sxp::name() const {
+    const List& list = items();
+    return list.empty() ? std::string_view{} : std::string_view{list.front().text()};
+}
+
+std::vector<const Sxp*> Sxp::children() const {
+    std::vector<const Sxp*> out;
+    const List& list = items();
+    for (std::size_t i = 1; i < list.size(); ++i)
+        if (i != 1 || !is_attribute_list(list[i])) out.push_back(&list[i]);
+    return out;
+}
+
+const Sxp* Sxp::child(std::string_view wanted) const {
+    const List& list = items();
+    for (std::size_t i = 1; i < list.size(); ++i)
+        if (list[i].is_list() && list[i].name() == wanted) return &list[i];
+    return nullptr;
+}
+
+Sxp* Sxp::child(std::string_view wanted) { return const_cast<Sxp*>(std::as_const(*this).child(wanted)); }
+
+std::vector<const Sxp*> Sxp::children(std::string_view wanted) const {
+    std::vector<const Sxp*> out;
+    for (const Sxp* item : children())
+        if (item->is_list() && item->name() == wanted) out.push_back(item);
+    return out;
+}
+
+const Sxp* Sxp::child_with_id(std::string_view wanted, std::string_view key, std::string_view id) const {
+    for (const Sxp* item : children(wanted))
+        if (item->child_value(key) == id) return item;
+    return nullptr;
+}
+
+std::optional<std::string> Sxp::value() const {
+    const std::vector<const Sxp*> rest = children();
+    if (is_atom() || rest.size() > 1) return std::nullopt;
+    if (rest.empty()) return std::string{};
+    if (!rest.front()->is_atom()) return std::nullopt;
+    return rest.front()->text();
+}
+
+std::optional<std::string> Sxp::child_value(std::string_view wanted) const {
+    const Sxp* found = child(wanted);
+    return found == nullptr ? std::nullopt : found->value();
+}
+
+std::string Sxp::child_value(std::string_view wanted, std::string_view otherwise) const {
+    return child_value(wanted).value_or(std::string(otherwise));
+}
+
+std::optional<std::string> Sxp::attribute(std::string_view key) const {
+    const List& list = items();
+    if (list.size() < 2 || !is_attribute_list(list[1])) return std::nullopt;
+    return list[1].child_value(key);
+}
+
+Sxp& Sxp::add(Sxp item) {
+    items().push_back(std::move(item));
+    return *this;
+}
+
+Sxp& Sxp::set(std::string wanted, std::string value) {
+    Sxp replacement = pair(std::move(wanted), std::move(value));
+    if (Sxp* found = child(replacement.name()))
+        *found = std::move(replacement);
+    else
+        add(std::move(replacement));
+    return *this;
+}
+
+std::size_t Sxp::remove(std::string_view wanted) {
+    List& list = items();
+    if (list.empty()) return 0;
+    const auto end = std::remove_if(list.begin() + 1, list.end(),
+                                    [&](const Sxp& item) { return item.is_list() && item.name() == wanted; });
+    const auto removed = static_cast<std::size_t>(list.end() - end);
+    list.erase(end, list.end());
+    return removed;
+}
+
+base::Outcome<> SxpParser::feed(std::string_view bytes) {
+    for (const char c : bytes) {
+        if (failed_) return *failed_;
+        if (ended_) break;
+        ++column_;
+        auto outcome = step(c);
+        if (!outcome) {
+            failed_ = outcome.failure();
+            return *failed_;
+        }
+        if (c == '\n') {
+            ++line_;
+            column_ = 0;
+        }
+    }
+    return base::Unit{};
+}
+
+base::Outcome<> SxpParser::finish() {
+    if (failed_) return *failed_;
+    if (state_ == State::atom) OTRY(end_atom());
+    if (state_ != State::blank && state_ != State::comment) return syntax("the text ends inside a string");
+    if (!open_.empty()) return syntax("the text ends inside a list: ')' is missing");
+    return base::Unit{};
+}
+
+Sxp SxpParser::take() {
+    Sxp value = std::move(done_[next_++]);
+    if (next_ == done_.size()) {
+        done_.clear();
+        next_ = 0;
+    }
+    return value;
+}
+
+base::Outcome<> SxpParser::step(char c) {
+    if (++bytes_ > limits_.bytes) return too_big("more than " + std::to_string(limits_.bytes) + " characters");
+    switch (state_) {
+        case State::comment:
+            if (c == '\n') state_ = State::blank;
+            return base::Unit{};
+        case State::blank: return in_blank(c);
+        case State::atom:
+            if (is_blank(c) || is_separator(c) || c == '(' || c == ')' || c == '"' || c == '\'' || c == '\x04') {
+                OTRY(end_atom());
+                return in_blank(c);
+            }
+            token_ += c;
+            return base::Unit{};
+        case State::string: return in_string(c);
+        case State::escape: return in_escape(c);
+        case State::hex:
+        case State::octal: return in_number(c);
+    }
+    return base::Unit{};
+}
+
+base::Outcome<> SxpParser::in_blank(char c) {
+    if (is_blank(c)) return base::Unit{};
+    switch (c) {
+        case '\x04':
+            ended_ = true;
+            if (!open_.empty()) return syntax("the transmission ends inside a list");
+            return base::Unit{};
+        case '#': state_ = State::comment; return base::Unit{};
+        case '(': return open_list();
+        case ')': return close_list();
+        case '"':
+        case '\'':
+            quote_ = c;
+            state_ = State::string;
+            return base::Unit{};
+        default: break;
+    }
+    if (static_cast<unsigned char>(c) < 0x20 || c == '\x7f') return syntax("unexpected control character");
+    if (is_separator(c)) return complete(Sxp::atom(std::string(1, c)));
+    token_ = c;
+    state_ = State::atom;
+    return base::Unit{};
+}
+
+base::Outcome<> SxpParser::in_string(char c) {
+    if (c == '\\') {
+        state_ = State::escape;
+    } else if (c == quote_) {
+        OTRY(end_atom());
+    } else {
+        token_ += c;
+    }
+    return base::Unit{};
+}
+
+base::Outcome<> SxpParser::in_escape(char c) {
+    state_ = State::string;
+    if (const auto plain = simple_escape(c)) {
+        token_ += *plain;
+        return base::Unit{};
+    }
+    digits_ = 0;
+    code_ = 0;
+    if (c == 'x') {
+        state_ = State::hex;
+        return base::Unit{};
+    }
+    if (c >= '0' && c <= '7') {
+        state_ = State::octal;
+        return in_number(c);
+    }
+    return syntax(std::string("unknown escape \\") + c);
+}
+
+/// Two hexadecimal or three octal digits.
+base::Outcome<> SxpParser::in_number(char c) {
+    const bool hex = state_ == State::hex;
+    const int digit = hex_digit(c);
+    if (digit < 0 || (!hex && digit > 7)) return syntax("bad digit in an escape");
+    code_ = code_ * (hex ? 16 : 8) + static_cast<unsigned>(digit);
+    if (++digits_ < (hex ? 2 : 3)) return base::Unit{};
+    if (code_ > 0xff) return syntax("an octal escape above \\377");
+    token_ += static_cast<char>(code_);
+    state_ = State::string;
+    return base::Unit{};
+}
+
+base::Outcome<> SxpParser::end_atom() {
+    state_ = State::blank;
+    return complete(Sxp::atom(std::exchange(token_, {})));
+}
+
+base::Outcome<> SxpParser::open_list() {
+    if (open_.size() >= limits_.depth) return too_big("lists nested deeper than " + std::to_string(limits_.depth));
+    open_.emplace_back();
+    return base::Unit{};
+}
+
+base::Outcome<> SxpParser::close_list() {
+    if (open_.empty()) return syntax("unexpected ')'");
+    Sxp value = Sxp::list(std::move(open_.back()));
+    open_.pop_back();
+    return complete(std::move(value));
+}
+
+base::Outcome<> SxpParser::complete(Sxp value) {
+    if (++values_ > limits_.values) return too_big("more than " + std::to_string(limits_.values) + " values");
+    if (!open_.empty()) {
+        open_.back().push_back(std::move(value));
+        return base::Unit{};
+    }
+    done_.push_back(std::move(value));
+    values_ = 0;
+    bytes_ = 0;
+    return base::Unit{};
+}
+
+base::Failure SxpParser::syntax(const std::string& what) const {
+    return base::fail(base::Errc::inval, "Syntax error at line " + std::to_string(line_) + ", column " +
+                                             std::to_string(column_) + ": " + what);
+}
+
+base::Failure SxpParser::too_big(const std::string& what) const {
+    return base::fail(base::Errc::toobig, "Input refused at line " + std::to_string(line_) + ", column " +
+                                              std::to_string(column_) + ": " + what);
+}
+
+base::Outcome<std::vector<Sxp>> parse_sxp_all(std::string_view text, SxpLimits limits) {
+    SxpParser parser(limits);
+    OTRY(parser.feed(text));
+    OTRY(parser.finish());
+    std::vector<Sxp> out;
+    while (parser.has_value()) out.push_back(parser.take());
+    return out;
+}
+
+base::Outcome<Sxp> parse_sxp(std::string_view text, SxpLimits limits) {
+    std::vector<Sxp> all = OTRY(parse_sxp_all(text, limits));
+    if (all.size() != 1)
+        return base::fail(base::Errc::inval, "Expected one value, found " + std::to_string(all.size()));
+    return std::move(all.front());
+}
+
+}  // namespace proto
