@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copies standard input to an I/O port, byte by byte: `port-writer 0xe9 < FILE`. It is how a script's output leaves the
+// machine: the emulator's debug port needs no driver, no interrupt and no console of the hypervisor under test.
+// Ends at end of file, or on SIGTERM once everything already written to its pipe has gone out (a script may leave
+// daemons behind that hold the pipe open for ever).
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+
+namespace {
+volatile std::sig_atomic_t stop_asked = 0;
+
+void ask_stop(int) { stop_asked = 1; }
+
+/// True when a read will return at once; waits for input unless a stop was asked for. False: the drain is over.
+/// A signal that comes between the check and poll() is seen at the next tick.
+bool input_waits() {
+    for (;;) {
+        const bool draining = stop_asked != 0;
+        pollfd wait{STDIN_FILENO, POLLIN, 0};
+        const int ready = poll(&wait, 1, draining ? 0 : 100);
+        if (ready > 0) return true;
+        if (ready == 0 && draining) return false;
+        if (ready < 0 && errno != EINTR) return false;
+    }
+}
+}  // namespace
+
+int main(int argc, char** argv) {
+    if (argc != 2) {
+        std::fprintf(stderr, "usage: port-writer PORT\n");
+        return 2;
+    }
+    const off_t port = static_cast<off_t>(std::strtoul(argv[1], nullptr, 0));
+    const int device = open("/dev/port", O_WRONLY | O_CLOEXEC);
+    if (device < 0) {
+        std::perror("port-writer: /dev/port");
+        return 1;
+    }
+    struct sigaction action {};
+    action.sa_handler = ask_stop;
+    sigaction(SIGTERM, &action, nullptr);
+    std::array<char, 4096> buffer{};
+    while (input_waits()) {
+        const ssize_t count = read(STDIN_FILENO, buffer.data(), buffer.size());
+        if (count <= 0) return count == 0 ? 0 : 1;
+        for (ssize_t i = 0; i < count; ++i)
+            if (pwrite(device, &buffer[static_cast<size_t>(i)], 1, port) != 1) {
+                std::perror("port-writer: write");
+                return 1;
+            }
+    }
+    return 0;
+}
