@@ -5,6 +5,7 @@
 #include "abi/xen/domctl_domain.hpp"
 #include "abi/xen/event_channel.hpp"
 #include "abi/xen/hvm/save.hpp"
+#include "abi/xen/memory.hpp"
 
 #include <cstddef>
 #include <cstdint>

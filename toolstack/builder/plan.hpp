@@ -61,8 +61,8 @@ struct Extent {
     uint64_t end() const { return first + pages; }
 };
 
-/// Part of the kernel image: `size` bytes from `offset` of Images::kernel go to pseudo-physical `address`; what the
-/// program header asks beyond is zero, as all fresh memory is made.
+/// Part of the kernel image: `file_size` bytes from `offset` of Images::kernel go to pseudo-physical `address`, the rest
+/// up to `memory_size` is zero.
 struct LoadPiece {
     uint64_t address = 0;
     size_t offset = 0;
@@ -101,6 +101,7 @@ struct Layout {
     uint64_t mapped_end = 0;                 // end of the kernel's initial mapping, virtual
     std::vector<MappedRange> mapped;
     std::vector<TablePage> table_pages;      // the L4 is first; includes those in `p2m`
+    uint64_t end = 0;                        // pfn behind the last one in use
 };
 
 struct Plan {

@@ -12,10 +12,10 @@
 #include "toolstack/xencall/buffer.hpp"
 #include "toolstack/xenctrl/types.hpp"
 
-namespace abi {
+namespace xen {
 struct Domctl;
 struct Sysctl;
-}  // namespace abi
+}  // namespace xen
 
 namespace xenctrl {
 
@@ -61,8 +61,8 @@ public:
     Outcome<> debug_keys(const std::string& keys);
 
     // --- vCPUs and scheduling ---------------------------------------------------------------------------------------
-    Outcome<> set_vcpu_context(DomId domain, VcpuId vcpu, const abi::VcpuGuestContext& context);
-    Outcome<abi::VcpuGuestContext> vcpu_context(DomId domain, VcpuId vcpu);
+    Outcome<> set_vcpu_context(DomId domain, VcpuId vcpu, const xen::VcpuGuestContext& context);
+    Outcome<xen::VcpuGuestContext> vcpu_context(DomId domain, VcpuId vcpu);
     Outcome<Affinity> affinity(DomId domain, VcpuId vcpu);
     /// Empty maps are left as they are.
     Outcome<> set_affinity(DomId domain, VcpuId vcpu, const Affinity& affinity);
@@ -107,11 +107,11 @@ private:
     template <class T>
     using Buffer = xencall::HypercallBuffer<T>;
 
-    Outcome<Buffer<abi::Domctl>> domctl_buffer(DomId domain, uint32_t command);
-    Outcome<> domctl(Buffer<abi::Domctl>& op, const char* what);
+    Outcome<Buffer<xen::Domctl>> domctl_buffer(DomId domain, uint32_t command);
+    Outcome<> domctl(Buffer<xen::Domctl>& op, const char* what);
     Outcome<> simple_domctl(DomId domain, uint32_t command, const char* what);
-    Outcome<Buffer<abi::Sysctl>> sysctl_buffer(uint32_t command);
-    Outcome<> sysctl(Buffer<abi::Sysctl>& op, const char* what);
+    Outcome<Buffer<xen::Sysctl>> sysctl_buffer(uint32_t command);
+    Outcome<> sysctl(Buffer<xen::Sysctl>& op, const char* what);
     Outcome<> affinity_op(DomId domain, uint32_t command, VcpuId vcpu, Affinity& maps, const char* what);
     Outcome<> sched_op(DomId domain, uint32_t command, SchedParams& params, const char* what);
     Outcome<size_t> reservation(DomId domain, uint32_t command, Buffer<uint64_t>& frames, unsigned order, const char* what);

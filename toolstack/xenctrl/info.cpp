@@ -15,19 +15,19 @@ using base::Unit;
 
 namespace {
 
-DomainInfo decode(const abi::DomctlGetDomainInfo& raw) {
+DomainInfo decode(const xen::DomctlGetDomainInfo& raw) {
     DomainInfo d;
     const auto flag = [&](uint32_t bit) { return (raw.flags & bit) != 0; };
     d.id = DomId{raw.domain};
-    d.dying = flag(abi::XEN_DOMINF_dying);
-    d.hvm = flag(abi::XEN_DOMINF_hvm_guest);
-    d.shutdown = flag(abi::XEN_DOMINF_shutdown);
-    d.paused = flag(abi::XEN_DOMINF_paused);
-    d.blocked = flag(abi::XEN_DOMINF_blocked);
-    d.running = flag(abi::XEN_DOMINF_running);
-    d.debugged = flag(abi::XEN_DOMINF_debugged);
-    d.hap = flag(abi::XEN_DOMINF_hap);
-    d.reason = static_cast<ShutdownReason>((raw.flags >> abi::XEN_DOMINF_shutdownshift) & abi::XEN_DOMINF_shutdownmask);
+    d.dying = flag(xen::XEN_DOMINF_dying);
+    d.hvm = flag(xen::XEN_DOMINF_hvm_guest);
+    d.shutdown = flag(xen::XEN_DOMINF_shutdown);
+    d.paused = flag(xen::XEN_DOMINF_paused);
+    d.blocked = flag(xen::XEN_DOMINF_blocked);
+    d.running = flag(xen::XEN_DOMINF_running);
+    d.debugged = flag(xen::XEN_DOMINF_debugged);
+    d.hap = flag(xen::XEN_DOMINF_hap);
+    d.reason = static_cast<ShutdownReason>((raw.flags >> xen::XEN_DOMINF_shutdownshift) & xen::XEN_DOMINF_shutdownmask);
     d.pages = raw.tot_pages;
     d.max_pages = raw.max_pages;
     d.outstanding_pages = raw.outstanding_pages;
@@ -35,7 +35,7 @@ DomainInfo decode(const abi::DomctlGetDomainInfo& raw) {
     d.paged_pages = raw.paged_pages;
     d.cpu_time = Nanos{static_cast<int64_t>(raw.cpu_time)};
     d.online_vcpus = raw.nr_online_vcpus;
-    d.vcpus = raw.max_vcpu_id == abi::XEN_INVALID_MAX_VCPU_ID ? 0 : raw.max_vcpu_id + 1;
+    d.vcpus = raw.max_vcpu_id == xen::XEN_INVALID_MAX_VCPU_ID ? 0 : raw.max_vcpu_id + 1;
     d.ssidref = raw.ssidref;
     d.cpupool = raw.cpupool;
     std::memcpy(d.handle.data(), raw.handle.bytes, d.handle.size());
@@ -94,25 +94,25 @@ std::string error_text(base::Errc code) {
     }
 }
 
-Outcome<Control::Buffer<abi::Sysctl>> Control::sysctl_buffer(uint32_t command) {
-    auto op = OTRY(Buffer<abi::Sysctl>::make(backend_));
+Outcome<Control::Buffer<xen::Sysctl>> Control::sysctl_buffer(uint32_t command) {
+    auto op = OTRY(Buffer<xen::Sysctl>::make(backend_));
     op->cmd = command;
-    op->interface_version = abi::XEN_SYSCTL_INTERFACE_VERSION;
+    op->interface_version = xen::XEN_SYSCTL_INTERFACE_VERSION;
     return op;
 }
 
-Outcome<> Control::sysctl(Buffer<abi::Sysctl>& op, const char* what) {
-    const int64_t r = call(abi::HYPERVISOR_sysctl, op.address());
+Outcome<> Control::sysctl(Buffer<xen::Sysctl>& op, const char* what) {
+    const int64_t r = call(xen::HYPERVISOR_sysctl, op.address());
     if (r < 0) return failure_of(r, std::string("Cannot ") + what);
     return Unit{};
 }
 
 Outcome<std::vector<DomainInfo>> Control::list(DomId first) {
     constexpr uint32_t chunk = 128;
-    auto records = OTRY(Buffer<abi::DomctlGetDomainInfo>::make(backend_, chunk));
-    auto op = OTRY(sysctl_buffer(abi::XEN_SYSCTL_getdomaininfolist));
+    auto records = OTRY(Buffer<xen::DomctlGetDomainInfo>::make(backend_, chunk));
+    auto op = OTRY(sysctl_buffer(xen::XEN_SYSCTL_getdomaininfolist));
     std::vector<DomainInfo> found;
-    for (uint32_t next = first.raw; next < abi::DOMID_FIRST_RESERVED;) {
+    for (uint32_t next = first.raw; next < xen::DOMID_FIRST_RESERVED;) {
         op->u.getdomaininfolist.first_domain = static_cast<uint16_t>(next);
         op->u.getdomaininfolist.max_domains = chunk;
         op->u.getdomaininfolist.buffer.addr = records.address();
@@ -126,7 +126,7 @@ Outcome<std::vector<DomainInfo>> Control::list(DomId first) {
 }
 
 Outcome<DomainInfo> Control::info(DomId domain) {
-    auto op = OTRY(domctl_buffer(domain, abi::XEN_DOMCTL_getdomaininfo));
+    auto op = OTRY(domctl_buffer(domain, xen::XEN_DOMCTL_getdomaininfo));
     OTRY(domctl(op, "read the state"));
     // The call finds the next domain when this one does not exist.
     if (op->u.getdomaininfo.domain != domain.raw)
@@ -135,7 +135,7 @@ Outcome<DomainInfo> Control::info(DomId domain) {
 }
 
 Outcome<VcpuInfo> Control::vcpu_info(DomId domain, VcpuId vcpu) {
-    auto op = OTRY(domctl_buffer(domain, abi::XEN_DOMCTL_getvcpuinfo));
+    auto op = OTRY(domctl_buffer(domain, xen::XEN_DOMCTL_getvcpuinfo));
     op->u.getvcpuinfo.vcpu = vcpu.raw;
     OTRY(domctl(op, "read the state of a CPU"));
     const auto& v = op->u.getvcpuinfo;
@@ -143,9 +143,9 @@ Outcome<VcpuInfo> Control::vcpu_info(DomId domain, VcpuId vcpu) {
 }
 
 Outcome<PhysInfo> Control::physinfo() {
-    auto op = OTRY(sysctl_buffer(abi::XEN_SYSCTL_physinfo));
+    auto op = OTRY(sysctl_buffer(xen::XEN_SYSCTL_physinfo));
     OTRY(sysctl(op, "read the machine's data"));
-    const abi::SysctlPhysInfo& raw = op->u.physinfo;
+    const xen::SysctlPhysInfo& raw = op->u.physinfo;
     const auto cap = [&](uint32_t bit) { return (raw.capabilities & bit) != 0; };
     PhysInfo p;
     p.threads_per_core = raw.threads_per_core;
@@ -155,14 +155,14 @@ Outcome<PhysInfo> Control::physinfo() {
     p.nodes = raw.nr_nodes;
     p.max_node = raw.max_node_id;
     p.cpu_khz = raw.cpu_khz;
-    p.hvm = cap(abi::XEN_SYSCTL_PHYSCAP_hvm);
-    p.pv = cap(abi::XEN_SYSCTL_PHYSCAP_pv);
-    p.directio = cap(abi::XEN_SYSCTL_PHYSCAP_directio);
-    p.hap = cap(abi::XEN_SYSCTL_PHYSCAP_hap);
-    p.shadow = cap(abi::XEN_SYSCTL_PHYSCAP_shadow);
-    p.vpmu = cap(abi::XEN_SYSCTL_PHYSCAP_vpmu);
-    p.grant_v1 = cap(abi::XEN_SYSCTL_PHYSCAP_gnttab_v1);
-    p.grant_v2 = cap(abi::XEN_SYSCTL_PHYSCAP_gnttab_v2);
+    p.hvm = cap(xen::XEN_SYSCTL_PHYSCAP_hvm);
+    p.pv = cap(xen::XEN_SYSCTL_PHYSCAP_pv);
+    p.directio = cap(xen::XEN_SYSCTL_PHYSCAP_directio);
+    p.hap = cap(xen::XEN_SYSCTL_PHYSCAP_hap);
+    p.shadow = cap(xen::XEN_SYSCTL_PHYSCAP_shadow);
+    p.vpmu = cap(xen::XEN_SYSCTL_PHYSCAP_vpmu);
+    p.grant_v1 = cap(xen::XEN_SYSCTL_PHYSCAP_gnttab_v1);
+    p.grant_v2 = cap(xen::XEN_SYSCTL_PHYSCAP_gnttab_v2);
     p.total_pages = raw.total_pages;
     p.free_pages = raw.free_pages;
     p.scrub_pages = raw.scrub_pages;
@@ -173,10 +173,10 @@ Outcome<PhysInfo> Control::physinfo() {
 }
 
 Outcome<std::vector<CpuTopology>> Control::cpu_topology() {
-    auto op = OTRY(sysctl_buffer(abi::XEN_SYSCTL_cputopoinfo));
+    auto op = OTRY(sysctl_buffer(xen::XEN_SYSCTL_cputopoinfo));
     OTRY(sysctl(op, "count the CPUs"));
     const uint32_t wanted = std::min(op->u.cputopoinfo.num_cpus, 65536U);
-    auto records = OTRY(Buffer<abi::SysctlCpuTopo>::make(backend_, wanted));
+    auto records = OTRY(Buffer<xen::SysctlCpuTopo>::make(backend_, wanted));
     op->u.cputopoinfo.num_cpus = wanted;
     op->u.cputopoinfo.cputopo.addr = records.address();
     OTRY(sysctl(op, "read the CPU topology"));
@@ -187,10 +187,10 @@ Outcome<std::vector<CpuTopology>> Control::cpu_topology() {
 }
 
 Outcome<NumaInfo> Control::numa() {
-    auto op = OTRY(sysctl_buffer(abi::XEN_SYSCTL_numainfo));
+    auto op = OTRY(sysctl_buffer(xen::XEN_SYSCTL_numainfo));
     OTRY(sysctl(op, "count the NUMA nodes"));
     const uint32_t wanted = std::min(op->u.numainfo.num_nodes, 256U);
-    auto memory = OTRY(Buffer<abi::SysctlMemInfo>::make(backend_, wanted));
+    auto memory = OTRY(Buffer<xen::SysctlMemInfo>::make(backend_, wanted));
     auto distances = OTRY(Buffer<uint32_t>::make(backend_, size_t{wanted} * wanted));
     op->u.numainfo.num_nodes = wanted;
     op->u.numainfo.meminfo.addr = memory.address();
@@ -206,8 +206,8 @@ Outcome<NumaInfo> Control::numa() {
 Outcome<std::vector<Nanos>> Control::cpu_idle_times() {
     const PhysInfo machine = OTRY(physinfo());
     const uint32_t wanted = std::min(machine.max_cpu + 1, 65536U);
-    auto records = OTRY(Buffer<abi::SysctlCpuInfo>::make(backend_, wanted));
-    auto op = OTRY(sysctl_buffer(abi::XEN_SYSCTL_getcpuinfo));
+    auto records = OTRY(Buffer<xen::SysctlCpuInfo>::make(backend_, wanted));
+    auto op = OTRY(sysctl_buffer(xen::XEN_SYSCTL_getcpuinfo));
     op->u.getcpuinfo.max_cpus = wanted;
     op->u.getcpuinfo.info.addr = records.address();
     OTRY(sysctl(op, "read the CPUs' idle times"));
@@ -217,41 +217,41 @@ Outcome<std::vector<Nanos>> Control::cpu_idle_times() {
 }
 
 Outcome<Scheduler> Control::scheduler() {
-    auto op = OTRY(sysctl_buffer(abi::XEN_SYSCTL_sched_id));
+    auto op = OTRY(sysctl_buffer(xen::XEN_SYSCTL_sched_id));
     OTRY(sysctl(op, "read the scheduler"));
     return static_cast<Scheduler>(op->u.sched_id.sched_id);
 }
 
 Outcome<std::string> Control::version_text(uint32_t command, size_t size) {
     auto text = OTRY(Buffer<char>::make(backend_, size));
-    const int64_t r = call(abi::HYPERVISOR_xen_version, command, text.address());
+    const int64_t r = call(xen::HYPERVISOR_xen_version, command, text.address());
     if (r < 0) return failure_of(r, "Cannot read the hypervisor's version");
     return text_of(text.get(), size);
 }
 
 Outcome<VersionInfo> Control::version() {
     VersionInfo v;
-    const int64_t number = call(abi::HYPERVISOR_xen_version, abi::XENVER_version);
+    const int64_t number = call(xen::HYPERVISOR_xen_version, xen::XENVER_version);
     if (number < 0) return failure_of(number, "Cannot read the hypervisor's version");
     v.major = static_cast<uint32_t>(number >> 16);
     v.minor = static_cast<uint32_t>(number & 0xffff);
-    v.extra = OTRY(version_text(abi::XENVER_extraversion, abi::XEN_EXTRAVERSION_LEN));
-    v.capabilities = OTRY(version_text(abi::XENVER_capabilities, abi::XEN_CAPABILITIES_INFO_LEN));
+    v.extra = OTRY(version_text(xen::XENVER_extraversion, xen::XEN_EXTRAVERSION_LEN));
+    v.capabilities = OTRY(version_text(xen::XENVER_capabilities, xen::XEN_CAPABILITIES_INFO_LEN));
     while (v.capabilities.ends_with(' ')) v.capabilities.pop_back();
-    v.changeset = OTRY(version_text(abi::XENVER_changeset, abi::XEN_CHANGESET_INFO_LEN));
-    v.command_line = OTRY(version_text(abi::XENVER_commandline, 1024));
-    auto compile = OTRY(Buffer<abi::CompileInfo>::make(backend_));
-    if (const int64_t r = call(abi::HYPERVISOR_xen_version, abi::XENVER_compile_info, compile.address()); r < 0)
+    v.changeset = OTRY(version_text(xen::XENVER_changeset, xen::XEN_CHANGESET_INFO_LEN));
+    v.command_line = OTRY(version_text(xen::XENVER_commandline, 1024));
+    auto compile = OTRY(Buffer<xen::CompileInfo>::make(backend_));
+    if (const int64_t r = call(xen::HYPERVISOR_xen_version, xen::XENVER_compile_info, compile.address()); r < 0)
         return failure_of(r, "Cannot read how the hypervisor was built");
     v.compiler = text_of(compile->compiler, sizeof compile->compiler);
     v.compiled_by = text_of(compile->compile_by, sizeof compile->compile_by);
     v.compile_domain = text_of(compile->compile_domain, sizeof compile->compile_domain);
     v.compile_date = text_of(compile->compile_date, sizeof compile->compile_date);
-    auto platform = OTRY(Buffer<abi::PlatformParameters>::make(backend_));
-    if (const int64_t r = call(abi::HYPERVISOR_xen_version, abi::XENVER_platform_parameters, platform.address()); r < 0)
+    auto platform = OTRY(Buffer<xen::PlatformParameters>::make(backend_));
+    if (const int64_t r = call(xen::HYPERVISOR_xen_version, xen::XENVER_platform_parameters, platform.address()); r < 0)
         return failure_of(r, "Cannot read the hypervisor's platform parameters");
     v.virt_start = platform->virt_start;
-    const int64_t page = call(abi::HYPERVISOR_xen_version, abi::XENVER_pagesize);
+    const int64_t page = call(xen::HYPERVISOR_xen_version, xen::XENVER_pagesize);
     v.page_size = page > 0 ? static_cast<uint32_t>(page) : static_cast<uint32_t>(base::page_size);
     return v;
 }
@@ -259,7 +259,7 @@ Outcome<VersionInfo> Control::version() {
 Outcome<std::string> Control::console_ring(Ring then) {
     for (uint32_t size = 64 << 10;; size *= 2) {
         auto text = OTRY(Buffer<char>::make(backend_, size));
-        auto op = OTRY(sysctl_buffer(abi::XEN_SYSCTL_readconsole));
+        auto op = OTRY(sysctl_buffer(xen::XEN_SYSCTL_readconsole));
         op->u.readconsole.buffer.addr = text.address();
         op->u.readconsole.count = size;
         OTRY(sysctl(op, "read the hypervisor's messages"));
@@ -276,21 +276,21 @@ Outcome<std::string> Control::console_ring(Ring then) {
 
 Outcome<> Control::debug_keys(const std::string& keys) {
     auto text = OTRY(Buffer<char>::copy_of(backend_, {keys.data(), keys.size()}));
-    auto op = OTRY(sysctl_buffer(abi::XEN_SYSCTL_debug_keys));
+    auto op = OTRY(sysctl_buffer(xen::XEN_SYSCTL_debug_keys));
     op->u.debug_keys.keys.addr = text.address();
     op->u.debug_keys.nr_keys = static_cast<uint32_t>(keys.size());
     return sysctl(op, "send debug keys");
 }
 
 Outcome<CpuPolicy> Control::system_cpu_policy(PolicyKind kind) {
-    auto op = OTRY(sysctl_buffer(abi::XEN_SYSCTL_get_cpu_policy));
+    auto op = OTRY(sysctl_buffer(xen::XEN_SYSCTL_get_cpu_policy));
     auto& p = op->u.cpu_policy;
     p.index = static_cast<uint32_t>(kind);
     OTRY(sysctl(op, "size the CPU features"));
     const uint32_t leaf_count = std::min(p.nr_leaves, 4096U);
     const uint32_t msr_count = std::min(p.nr_msrs, 4096U);
-    auto leaves = OTRY(Buffer<abi::CpuidLeaf>::make(backend_, leaf_count));
-    auto msrs = OTRY(Buffer<abi::MsrEntry>::make(backend_, msr_count));
+    auto leaves = OTRY(Buffer<xen::CpuidLeaf>::make(backend_, leaf_count));
+    auto msrs = OTRY(Buffer<xen::MsrEntry>::make(backend_, msr_count));
     p.nr_leaves = leaf_count;
     p.nr_msrs = msr_count;
     p.leaves.addr = leaves.address();
@@ -298,7 +298,7 @@ Outcome<CpuPolicy> Control::system_cpu_policy(PolicyKind kind) {
     OTRY(sysctl(op, "read the CPU features"));
     CpuPolicy policy;
     for (uint32_t i = 0; i < std::min(p.nr_leaves, leaf_count); ++i) {
-        const abi::CpuidLeaf& l = leaves[i];
+        const xen::CpuidLeaf& l = leaves[i];
         policy.leaves.push_back({l.leaf, l.subleaf, l.a, l.b, l.c, l.d});
     }
     for (uint32_t i = 0; i < std::min(p.nr_msrs, msr_count); ++i) policy.msrs.push_back({msrs[i].idx, msrs[i].val});

@@ -12,41 +12,41 @@ namespace xenctrl {
 using base::Unit;
 
 Outcome<> Control::set_max_memory(DomId domain, uint64_t kib) {
-    auto op = OTRY(domctl_buffer(domain, abi::XEN_DOMCTL_max_mem));
+    auto op = OTRY(domctl_buffer(domain, xen::XEN_DOMCTL_max_mem));
     op->u.max_mem.max_memkb = kib;
     return domctl(op, "set the memory limit");
 }
 
 Outcome<size_t> Control::reservation(DomId domain, uint32_t command, Buffer<uint64_t>& frames, unsigned order, const char* what) {
-    auto op = OTRY(Buffer<abi::MemoryReservation>::make(backend_));
+    auto op = OTRY(Buffer<xen::MemoryReservation>::make(backend_));
     op->extent_start.addr = frames.address();
     op->nr_extents = frames.size();
     op->extent_order = order;
     op->domid = domain.raw;
-    const int64_t r = call(abi::HYPERVISOR_memory_op, command, op.address());
+    const int64_t r = call(xen::HYPERVISOR_memory_op, command, op.address());
     if (r < 0) return failure_of(r, std::string("Cannot ") + what + of_domain(domain));
     return std::min(static_cast<size_t>(r), frames.size());
 }
 
 Outcome<> Control::claim(DomId domain, uint64_t pages) {
-    auto op = OTRY(Buffer<abi::MemoryReservation>::make(backend_));
+    auto op = OTRY(Buffer<xen::MemoryReservation>::make(backend_));
     op->nr_extents = pages;
     op->domid = domain.raw;
-    const int64_t r = call(abi::HYPERVISOR_memory_op, abi::XENMEM_claim_pages, op.address());
+    const int64_t r = call(xen::HYPERVISOR_memory_op, xen::XENMEM_claim_pages, op.address());
     if (r < 0) return failure_of(r, "Cannot set aside " + std::to_string(pages * 4) + " KiB for domain " + std::to_string(domain.raw));
     return Unit{};
 }
 
 Outcome<size_t> Control::populate(DomId domain, std::span<uint64_t> frames, unsigned order) {
     auto list = OTRY(Buffer<uint64_t>::copy_of(backend_, frames));
-    const size_t made = OTRY(reservation(domain, abi::XENMEM_populate_physmap, list, order, "allocate memory"));
+    const size_t made = OTRY(reservation(domain, xen::XENMEM_populate_physmap, list, order, "allocate memory"));
     std::copy_n(list.get(), made, frames.begin());
     return made;
 }
 
 Outcome<size_t> Control::decrease(DomId domain, std::span<const uint64_t> frames, unsigned order) {
     auto list = OTRY(Buffer<uint64_t>::copy_of(backend_, frames));
-    return reservation(domain, abi::XENMEM_decrease_reservation, list, order, "free memory");
+    return reservation(domain, xen::XENMEM_decrease_reservation, list, order, "free memory");
 }
 
 namespace {
@@ -63,26 +63,26 @@ static_assert(sizeof(E820Entry) == 20);
 Outcome<> Control::set_memory_map(DomId domain, std::span<const MemoryRange> map) {
     auto entries = OTRY(Buffer<E820Entry>::make(backend_, map.size()));
     for (size_t i = 0; i < map.size(); ++i) entries[i] = {map[i].start, map[i].size, map[i].type};
-    auto op = OTRY(Buffer<abi::ForeignMemoryMap>::make(backend_));
+    auto op = OTRY(Buffer<xen::ForeignMemoryMap>::make(backend_));
     op->domid = domain.raw;
     op->map.nr_entries = static_cast<uint32_t>(map.size());
     op->map.buffer.addr = entries.address();
-    const int64_t r = call(abi::HYPERVISOR_memory_op, abi::XENMEM_set_memory_map, op.address());
+    const int64_t r = call(xen::HYPERVISOR_memory_op, xen::XENMEM_set_memory_map, op.address());
     if (r < 0) return failure_of(r, "Cannot set the memory map" + of_domain(domain));
     return Unit{};
 }
 
 Outcome<> Control::hypercall_init(DomId domain, Gfn page) {
-    auto op = OTRY(domctl_buffer(domain, abi::XEN_DOMCTL_hypercall_init));
+    auto op = OTRY(domctl_buffer(domain, xen::XEN_DOMCTL_hypercall_init));
     op->u.hypercall_init.gmfn = page.raw;
     return domctl(op, "write the hypercall page");
 }
 
 Outcome<> Control::pin_l4(DomId domain, Mfn table) {
-    auto op = OTRY(Buffer<abi::MmuextOp>::make(backend_));
-    op->cmd = abi::MMUEXT_PIN_L4_TABLE;
+    auto op = OTRY(Buffer<xen::MmuextOp>::make(backend_));
+    op->cmd = xen::MMUEXT_PIN_L4_TABLE;
     op->arg1.mfn = table.raw;
-    const int64_t r = call(abi::HYPERVISOR_mmuext_op, op.address(), 1, 0, domain.raw);
+    const int64_t r = call(xen::HYPERVISOR_mmuext_op, op.address(), 1, 0, domain.raw);
     if (r < 0) return failure_of(r, "The hypervisor refuses the page tables" + of_domain(domain));
     return Unit{};
 }
