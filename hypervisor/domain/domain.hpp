@@ -64,7 +64,7 @@ struct Domain {
     uint64_t max_pages = 0;
     uint64_t hyp_pages = 0;               ///< shared info, grant frames: hypervisor pages given to the domain
     std::atomic<uint64_t> outstanding_claim{0};
-    abi::SharedInfo* shared = nullptr;
+    xen::SharedInfo* shared = nullptr;
     uint64_t time_offset_seconds = 0;
 
     // -- subsystems -----------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ struct Vcpu {
     std::atomic<uint64_t> affinity{~uint64_t{0}};  ///< hard affinity: CPUs it may run on
     uint64_t soft_affinity = ~uint64_t{0};
     void* sched_data = nullptr;           ///< the scheduler's own
-    std::atomic<uint32_t> runstate{abi::RUNSTATE_offline};
+    std::atomic<uint32_t> runstate{xen::RUNSTATE_offline};
     base::Nanos runstate_since{};         ///< written by whoever changes runstate; sched lock
     uint64_t runstate_time[4] = {};       ///< ns in each RUNSTATE_*
     uint64_t runstate_guest = 0;          ///< guest VA of its vcpu_runstate_info, 0: not registered
@@ -58,7 +58,7 @@ struct Vcpu {
     }
 
     // -- shared pages -------------------------------------------------------------------------------------------
-    std::atomic<abi::VcpuInfo*> info{nullptr};  ///< in shared_info, or where VCPUOP_register_vcpu_info put it
+    std::atomic<xen::VcpuInfo*> info{nullptr};  ///< in shared_info, or where VCPUOP_register_vcpu_info put it
     PageRef info_page;                          ///< keeps a registered page alive (also holds a writable type)
     std::atomic<uint64_t> time_info_guest{0};   ///< VCPUOP_register_vcpu_time_memory_area; 0: none
 
@@ -66,7 +66,7 @@ struct Vcpu {
     std::atomic<uint32_t> poll_port{0};  ///< port waited for in SCHEDOP_poll; ~0: several
     std::atomic<bool> polling{false};
     Timer poll_timer;
-    uint32_t virq_port[abi::NR_VIRQS] = {};  ///< bound ports; event lock of the domain
+    uint32_t virq_port[xen::NR_VIRQS] = {};  ///< bound ports; event lock of the domain
     void* fifo = nullptr;                    ///< event/: this vCPU's FIFO control block
 
     // -- timers -------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ public:
     explicit constexpr GuestPtr(uint64_t gva) : gva_(gva) {}
     static constexpr GuestPtr from_reg(uint64_t r) { return GuestPtr(r); }
     template <class T>
-    static constexpr GuestPtr of(abi::Handle<T> h) {
+    static constexpr GuestPtr of(xen::Handle<T> h) {
         return GuestPtr(h.addr);
     }
     bool null() const { return gva_ == 0; }

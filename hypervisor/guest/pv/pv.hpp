@@ -63,7 +63,7 @@ struct PvVcpu {
     uint32_t ldt_entries = 0;
     uint64_t* descriptor_l1 = nullptr;  ///< the 32 L1 entries of its GDT (16) and LDT (16) window
     // traps and callbacks
-    abi::TrapInfo traps[256] = {};
+    xen::TrapInfo traps[256] = {};
     PvCallback event, failsafe, syscall, syscall32, sysenter, nmi;
     uint64_t kernel_ss = 0;
     uint64_t kernel_sp = 0;
@@ -96,8 +96,8 @@ void pv_vcpu_destroy(Vcpu& v);
 /// Drops page-table roots, pins, descriptor tables. All vCPUs are paused. Errors: restart, call again.
 Status pv_relinquish(Domain& d);
 /// Sets all registers from a guest's or tool's context. Errors: inval, perm (frames not owned), restart.
-Status pv_set_context(Vcpu& v, const abi::VcpuGuestContext& c);
-void pv_get_context(Vcpu& v, abi::VcpuGuestContext& c);
+Status pv_set_context(Vcpu& v, const xen::VcpuGuestContext& c);
+void pv_get_context(Vcpu& v, xen::VcpuGuestContext& c);
 
 // -- page types (types.cpp, validate.cpp) ----------------------------------------------------------------------------
 /// Raises the type count of a page the caller has a reference on. For writable only, from any CPU, no locks.

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ways into the hypervisor and the one way out.
+//
+// Every entry builds a Regs (arch/x86/regs.hpp). Entries from a guest build it at the top of the CPU's stack, right
+// below the pointer to the CPU's data, so that both are found from rsp alone and no segment register is needed.
+// The C++ side may exchange the contents of that Regs for another vCPU's: leaving then enters that vCPU.
+
+#define STACK_SIZE 16384
+#define TOP_PAD 16                        /* CpuStackTop: cpu, pad */
+#define MAX_CPUS 64
+#define R_RAX 80
+#define R_RCX 88
+#define R_ERROR 120
+#define R_RIP 128
+#define R_CS 136
+#define R_RFLAGS 144
+#define R_RSP 152
+#define R_SS 160
+#define RING3_CS64 0xe033
+#define RING3_CS32 0xe023
+#define RING3_SS 0xe02b
+#define ENTRY_SYSCALL 0x100
+#define ENTRY_SYSCALL32 0x101
+
+        /* Three bytes of no operation, replaced by CLAC at boot on CPUs with SMAP. */
+        .macro CLAC_SITE
+771:    .byte 0x0f, 0x1f, 0x00
+        .pushsection .smap_sites, "a"
+        .quad 771b
+        .popsection
+        .endm
+
+        .macro PUSH_REST
+        push    %rdi
+        push    %rsi
+        push    %rdx
+        push    %rcx
+        push    %rax
+        push    %r8
+        push    %r9
+        push    %r10
+        push    %r11
+        push    %rbx
+        push    %rbp
+        push    %r12
+        push    %r13
+        push    %r14
+        push    %r15
+        .endm
+
+        .macro POP_REST
+        pop     %r15
+        pop     %r14
+        pop     %r13
+        pop     %r12
+        pop     %rbp
+        pop     %rbx
+        pop     %r11
+        pop     %r10
+        pop     %r9
+        pop     %r8
+        pop     %rax
+        pop     %rcx
+        pop     %rdx
+        pop     %rsi
+        pop     %rdi
+        .endm
+
+        .section .text.entry, "ax"
+
+        /* ---- exceptions and interrupts: one 16-byte stub a vector ---- */
+        .balign 16
+        .global vector_stubs
+vector_stubs:
+        vec = 0
+        .rept 256
+        .balign 16
+        .if (vec == 8) || (vec >= 10 && vec <= 14) || (vec == 17) || (vec == 21) || (vec == 29) || (vec == 30)
+        .else
+        push    $0
+        .endif
+        movl    $vec, 4(%rsp)
+        jmp     trap_common
+        vec = vec + 1
+        .endr
+
+        .balign 16
+trap_common:
+        CLAC_SITE
+        cld
+        PUSH_REST
+        mov     %rsp, %rdi
+        testb   $3, R_CS(%rsp)
+        jz      1f
+        call    trap_from_guest
+        jmp     exit_to_guest
+1:      xor     %ebp, %ebp
+        mov     %rsp, %rbx
+        and     $~15, %rsp
+        call    trap_from_hypervisor
+        mov     %rbx, %rsp
+        POP_REST
+        add     $8, %rsp
+        iretq
+
+        /* ---- SYSCALL: one stub a CPU, because nothing but RIP tells which CPU this is ---- */
+        .balign 32
+        .global syscall_stubs, syscall32_stubs
+syscall_stubs:
+        cpu = 0
+        .rept MAX_CPUS
+        .balign 32
+        mov     %rsp, cpu_stacks + (cpu + 1) * STACK_SIZE - TOP_PAD - 16(%rip)
+        lea     cpu_stacks + (cpu + 1) * STACK_SIZE - TOP_PAD - 16(%rip), %rsp
+        jmp     syscall_common
+        cpu = cpu + 1
+        .endr
+syscall32_stubs:
+        cpu = 0
+        .rept MAX_CPUS
+        .balign 32
+        mov     %rsp, cpu_stacks + (cpu + 1) * STACK_SIZE - TOP_PAD - 16(%rip)
+        lea     cpu_stacks + (cpu + 1) * STACK_SIZE - TOP_PAD - 16(%rip), %rsp
+        jmp     syscall32_common
+        cpu = cpu + 1
+        .endr
+
+        .balign 16
+syscall_common:
+        movq    $RING3_SS, 8(%rsp)
+        push    %r11
+        push    $RING3_CS64
+        push    %rcx
+        push    $0
+        movl    $ENTRY_SYSCALL, 4(%rsp)
+        PUSH_REST
+        mov     %rsp, %rdi
+        call    syscall_from_guest
+        jmp     exit_to_guest
+
+        .balign 16
+syscall32_common:
+        movq    $RING3_SS, 8(%rsp)
+        push    %r11
+        push    $RING3_CS32
+        push    %rcx
+        push    $0
+        movl    $ENTRY_SYSCALL32, 4(%rsp)
+        PUSH_REST
+        mov     %rsp, %rdi
+        call    trap_from_guest
+        jmp     exit_to_guest
+
+        /* ---- the way out: rsp is at the Regs on top of the stack ---- */
+        .balign 16
+        .global exit_to_guest
+exit_to_guest:
+        call    prepare_exit            /* al: SYSRET will do */
+        test    %al, %al
+        jz      2f
+        POP_REST
+        add     $8, %rsp
+        mov     (%rsp), %rcx
+        mov     16(%rsp), %r11
+        mov     24(%rsp), %rsp
+        sysretq
+2:      POP_REST
+        add     $8, %rsp
+        .global guest_iret
+guest_iret:
+        iretq                           /* a fault here is the guest's: trap_from_hypervisor handles it */
+
+        /* First entry into a guest on this CPU: rdi = top-of-stack Regs. */
+        .global enter_first_guest
+enter_first_guest:
+        mov     %rdi, %rsp
+        jmp     exit_to_guest
+
+        /* ---- guest memory: rdi dst, rsi src, rdx n; returns bytes not copied ---- */
+        .text
+        .balign 16
+        .global copy_bytes_fault_safe
+copy_bytes_fault_safe:
+        mov     %rdx, %rcx
+        mov     %rdx, %rax
+        shr     $3, %rcx
+        and     $7, %eax
+1:      rep movsq
+        mov     %eax, %ecx
+2:      rep movsb
+        xor     %eax, %eax
+        ret
+3:      lea     (%rax, %rcx, 8), %rax
+        ret
+4:      mov     %rcx, %rax
+        ret
+        .pushsection .extable, "a"
+        .quad 1b, 3b
+        .quad 2b, 4b
+        .popsection
+
+        /* rdi dst, rsi n; returns bytes not cleared */
+        .global clear_bytes_fault_safe
+clear_bytes_fault_safe:
+        mov     %rsi, %rcx
+        xor     %eax, %eax
+1:      rep stosb
+        xor     %eax, %eax
+        ret
+2:      mov     %rcx, %rax
+        ret
+        .pushsection .extable, "a"
+        .quad 1b, 2b
+        .popsection
+
+        /* Loads a segment register; a selector that faults becomes null. edi = selector */
+        .macro LOAD_SEG name, reg
+        .global load_\name
+load_\name:
+1:      mov     %edi, %\reg
+        ret
+2:      xor     %eax, %eax
+        mov     %eax, %\reg
+        ret
+        .pushsection .extable, "a"
+        .quad 1b, 2b
+        .popsection
+        .endm
+        LOAD_SEG ds, ds
+        LOAD_SEG es, es
+        LOAD_SEG fs, fs
+        /* GS: the base of the user's gs is the one behind KERNEL_GS_BASE while the guest's kernel runs. */
+        .global load_gs_swapped
+load_gs_swapped:
+        swapgs
+1:      mov     %edi, %gs
+        swapgs
+        ret
+2:      xor     %eax, %eax
+        mov     %eax, %gs
+        swapgs
+        ret
+        .pushsection .extable, "a"
+        .quad 1b, 2b
+        .popsection
+
+        /* rdmsr/wrmsr that may fault. edi = msr, rsi = value or pointer; returns 0 or 1 (faulted) */
+        .global rdmsr_fault_safe, wrmsr_fault_safe
+rdmsr_fault_safe:
+        mov     %edi, %ecx
+1:      rdmsr
+        shl     $32, %rdx
+        or      %rdx, %rax
+        mov     %rax, (%rsi)
+        xor     %eax, %eax
+        ret
+2:      mov     $1, %eax
+        ret
+wrmsr_fault_safe:
+        mov     %edi, %ecx
+        mov     %esi, %eax
+        mov     %rsi, %rdx
+        shr     $32, %rdx
+3:      wrmsr
+        xor     %eax, %eax
+        ret
+        .pushsection .extable, "a"
+        .quad 1b, 2b
+        .quad 3b, 2b
+        .popsection
+        .section .note.GNU-stack, "", @progbits

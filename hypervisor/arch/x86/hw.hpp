@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Instructions that C++ cannot say. On the host (tests of the core) they act on nothing.
+#pragma once
+
+#include <cstdint>
+
+namespace hv::hw {
+
+struct CpuidResult {
+    uint32_t a, b, c, d;
+};
+
+inline constexpr uint32_t msr_apic_base = 0x1b;
+inline constexpr uint32_t msr_pat = 0x277;
+inline constexpr uint32_t msr_mtrr_def_type = 0x2ff;
+inline constexpr uint32_t msr_efer = 0xc0000080;
+inline constexpr uint32_t msr_star = 0xc0000081;
+inline constexpr uint32_t msr_lstar = 0xc0000082;
+inline constexpr uint32_t msr_cstar = 0xc0000083;
+inline constexpr uint32_t msr_syscall_mask = 0xc0000084;
+inline constexpr uint32_t msr_fs_base = 0xc0000100;
+inline constexpr uint32_t msr_gs_base = 0xc0000101;
+inline constexpr uint32_t msr_kernel_gs_base = 0xc0000102;
+inline constexpr uint32_t msr_tsc_aux = 0xc0000103;
+
+inline constexpr uint64_t cr0_ts = 1u << 3;
+inline constexpr uint64_t cr0_wp = 1u << 16;
+inline constexpr uint64_t cr4_tsd = 1u << 2;
+inline constexpr uint64_t cr4_de = 1u << 3;
+inline constexpr uint64_t cr4_pae = 1u << 5;
+inline constexpr uint64_t cr4_mce = 1u << 6;
+inline constexpr uint64_t cr4_pge = 1u << 7;
+inline constexpr uint64_t cr4_osfxsr = 1u << 9;
+inline constexpr uint64_t cr4_osxmmexcpt = 1u << 10;
+inline constexpr uint64_t cr4_umip = 1u << 11;
+inline constexpr uint64_t cr4_fsgsbase = 1u << 16;
+inline constexpr uint64_t cr4_osxsave = 1u << 18;
+inline constexpr uint64_t cr4_smep = 1u << 20;
+inline constexpr uint64_t cr4_smap = 1u << 21;
+
+#ifdef HV_HOST
+inline uint64_t read_cr2() { return 0; }
+inline uint64_t read_cr3() { return 0; }
+inline void write_cr2(uint64_t) {}
+inline uint64_t read_dr6() { return 0; }
+inline void write_dr6(uint64_t) {}
+inline void write_dr7(uint64_t) {}
+inline void write_dr(unsigned, uint64_t) {}
+inline void set_ts(bool) {}
+inline void invlpg(uint64_t) {}
+inline uint64_t rdmsr(uint32_t) { return 0; }
+inline void wrmsr(uint32_t, uint64_t) {}
+inline void wbinvd() {}
+inline uint8_t in8(uint16_t) { return 0xff; }
+inline uint16_t in16(uint16_t) { return 0xffff; }
+inline uint32_t in32(uint16_t) { return ~0u; }
+inline void out8(uint16_t, uint8_t) {}
+inline void out16(uint16_t, uint16_t) {}
+inline void out32(uint16_t, uint32_t) {}
+inline uint64_t rdtsc() { return 0; }
+inline void pause() {}
+inline CpuidResult cpuid(uint32_t, uint32_t = 0) { return {}; }
+[[noreturn]] inline void halt_forever() { __builtin_trap(); }
+#else
+inline uint64_t read_cr0() { uint64_t v; asm volatile("mov %%cr0, %0" : "=r"(v)); return v; }
+inline void write_cr0(uint64_t v) { asm volatile("mov %0, %%cr0" : : "r"(v) : "memory"); }
+inline uint64_t read_cr2() { uint64_t v; asm volatile("mov %%cr2, %0" : "=r"(v)); return v; }
+inline void write_cr2(uint64_t v) { asm volatile("mov %0, %%cr2" : : "r"(v)); }
+inline uint64_t read_cr3() { uint64_t v; asm volatile("mov %%cr3, %0" : "=r"(v)); return v; }
+inline void write_cr3(uint64_t v) { asm volatile("mov %0, %%cr3" : : "r"(v) : "memory"); }
+inline uint64_t read_cr4() { uint64_t v; asm volatile("mov %%cr4, %0" : "=r"(v)); return v; }
+inline void write_cr4(uint64_t v) { asm volatile("mov %0, %%cr4" : : "r"(v) : "memory"); }
+inline uint64_t read_dr6() { uint64_t v; asm volatile("mov %%dr6, %0" : "=r"(v)); return v; }
+inline void write_dr6(uint64_t v) { asm volatile("mov %0, %%dr6" : : "r"(v)); }
+inline void write_dr7(uint64_t v) { asm volatile("mov %0, %%dr7" : : "r"(v)); }
+inline void write_dr(unsigned n, uint64_t v) {
+    switch (n) {
+        case 0: asm volatile("mov %0, %%dr0" : : "r"(v)); break;
+        case 1: asm volatile("mov %0, %%dr1" : : "r"(v)); break;
+        case 2: asm volatile("mov %0, %%dr2" : : "r"(v)); break;
+        case 3: asm volatile("mov %0, %%dr3" : : "r"(v)); break;
+        default: break;
+    }
+}
+/// CR0.TS: with it, the guest's next FPU instruction raises #NM.
+inline void set_ts(bool on) {
+    if (on) write_cr0(read_cr0() | cr0_ts);
+    else asm volatile("clts");
+}
+inline void invlpg(uint64_t va) { asm volatile("invlpg (%0)" : : "r"(va) : "memory"); }
+inline uint64_t rdmsr(uint32_t msr) {
+    uint32_t lo, hi;
+    asm volatile("rdmsr" : "=a"(lo), "=d"(hi) : "c"(msr));
+    return (uint64_t{hi} << 32) | lo;
+}
+inline void wrmsr(uint32_t msr, uint64_t v) {
+    asm volatile("wrmsr" : : "c"(msr), "a"(static_cast<uint32_t>(v)), "d"(static_cast<uint32_t>(v >> 32)) : "memory");
+}
+inline void wbinvd() { asm volatile("wbinvd" : : : "memory"); }
+inline uint8_t in8(uint16_t p) { uint8_t v; asm volatile("in %1, %0" : "=a"(v) : "Nd"(p)); return v; }
+inline uint16_t in16(uint16_t p) { uint16_t v; asm volatile("in %1, %0" : "=a"(v) : "Nd"(p)); return v; }
+inline uint32_t in32(uint16_t p) { uint32_t v; asm volatile("in %1, %0" : "=a"(v) : "Nd"(p)); return v; }
+inline void out8(uint16_t p, uint8_t v) { asm volatile("out %0, %1" : : "a"(v), "Nd"(p)); }
+inline void out16(uint16_t p, uint16_t v) { asm volatile("out %0, %1" : : "a"(v), "Nd"(p)); }
+inline void out32(uint16_t p, uint32_t v) { asm volatile("out %0, %1" : : "a"(v), "Nd"(p)); }
+inline uint64_t rdtsc() {
+    uint32_t lo, hi;
+    asm volatile("rdtsc" : "=a"(lo), "=d"(hi));
+    return (uint64_t{hi} << 32) | lo;
+}
+inline void pause() { asm volatile("pause"); }
+inline CpuidResult cpuid(uint32_t leaf, uint32_t sub = 0) {
+    CpuidResult r{};
+    asm volatile("cpuid" : "=a"(r.a), "=b"(r.b), "=c"(r.c), "=d"(r.d) : "a"(leaf), "c"(sub));
+    return r;
+}
+inline void xsetbv(uint64_t v) {
+    asm volatile("xsetbv" : : "c"(0), "a"(static_cast<uint32_t>(v)), "d"(static_cast<uint32_t>(v >> 32)));
+}
+[[noreturn]] inline void halt_forever() {
+    for (;;) asm volatile("cli; hlt");
+}
+#endif
+
+}  // namespace hv::hw
