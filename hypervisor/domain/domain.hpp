@@ -74,7 +74,9 @@ struct Domain {
     PvDomain* pv = nullptr;
     CpuMask dirty_cpus;                   ///< CPUs whose TLB may hold this domain's translations
     uint64_t vm_assist = 0;
-    void* sched_data = nullptr;
+    std::atomic<uint16_t> sched_weight{256};
+    std::atomic<uint16_t> sched_cap{0};
+    std::atomic<uint32_t> pollers{0};     ///< vCPUs in SCHEDOP_poll
     Domain* next = nullptr;               ///< domain table, ordered by id; domain_list lock
 };
 

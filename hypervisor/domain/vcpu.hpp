@@ -44,7 +44,7 @@ struct Vcpu {
     std::atomic<uint32_t> pause_flags{vpf_down};
     std::atomic<uint32_t> pause_count{0};
     std::atomic<int32_t> running_on{-1};  ///< CPU whose registers hold this vCPU; -1: none
-    uint32_t cpu = 0;                     ///< CPU it last ran on or will run on; sched lock
+    std::atomic<uint32_t> cpu{0};         ///< run queue it belongs to; changes under that queue's lock
     std::atomic<uint64_t> affinity{~uint64_t{0}};  ///< hard affinity: CPUs it may run on
     uint64_t soft_affinity = ~uint64_t{0};
     void* sched_data = nullptr;           ///< the scheduler's own
@@ -52,6 +52,8 @@ struct Vcpu {
     base::Nanos runstate_since{};         ///< written by whoever changes runstate; sched lock
     uint64_t runstate_time[4] = {};       ///< ns in each RUNSTATE_*
     uint64_t runstate_guest = 0;          ///< guest VA of its vcpu_runstate_info, 0: not registered
+    bool runstate_stale = false;          ///< could not be written (user page tables): sched::update_guest_runstate()
+                                          ///< once the kernel's are loaded
 
     bool runnable() const {
         return pause_flags.load(std::memory_order_acquire) == 0 && pause_count.load(std::memory_order_acquire) == 0;
@@ -72,7 +74,7 @@ struct Vcpu {
     // -- timers -------------------------------------------------------------------------------------------------
     Timer singleshot;
     Timer periodic;
-    base::Nanos period{};
+    base::Nanos period = base::Nanos::ms(10);  ///< a PV guest ticks at 100 Hz while it runs, until it says otherwise
     base::Nanos periodic_last{};
 
     // -- guest kind ---------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "abi/xen/vcpu.hpp"
 #include "hypervisor/arch/x86/cpu.hpp"
 #include "lib/base/result.hpp"
 #include "lib/base/types.hpp"
@@ -49,8 +50,11 @@ protected:
 };
 
 namespace sched {
-/// The machine's scheduler, chosen on the command line. Boot only.
+/// The machine's scheduler, chosen on the command line ("credit2" is what ours answers to). Boot only, before any vCPU
+/// but after the heap.
 void init(const char* name);
+/// Makes this CPU's run queue; its idle vCPU must exist and be `current`. Boot only, on each CPU or for it.
+void init_cpu(unsigned cpu);
 Scheduler& scheduler();
 /// Blocks the current vCPU unless an event is pending; the switch happens on the way out to the guest.
 void block_current();
@@ -64,8 +68,18 @@ void pause(Vcpu& v);
 void unpause(Vcpu& v);
 /// Picks and switches; returns only when the same vCPU goes on. Called by the soft interrupt loop.
 void schedule();
-/// Time v has run so far. 
+/// Time v has run so far.
 base::Nanos runtime(const Vcpu& v);
+/// v's times in each RUNSTATE_*, up to now.
+abi::VcpuRunstateInfo runstate(const Vcpu& v);
+/// Writes the current vCPU's runstate into its guest's memory, if it asked for that. No locks held.
+/// Called on each switch, and by guest/pv on the way into kernel mode while v.runstate_stale.
+void update_guest_runstate(Vcpu& v);
+/// Call after changing v.affinity: v leaves a CPU where it may not be.
+void affinity_changed(Vcpu& v);
+/// The shortest time a vCPU runs before another may take its place, in microseconds (XEN_SYSCTL scheduler parameters).
+uint32_t ratelimit_us();
+void set_ratelimit_us(uint32_t us);
 }  // namespace sched
 
 }  // namespace hv

@@ -21,6 +21,7 @@ enum class Rank : uint8_t {
     sched,        ///< run queues
     irq,          ///< interrupt descriptors, IO-APIC, PCI configuration ports
     page_list,    ///< a domain's list of pages and its page accounting
+    evtchn_queue, ///< FIFO event queues of one domain
     evtchn,       ///< event channels of one domain
     grant_maptrack,
     grant,        ///< grant table of one domain

@@ -95,6 +95,11 @@ void flush_tlb_page_local(uint64_t va);
 /// Flushes the TLBs of the CPUs in `mask` and waits until all have.
 void flush_tlb(uint64_t mask);
 uint64_t read_tsc();
+/// Programs this CPU's timer interrupt for system time `t`; never() stops it. A time in the past fires at once.
+void set_timer_deadline(base::Nanos t);
+/// Puts prev's registers away and loads next's (registers, address space, segment bases); `current` becomes next.
+/// Returns in the same call chain, which then leaves into next. Called by sched::schedule() only.
+void switch_to(Vcpu& prev, Vcpu& next);
 /// True when an interrupt or other work is waiting for this CPU; long operations then stop and continue later.
 bool preempt_wanted();
 

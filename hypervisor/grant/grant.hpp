@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Grant tables (version 1): a domain lets others map or copy single pages of its own.
+///
+/// Shared entries are the guest's to write at any time: they are read and changed with atomics only. What the hypervisor
+/// knows about a granted page while it is in use stands in the active entry.
+///
+/// Locks: GrantTable::lock guards active entries and frames of the granting domain; GrantTable::map_lock the handles
+/// of the mapping domain. Page tables are changed with neither held.
+#pragma once
+
+#include <cstdint>
+
+#include "abi/xen/grant_table.hpp"
+#include "hypervisor/domain/domain.hpp"
+#include "hypervisor/sync/spinlock.hpp"
+
+namespace hv {
+
+/// A GNTST_* value.
+using GrantStatus = int16_t;
+inline constexpr GrantStatus gntst(int64_t s) { return static_cast<GrantStatus>(s); }
+
+/// Who uses a grant right now; the page is referenced once while any user exists, and typed writable while one writes.
+struct ActiveGrant {
+    uint32_t readers = 0;
+    uint32_t writers = 0;
+    uint64_t frame : 48 = 0;
+    uint64_t domid : 16 = 0;
+};
+static_assert(sizeof(ActiveGrant) == 16);
+
+/// A mapping of the domain that holds the table; index = handle.
+struct Maptrack {
+    uint32_t ref_or_next = 0;
+    uint16_t dom = 0;
+    uint16_t flags = 0;  ///< GNTMAP_* still in force, and mt_*; 0: free
+};
+static_assert(sizeof(Maptrack) == 8);
+
+struct GrantTable {
+    static constexpr unsigned entries_per_frame = 512;
+    static constexpr unsigned maptrack_per_page = 512;
+
+    Spinlock lock{Rank::grant};
+    uint32_t frames GUARDED_BY(lock) = 0;
+    uint32_t max_frames = 0;
+    abi::GrantEntryV1** shared GUARDED_BY(lock) = nullptr;  ///< max_frames pointers
+    ActiveGrant** active GUARDED_BY(lock) = nullptr;        ///< max_frames pointers to 512 entries
+
+    Spinlock map_lock{Rank::grant_maptrack};
+    Maptrack** maptrack GUARDED_BY(map_lock) = nullptr;  ///< max_maptrack_frames pointers, made with the first mapping
+    uint32_t maptrack_pages GUARDED_BY(map_lock) = 0;
+    uint32_t max_maptrack_pages = 0;
+    uint32_t maptrack_free GUARDED_BY(map_lock) = ~0u;
+    uint32_t mappings GUARDED_BY(map_lock) = 0;
+    uint32_t relinquish_cursor = 0;
+};
+
+/// Makes the table with its first frame. Uses d.limits. Errors: nomem.
+Status grants_create(Domain& d);
+/// Gives back every mapping that the dying domain holds of others' pages. Errors: restart, call again.
+Status grants_relinquish(Domain& d);
+/// Frees the table; no reference to the domain is left (so nobody maps its grants any more).
+void grants_destroy(Domain& d);
+
+/// Machine frame of shared frame `index`; makes it (and those before) when absent.
+/// For XENMAPSPACE_grant_table and XENMEM_acquire_resource. Errors: inval (over the limit), nomem.
+Result<Mfn> get_grant_frame(Domain& d, uint32_t index);
+uint32_t grant_frames(Domain& d);
+uint32_t grant_mappings(Domain& d);
+
+/// Uses of a grant that are no mapping (GNTTABOP_copy); also the first half of mapping.
+struct GrantPin {
+    GrantStatus status = 0;
+    Mfn frame{0};
+};
+/// Takes grant `ref` of `owner` into use by `user`. The owner's lock is taken inside.
+GrantPin grant_pin(Domain& owner, DomId user, uint32_t ref, bool write);
+void grant_unpin(Domain& owner, uint32_t ref, bool write);
+
+// The operations; each works on one element and leaves its GNTST_* in `status`.
+void grant_map(Vcpu& v, abi::GnttabMapGrantRef& op);
+/// An unmapping between its two halves: the page-table entry is gone, the page still held until the TLBs are flushed.
+struct GrantUnmap {
+    DomainRef owner;
+    uint32_t ref = 0;
+    uint32_t handle = 0;
+    uint16_t done = 0;  ///< GNTMAP_host_map, GNTMAP_device_map: what finish gives back
+    bool write = false;
+};
+/// `new_addr` as in unmap_and_replace, 0 otherwise. Returns the status; u.done != 0 asks for grant_unmap_finish().
+GrantStatus grant_unmap_begin(Vcpu& v, uint64_t host_addr, uint64_t dev_bus_addr, uint64_t new_addr, uint32_t handle,
+                              GrantUnmap& u);
+void grant_unmap_finish(Domain& mapper, GrantUnmap& u);
+GrantStatus grant_swap(Domain& d, uint32_t a, uint32_t b);
+/// Writes the table's used entries to the log.
+void grant_dump(Domain& d);
+
+}  // namespace hv
