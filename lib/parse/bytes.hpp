@@ -40,11 +40,18 @@ inline base::Result<T> load(Bytes bytes, std::uint64_t offset) {
     return load_unchecked<T>(bytes, offset);
 }
 
+/// [from, from + count) of `text`, cut at its end. (string_view::substr throws; this does not.)
+constexpr std::string_view cut(std::string_view text, std::size_t from, std::size_t count = SIZE_MAX) {
+    if (from > text.size()) from = text.size();
+    const std::size_t room = text.size() - from;
+    return {text.data() + from, count < room ? count : room};
+}
+
 /// The characters before the first NUL; all of them when there is none.
 constexpr std::string_view until_nul(std::string_view text) {
     std::size_t n = 0;
     while (n < text.size() && text[n] != '\0') ++n;
-    return text.substr(0, n);
+    return cut(text, 0, n);
 }
 
 inline std::string_view as_text(Bytes bytes) {

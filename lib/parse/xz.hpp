@@ -34,6 +34,8 @@ struct XzWorkspace {
     Length match_length;
     Length rep_length;
     std::uint16_t literal[16][literal_size];
+    /// The last input bytes, when the decoder could otherwise read past the caller's buffer.
+    std::uint8_t tail[96];
 };
 
 /// Unpacks every stream in `in` (streams may be concatenated; trailing bytes that are no stream, such as the size Linux

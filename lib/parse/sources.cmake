@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+# The parsers' sources, compiled hosted here and freestanding by the hypervisor.
+set(PARSE_SOURCES
+  ${CMAKE_CURRENT_LIST_DIR}/elf.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/bzimage.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/crc.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/lzma.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/x86_filter.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/xz.cpp)
