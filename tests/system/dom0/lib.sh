@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+# What the scenarios share; they run in dom0. TOOL is xm or xl: the scenarios are written once, for both.
+# Every check prints `ok NAME` or `not ok NAME`, then `# ` lines that say why; the runner on the host gathers them.
+
+TESTS=/xenolith/tests
+WORK=/run/tests
+mkdir -p $WORK
+count=0 failed=0
+
+passed_check() { count=$((count + 1)); echo "ok $1"; }
+failed_check() {
+    count=$((count + 1)) failed=$((failed + 1))
+    echo "not ok $1"
+    shift
+    [ $# -eq 0 ] || printf '# %s\n' "$@"
+}
+show() { sed 's/^/# /' "$1" | tail -n 25; }
+
+# check NAME COMMAND...: the command must succeed
+check() {
+    local name=$1
+    shift
+    if "$@" >$WORK/out 2>&1; then passed_check "$name"; else failed_check "$name" "command: $*"; show $WORK/out; fi
+}
+# equal NAME EXPECTED GOT
+equal() { if [ "$2" = "$3" ]; then passed_check "$1"; else failed_check "$1" "expected: $2" "got:      $3"; fi; }
+# refused NAME PATTERN COMMAND...: the command must fail, and one line of what it says must match the pattern
+refused() {
+    local name=$1 pattern=$2
+    shift 2
+    if "$@" >$WORK/out 2>&1; then failed_check "$name" "it was accepted: $*"; show $WORK/out
+    elif ! grep -Eqi -- "$pattern" $WORK/out; then failed_check "$name" "no line matches: $pattern"; show $WORK/out
+    else passed_check "$name"; fi
+}
+# wait_until SECONDS COMMAND...
+wait_until() {
+    local end=$(($(date +%s) + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ "$(date +%s)" -lt $end ] || return 1
+        usleep 200000
+    done
+}
+
+# --- domains ---------------------------------------------------------------------------------------------------------
+listed() { $TOOL list 2>/dev/null | awk -v n="$1" 'NR > 1 && $1 == n { found = 1 } END { exit !found }'; }
+gone() { ! listed "$1"; }
+domid_of() { $TOOL list 2>/dev/null | awk -v n="$1" '$1 == n { print $2 }'; }
+state_of() { $TOOL list 2>/dev/null | awk -v n="$1" '$1 == n { print $5 }'; }
+new_id() { local id; id=$(domid_of "$1"); [ -n "$id" ] && [ "$id" != "$2" ]; }
+free_pages() { $TESTS/free-pages; }
+# settled_free_pages: the count once it has stood still for a second (freeing a dead domain goes on behind our back)
+settled_free_pages() {
+    local before now tries=0
+    before=$(free_pages)
+    while :; do
+        sleep 1
+        now=$(free_pages)
+        tries=$((tries + 1))
+        if [ "$now" = "$before" ] || [ $tries -gt 20 ]; then echo "$now"; return; fi
+        before=$now
+    done
+}
+# guest NAME [LINE...]: writes a config; the lines come after the common ones and so win
+guest() {
+    local name=$1
+    shift
+    {
+        printf 'name = "%s"\nkernel = "/xen/guest/vmlinuz"\nramdisk = "/xen/guest/initrd.img"\n' "$name"
+        printf 'memory = 128\nvcpus = 2\non_poweroff = "destroy"\non_reboot = "restart"\non_crash = "destroy"\n'
+        [ $# -eq 0 ] || printf '%s\n' "$@"
+    } >$WORK/$name.cfg
+    echo $WORK/$name.cfg
+}
+# tiny NAME WORD [LINE...]: a config of the one-page guest
+tiny() {
+    local name=$1 word=$2
+    shift 2
+    {
+        printf 'name = "%s"\nkernel = "/xen/guest/tiny"\nmemory = 16\nvcpus = 1\nextra = "%s"\n' "$name" "$word"
+        printf 'on_poweroff = "destroy"\non_reboot = "destroy"\non_crash = "destroy"\n'
+        [ $# -eq 0 ] || printf '%s\n' "$@"
+    } >$WORK/$name.cfg
+    echo $WORK/$name.cfg
+}
+console_log() { echo /var/log/xen/console/guest-$1.log; }
+forget_console() { : >"$(console_log "$1")" 2>/dev/null; }
+# said NAME PATTERN: has the guest's console printed a line that matches?
+said() { grep -Eq -- "$2" "$(console_log "$1")"; }
+# told NAME PATTERN: the first such line, without its end
+told() { grep -E -- "$2" "$(console_log "$1")" | head -n 1 | tr -d '\r'; }
+# type_to NAME TEXT: types a line into the guest's console
+type_to() {
+    local tty
+    tty=$(xenstore-read /local/domain/"$(domid_of "$1")"/console/tty) || return 1
+    printf '%s\n' "$2" >"$tty"
+}
+# ready NAME: waits until the sample domU has done all that its command line asked for
+ready() { wait_until 120 said "$1" 'guest: ready'; }
+# end NAME: makes sure the domain is away, whatever state it is in
+end() {
+    listed "$1" && $TOOL destroy "$1" >/dev/null 2>&1
+    wait_until 30 gone "$1"
+}

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+# One stock-kernel domU through its life: create, look, console, pause, and every way to end.
+config=$(guest life 'extra = "console=hvc0"' 'disk = [ "file:/xen/images/life.img,xvda,w" ]' 'vif = [ "bridge=xenbr0" ]')
+truncate -s 16M /xen/images/life.img
+forget_console life
+check "$TOOL create" $TOOL create "$config"
+id=$(domid_of life)
+equal "$TOOL domid" "$id" "$($TOOL domid life)"
+equal "$TOOL domname" life "$($TOOL domname "$id")"
+check "the guest reaches user space" ready life
+check "the guest runs on 2 processors" said life 'guest: up, 2 cpus'
+equal "$TOOL vcpu-list shows both" 2 "$($TOOL vcpu-list life | awk 'NR > 1 && $1 == "life"' | wc -l)"
+equal "$TOOL block-list shows the disk, connected" "51712 4" "$($TOOL block-list life | awk '$1 == 51712 { print $1, $4 }')"
+equal "$TOOL network-list shows the card, connected" "0 4" "$($TOOL network-list life | awk 'NR == 2 { print $1, $5 }')"
+check "console: what is typed arrives, and is answered" sh -c ". $TESTS/lib.sh; type_to life 'echo answer-\$((6 * 7))'; wait_until 20 said life 'answer-42'"
+(sleep 2; echo 'echo through-\$((40 + 2))-console'; sleep 4) | timeout 12 $TOOL console life >$WORK/console.out 2>&1
+check "$TOOL console carries both directions" grep -q 'through-42-console' $WORK/console.out
+check "$TOOL pause" $TOOL pause life
+check "a paused domain shows p" wait_until 10 sh -c ". $TESTS/lib.sh; case \$(state_of life) in *p*) ;; *) false;; esac"
+check "$TOOL unpause" $TOOL unpause life
+check "it answers again" sh -c ". $TESTS/lib.sh; type_to life 'echo again-\$((3 * 5))'; wait_until 20 said life 'again-15'"
+forget_console life
+check "$TOOL reboot" $TOOL reboot life
+check "after $TOOL reboot there is a new domain of that name" wait_until 90 new_id life "$id"
+check "which boots" ready life
+id=$(domid_of life)
+forget_console life
+check "the guest asks for a reboot itself" type_to life 'reboot -f'
+check "and is restarted" wait_until 90 new_id life "$id"
+check "and boots again" ready life
+check "$TOOL shutdown" $TOOL shutdown life
+check "the domain is gone after $TOOL shutdown" wait_until 60 gone life
+for word in poweroff crash; do
+    forget_console life-$word
+    check "$TOOL create of a guest that ends by $word" $TOOL create "$(guest life-$word "extra = \"console=hvc0 then=$word\"")"
+    check "on_$word = destroy is followed" sh -c ". $TESTS/lib.sh; wait_until 60 said life-$word 'guest: ready' && wait_until 60 gone life-$word"
+    end life-$word
+done
+check "$TOOL create -p makes a paused domain" sh -c ". $TESTS/lib.sh; $TOOL create -p $(tiny still wait) && case \$(state_of still) in *p*) ;; *) false;; esac"
+check "$TOOL destroy" $TOOL destroy still
+check "the domain is gone after $TOOL destroy" wait_until 30 gone still
+for letter in p r c; do
+    $TOOL create "$(tiny short-$letter $letter)" >$WORK/out 2>&1
+    check "a guest that ends at once ($letter) is cleaned away" wait_until 30 gone short-$letter
+    end short-$letter
+done
