@@ -21,7 +21,7 @@ enum class PortState : uint8_t { free, reserved, unbound, interdomain, pirq, vir
 /// One port. Objects never move and live until events_destroy().
 struct EventPort {
     PortState state = PortState::free;
-    std::atomic<uint8_t> priority{abi::EVTCHN_FIFO_PRIORITY_DEFAULT};
+    std::atomic<uint8_t> priority{xen::EVTCHN_FIFO_PRIORITY_DEFAULT};
     uint8_t queued_priority = 0;  ///< FIFO: queue it was last linked on; fifo lock
     bool parked = false;          ///< FIFO: became pending before its event word existed; fifo lock
     std::atomic<uint32_t> notify_vcpu{0};
@@ -86,7 +86,7 @@ Status event_unmask(Domain& d, Port port);
 /// Closes all ports and goes back to the two-level ABI. Errors: restart.
 Status event_reset(Domain& d);
 /// Fills everything but `dom` and `port`. Errors: inval.
-Status event_status(Domain& d, Port port, abi::EvtchnStatus& out);
+Status event_status(Domain& d, Port port, xen::EvtchnStatus& out);
 // FIFO. Errors: inval, noent, nosys, nospc, nomem.
 Status event_init_control(Domain& d, VcpuId vcpu, Mfn page, uint32_t offset);
 Status event_expand_array(Domain& d, Mfn page);

@@ -44,7 +44,7 @@ struct GrantTable {
     Spinlock lock{Rank::grant};
     uint32_t frames GUARDED_BY(lock) = 0;
     uint32_t max_frames = 0;
-    abi::GrantEntryV1** shared GUARDED_BY(lock) = nullptr;  ///< max_frames pointers
+    xen::GrantEntryV1** shared GUARDED_BY(lock) = nullptr;  ///< max_frames pointers
     ActiveGrant** active GUARDED_BY(lock) = nullptr;        ///< max_frames pointers to 512 entries
 
     Spinlock map_lock{Rank::grant_maptrack};
@@ -79,7 +79,7 @@ GrantPin grant_pin(Domain& owner, DomId user, uint32_t ref, bool write);
 void grant_unpin(Domain& owner, uint32_t ref, bool write);
 
 // The operations; each works on one element and leaves its GNTST_* in `status`.
-void grant_map(Vcpu& v, abi::GnttabMapGrantRef& op);
+void grant_map(Vcpu& v, xen::GnttabMapGrantRef& op);
 /// An unmapping between its two halves: the page-table entry is gone, the page still held until the TLBs are flushed.
 struct GrantUnmap {
     DomainRef owner;

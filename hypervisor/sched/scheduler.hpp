@@ -71,7 +71,7 @@ void schedule();
 /// Time v has run so far.
 base::Nanos runtime(const Vcpu& v);
 /// v's times in each RUNSTATE_*, up to now.
-abi::VcpuRunstateInfo runstate(const Vcpu& v);
+xen::VcpuRunstateInfo runstate(const Vcpu& v);
 /// Writes the current vCPU's runstate into its guest's memory, if it asked for that. No locks held.
 /// Called on each switch, and by guest/pv on the way into kernel mode while v.runstate_stale.
 void update_guest_runstate(Vcpu& v);

@@ -37,7 +37,8 @@ struct Cpu {
     Vcpu* current = nullptr;  ///< whose registers are on the stack; the idle vCPU when none
     Vcpu* idle = nullptr;
     std::atomic<uint32_t> pending{0};      ///< SoftIrq bits
-    std::atomic<uint32_t> flush_wanted{0};  ///< another CPU waits for this one to flush its TLB
+    std::atomic<uint32_t> flush_requested{0};  ///< TLB flushes asked of this CPU so far, by others
+    std::atomic<uint32_t> flush_done{0};       ///< of those, the ones a flush has answered
     std::atomic<bool> halted{false};        ///< in the idle loop, interrupts on
     std::atomic<uint32_t> tlb_time{0};      ///< TLB clock at the last full flush here
     uint8_t lock_rank = 0xff;               ///< rank of the innermost lock held
@@ -45,10 +46,14 @@ struct Cpu {
     Vcpu* fpu_owner = nullptr;              ///< whose FPU state the registers hold
     uint64_t loaded_cr3 = 0;
     uint64_t loaded_cr4 = 0;
+    uint64_t preempt_deadline = 0;          ///< TSC after which long operations stop; 0: not set since the last exit
     uint64_t interrupts = 0;                ///< counted for statistics
     void* timers = nullptr;                 ///< time/: this CPU's TimerQueue
     void* sched = nullptr;                  ///< sched/: this CPU's private data
 
+    bool flush_wanted() const {
+        return flush_requested.load(std::memory_order_acquire) != flush_done.load(std::memory_order_relaxed);
+    }
     void raise(SoftIrq s) { pending.fetch_or(static_cast<uint32_t>(s), std::memory_order_release); }
     bool wants(SoftIrq s) const { return pending.load(std::memory_order_acquire) & static_cast<uint32_t>(s); }
 };

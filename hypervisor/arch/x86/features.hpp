@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+/// What the CPUs of this machine can do, as far as the hypervisor uses it. Read once on the boot CPU.
+#pragma once
+
+#include <cstdint>
+
+namespace hv {
+
+struct CpuFeatures {
+    bool smep = false, smap = false, umip = false, fsgsbase = false, xsave = false, rdtscp = false;
+    bool gib_pages = false, pge = false;
+    uint64_t xcr0 = 0;           ///< XCR0 bits guests may use: x87, SSE, AVX as far as present
+    uint32_t xsave_size = 512;   ///< bytes of the save area for xcr0
+    unsigned physical_bits = 36;
+    uint64_t cr4 = 0;            ///< CR4 while the hypervisor runs, before a guest's bits
+    bool amd = false;
+    char brand[49] = {};
+};
+extern CpuFeatures cpu_features;
+
+/// Boot CPU: fills cpu_features.
+void detect_features();
+/// Every CPU: control registers, PAT, XCR0 for our use.
+void enable_features();
+/// Makes STAC/CLAC real where the CPU has SMAP. Boot, before the text becomes read-only.
+void patch_smap_sites();
+
+}  // namespace hv

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The hypervisor's own address space.
+///
+/// L4 slot  what                                   who sees it
+/// 256      M2P map, read-only                     guests too (ABI)
+/// 260      per-domain: descriptor tables          that domain's address spaces (guest/pv)
+/// 261      the hypervisor's image, W^X            ring 0
+/// 262-271  direct map of machine memory, no exec  ring 0
+#pragma once
+
+#include <cstdint>
+
+#include "hypervisor/mm/frame.hpp"
+
+namespace hv {
+
+inline constexpr uint64_t image_virt_base = 0xffff'8280'0000'0000;
+inline constexpr unsigned l4_slot_m2p = 256;
+inline constexpr unsigned l4_slot_perdomain = 260;
+inline constexpr unsigned l4_slot_image = 261;
+inline constexpr unsigned l4_slot_directmap = 262;
+inline constexpr unsigned l4_slot_end = 272;
+
+namespace pte {
+inline constexpr uint64_t present = 1u << 0;
+inline constexpr uint64_t rw = 1u << 1;
+inline constexpr uint64_t user = 1u << 2;
+inline constexpr uint64_t pwt = 1u << 3;
+inline constexpr uint64_t pcd = 1u << 4;
+inline constexpr uint64_t accessed = 1u << 5;
+inline constexpr uint64_t dirty = 1u << 6;
+inline constexpr uint64_t pse = 1u << 7;   ///< large page in L2, L3; PAT in L1
+inline constexpr uint64_t global = 1u << 8;
+inline constexpr uint64_t avail = 7u << 9;
+inline constexpr uint64_t nx = uint64_t{1} << 63;
+inline constexpr uint64_t frame_mask = 0x000f'ffff'ffff'f000;
+inline constexpr uint64_t avail_high = uint64_t{0x7ff} << 52;
+}  // namespace pte
+
+/// The root of the address space without a guest: every guest L4 gets its slots 256..271 from here.
+extern uint64_t* idle_l4;
+uint64_t idle_cr3();
+
+/// The frame behind an address inside the hypervisor's image (static data).
+inline Mfn mfn_of_image(const void* p) {
+    return Mfn::of_address(reinterpret_cast<uint64_t>(p) - image_virt_base);
+}
+
+#ifndef HV_HOST
+/// Boot: maps [0, end) of machine memory into the direct map, using `take_page` for tables.
+void map_directmap(uint64_t from, uint64_t end, Mfn (*take_page)());
+/// Boot: maps the M2P map (n bytes at `first`, contiguous) at its ABI address, read-only, visible to guests.
+void map_m2p(Mfn first, uint64_t bytes, Mfn (*take_page)());
+/// Boot: gives image and direct map their final permissions and switches to idle_l4.
+void seal_page_tables(Mfn (*take_page)());
+#endif
+
+}  // namespace hv

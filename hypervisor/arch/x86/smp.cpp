@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hypervisor/arch/x86/smp.hpp"
+
+#include <atomic>
+#include <cstring>
+
+#include "hypervisor/arch/x86/apic.hpp"
+#include "hypervisor/arch/x86/cpu.hpp"
+#include "hypervisor/arch/x86/descriptors.hpp"
+#include "hypervisor/arch/x86/features.hpp"
+#include "hypervisor/arch/x86/hw.hpp"
+#include "hypervisor/arch/x86/paging.hpp"
+#include "hypervisor/domain/idle.hpp"
+#include "hypervisor/mm/tlb.hpp"
+#include "hypervisor/rt/log.hpp"
+#include "hypervisor/sync/spinlock.hpp"
+#include "hypervisor/time/clock.hpp"
+#include "hypervisor/time/timer.hpp"
+
+namespace hv {
+
+Cpu cpus[max_cpus];
+unsigned cpu_count = 1;
+
+extern "C" {
+extern uint8_t trampoline_start[], trampoline_end[];
+extern uint8_t trampoline_gdt_base[], trampoline_far[];
+extern uint64_t ap_stack;
+extern uint8_t cpu_stacks[];
+}
+
+namespace {
+
+/// Where the trampoline is copied: a page below 1 MiB that no loader uses for what we need.
+constexpr uint64_t trampoline_page = 0x8000;
+std::atomic<uint32_t> started{0};
+unsigned starting = 0;
+
+void delay_us(uint64_t us) {
+    const uint64_t end = hw::rdtsc() + clock::tsc_khz * us / 1000;
+    while (hw::rdtsc() < end) hw::pause();
+}
+
+void install_trampoline() {
+    uint8_t* page = directmap_base + trampoline_page;
+    memcpy(page, trampoline_start, static_cast<size_t>(trampoline_end - trampoline_start));
+    const auto patch = [&](const uint8_t* where) {
+        uint32_t v = 0;
+        uint8_t* at = page + (where - trampoline_start);
+        memcpy(&v, at, 4);
+        v += static_cast<uint32_t>(trampoline_page);
+        memcpy(at, &v, 4);
+    };
+    patch(trampoline_gdt_base);
+    patch(trampoline_far);
+}
+
+bool start_one(unsigned cpu, uint32_t apic_id) {
+    cpus[cpu].apic_id = apic_id;
+    starting = cpu;
+    ap_stack = reinterpret_cast<uint64_t>(cpu_stacks + (cpu + 1) * cpu_stack_size - 192);
+    const uint32_t before = started.load();
+    apic::send_init(apic_id);
+    delay_us(10'000);
+    for (int attempt = 0; attempt < 2; ++attempt) {
+        apic::send_startup(apic_id, trampoline_page >> 12);
+        for (int i = 0; i < 2000; ++i) {
+            if (started.load(std::memory_order_acquire) != before) return true;
+            delay_us(100);
+        }
+    }
+    return false;
+}
+
+}  // namespace
+
+void cpu_attach(unsigned cpu) {
+    stack_top().cpu = &cpus[cpu];
+    cpus[cpu].id = cpu;
+}
+
+extern "C" [[noreturn]] void ap_main() {
+    const unsigned cpu = starting;
+    cpu_attach(cpu);
+    Cpu& self = cpus[cpu];
+    hw::write_cr3(idle_cr3());
+    self.loaded_cr3 = idle_cr3();
+    enable_features();
+    load_descriptors(self);
+    apic::init_this_cpu();
+    self.online = true;
+    started.fetch_add(1, std::memory_order_release);
+    arch::enter_guest_loop();
+}
+
+void smp_start(const uint32_t* apic_ids, unsigned count) {
+    install_trampoline();
+    cpus[0].apic_id = apic::id();
+    cpus[0].online = true;
+    for (unsigned i = 0; i < count && cpu_count < max_cpus; ++i) {
+        if (apic_ids[i] == cpus[0].apic_id) continue;
+        const unsigned cpu = cpu_count;
+        cpus[cpu].id = cpu;
+        timer::init_cpu(cpu);
+        if (!idle_vcpu_create(cpu)) {
+            log(LogLevel::error, "No memory for CPU%u: it stays off", cpu);
+            return;
+        }
+        // The scheduler may pick this CPU only once it is up.
+        if (!start_one(cpu, apic_ids[i])) {
+            log(LogLevel::error, "CPU with APIC id %u does not answer: it stays off", apic_ids[i]);
+            continue;
+        }
+        ++cpu_count;
+    }
+    log(LogLevel::info, "Brought up %u CPUs", cpu_count);
+}
+
+void smp_serve_requests() {
+    Cpu& self = this_cpu();
+    const uint32_t asked = self.flush_requested.load(std::memory_order_acquire);
+    if (asked == self.flush_done.load(std::memory_order_relaxed)) return;
+    // Only what was asked before this flush is answered by it.
+    arch::flush_tlb_local();
+    self.flush_done.store(asked, std::memory_order_release);
+}
+
+void smp_stop_others() { apic::send_ipi_others(vector_halt); }
+
+namespace detail {
+void spin_wait() {
+    smp_serve_requests();
+    hw::pause();
+}
+}  // namespace detail
+
+namespace arch {
+
+void kick(unsigned cpu) {
+    if (cpu == this_cpu().id) return;
+    apic::send_ipi(cpus[cpu].apic_id, vector_kick);
+}
+
+void flush_tlb_local() {
+    Cpu& self = this_cpu();
+    tlb_flushed(self);
+    hw::write_cr3(hw::read_cr3());
+}
+
+void flush_tlb_page_local(uint64_t va) { hw::invlpg(va); }
+
+void flush_tlb(uint64_t mask) {
+    const unsigned self = this_cpu().id;
+    const uint64_t online = cpu_count >= 64 ? ~uint64_t{0} : (uint64_t{1} << cpu_count) - 1;
+    const uint64_t others = mask & online & ~(uint64_t{1} << self);
+    uint32_t ticket[max_cpus];
+    for (uint64_t rest = others; rest; rest &= rest - 1) {
+        const auto c = static_cast<unsigned>(__builtin_ctzll(rest));
+        ticket[c] = cpus[c].flush_requested.fetch_add(1, std::memory_order_seq_cst) + 1;
+        apic::send_ipi(cpus[c].apic_id, vector_flush);
+    }
+    if ((mask >> self) & 1) flush_tlb_local();
+    for (uint64_t rest = others; rest; rest &= rest - 1) {
+        const auto c = static_cast<unsigned>(__builtin_ctzll(rest));
+        const auto answered = [&] {
+            return static_cast<int32_t>(cpus[c].flush_done.load(std::memory_order_acquire) - ticket[c]) >= 0;
+        };
+        while (!answered()) detail::spin_wait();
+    }
+}
+
+uint64_t read_tsc() { return hw::rdtsc(); }
+
+bool preempt_wanted() {
+    Cpu& cpu = this_cpu();
+    if (cpu.pending.load(std::memory_order_relaxed)) return true;
+    const uint64_t now = hw::rdtsc();
+    if (cpu.preempt_deadline == 0) {
+        constexpr uint64_t slice_us = 200;
+        cpu.preempt_deadline = now + clock::tsc_khz * slice_us / 1000;
+    }
+    return now > cpu.preempt_deadline;
+}
+
+void set_timer_deadline(base::Nanos deadline) { apic::set_timer(deadline); }
+
+}  // namespace arch
+}  // namespace hv

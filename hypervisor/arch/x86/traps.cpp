@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+/// From the entry stubs to whoever handles an exception or interrupt, and the last steps before a guest runs.
+#include <cstdint>
+
+#include "hypervisor/arch/x86/apic.hpp"
+#include "hypervisor/arch/x86/cpu.hpp"
+#include "hypervisor/arch/x86/hw.hpp"
+#include "hypervisor/arch/x86/smp.hpp"
+#include "hypervisor/domain/domain.hpp"
+#include "hypervisor/guest/pv/traps.hpp"
+#include "hypervisor/irq/irq.hpp"
+#include "hypervisor/rt/log.hpp"
+#include "hypervisor/rt/panic.hpp"
+#include "hypervisor/sched/scheduler.hpp"
+#include "hypervisor/time/timer.hpp"
+
+namespace hv {
+namespace {
+
+struct FaultFixup {
+    uint64_t fault, resume;
+};
+
+extern "C" const FaultFixup extable_start[];
+extern "C" const FaultFixup extable_end[];
+extern "C" const uint8_t guest_iret[];
+extern "C" [[noreturn]] void enter_first_guest(Regs* r);
+
+constexpr uint32_t first_interrupt = 0x20;
+
+void interrupt(uint32_t vector) {
+    ++this_cpu().interrupts;
+    switch (vector) {
+        case vector_timer:
+            apic::eoi();
+            this_cpu().raise(SoftIrq::timer);
+            return;
+        case vector_kick: apic::eoi(); return;  // its purpose was to get here: pending work is looked at on the way out
+        case vector_flush:
+            apic::eoi();
+            smp_serve_requests();
+            return;
+        case vector_halt: hw::halt_forever();
+        case vector_error: apic::eoi(); return;
+        case vector_spurious: return;
+        default: irq_dispatch(static_cast<uint8_t>(vector));
+    }
+}
+
+/// A fault of IRETQ itself: the guest gave registers it cannot run with. Its own registers are in `r`, except those
+/// of the frame that IRETQ read, which still lies on top of the stack.
+[[noreturn]] void iret_faulted(const Regs& faulted) {
+    const Regs copy = faulted;
+    Regs& top = stack_top().regs;
+    __builtin_memcpy(&top, &copy, offsetof(Regs, error_code));
+    top.vector = copy.vector;
+    top.error_code = copy.error_code;
+    pv_iret_failed(current(), top);
+    enter_first_guest(&top);
+}
+
+[[noreturn]] void fatal(const Regs& r) {
+    static const char* const names[] = {"divide error", "debug", "NMI", "breakpoint", "overflow", "bound", "invalid opcode",
+                                        "device not available", "double fault", "coprocessor overrun", "invalid TSS",
+                                        "segment not present", "stack fault", "general protection", "page fault"};
+    const char* name = r.vector < sizeof names / sizeof *names ? names[r.vector] : "exception";
+    panic_regs(r, "Fatal %s in the hypervisor, error code %04x, address %016lx", name, r.error_code, hw::read_cr2());
+}
+
+}  // namespace
+
+extern "C" void trap_from_guest(Regs* r) {
+    if (r->vector >= first_interrupt && r->vector != 0x80 && r->vector < 256) {
+        interrupt(r->vector);
+        return;
+    }
+    if (r->vector == 2) {
+        log(LogLevel::warning, "NMI on CPU%u", this_cpu().id);
+        return;
+    }
+    if (r->vector == 8 || r->vector == 18) fatal(*r);
+    pv_trap(current(), *r);
+}
+
+extern "C" void trap_from_hypervisor(Regs* r) {
+    if (r->vector >= first_interrupt) {
+        interrupt(r->vector);
+        return;
+    }
+    if (r->vector == 2) return;
+    const auto at = reinterpret_cast<uint64_t>(guest_iret);
+    if (r->rip == at && r->vector != 8 && r->vector != 18) iret_faulted(*r);
+    for (const FaultFixup* f = extable_start; f < extable_end; ++f) {
+        if (f->fault != r->rip) continue;
+        r->rip = f->resume;
+        return;
+    }
+    fatal(*r);
+}
+
+extern "C" void syscall_from_guest(Regs* r) { pv_syscall(current(), *r); }
+
+namespace {
+
+/// Runs what is pending; false when there was nothing.
+bool run_soft_interrupts(Cpu& cpu) {
+    const uint32_t pending = cpu.pending.exchange(0, std::memory_order_acquire);
+    if (cpu.flush_wanted()) smp_serve_requests();
+    if (pending & static_cast<uint32_t>(SoftIrq::timer)) timer::run_expired();
+    if (pending & static_cast<uint32_t>(SoftIrq::schedule)) sched::schedule();
+    return pending != 0;
+}
+
+/// Waits for an interrupt. The check and the halt cannot be torn apart: interrupts open only with the HLT.
+void wait_for_work(Cpu& cpu) {
+    cpu.halted.store(true, std::memory_order_seq_cst);
+    if (cpu.pending.load(std::memory_order_seq_cst) == 0 && !cpu.flush_wanted())
+        asm volatile("sti; hlt; cli" : : : "memory");
+    cpu.halted.store(false, std::memory_order_release);
+}
+
+}  // namespace
+
+/// The last steps before a guest runs, and the idle loop. True when SYSRET can take the guest back.
+extern "C" bool prepare_exit() {
+    Cpu& cpu = this_cpu();
+    for (;;) {
+        if (run_soft_interrupts(cpu)) continue;
+        Vcpu& v = *cpu.current;
+        if (v.idle) {
+            wait_for_work(cpu);
+            continue;
+        }
+        pv_before_entry(v, stack_top().regs);
+        if (cpu.pending.load(std::memory_order_relaxed) == 0) break;
+    }
+    cpu.preempt_deadline = 0;
+    return pv_can_sysret(stack_top().regs);
+}
+
+namespace arch {
+[[noreturn]] void enter_guest_loop() { enter_first_guest(&stack_top().regs); }
+Regs& guest_regs() { return stack_top().regs; }
+}  // namespace arch
+
+}  // namespace hv
