@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "toolstack/xend/adapters/control_hypervisor.hpp"
+
+namespace xend {
+
+using base::DomId;
+using base::Outcome;
+
+// Backend says: hypercall() and the buffer calls are thread-safe, mappings are not. Only a build maps; so the build
+// lock guards mappings and everything else runs freely beside it.
+
+Outcome<std::vector<xenctrl::DomainInfo>> ControlHypervisor::list() { return control_.list(); }
+
+Outcome<std::vector<VcpuState>> ControlHypervisor::vcpus(const xenctrl::DomainInfo& domain) {
+    std::vector<VcpuState> out;
+    for (uint32_t i = 0; i < domain.vcpus; ++i) {
+        VcpuState state;
+        state.info = OTRY(control_.vcpu_info(domain.id, base::VcpuId{i}));
+        auto affinity = control_.affinity(domain.id, base::VcpuId{i});
+        if (affinity) state.affinity = std::move(affinity->hard);
+        out.push_back(std::move(state));
+    }
+    return out;
+}
+
+Outcome<HostState> ControlHypervisor::host() {
+    HostState out;
+    out.phys = OTRY(control_.physinfo());
+    out.version = OTRY(control_.version());
+    auto scheduler = control_.scheduler();
+    if (scheduler) out.scheduler = *scheduler;
+    auto cpus = control_.cpu_topology();
+    if (cpus) out.cpus = std::move(cpus).take();
+    return out;
+}
+
+Outcome<std::string> ControlHypervisor::console_ring(bool clear) {
+    return control_.console_ring(clear ? xenctrl::Control::Ring::clear : xenctrl::Control::Ring::keep);
+}
+
+Outcome<> ControlHypervisor::debug_keys(const std::string& keys) { return control_.debug_keys(keys); }
+Outcome<> ControlHypervisor::pause(DomId domain) { return control_.pause(domain); }
+Outcome<> ControlHypervisor::unpause(DomId domain) { return control_.unpause(domain); }
+Outcome<> ControlHypervisor::destroy(DomId domain) { return control_.destroy(domain); }
+
+Outcome<> ControlHypervisor::set_handle(DomId domain, const config::Uuid& uuid) {
+    return control_.set_handle(domain, uuid.bytes);
+}
+
+Outcome<> ControlHypervisor::set_max_memory(DomId domain, uint64_t kib) { return control_.set_max_memory(domain, kib); }
+Outcome<xenctrl::SchedParams> ControlHypervisor::sched_params(DomId domain) { return control_.sched_params(domain); }
+
+Outcome<> ControlHypervisor::set_sched_params(DomId domain, const xenctrl::SchedParams& params) {
+    return control_.set_sched_params(domain, params);
+}
+
+Outcome<builder::Plan> ControlHypervisor::prepare(const builder::BuildInput& input) { return builder::prepare(input); }
+
+Outcome<builder::BuiltDomain> ControlHypervisor::build(const builder::Plan& plan, builder::StoreIntroduce& store,
+                                                       builder::BuildObserver& observer) {
+    const std::lock_guard guard(build_mutex_);
+    return builder::build(control_, store, plan, &observer);
+}
+
+}  // namespace xend

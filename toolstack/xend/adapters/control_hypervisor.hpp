@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <mutex>
+
+#include "toolstack/xend/core/ports.hpp"
+
+namespace xend {
+
+/// The hypervisor port over xenctrl and the builder: the real one, and the simulator's.
+class ControlHypervisor final : public Hypervisor {
+    xenctrl::Control& control_;
+    std::mutex build_mutex_;  // mappings of a Backend belong to one caller at a time
+
+public:
+    explicit ControlHypervisor(xenctrl::Control& control) : control_(control) {}
+
+    base::Outcome<std::vector<xenctrl::DomainInfo>> list() override;
+    base::Outcome<std::vector<VcpuState>> vcpus(const xenctrl::DomainInfo& domain) override;
+    base::Outcome<HostState> host() override;
+    base::Outcome<std::string> console_ring(bool clear) override;
+    base::Outcome<> debug_keys(const std::string& keys) override;
+    base::Outcome<> pause(base::DomId domain) override;
+    base::Outcome<> unpause(base::DomId domain) override;
+    base::Outcome<> destroy(base::DomId domain) override;
+    base::Outcome<> set_handle(base::DomId domain, const config::Uuid& uuid) override;
+    base::Outcome<> set_max_memory(base::DomId domain, uint64_t kib) override;
+    base::Outcome<xenctrl::SchedParams> sched_params(base::DomId domain) override;
+    base::Outcome<> set_sched_params(base::DomId domain, const xenctrl::SchedParams& params) override;
+    base::Outcome<builder::Plan> prepare(const builder::BuildInput& input) override;
+    base::Outcome<builder::BuiltDomain> build(const builder::Plan& plan, builder::StoreIntroduce& store,
+                                              builder::BuildObserver& observer) override;
+};
+
+}  // namespace xend

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "toolstack/xend/adapters/file_records.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <filesystem>
+
+#include "toolstack/config/domain_sxp.hpp"
+#include "toolstack/config/load.hpp"
+#include "toolstack/xend/core/log.hpp"
+
+namespace xend {
+
+using base::Errc;
+using base::Outcome;
+using proto::Sxp;
+
+namespace {
+
+constexpr std::array<const char*, 5> state_names = {"creating", "live", "preserved", "restarting", "destroying"};
+constexpr size_t record_limit = 1U << 20U;
+
+int64_t number(const Sxp& sxp, const char* name) {
+    const std::string text = sxp.child_value(name, "0");
+    int64_t value = 0;
+    std::from_chars(text.data(), text.data() + text.size(), value);
+    return value;
+}
+
+Outcome<Record> read_record(const std::string& path) {
+    const std::string text = OTRY(config::read_file(path, record_limit));
+    return record_from_sxp(OTRY(proto::parse_sxp(text)));
+}
+
+}  // namespace
+
+Sxp to_sxp(const Record& record) {
+    Sxp out = Sxp::named("record");
+    out.add("state", state_names[static_cast<size_t>(record.state)]);
+    if (record.domid) out.add("domid", std::to_string(*record.domid));
+    out.add("start_time", std::to_string(record.start_time));
+    out.add("previous_restart", std::to_string(record.previous_restart));
+    out.add("restarts", std::to_string(record.restarts));
+    return out.add(config::to_sxp(record.config));
+}
+
+Outcome<Record> record_from_sxp(const Sxp& sxp) {
+    const Sxp* vm = sxp.child("vm");
+    const std::string state = sxp.child_value("state", "");
+    const auto at = std::find(state_names.begin(), state_names.end(), state);
+    if (sxp.name() != "record" || vm == nullptr || at == state_names.end()) return base::fail(Errc::badmsg, "not a record of a domain");
+    Record out;
+    out.config = OTRY(config::from_sxp(*vm));
+    out.state = static_cast<RecordState>(at - state_names.begin());
+    if (sxp.child("domid") != nullptr) out.domid = static_cast<uint32_t>(number(sxp, "domid"));
+    out.start_time = number(sxp, "start_time");
+    out.previous_restart = number(sxp, "previous_restart");
+    out.restarts = static_cast<uint32_t>(number(sxp, "restarts"));
+    return out;
+}
+
+Outcome<> FileRecords::prepare() {
+    std::error_code error;
+    std::filesystem::create_directories(folder_, error);
+    if (!error) std::filesystem::permissions(folder_, std::filesystem::perms::owner_all, error);
+    if (error) return base::fail(Errc::io, "cannot make " + folder_ + ": " + error.message());
+    return base::ok;
+}
+
+Outcome<std::vector<Record>> FileRecords::load() {
+    const std::lock_guard guard(mutex_);
+    std::vector<Record> out;
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_, error)) {
+        if (entry.path().extension() != ".sxp") continue;
+        auto record = read_record(entry.path().string());
+        if (record) {
+            out.push_back(std::move(record).take());
+        } else {
+            log(LogLevel::error, entry.path().string() + " is ignored: " + record.failure().text);
+        }
+    }
+    return out;
+}
+
+Outcome<std::optional<Record>> FileRecords::find(const config::Uuid& uuid) {
+    const std::lock_guard guard(mutex_);
+    if (!std::filesystem::exists(path(uuid))) return std::optional<Record>{};
+    return std::optional<Record>{OTRY(read_record(path(uuid)))};
+}
+
+Outcome<> FileRecords::save(const Record& record) {
+    const std::lock_guard guard(mutex_);
+    const std::string to = path(record.config.uuid);
+    const std::string fresh = to + ".new";
+    const std::string text = proto::to_pretty_string(to_sxp(record)) + "\n";
+    const int fd = ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0) return base::fail(Errc::io, "cannot write " + fresh + ": " + std::strerror(errno));
+    const bool written = ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
+    const int error = errno;
+    ::close(fd);
+    if (!written) {
+        ::unlink(fresh.c_str());
+        return base::fail(Errc::nospc, "cannot write " + fresh + ": " + std::strerror(error));
+    }
+    if (::rename(fresh.c_str(), to.c_str()) != 0) return base::fail(Errc::io, "cannot write " + to + ": " + std::strerror(errno));
+    return base::ok;
+}
+
+Outcome<> FileRecords::remove(const config::Uuid& uuid) {
+    const std::lock_guard guard(mutex_);
+    if (::unlink(path(uuid).c_str()) != 0 && errno != ENOENT) {
+        return base::fail(Errc::io, "cannot remove " + path(uuid) + ": " + std::strerror(errno));
+    }
+    return base::ok;
+}
+
+}  // namespace xend

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The store nodes of a device, as Linux' front and back ends expect them. Pure: no store, no files.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lib/base/types.hpp"
+#include "toolstack/config/domain_config.hpp"
+#include "toolstack/xenstore/client.hpp"
+
+namespace xend {
+
+/// One folder of the store and what is in it.
+struct NodeSet {
+    std::string path;
+    xenstore::Permissions permissions;
+    std::vector<std::pair<std::string, std::string>> values;  // in the order they are written
+};
+
+struct DeviceNodes {
+    std::string kind;   // "vbd", "vif", "console"
+    uint32_t devid = 0;
+    base::DomId backend{0};
+    NodeSet front;
+    NodeSet back;
+    bool needs_script = true;
+};
+
+/// Who the device is for and whose it is.
+struct DeviceEnds {
+    base::DomId front{0};
+    base::DomId back{0};
+};
+
+enum class XenbusState : uint8_t { unknown = 0, initialising, init_wait, initialised, connected, closing, closed };
+
+DeviceNodes vbd_nodes(const DeviceEnds& ends, const config::Disk& disk, const std::string& scripts);
+/// `vif` has its MAC address by now; `index` is its number in the guest.
+DeviceNodes vif_nodes(const DeviceEnds& ends, const config::Vif& vif, uint32_t index, const std::string& script);
+
+/// "/local/domain/0/backend/vbd/3/51712"
+std::string backend_path(const DeviceEnds& ends, const std::string& kind, uint32_t devid);
+/// "/local/domain/3/device/vbd/51712"
+std::string frontend_path(const DeviceEnds& ends, const std::string& kind, uint32_t devid);
+
+/// Permissions: everything to `owner`, reading to `reader`, nothing to others.
+xenstore::Permissions owned_by(base::DomId owner, base::DomId reader);
+
+/// "10Mb/s@50ms" -> "62500,50000" (bytes per window, window in µs), the form netback reads; what cannot be
+/// understood means no limit, as it always has.
+std::string rate_value(const std::string& rate);
+
+}  // namespace xend

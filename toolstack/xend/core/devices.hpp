@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "toolstack/xend/core/device_nodes.hpp"
+#include "toolstack/xend/core/ports.hpp"
+
+namespace xend {
+
+/// A device as the store shows it: what block-list and network-list print.
+struct DeviceView {
+    std::string kind;
+    uint32_t devid = 0;
+    uint32_t backend = 0;
+    std::string backend_path;
+    std::vector<std::pair<std::string, std::string>> front;  // every leaf of the front end's folder
+    std::vector<std::pair<std::string, std::string>> back;
+};
+
+/// Connects devices of a domain to their back ends and takes them off again. Everything it needs to know for the way
+/// back is in the store, so a xend that was killed in between can finish.
+class Devices {
+    Ports& ports_;
+
+    base::Outcome<> await_backend(xenstore::Store& store, const DeviceNodes& device);
+    base::Outcome<> hotplug(xenstore::Store& store, const DeviceNodes& device);
+    base::Outcome<> run_script(xenstore::Store& store, const std::string& kind, uint32_t devid, base::DomId front,
+                               const std::string& back_path, bool attach);
+    void close(xenstore::Store& store, const DeviceEnds& ends, const std::string& kind, uint32_t devid);
+    void finish_close(xenstore::Store& store, const DeviceEnds& ends, const std::string& kind, uint32_t devid);
+
+public:
+    explicit Devices(Ports& ports) : ports_(ports) {}
+
+    /// Writes all nodes in one transaction, waits for each back end and runs its script.
+    /// Errors: timedout or io, "Device N (vbd) could not be connected. REASON"; the caller detaches what there is.
+    base::Outcome<> attach(xenstore::Store& store, base::DomId domain, const std::vector<DeviceNodes>& devices);
+
+    /// Takes every device of `domain` off its back end by force: the guest is not asked. Never fails; what does not
+    /// close in time is logged and removed from the store all the same.
+    void detach_all(xenstore::Store& store, base::DomId domain);
+
+    /// The devices of one kind. Errors: of the store.
+    base::Outcome<std::vector<DeviceView>> list(xenstore::Store& store, base::DomId domain, const std::string& kind);
+};
+
+/// Writes a folder with its permissions.
+base::Outcome<> write_nodes(xenstore::Transaction& tx, const NodeSet& set);
+
+}  // namespace xend

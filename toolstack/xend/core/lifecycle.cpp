@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "toolstack/xend/core/lifecycle.hpp"
+
+namespace xend {
+
+using config::ExitAction;
+using xenctrl::ShutdownReason;
+
+namespace {
+
+ExitAction action_for(const StopFacts& facts) {
+    switch (facts.reason) {
+        case ShutdownReason::reboot: return facts.on_reboot;
+        case ShutdownReason::crash:
+        case ShutdownReason::watchdog: return facts.on_crash;
+        default: return facts.on_poweroff;
+    }
+}
+
+}  // namespace
+
+Follow after_stop(const StopFacts& facts) {
+    if (facts.preserved || facts.reason == ShutdownReason::suspend) return Follow::nothing;
+    const ExitAction action = action_for(facts);
+    if (action == ExitAction::destroy) return Follow::destroy;
+    if (action == ExitAction::preserve) return Follow::preserve;
+    const int64_t since = facts.now - facts.previous_restart;
+    // A clock that went backwards must not block restarts for ever.
+    if (facts.previous_restart != 0 && since >= 0 && since < facts.min_restart_seconds) return Follow::too_fast;
+    return action == ExitAction::restart ? Follow::restart : Follow::rename_restart;
+}
+
+std::string too_fast_text(const std::string& name, const StopFacts& facts) {
+    return "VM " + name + " restarting too fast (" + std::to_string(facts.now - facts.previous_restart) +
+           " seconds since the last restart).  Refusing to restart to avoid loops.";
+}
+
+std::string refusal(Operation operation, const xenctrl::DomainInfo& info) {
+    const bool dom0 = info.id == base::DomId{0};
+    if (dom0) {
+        switch (operation) {
+            case Operation::pause: return "Cannot pause privileged domain";
+            case Operation::unpause: return "Cannot unpause privileged domain";
+            case Operation::destroy: return "Cannot destroy privileged domain 0";
+            case Operation::shutdown: return "Domain 0 cannot be shutdown";
+            case Operation::rename: return "Cannot rename privileged domain 0";
+            case Operation::set_memory: return {};
+        }
+    }
+    if (operation == Operation::destroy) return {};
+    if (info.dying) return "The domain is being destroyed";
+    if (info.shutdown && operation != Operation::rename) return "The domain has stopped already";
+    return {};
+}
+
+}  // namespace xend

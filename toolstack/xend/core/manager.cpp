@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+// Looking at domains, and the operations that change one value.
+#include "toolstack/xend/core/manager.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+#include "toolstack/xend/core/domain_nodes.hpp"
+#include "toolstack/xend/core/job.hpp"
+#include "toolstack/xend/core/log.hpp"
+
+namespace xend {
+
+using base::DomId;
+using base::Errc;
+using base::Outcome;
+using std::chrono::milliseconds;
+
+std::shared_ptr<std::mutex> Manager::lock_of(const config::Uuid& uuid) {
+    const std::lock_guard guard(locks_mutex_);
+    std::erase_if(locks_, [](const auto& entry) { return entry.second.expired(); });
+    auto lock = locks_[uuid].lock();
+    if (!lock) {
+        lock = std::make_shared<std::mutex>();
+        locks_[uuid] = lock;
+    }
+    return lock;
+}
+
+Outcome<std::vector<DomainView>> Manager::domains(xenstore::Store& store) {
+    const auto infos = OTRY(ports_.hypervisor.list());
+    const auto records = OTRY(ports_.records.load());
+    std::vector<DomainView> out;
+    for (const xenctrl::DomainInfo& info : infos) {
+        DomainView view;
+        view.info = info;
+        view.uuid.bytes = info.handle;
+        for (const Record& record : records) {
+            if (record.config.uuid == view.uuid && record.domid == info.id.raw) view.record = record;
+        }
+        const std::string path = domain_path(info.id);
+        const auto name = OTRY(xenstore::read_if_there(store, path + "/name"));
+        if (name && !name->empty()) {
+            view.name = *name;
+        } else if (info.id == DomId{0}) {
+            view.name = "Domain-0";
+        } else if (info.dying) {
+            view.name = "Zombie-" + (view.record ? view.record->config.name : std::to_string(info.id.raw));
+        } else {
+            view.name = view.record ? view.record->config.name : "Domain-" + std::to_string(info.id.raw);
+        }
+        const auto target = OTRY(xenstore::read_if_there(store, path + "/memory/target"));
+        if (target) std::from_chars(target->data(), target->data() + target->size(), view.target_kib);
+        out.push_back(std::move(view));
+    }
+    return out;
+}
+
+Outcome<std::vector<DomainView>> Manager::domains() {
+    auto store = OTRY(stores_.lease());
+    return domains(*store);
+}
+
+Outcome<DomainView> Manager::find(const std::string& who) {
+    auto all = OTRY(domains());
+    const bool number = !who.empty() && std::all_of(who.begin(), who.end(), [](char c) { return c >= '0' && c <= '9'; });
+    const DomainView* found = nullptr;
+    for (const DomainView& view : all) {
+        const bool same = number ? std::to_string(view.info.id.raw) == who
+                                 : view.name == who || (!view.uuid.is_nil() && view.uuid.text() == who);
+        // A dying domain may share its uuid with its successor.
+        if (same && (found == nullptr || found->info.dying)) found = &view;
+    }
+    if (found == nullptr) return base::fail(Errc::noent, "Domain '" + who.substr(0, 128) + "' does not exist.");
+    return *found;
+}
+
+/// Finds the domain and checks that the operation is one for its state.
+Outcome<DomainView> Manager::operate(const std::string& who, Operation operation) {
+    DomainView view = OTRY(find(who));
+    if (const std::string why = refusal(operation, view.info); !why.empty()) return base::fail(Errc::perm, why);
+    return view;
+}
+
+Outcome<> Manager::pause(const std::string& who) {
+    const DomainView view = OTRY(operate(who, Operation::pause));
+    const Job job(*this, view.uuid);
+    return ports_.hypervisor.pause(view.info.id);
+}
+
+Outcome<> Manager::unpause(const std::string& who) {
+    DomainView view = OTRY(operate(who, Operation::unpause));
+    const Job job(*this, view.uuid);
+    const bool first = view.record && view.record->start_time == 0;
+    if (!first) return ports_.hypervisor.unpause(view.info.id);
+    view.record->start_time = ports_.clock.unix_seconds();
+    OTRY(ports_.records.save(*view.record));
+    {
+        auto store = OTRY(stores_.lease());
+        OTRY(store->write(vm_path(view.uuid) + "/start_time", std::to_string(view.record->start_time)));
+    }
+    OTRY(ports_.hypervisor.unpause(view.info.id).context("Failed to unpause domain " + view.name));
+    return watch_first_moments(view);
+}
+
+/// A kernel that dies in its first instructions should fail `xm create`, not a log that nobody reads.
+Outcome<> Manager::watch_first_moments(const DomainView& view) {
+    for (int i = 0; i < 10; ++i) {
+        const auto infos = OTRY(ports_.hypervisor.list());
+        const auto now = std::find_if(infos.begin(), infos.end(), [&](const auto& info) { return info.id == view.info.id; });
+        if (now == infos.end()) return base::ok;
+        const bool crashed = now->shutdown && now->reason == xenctrl::ShutdownReason::crash;
+        if (crashed) {
+            log(LogLevel::error, "domain '" + view.name + "' crashed at once after its start");
+            if (view.record->config.on_crash == config::ExitAction::preserve) {
+                return base::fail(Errc::noexec, "Domain '" + view.name + "' crashed at once after its start and is preserved; see 'xm dmesg'");
+            }
+            finish(view);
+            return base::fail(Errc::noexec, "Domain '" + view.name + "' crashed at once after its start; see 'xm dmesg'. It was destroyed.");
+        }
+        if (now->shutdown || now->cpu_time.n >= 150'000'000) return base::ok;
+        ports_.clock.sleep(milliseconds{50});
+    }
+    return base::ok;
+}
+
+Outcome<> Manager::shutdown(const std::string& who, const std::string& reason) {
+    if (reason != "poweroff" && reason != "halt" && reason != "reboot" && reason != "suspend" && reason != "crash") {
+        return base::fail(Errc::inval, "Invalid reason: " + reason.substr(0, 40));
+    }
+    const DomainView view = OTRY(operate(who, Operation::shutdown));
+    const Job job(*this, view.uuid);
+    auto store = OTRY(stores_.lease());
+    log(LogLevel::info, "asking domain '" + view.name + "' for " + reason);
+    return xenstore::in_transaction(*store, [&](xenstore::Transaction& tx) -> Outcome<> {
+        OTRY(tx.write(domain_path(view.info.id) + "/control/shutdown", reason));
+        if (view.record) {
+            // A shutdown somebody wanted clears the record of fast restarts.
+            OTRY(tx.write(vm_path(view.uuid) + "/xend/shutdown_start_time", std::to_string(ports_.clock.unix_seconds())));
+        }
+        return base::ok;
+    });
+}
+
+void Manager::check_shutdown_timeouts() {
+    auto views = domains();
+    auto store = stores_.lease();
+    if (!views || !store) return;
+    for (const DomainView& view : *views) {
+        if (!view.record || view.info.shutdown || view.info.dying) continue;
+        const std::string path = vm_path(view.uuid) + "/xend/";
+        auto since = xenstore::read_if_there(**store, path + "shutdown_start_time");
+        auto told = xenstore::read_if_there(**store, path + "unresponsive");
+        if (!since || !*since || !told || *told) continue;
+        int64_t start = 0;
+        std::from_chars((*since)->data(), (*since)->data() + (*since)->size(), start);
+        if (ports_.clock.unix_seconds() - start < ports_.settings.shutdown_timeout.count()) continue;
+        log(LogLevel::warning, "Domain shutdown timeout expired: name=" + view.name + " id=" + std::to_string(view.info.id.raw));
+        auto ignored = (*store)->write(path + "unresponsive", "True");
+    }
+}
+
+Outcome<> Manager::rename(const std::string& who, const std::string& name) {
+    if (!config::is_valid_name(name)) return base::fail(Errc::inval, "Invalid VM Name: '" + name.substr(0, 128) + "'");
+    const std::lock_guard creating(create_mutex_);
+    DomainView view = OTRY(operate(who, Operation::rename));
+    const Job job(*this, view.uuid);
+    auto store = OTRY(stores_.lease());
+    for (const DomainView& other : OTRY(domains(*store))) {
+        if (other.name == name && other.info.id != view.info.id) return base::fail(Errc::exist, "VM name '" + name + "' already exists");
+    }
+    OTRY(store->write(domain_path(view.info.id) + "/name", name));
+    if (!view.record) return base::ok;
+    OTRY(store->write(vm_path(view.uuid) + "/name", name));
+    view.record->config.name = name;
+    return ports_.records.save(*view.record);
+}
+
+Outcome<> Manager::set_memory_target(const std::string& who, uint64_t mib) {
+    const DomainView view = OTRY(operate(who, Operation::set_memory));
+    const uint64_t most = view.info.max_memory_kib();
+    if (mib == 0 || mib > (1U << 24U) || (view.record && mib > view.record->config.max_memory_mib()) || (!view.record && mib * 1024 > most)) {
+        return base::fail(Errc::inval, "Invalid memory size");
+    }
+    const Job job(*this, view.uuid);
+    auto store = OTRY(stores_.lease());
+    return store->write(domain_path(view.info.id) + "/memory/target", std::to_string(mib * 1024));
+}
+
+Outcome<> Manager::set_max_memory(const std::string& who, uint64_t mib) {
+    const DomainView view = OTRY(operate(who, Operation::set_memory));
+    if (mib == 0 || mib > (1U << 24U) || mib * 256 < view.info.pages) return base::fail(Errc::inval, "Invalid memory size");
+    const Job job(*this, view.uuid);
+    return ports_.hypervisor.set_max_memory(view.info.id, mib * 1024 + 1024);  // 1 MiB of slack, as everybody gives
+}
+
+Outcome<> Manager::sysrq(const std::string& who, char key) {
+    const DomainView view = OTRY(operate(who, Operation::shutdown));
+    auto store = OTRY(stores_.lease());
+    return store->write(domain_path(view.info.id) + "/control/sysrq", std::string(1, key));
+}
+
+Outcome<std::vector<DeviceView>> Manager::devices(const std::string& who, const std::string& kind) {
+    const DomainView view = OTRY(find(who));
+    auto store = OTRY(stores_.lease());
+    return devices_.list(*store, view.info.id, kind);
+}
+
+Outcome<xenctrl::SchedParams> Manager::sched_params(const std::string& who) {
+    const DomainView view = OTRY(find(who));
+    return ports_.hypervisor.sched_params(view.info.id);
+}
+
+Outcome<> Manager::set_sched_params(const std::string& who, const xenctrl::SchedParams& params) {
+    const DomainView view = OTRY(find(who));
+    if (params.weight == 0) return base::fail(Errc::inval, "weight is out of range");
+    if (params.cap > view.info.vcpus * 100) return base::fail(Errc::inval, "cap is out of range");
+    return ports_.hypervisor.set_sched_params(view.info.id, params);
+}
+
+Outcome<std::string> Manager::store_value(const std::string& path) {
+    auto store = OTRY(stores_.lease());
+    auto value = OTRY(xenstore::read_if_there(*store, path));
+    return value.value_or("");
+}
+
+}  // namespace xend

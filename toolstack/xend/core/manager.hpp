@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "toolstack/xend/core/devices.hpp"
+#include "toolstack/xend/core/lifecycle.hpp"
+#include "toolstack/xend/core/ports.hpp"
+#include "toolstack/xend/core/store_pool.hpp"
+
+namespace xend {
+
+/// A domain as it is now: the hypervisor's view, its name, and what xend remembers if xend made it.
+struct DomainView {
+    xenctrl::DomainInfo info;
+    std::string name;
+    config::Uuid uuid;
+    std::optional<Record> record;
+    uint64_t target_kib = 0;  // memory/target; 0: not told
+};
+
+/// xend's core: every operation on domains. Keeps no state of its own that it could lose: each call looks at the
+/// hypervisor, the store and the journal. Thread-safe; one job at a time for each domain, one creation at a time.
+class Manager {
+public:
+    explicit Manager(Ports ports) : ports_(std::move(ports)), stores_(ports_.stores), devices_(ports_) {}
+
+    const Settings& settings() const { return ports_.settings; }
+    Hypervisor& hypervisor() { return ports_.hypervisor; }
+
+    /// Finishes what an earlier xend left half done. Call once, before anything else.
+    base::Outcome<> recover();
+    /// Looks for domains that stopped or vanished and does what their configuration says. True: something was busy,
+    /// look again soon.
+    base::Outcome<bool> reap();
+    /// Notes shutdown requests that nobody answered.
+    void check_shutdown_timeouts();
+
+    /// All domains in order of id.
+    base::Outcome<std::vector<DomainView>> domains();
+    /// By name, id or uuid. Errors: noent "Domain 'X' does not exist."
+    base::Outcome<DomainView> find(const std::string& who);
+
+    /// Makes the domain with its devices; it is left paused. On failure nothing of it is left.
+    /// Errors: exist, noent, busy, nomem, …: one line.
+    base::Outcome<DomainView> create(config::DomainConfig config);
+    base::Outcome<> pause(const std::string& who);
+    /// The first time, it also watches the first moments: a kernel that dies at once is destroyed and reported.
+    base::Outcome<> unpause(const std::string& who);
+    /// Asks the guest; reason is poweroff, halt, reboot, suspend or crash.
+    base::Outcome<> shutdown(const std::string& who, const std::string& reason);
+    base::Outcome<> destroy(const std::string& who);
+    base::Outcome<> rename(const std::string& who, const std::string& name);
+    base::Outcome<> set_memory_target(const std::string& who, uint64_t mib);
+    base::Outcome<> set_max_memory(const std::string& who, uint64_t mib);
+    base::Outcome<> sysrq(const std::string& who, char key);
+    base::Outcome<std::vector<DeviceView>> devices(const std::string& who, const std::string& kind);
+    base::Outcome<xenctrl::SchedParams> sched_params(const std::string& who);
+    base::Outcome<> set_sched_params(const std::string& who, const xenctrl::SchedParams& params);
+    base::Outcome<std::string> store_value(const std::string& path);
+
+private:
+    class Job;       // holds a domain's lock
+    class Observer;  // writes the store and the journal while the builder works
+
+    base::Outcome<std::vector<DomainView>> domains(xenstore::Store& store);
+    base::Outcome<DomainView> operate(const std::string& who, Operation operation);
+
+    base::Outcome<> check_new(xenstore::Store& store, const config::DomainConfig& config);
+    base::Outcome<> check_memory(const builder::Plan& plan);
+    void fill_in(config::DomainConfig& config) const;
+    base::Outcome<base::DomId> start(xenstore::Store& store, Record& record);
+    base::Outcome<> build_and_connect(xenstore::Store& store, Record& record);
+    base::Outcome<std::vector<DeviceNodes>> device_nodes(xenstore::Store& store, base::DomId domain, const Record& record);
+    base::Outcome<base::DomId> backend_domain(xenstore::Store& store, const std::string& who);
+    base::Outcome<> watch_first_moments(const DomainView& view);
+
+    void remove_domain(xenstore::Store& store, base::DomId domain, const config::Uuid& uuid);
+    void remove_nodes(xenstore::Store& store, base::DomId domain, const config::Uuid& uuid);
+    void await_gone(base::DomId domain);
+    void finish(const DomainView& view);
+    void follow_stop(const DomainView& view);
+    void restart(const DomainView& view, Follow how);
+    void preserve(const DomainView& view);
+    base::Outcome<> set_aside(xenstore::Store& store, const DomainView& view);
+    void recover_one(xenstore::Store& store, Record record, const std::vector<xenctrl::DomainInfo>& domains);
+
+    std::shared_ptr<std::mutex> lock_of(const config::Uuid& uuid);
+
+    Ports ports_;
+    StorePool stores_;
+    Devices devices_;
+    std::mutex create_mutex_;  // taken before a domain's own lock
+    std::mutex locks_mutex_;
+    std::map<config::Uuid, std::weak_ptr<std::mutex>> locks_;
+};
+
+/// Turns "0-3,5,^1" into a bitmap of CPUs. Errors: inval.
+base::Outcome<xenctrl::BitMap> parse_cpu_list(const std::string& text, uint32_t cpus);
+
+}  // namespace xend

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a domain comes into being: checks, build, store nodes, devices; and all of it undone on failure.
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "toolstack/xend/core/disk_check.hpp"
+#include "toolstack/xend/core/domain_nodes.hpp"
+#include "toolstack/xend/core/job.hpp"
+#include "toolstack/xend/core/log.hpp"
+
+namespace xend {
+
+using base::DomId;
+using base::Errc;
+using base::Outcome;
+
+namespace {
+
+Outcome<> check_file(const std::string& path, const char* what) {
+    struct stat s {};
+    if (::stat(path.c_str(), &s) != 0) return base::fail(Errc::noent, std::string(what) + " does not exist: " + path);
+    if (!S_ISREG(s.st_mode)) return base::fail(Errc::inval, std::string(what) + " is not a file: " + path);
+    return base::ok;
+}
+
+Outcome<> write_all(xenstore::Store& store, const std::vector<NodeSet>& sets) {
+    return xenstore::in_transaction(store, [&](xenstore::Transaction& tx) -> Outcome<> {
+        for (const NodeSet& set : sets) OTRY(write_nodes(tx, set));
+        return base::ok;
+    });
+}
+
+}  // namespace
+
+/// The builder's view of us while it works.
+class Manager::Observer final : public builder::BuildObserver, public builder::StoreIntroduce {
+    Ports& ports_;
+    xenstore::Store& store_;
+    Record& record_;
+
+public:
+    Observer(Ports& ports, xenstore::Store& store, Record& record) : ports_(ports), store_(store), record_(record) {}
+
+    Outcome<> created(DomId domain) override {
+        record_.domid = domain.raw;
+        OTRY(ports_.records.save(record_));
+        OTRY(xenstore::remove_if_there(store_, domain_path(domain)));
+        OTRY(xenstore::remove_if_there(store_, vm_path(record_.config.uuid)));
+        return write_all(store_, domain_nodes(domain, record_)).context("while writing the store");
+    }
+    Outcome<> introduce(DomId domain, base::Mfn frame, base::Port port) override {
+        return store_.introduce(domain, base::Gfn{frame.raw}, port);
+    }
+    void release(DomId domain) noexcept override { auto ignored = store_.release(domain); }
+};
+
+Outcome<xenctrl::BitMap> parse_cpu_list(const std::string& text, uint32_t cpus) {
+    xenctrl::BitMap map((std::max(cpus, 1U) + 7) / 8, 0);
+    const auto bad = [&] { return base::fail(Errc::inval, "cpus: '" + text + "' is not a list of CPUs like 0-3,^1"); };
+    std::string_view rest = text;
+    while (!rest.empty()) {
+        std::string_view item = rest.substr(0, rest.find(','));
+        rest.remove_prefix(std::min(item.size() + 1, rest.size()));
+        while (!item.empty() && item.front() == ' ') item.remove_prefix(1);
+        while (!item.empty() && item.back() == ' ') item.remove_suffix(1);
+        const bool exclude = item.starts_with('^');
+        if (exclude) item.remove_prefix(1);
+        uint32_t first = 0, last = cpus == 0 ? 0 : cpus - 1;
+        if (item != "all") {
+            auto [end, error] = std::from_chars(item.data(), item.data() + item.size(), first);
+            if (error != std::errc{}) return bad();
+            last = first;
+            if (end != item.data() + item.size()) {
+                if (*end != '-') return bad();
+                const auto [stop, failed] = std::from_chars(end + 1, item.data() + item.size(), last);
+                if (failed != std::errc{} || stop != item.data() + item.size()) return bad();
+            }
+        }
+        if (last < first || last - first > 4096) return bad();
+        for (uint32_t cpu = first; cpu <= last && cpus != 0; ++cpu) {
+            const uint32_t real = cpu % cpus;  // as classic xend took them
+            const auto bit = static_cast<uint8_t>(1U << (real % 8));
+            map[real / 8] = static_cast<uint8_t>(exclude ? (map[real / 8] & ~bit) : (map[real / 8] | bit));
+        }
+    }
+    if (std::all_of(map.begin(), map.end(), [](uint8_t b) { return b == 0; })) return bad();
+    return map;
+}
+
+void Manager::fill_in(config::DomainConfig& config) const {
+    if (config.uuid.is_nil()) config.uuid = config::Uuid::random();
+    for (size_t i = 0; i < config.vifs.size(); ++i) {
+        if (config.vifs[i].mac.empty()) config.vifs[i].mac = config::derived_mac(config.uuid, static_cast<uint32_t>(i));
+    }
+}
+
+Outcome<> Manager::check_new(xenstore::Store& store, const config::DomainConfig& config) {
+    OTRY(config::validate(config));
+    for (const DomainView& view : OTRY(domains(store))) {
+        if (view.info.dying && !view.record) continue;
+        if (view.name == config.name) {
+            return base::fail(Errc::exist, "Domain '" + config.name + "' already exists with ID '" + std::to_string(view.info.id.raw) + "'");
+        }
+        if (view.uuid == config.uuid) {
+            return base::fail(Errc::exist, "The uuid " + config.uuid.text() + " belongs to domain '" + view.name + "'");
+        }
+    }
+    OTRY(check_file(config.kernel, "Kernel image"));
+    if (!config.ramdisk.empty()) OTRY(check_file(config.ramdisk, "Kernel ramdisk"));
+    return check_disks(store, config);
+}
+
+Outcome<> Manager::check_memory(const builder::Plan& plan) {
+    const HostState host = OTRY(ports_.hypervisor.host());
+    constexpr uint64_t overhead_pages = 512;  // page tables of shadows, vCPUs, grant frames: a margin
+    const uint64_t need = (plan.pages + overhead_pages) * 4;
+    const uint64_t free_pages = host.phys.free_pages + host.phys.scrub_pages;
+    const uint64_t have = (free_pages - std::min(free_pages, host.phys.outstanding_pages)) * 4;
+    if (have >= need) return base::ok;
+    return base::fail(Errc::nomem, "Not enough free memory and dom0_min_mem is 0, so I cannot release any more. I need " +
+                                       std::to_string(need) + " KiB but only have " + std::to_string(have) + ".");
+}
+
+Outcome<DomId> Manager::backend_domain(xenstore::Store& store, const std::string& who) {
+    if (who.empty() || who == "0" || who == "Domain-0") return DomId{0};
+    for (const DomainView& view : OTRY(domains(store))) {
+        if (view.name == who || std::to_string(view.info.id.raw) == who) return view.info.id;
+    }
+    return base::fail(Errc::noent, "invalid backend domain: " + who);
+}
+
+Outcome<std::vector<DeviceNodes>> Manager::device_nodes(xenstore::Store& store, DomId domain, const Record& record) {
+    std::vector<DeviceNodes> out;
+    const Settings& s = ports_.settings;
+    for (const config::Disk& disk : record.config.disks) {
+        const DeviceEnds ends{domain, OTRY(backend_domain(store, disk.backend))};
+        out.push_back(vbd_nodes(ends, disk, s.scripts));
+    }
+    uint32_t index = 0;
+    for (const config::Vif& vif : record.config.vifs) {
+        const DeviceEnds ends{domain, OTRY(backend_domain(store, vif.backend))};
+        const std::string& name = vif.script.empty() ? s.vif_script : vif.script;
+        out.push_back(vif_nodes(ends, vif, index++, name[0] == '/' ? name : s.scripts + "/" + name));
+    }
+    return out;
+}
+
+Outcome<> Manager::build_and_connect(xenstore::Store& store, Record& record) {
+    const config::DomainConfig& c = record.config;
+    builder::BuildInput input;
+    input.name = c.name;
+    input.uuid = c.uuid.bytes;
+    input.kernel = c.kernel;
+    input.ramdisk = c.ramdisk;
+    input.command_line = c.cmdline();
+    input.memory_kib = c.memory_mib * 1024;
+    input.max_memory_kib = c.max_memory_mib() * 1024;
+    input.vcpus = c.vcpus;
+    if (c.cpu_weight) input.sched_weight = static_cast<uint16_t>(*c.cpu_weight);
+    if (c.cpu_cap) input.sched_cap = static_cast<uint16_t>(*c.cpu_cap);
+    if (!c.cpus.empty()) {
+        const HostState host = OTRY(ports_.hypervisor.host());
+        input.vcpu_affinity.assign(c.vcpus, OTRY(parse_cpu_list(c.cpus, host.phys.cpus)));
+    }
+    const builder::Plan plan = OTRY(ports_.hypervisor.prepare(input));
+    OTRY(check_memory(plan));
+    Observer observer(ports_, store, record);
+    const builder::BuiltDomain built = OTRY(ports_.hypervisor.build(plan, observer, observer));
+    OTRY(write_all(store, ring_nodes(built, ports_.settings.console_limit_kib)).context("while writing the console's nodes"));
+    const auto nodes = OTRY(device_nodes(store, built.id, record));
+    return devices_.attach(store, built.id, nodes);
+}
+
+/// Makes the domain of `record` and leaves it paused. On failure nothing is left of it, the record included.
+Outcome<DomId> Manager::start(xenstore::Store& store, Record& record) {
+    record.domid.reset();
+    OTRY(ports_.records.save(record).context("while writing the journal"));
+    auto made = build_and_connect(store, record);
+    if (made) {
+        record.state = RecordState::live;
+        record.start_time = 0;  // set when it is first unpaused
+        made = ports_.records.save(record);
+    }
+    if (made) return DomId{static_cast<uint16_t>(record.domid.value_or(0))};
+    if (record.domid) remove_domain(store, DomId{static_cast<uint16_t>(*record.domid)}, record.config.uuid);
+    auto ignored = ports_.records.remove(record.config.uuid);
+    return std::move(made).take_failure();
+}
+
+Outcome<DomainView> Manager::create(config::DomainConfig config) {
+    const std::lock_guard creating(create_mutex_);
+    auto store = OTRY(stores_.lease());
+    fill_in(config);
+    OTRY(check_new(*store, config));
+    const Job job(*this, config.uuid);
+    log(LogLevel::info, "creating domain '" + config.name + "' " + config.uuid.text());
+    Record record;
+    record.config = std::move(config);
+    const auto id = start(*store, record);
+    if (!id) {
+        log(LogLevel::error, "domain '" + record.config.name + "' was not created: " + id.failure().text);
+        return id.failure();
+    }
+    log(LogLevel::info, "domain '" + record.config.name + "' has ID " + std::to_string(id->raw));
+    return find(record.config.uuid.text());
+}
+
+}  // namespace xend

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "toolstack/config/domain_sxp.hpp"
+#include "toolstack/xend/core/domain_nodes.hpp"
+#include "toolstack/xend/server/router.hpp"
+
+#include <array>
+#include <cstdio>
+
+namespace xend {
+
+using base::Outcome;
+using proto::Sxp;
+
+namespace {
+
+std::string text(uint64_t value) { return std::to_string(value); }
+
+std::string seconds(base::Nanos time) {
+    std::array<char, 40> buffer{};
+    std::snprintf(buffer.data(), buffer.size(), "%.9f", static_cast<double>(time.n) / 1e9);
+    return buffer.data();
+}
+
+/// MiB, rounded to the nearest.
+uint64_t mib(uint64_t kib) { return (kib + 512) / 1024; }
+
+void add_config(Sxp& out, const Record& record) {
+    const config::DomainConfig& c = record.config;
+    out.add("on_poweroff", std::string(config::name_of(c.on_poweroff)));
+    out.add("on_reboot", std::string(config::name_of(c.on_reboot)));
+    out.add("on_crash", std::string(config::name_of(c.on_crash)));
+    out.add("on_xend_start", c.on_xend_start);
+    out.add("on_xend_stop", c.on_xend_stop);
+    out.add("start_time", text(static_cast<uint64_t>(record.start_time)));
+    out.add(config::image_sxp(c));
+    for (const config::Vif& vif : c.vifs) out.add(Sxp::named("device").add(config::to_sxp(vif)));
+    for (const config::Disk& disk : c.disks) out.add(Sxp::named("device").add(config::to_sxp(disk)));
+}
+
+void add_rings(Manager& manager, Sxp& out, const DomainView& view) {
+    const std::string path = domain_path(view.info.id);
+    auto store = manager.store_value(path + "/store/ring-ref");
+    auto console = manager.store_value(path + "/console/ring-ref");
+    auto tty = manager.store_value(path + "/console/tty");
+    if (store && !store->empty()) out.add("store_mfn", *store);
+    if (console && !console->empty()) out.add("console_mfn", *console);
+    if (tty && !tty->empty()) out.add("console_tty", *tty);
+}
+
+}  // namespace
+
+Outcome<Sxp> domain_sxp(Manager& manager, const DomainView& view, Detail detail) {
+    const xenctrl::DomainInfo& info = view.info;
+    Sxp out = Sxp::named("domain");
+    out.add("domid", text(info.id.raw));
+    out.add("uuid", view.uuid.text());
+    out.add("vcpus", text(info.vcpus));
+    out.add("name", view.name);
+    out.add("memory", text(mib((info.pages + info.outstanding_pages) * 4)));
+    const bool unlimited = info.max_memory_kib() == ~uint64_t{0};
+    out.add("maxmem", view.record ? text(view.record->config.max_memory_mib()) : text(unlimited ? mib(info.memory_kib()) : mib(info.max_memory_kib())));
+    out.add("online_vcpus", text(info.online_vcpus));
+    out.add("cpu_time", seconds(info.cpu_time));
+    out.add("state", info.state());
+    if (info.shutdown) out.add("shutdown_reason", xenctrl::shutdown_reason_name(info.reason));
+    if (view.record && view.record->start_time != 0) out.add("start_time", text(static_cast<uint64_t>(view.record->start_time)));
+    if (detail == Detail::brief) return out;
+    out.remove("start_time");
+    if (view.record) add_config(out, *view.record);
+    out.add("status", info.shutdown || info.dying ? "0" : "2");
+    add_rings(manager, out, view);
+    if (!info.id.raw) return out;
+    out.add(Sxp::named("device").add(Sxp::named("console").add("protocol", "vt100").add("uuid", view.uuid.text())));
+    return out;
+}
+
+Outcome<Sxp> vcpu_sxp(Manager& manager, const DomainView& view) {
+    const auto vcpus = OTRY(manager.hypervisor().vcpus(view.info));
+    const HostState host = OTRY(manager.hypervisor().host());
+    Sxp out = Sxp::named("domain");
+    out.add("domid", text(view.info.id.raw));
+    out.add("name", view.name);
+    out.add("vcpu_count", text(vcpus.size()));
+    out.add("nr_cpus", text(host.phys.cpus));
+    for (const VcpuState& vcpu : vcpus) {
+        Sxp one = Sxp::named("vcpu");
+        one.add("number", text(vcpu.info.id.raw));
+        one.add("online", vcpu.info.online ? "1" : "0");
+        one.add("blocked", vcpu.info.blocked ? "1" : "0");
+        one.add("running", vcpu.info.running ? "1" : "0");
+        one.add("cpu_time", seconds(vcpu.info.cpu_time));
+        one.add("cpu", text(vcpu.info.cpu));
+        Sxp map = Sxp::list();
+        for (uint32_t cpu = 0; cpu < host.phys.cpus; ++cpu) {
+            const bool set = vcpu.affinity.empty() || (cpu / 8 < vcpu.affinity.size() && ((vcpu.affinity[cpu / 8] >> (cpu % 8)) & 1U) != 0);
+            if (set) map.add(Sxp::atom(text(cpu)));
+        }
+        one.add(Sxp::pair("cpumap", std::move(map)));
+        out.add(std::move(one));
+    }
+    return out;
+}
+
+Sxp device_sxp(const DeviceView& view) {
+    Sxp out = Sxp::named(view.kind);
+    out.add("devid", text(view.devid));
+    out.add("backend-id", text(view.backend));
+    out.add("backend", view.backend_path);
+    // Values from the guest's own folder, and from the back end's what the guest cannot know.
+    for (const auto& [key, value] : view.front) {
+        if (key != "backend" && key != "backend-id") out.add(key, value);
+    }
+    Sxp back = Sxp::named("back");
+    for (const auto& [key, value] : view.back) back.add(key, value);
+    return out.add(std::move(back));
+}
+
+}  // namespace xend

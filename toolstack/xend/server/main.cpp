@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <thread>
+
+#include "toolstack/xend/server/daemon.hpp"
+#include "toolstack/xend/server/log_file.hpp"
+#include "toolstack/xend/server/settings.hpp"
+
+namespace {
+
+constexpr int exit_no_rights = 4;
+constexpr int exit_not_running = 3;
+
+int usage(FILE* to, int status) {
+    std::fputs("usage: xend start|stop|restart|status|foreground\n", to);
+    return status;
+}
+
+int complain(const std::string& text) {
+    std::fprintf(stderr, "xend: %s\n", text.c_str());
+    return 1;
+}
+
+int start(const xend::Settings& settings) {
+    if (xend::PidFile::running(settings.pid_file) != 0) return 0;  // as it always was
+    auto started = xend::start_in_background(settings);
+    if (started || started.failure().code == base::Errc::busy) return 0;
+    return complain(started.failure().text);
+}
+
+int stop(const xend::Settings& settings) {
+    const int pid = xend::PidFile::running(settings.pid_file);
+    if (pid <= 0) return 0;
+    ::kill(pid, SIGTERM);
+    for (int i = 0; i < 600; ++i) {
+        if (xend::PidFile::running(settings.pid_file) == 0) return 0;
+        std::this_thread::sleep_for(std::chrono::milliseconds{50});
+    }
+    return complain("the running xend (pid " + std::to_string(pid) + ") does not end; a job of it may hang");
+}
+
+int foreground(const xend::Settings& settings) {
+    xend::PidFile pid_file(settings.pid_file);
+    if (auto claimed = pid_file.claim(); !claimed) return complain(claimed.failure().text);
+    pid_file.write_pid();
+    auto logging = xend::open_log(settings.log_file, settings.log_level, xend::LogTo::terminal);
+    if (!logging) return complain(logging.failure().text);
+    auto served = xend::serve(settings, [] {});
+    pid_file.retire();
+    return served ? 0 : complain(served.failure().text);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    if (argc != 2) return usage(stderr, 1);
+    const std::string command = argv[1];
+    if (command == "-h" || command == "--help") return usage(stdout, 0);
+    std::vector<std::string> warnings;
+    auto settings = xend::load_settings(warnings);
+    if (!settings) return complain(settings.failure().text);
+    const bool starts = command == "start" || command == "restart" || command == "foreground" || command == "reload";
+    for (const std::string& warning : warnings) {
+        if (starts) std::fprintf(stderr, "xend: warning: %s\n", warning.c_str());
+    }
+    if (command == "status") return xend::PidFile::running(settings->pid_file) != 0 ? 0 : exit_not_running;
+    if (!starts && command != "stop") return usage(stderr, 1);
+    if (::geteuid() != 0) {
+        complain("only root may do this");
+        return exit_no_rights;
+    }
+    if (command == "start") return start(*settings);
+    if (command == "stop") return stop(*settings);
+    if (command == "foreground") return foreground(*settings);
+    const int stopped = stop(*settings);
+    return stopped != 0 ? stopped : start(*settings);
+}

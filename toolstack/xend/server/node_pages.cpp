@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <sys/utsname.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <set>
+
+#include "toolstack/xend/server/router.hpp"
+
+namespace xend {
+
+using base::Outcome;
+using proto::Sxp;
+
+namespace {
+
+std::string text(uint64_t value) { return std::to_string(value); }
+
+std::string hw_caps(const std::array<uint32_t, 8>& caps) {
+    std::string out;
+    for (const uint32_t word : caps) {
+        std::array<char, 12> buffer{};
+        std::snprintf(buffer.data(), buffer.size(), "%s%08x", out.empty() ? "" : ":", word);
+        out += buffer.data();
+    }
+    return out;
+}
+
+/// "node0:0-3" for each node.
+std::string node_to_cpu(const HostState& host) {
+    std::string out;
+    std::set<uint32_t> nodes;
+    for (const auto& cpu : host.cpus) nodes.insert(cpu.node);
+    if (nodes.empty() && host.phys.cpus != 0) return "node0:0-" + text(host.phys.cpus - 1);
+    for (const uint32_t node : nodes) {
+        out += (out.empty() ? "" : "\n") + ("node" + text(node)) + ":";
+        bool first = true;
+        for (size_t i = 0; i < host.cpus.size(); ++i) {
+            if (host.cpus[i].node != node) continue;
+            size_t end = i;
+            while (end + 1 < host.cpus.size() && host.cpus[end + 1].node == node) ++end;
+            out += (first ? "" : ",") + text(i) + (end > i ? "-" + text(end) : "");
+            first = false;
+            i = end;
+        }
+    }
+    return out;
+}
+
+}  // namespace
+
+Outcome<Sxp> node_sxp(Manager& manager) {
+    const HostState host = OTRY(manager.hypervisor().host());
+    struct utsname uts {};
+    ::uname(&uts);
+    Sxp out = Sxp::named("node");
+    out.add("system", uts.sysname);
+    out.add("host", uts.nodename);
+    out.add("release", uts.release);
+    out.add("version", uts.version);
+    out.add("machine", uts.machine);
+    out.add("nr_cpus", text(host.phys.cpus));
+    out.add("nr_nodes", text(std::max(host.phys.nodes, 1U)));
+    out.add("cores_per_socket", text(host.phys.cores_per_socket));
+    out.add("threads_per_core", text(host.phys.threads_per_core));
+    out.add("cpu_mhz", text(host.phys.cpu_khz / 1000));
+    out.add("hw_caps", hw_caps(host.phys.hw_caps));
+    out.add("total_memory", text(host.phys.total_pages / 256));
+    out.add("free_memory", text(host.phys.free_pages / 256));
+    out.add("node_to_cpu", node_to_cpu(host));
+    out.add("xen_major", text(host.version.major));
+    out.add("xen_minor", text(host.version.minor));
+    out.add("xen_extra", host.version.extra);
+    out.add("xen_caps", host.version.capabilities);
+    out.add("xen_scheduler", xenctrl::scheduler_name(host.scheduler));
+    out.add("xen_pagesize", text(host.version.page_size));
+    std::array<char, 40> virt{};
+    std::snprintf(virt.data(), virt.size(), "virt_start=0x%llx", static_cast<unsigned long long>(host.version.virt_start));
+    out.add("platform_params", virt.data());
+    out.add("xen_changeset", host.version.changeset);
+    out.add("cc_compiler", host.version.compiler);
+    out.add("cc_compile_by", host.version.compiled_by);
+    out.add("cc_compile_domain", host.version.compile_domain);
+    out.add("cc_compile_date", host.version.compile_date);
+    out.add("xend_config_format", "4");
+    // For programs: exact, in pages.
+    out.add("free_pages", text(host.phys.free_pages));
+    return out;
+}
+
+Outcome<std::string> log_text(const Settings& settings) {
+    constexpr std::streamoff most = 1 << 20;
+    std::ifstream in(settings.log_file, std::ios::binary);
+    if (!in) return base::fail(base::Errc::noent, "cannot read " + settings.log_file + ": " + std::strerror(errno));
+    in.seekg(0, std::ios::end);
+    const std::streamoff size = in.tellg();
+    in.seekg(std::max<std::streamoff>(0, size - most));
+    return std::string(std::istreambuf_iterator<char>(in), {});
+}
+
+}  // namespace xend

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "toolstack/xend/server/router.hpp"
+
+#include <charconv>
+
+#include "toolstack/config/domain_sxp.hpp"
+
+namespace xend {
+
+using base::Errc;
+using base::Outcome;
+using proto::Sxp;
+
+namespace {
+
+Reply text_reply(int status, std::string text) { return {status, "text/plain", {}, std::move(text)}; }
+
+Outcome<std::string> field(const Request& request, const char* name) {
+    const auto at = request.fields.find(name);
+    if (at == request.fields.end()) return base::fail(Errc::inval, std::string("Missing parameter: ") + name);
+    return at->second;
+}
+
+std::string field_or(const Request& request, const char* name, const char* otherwise) {
+    const auto at = request.fields.find(name);
+    return at == request.fields.end() ? otherwise : at->second;
+}
+
+Outcome<uint64_t> number_field(const Request& request, const char* name, uint64_t most) {
+    const std::string text = OTRY(field(request, name));
+    uint64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (text.empty() || error != std::errc{} || end != text.data() + text.size() || value > most) {
+        return base::fail(Errc::inval, std::string("Invalid parameter: ") + name);
+    }
+    return value;
+}
+
+bool flag(const Request& request, const char* name) {
+    const std::string value = field_or(request, name, "0");
+    return value == "1" || value == "true" || value == "yes";
+}
+
+/// "/xend/domain/x" -> "domain", "x"
+std::pair<std::string, std::string> split_path(std::string path) {
+    if (path.starts_with("/xend")) path.erase(0, 5);
+    while (path.starts_with("/")) path.erase(0, 1);
+    while (path.ends_with("/")) path.pop_back();
+    const size_t slash = path.find('/');
+    if (slash == std::string::npos) return {path, ""};
+    return {path.substr(0, slash), path.substr(slash + 1)};
+}
+
+Reply done() { return sxp_reply(Sxp::list()); }
+
+}  // namespace
+
+Reply sxp_reply(const Sxp& sxp) { return {200, "application/sxp", {}, proto::to_string(sxp)}; }
+
+Reply error_reply(const base::Failure& failure) {
+    return sxp_reply(Sxp::list({Sxp::atom("xend.err"), Sxp::atom(failure.text)}));
+}
+
+Reply Router::handle(const Request& request) {
+    const auto [head, below] = split_path(request.path);
+    if (head.empty()) return sxp_reply(Sxp::list({Sxp::atom("ls"), Sxp::atom("node"), Sxp::atom("domain")}));
+    if (head == "node") return node(request, below);
+    if (head == "domain") return below.empty() ? domain_folder(request) : domain(request, below);
+    return text_reply(404, "Not found: " + request.path.substr(0, 200));
+}
+
+Reply Router::node(const Request& request, const std::string& below) {
+    if (below == "dmesg") {
+        const bool clear = request.method == Request::Method::post && field_or(request, "op", "") == "clear";
+        auto text = manager_.hypervisor().console_ring(clear);
+        return text ? text_reply(200, std::move(text).take()) : error_reply(text.failure());
+    }
+    if (below == "log") {
+        auto text = log_text(manager_.settings());
+        return text ? text_reply(200, std::move(text).take()) : error_reply(text.failure());
+    }
+    if (!below.empty()) return text_reply(404, "Not found: " + request.path.substr(0, 200));
+    if (request.method == Request::Method::post) {
+        const std::string op = field_or(request, "op", "");
+        if (op != "debug_keys") return text_reply(501, "Operation not implemented: " + op.substr(0, 100));
+        auto sent = manager_.hypervisor().debug_keys(field_or(request, "keys", ""));
+        return sent ? done() : error_reply(sent.failure());
+    }
+    auto sxp = node_sxp(manager_);
+    return sxp ? sxp_reply(*sxp) : error_reply(sxp.failure());
+}
+
+Reply Router::domain_folder(const Request& request) {
+    if (request.method == Request::Method::post) {
+        const std::string op = field_or(request, "op", "");
+        if (op == "create") return create(request);
+        if (op.empty()) return text_reply(406, "Invalid request");
+        return text_reply(501, "Operation not implemented: " + op.substr(0, 100));
+    }
+    auto views = manager_.domains();
+    if (!views) return error_reply(views.failure());
+    const bool detail = flag(request, "detail");
+    Sxp out = Sxp::list();
+    for (const DomainView& view : *views) {
+        if (!detail) {
+            out.add(Sxp::atom(view.name));
+            continue;
+        }
+        auto sxp = domain_sxp(manager_, view, flag(request, "full") ? Detail::full : Detail::brief);
+        if (sxp) out.add(std::move(sxp).take());  // one that vanished just now is left out
+    }
+    return sxp_reply(out);
+}
+
+Reply Router::create(const Request& request) {
+    const auto make = [&]() -> Outcome<Reply> {
+        const std::string text = OTRY(field(request, "config"));
+        const Sxp sxp = OTRY(proto::parse_sxp(text).context("Invalid parameter: config"));
+        config::DomainConfig config = OTRY(config::from_sxp(sxp));
+        const DomainView view = OTRY(manager_.create(std::move(config)));
+        const Sxp made = OTRY(domain_sxp(manager_, view, Detail::full));
+        Reply reply = sxp_reply(made);
+        reply.status = 201;
+        reply.location = "/xend/domain/" + view.name;
+        return reply;
+    };
+    auto reply = make();
+    return reply ? std::move(reply).take() : error_reply(reply.failure());
+}
+
+Reply Router::domain(const Request& request, const std::string& who) {
+    const std::string op = field_or(request, "op", "");
+    if (request.method == Request::Method::post && op.empty()) return text_reply(406, "Invalid request");
+    auto reply = domain_operation(request, who, op);
+    return reply ? std::move(reply).take() : error_reply(reply.failure());
+}
+
+Outcome<Reply> Router::domain_operation(const Request& request, const std::string& who, const std::string& op) {
+    if (op.empty() || op == "devices" || op == "vcpuinfo") return domain_value_operation(request, who, op);
+    // What changes something needs POST: a page of somebody else's must not be able to do it with a mere link.
+    if (request.method != Request::Method::post) return text_reply(501, "Operation not implemented: " + op.substr(0, 100));
+    if (op == "pause") {
+        OTRY(manager_.pause(who));
+    } else if (op == "unpause") {
+        OTRY(manager_.unpause(who));
+    } else if (op == "shutdown") {
+        OTRY(manager_.shutdown(who, field_or(request, "reason", "poweroff")));
+        Reply reply = done();
+        reply.status = 202;
+        return reply;
+    } else if (op == "destroy") {
+        OTRY(manager_.destroy(who));
+    } else if (op == "rename") {
+        const std::string name = OTRY(field(request, "name"));
+        OTRY(manager_.rename(who, name));
+    } else if (op == "wait_for_devices") {
+        OTRY(manager_.find(who));  // create() has waited for them
+    } else if (op == "mem_target_set") {
+        const uint64_t mib = OTRY(number_field(request, "target", 1U << 24U));
+        OTRY(manager_.set_memory_target(who, mib));
+    } else if (op == "maxmem_set") {
+        const uint64_t mib = OTRY(number_field(request, "memory", 1U << 24U));
+        OTRY(manager_.set_max_memory(who, mib));
+    } else if (op == "sysrq") {
+        const std::string key = OTRY(field(request, "key"));
+        if (key.size() != 1) return base::fail(Errc::inval, "Invalid parameter: key");
+        OTRY(manager_.sysrq(who, key[0]));
+    } else {
+        return domain_value_operation(request, who, op);
+    }
+    return done();
+}
+
+Outcome<Reply> Router::domain_value_operation(const Request& request, const std::string& who, const std::string& op) {
+    if (op == "domain_sched_credit_get") {
+        const auto params = OTRY(manager_.sched_params(who));
+        return sxp_reply(Sxp::named("sched").add("weight", std::to_string(params.weight)).add("cap", std::to_string(params.cap)));
+    }
+    if (op == "domain_sched_credit_set") {
+        auto params = OTRY(manager_.sched_params(who));
+        if (request.fields.contains("weight")) params.weight = static_cast<uint16_t>(OTRY(number_field(request, "weight", 65535)));
+        if (request.fields.contains("cap")) params.cap = static_cast<uint16_t>(OTRY(number_field(request, "cap", 65535)));
+        OTRY(manager_.set_sched_params(who, params));
+        return done();
+    }
+    if (op == "devices") {
+        Sxp out = Sxp::list();
+        const std::string kind = OTRY(field(request, "type"));
+        for (const DeviceView& view : OTRY(manager_.devices(who, kind))) out.add(device_sxp(view));
+        return sxp_reply(out);
+    }
+    const DomainView view = OTRY(manager_.find(who));
+    if (op == "vcpuinfo") return sxp_reply(OTRY(vcpu_sxp(manager_, view)));
+    if (op.empty()) return sxp_reply(OTRY(domain_sxp(manager_, view, Detail::full)));
+    return text_reply(501, "Operation not implemented: " + op.substr(0, 100));
+}
+
+}  // namespace xend

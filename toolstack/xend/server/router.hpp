@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "lib/proto/sxp.hpp"
+#include "toolstack/xend/api.hpp"
+#include "toolstack/xend/core/manager.hpp"
+
+namespace xend {
+
+/// Turns requests of api.hpp into calls of the core and its answers into replies; nothing else. Thread-safe. As a
+/// Transport it serves clients in the same process.
+class Router final : public Transport {
+    Manager& manager_;
+
+    Reply node(const Request& request, const std::string& below);
+    Reply domain_folder(const Request& request);
+    Reply domain(const Request& request, const std::string& who);
+    Reply create(const Request& request);
+    base::Outcome<Reply> domain_operation(const Request& request, const std::string& who, const std::string& op);
+    base::Outcome<Reply> domain_value_operation(const Request& request, const std::string& who, const std::string& op);
+
+public:
+    explicit Router(Manager& manager) : manager_(manager) {}
+    Reply handle(const Request& request);
+    base::Outcome<Reply> call(const Request& request) override { return handle(request); }
+};
+
+/// `(xend.err 'text')` with status 200, as classic clients expect it.
+Reply error_reply(const base::Failure& failure);
+Reply sxp_reply(const proto::Sxp& sxp);
+
+/// (node (system Linux) (host …) …): node_pages.cpp.
+base::Outcome<proto::Sxp> node_sxp(Manager& manager);
+/// The last part of xend's log.
+base::Outcome<std::string> log_text(const Settings& settings);
+
+/// (domain (domid N) (uuid U) …); `long_form` adds image and devices: domain_pages.cpp.
+enum class Detail : uint8_t { brief, full };
+base::Outcome<proto::Sxp> domain_sxp(Manager& manager, const DomainView& view, Detail detail);
+base::Outcome<proto::Sxp> vcpu_sxp(Manager& manager, const DomainView& view);
+proto::Sxp device_sxp(const DeviceView& view);
+
+}  // namespace xend
