@@ -6,4 +6,7 @@ set(PARSE_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/crc.cpp
   ${CMAKE_CURRENT_LIST_DIR}/lzma.cpp
   ${CMAKE_CURRENT_LIST_DIR}/x86_filter.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/xz.cpp)
+  ${CMAKE_CURRENT_LIST_DIR}/xz.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/multiboot.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/e820.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/cmdline.cpp)
