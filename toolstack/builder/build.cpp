@@ -81,7 +81,7 @@ Outcome<> load_images(const Plan& plan, DomainFrames& frames) {
     uint64_t clean_to = plan.layout.kernel.first * base::page_size;
     std::vector<LoadPiece> pieces = plan.pieces;
     std::ranges::sort(pieces, {}, &LoadPiece::address);
-    const std::span<const std::byte> image(plan.images->kernel);
+    const std::span<const std::byte> image(*plan.images->kernel);
     for (const LoadPiece& piece : pieces) {
         if (piece.address > clean_to) OTRY(frames.fill(clean_to, {}, piece.address - clean_to));
         OTRY(frames.fill(piece.address, image.subspan(piece.offset, std::min(piece.file_size, piece.memory_size)), piece.memory_size));
@@ -89,7 +89,7 @@ Outcome<> load_images(const Plan& plan, DomainFrames& frames) {
     }
     const uint64_t end = plan.layout.kernel.end() * base::page_size;
     OTRY(frames.fill(clean_to, {}, end - clean_to));
-    const auto& ramdisk = plan.images->ramdisk;
+    const auto& ramdisk = *plan.images->ramdisk;
     return frames.fill(plan.layout.ramdisk.first * base::page_size, ramdisk, plan.layout.ramdisk.pages * base::page_size);
 }
 
@@ -137,9 +137,9 @@ xen::StartInfo start_info(const Plan& plan, const DomainFrames& frames, Mfn shar
         s.first_p2m_pfn = l.p2m.first;
         s.nr_p2m_frames = l.p2m.pages;
     }
-    if (!plan.images->ramdisk.empty()) {
+    if (!plan.images->ramdisk->empty()) {
         s.mod_start = l.ramdisk_mapped ? virt(l.ramdisk.first) : l.ramdisk.first;
-        s.mod_len = plan.images->ramdisk.size();
+        s.mod_len = plan.images->ramdisk->size();
         if (!l.ramdisk_mapped) s.flags |= xen::SIF_MOD_START_PFN;
     }
     std::memcpy(s.cmd_line, plan.input.command_line.c_str(), std::min<size_t>(plan.input.command_line.size(), xen::MAX_GUEST_CMDLINE - 1));

@@ -11,6 +11,7 @@
 
 #include "lib/base/outcome.hpp"
 #include "lib/base/types.hpp"
+#include "toolstack/builder/image_cache.hpp"
 #include "toolstack/builder/plan.hpp"
 #include "toolstack/xenctrl/control.hpp"
 
@@ -46,7 +47,7 @@ struct BuiltDomain {
 base::Outcome<BuiltDomain> build(xenctrl::Control& control, StoreIntroduce& store, const Plan& plan,
                                  BuildObserver* observer = nullptr);
 
-/// load() and plan() in one: what xend calls before it creates anything.
-base::Outcome<Plan> prepare(const BuildInput& input);
+/// load() and plan() in one: what xend calls before it creates anything. A cache saves unpacking the same kernel again.
+base::Outcome<Plan> prepare(const BuildInput& input, ImageCache* cache = nullptr);
 
 }  // namespace builder

@@ -10,7 +10,7 @@
 
 #include "lib/parse/bzimage.hpp"
 #include "lib/parse/elf.hpp"
-#include "toolstack/builder/plan.hpp"
+#include "toolstack/builder/image_cache.hpp"
 #include "toolstack/builder/unpack.hpp"
 
 namespace builder {
@@ -117,16 +117,50 @@ Outcome<std::vector<std::byte>> kernel_elf(const std::string& path) {
     return file;
 }
 
+SharedBytes share(std::vector<std::byte> bytes) { return std::make_shared<const std::vector<std::byte>>(std::move(bytes)); }
+
+Outcome<SharedBytes> load_ramdisk(const std::string& path) {
+    if (path.empty()) return share({});
+    return share(OTRY(read_file(path, "ramdisk")));
+}
+
+std::optional<FileIdentity> identify(const std::string& path) {
+    struct stat st {};
+    if (::stat(path.c_str(), &st) < 0) return std::nullopt;
+    return FileIdentity{st.st_dev, st.st_ino, st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec, st.st_ctim.tv_sec, st.st_ctim.tv_nsec};
+}
+
 }  // namespace
 
 Outcome<Images> load(const BuildInput& input) {
     if (input.kernel.empty()) return fail(Errc::inval, "No kernel is configured");
-    Images images;
-    images.kernel_path = input.kernel;
-    images.ramdisk_path = input.ramdisk;
-    if (!input.ramdisk.empty()) images.ramdisk = OTRY(read_file(input.ramdisk, "ramdisk"));
-    images.kernel = OTRY(kernel_elf(input.kernel));
-    return images;
+    SharedBytes ramdisk = OTRY(load_ramdisk(input.ramdisk));
+    SharedBytes kernel = share(OTRY(kernel_elf(input.kernel)));
+    return Images{input.kernel, std::move(kernel), input.ramdisk, std::move(ramdisk)};
+}
+
+Outcome<Images> ImageCache::load(const BuildInput& input) {
+    if (input.kernel.empty()) return fail(Errc::inval, "No kernel is configured");
+    SharedBytes ramdisk = OTRY(load_ramdisk(input.ramdisk));
+    const std::optional<FileIdentity> identity = identify(input.kernel);
+    {
+        const std::lock_guard guard(lock_);
+        if (identity && kernel_ && identity == identity_) return Images{input.kernel, kernel_, input.ramdisk, std::move(ramdisk)};
+        kernel_.reset();  // before the next one is unpacked: two at once are a lot of memory
+    }
+    SharedBytes kernel = share(OTRY(kernel_elf(input.kernel)));
+    // Only what certainly is the unpacking of the file as identified is kept.
+    if (identity && identify(input.kernel) == identity) {
+        const std::lock_guard guard(lock_);
+        identity_ = identity;
+        kernel_ = kernel;
+    }
+    return Images{input.kernel, std::move(kernel), input.ramdisk, std::move(ramdisk)};
+}
+
+void ImageCache::drop() {
+    const std::lock_guard guard(lock_);
+    kernel_.reset();
 }
 
 }  // namespace builder

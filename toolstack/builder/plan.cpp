@@ -56,7 +56,7 @@ struct Kernel {
 
 Outcome<Kernel> read_kernel(const Images& images) {
     const std::string& path = images.kernel_path;
-    const auto opened = parse::ElfImage::open(images.kernel);
+    const auto opened = parse::ElfImage::open(*images.kernel);
     if (!opened) {
         if (opened.error() == Errc::range) return fail(Errc::badmsg, "Kernel " + path + " is truncated or damaged: a segment lies outside the file");
         return fail(Errc::noexec, "Kernel " + path + " is not a 64-bit x86 kernel");
@@ -126,7 +126,7 @@ Outcome<> check_input(const BuildInput& input) {
 Outcome<> check_ranges(const Kernel& k, const Plan& p) {
     const uint64_t list = p.pages * sizeof(uint64_t);
     uint64_t mapped = k.end;
-    if (!k.notes.mod_start_pfn) mapped += p.images->ramdisk.size() + base::page_size;
+    if (!k.notes.mod_start_pfn) mapped += p.images->ramdisk->size() + base::page_size;
     if (!k.notes.init_p2m) mapped += list + base::page_size;
     mapped += mapped / 256 + 4 * map_granule;  // tables, single pages, pad: more than they can be
     if (!mappable(k.virt_base, mapped))
@@ -214,7 +214,7 @@ std::string mib(uint64_t bytes) { return std::to_string((bytes + (1 << 20) - 1) 
 base::Failure too_little(const Plan& p) {
     std::string text = "Too little memory: " + mib(p.pages * base::page_size) + ", but kernel " + p.images->kernel_path + " (" +
                        mib(p.layout.kernel.pages * base::page_size) + ")";
-    if (!p.images->ramdisk.empty()) text += " and ramdisk " + p.images->ramdisk_path + " (" + mib(p.images->ramdisk.size()) + ")";
+    if (!p.images->ramdisk->empty()) text += " and ramdisk " + p.images->ramdisk_path + " (" + mib(p.images->ramdisk->size()) + ")";
     return fail(Errc::nomem, text + " need at least " + mib(p.layout.end * base::page_size));
 }
 
@@ -232,15 +232,15 @@ Outcome<Plan> plan(const BuildInput& input, std::shared_ptr<const Images> images
     p.pages = input.memory_kib / 4;
     p.max_pages = std::max(input.memory_kib, input.max_memory_kib) / 4;
     OTRY(check_ranges(kernel, p));
-    p.layout = lay_out(kernel, p.images->ramdisk.size(), p.pages);
+    p.layout = lay_out(kernel, p.images->ramdisk->size(), p.pages);
     if (p.layout.end > p.pages) return too_little(p);
     return p;
 }
 
-Outcome<Plan> prepare(const BuildInput& input) {
+Outcome<Plan> prepare(const BuildInput& input, ImageCache* cache) {
     OTRY(check_input(input));  // cheap: before files are read
-    auto images = std::make_shared<Images>(OTRY(load(input)));
-    return plan(input, std::move(images));
+    Images images = cache != nullptr ? OTRY(cache->load(input)) : OTRY(load(input));
+    return plan(input, std::make_shared<const Images>(std::move(images)));
 }
 
 }  // namespace builder

@@ -42,12 +42,14 @@ struct BuildInput {
     std::vector<std::vector<uint8_t>> vcpu_affinity;  // hard affinity of vCPU i; missing or empty: any CPU
 };
 
+using SharedBytes = std::shared_ptr<const std::vector<std::byte>>;
+
 /// The files, read and unpacked.
 struct Images {
     std::string kernel_path;
-    std::vector<std::byte> kernel;   // an ELF image, whatever it was packed in
+    SharedBytes kernel;   // an ELF image, whatever it was packed in
     std::string ramdisk_path;
-    std::vector<std::byte> ramdisk;
+    SharedBytes ramdisk;  // never null; empty when there is none
 };
 
 /// Reads and unpacks kernel and ramdisk.
