@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+/// What the files of event/ share.
+#pragma once
+
+#include "hypervisor/event/event.hpp"
+
+namespace hv::event {
+
+// Words that guests share with us: every access is atomic. Sequentially consistent where a guest (or a poller) on another
+// CPU writes one word and reads another while we do the opposite.
+inline uint64_t word_or(uint64_t* w, uint64_t bits) { return __atomic_fetch_or(w, bits, __ATOMIC_SEQ_CST); }
+inline uint64_t word_and(uint64_t* w, uint64_t bits) { return __atomic_fetch_and(w, bits, __ATOMIC_SEQ_CST); }
+inline uint64_t word_load(const uint64_t* w) { return __atomic_load_n(w, __ATOMIC_SEQ_CST); }
+inline uint32_t word_or(uint32_t* w, uint32_t bits) { return __atomic_fetch_or(w, bits, __ATOMIC_SEQ_CST); }
+inline uint32_t word_and(uint32_t* w, uint32_t bits) { return __atomic_fetch_and(w, bits, __ATOMIC_SEQ_CST); }
+inline uint32_t word_load(const uint32_t* w) { return __atomic_load_n(w, __ATOMIC_SEQ_CST); }
+inline void word_store(uint32_t* w, uint32_t v) { __atomic_store_n(w, v, __ATOMIC_SEQ_CST); }
+inline bool word_cas(uint32_t* w, uint32_t& expected, uint32_t desired) {
+    return __atomic_compare_exchange_n(w, &expected, desired, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+// -- ports.cpp --------------------------------------------------------------------------------------------------------
+/// The port object with this number, whatever its state; null beyond what exists.
+EventPort* find_port(EventChannels& e, uint32_t number) REQUIRES(e.lock);
+/// The same for an open port. Errors: inval.
+Result<EventPort*> open_port(EventChannels& e, uint32_t number) REQUIRES(e.lock);
+/// A free port, still in state free: the caller sets the state. Errors: nospc, nomem, inval when dying.
+Result<EventPort*> alloc_port(Domain& d, EventChannels& e) REQUIRES(e.lock);
+/// To be called with each port that alloc_port() gave, once its state is set.
+void port_opened(EventChannels& e, EventPort& p, PortState s) REQUIRES(e.lock);
+void free_port(Domain& d, EventChannels& e, EventPort& p) REQUIRES(e.lock);
+
+// -- pending.cpp ------------------------------------------------------------------------------------------------------
+/// Makes the port pending and tells its vCPU. Locks: one that keeps the port open (its own domain's, or the peer's).
+void set_pending(Domain& d, EventPort& p);
+void clear_pending(Domain& d, EventPort& p);
+bool is_pending(Domain& d, EventPort& p);
+
+// -- close.cpp --------------------------------------------------------------------------------------------------------
+/// Closes all ports. Errors: restart.
+Status close_all(Domain& d);
+/// Gives up the global virqs that `d` handles.
+void drop_virq_handlers(Domain& d);
+
+// -- fifo.cpp ---------------------------------------------------------------------------------------------------------
+void fifo_set_pending(Domain& d, FifoState& f, EventPort& p);
+void fifo_clear_pending(FifoState& f, EventPort& p);
+bool fifo_is_pending(FifoState& f, EventPort& p);
+void fifo_unmask(Domain& d, FifoState& f, EventPort& p);
+/// True while the guest has not taken a free port's word from its queue: the number cannot be used again yet.
+bool fifo_port_busy(FifoState& f, const EventPort& p);
+/// Frees everything; back to the two-level ABI. All ports are closed.
+void fifo_destroy(Domain& d, EventChannels& e) REQUIRES(e.lock);
+
+}  // namespace hv::event
