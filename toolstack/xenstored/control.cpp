@@ -64,7 +64,7 @@ Server::Reply Server::on_control(Connection&, const proto::XsMessage& message) {
         return std::string("OK\0", 3);
     }
     if (command == "log" && words.size() == 2 && (words[1] == "on" || words[1] == "off")) {
-        effects_.trace(words[1] == "on");
+        tracing_ = words[1] == "on";
         return std::string("OK\0", 3);
     }
     if (command == "memreport") {

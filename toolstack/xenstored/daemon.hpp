@@ -53,7 +53,6 @@ public:
     void detach_ring(DomId domid) override;
     DomainState domain_state(DomId domid) override;
     void log(const std::string& line) override { log_.line(line); }
-    void trace(bool on) override { options_.trace = on; }
 
 private:
     base::Outcome<base::Unit> open_hypervisor();
@@ -105,6 +104,7 @@ private:
     std::set<uint16_t> served_rings_;
     bool stop_ = false;
     bool journal_lost_ = false;
+    unsigned turns_lost_ = 0;  ///< since then: a full disk is not tried at every turn
 };
 
 }  // namespace xenstored

@@ -76,6 +76,7 @@ base::Outcome<base::Unit> Daemon::start() {
     if (!epoll_) return system_failure("epoll");
     server_ = std::make_unique<Server>(options_.quota, *this, first_generation());
 
+    server_->set_tracing(options_.trace);
     const std::string file = options_.recover ? journal_.load() : std::string();
     const bool recovered = server_->recover(file, journal_.boot_id()) > 0;
     if (!recovered) server_->create_initial_nodes();

@@ -117,6 +117,7 @@ void Server::handle(Connection& connection, const proto::XsMessage& message) {
         if (op.privileged && !connection.caller.privileged()) return Err{Errc::access};
         return (this->*op.handler)(connection, message);
     }();
+    if (tracing_) trace(connection, message, reply);
     // The reply goes out before the events the request caused.
     if (reply && reply.value().size() <= proto::xs_payload_max) {
         send_reply(connection, message.header.type, message.header, reply.value());
@@ -133,6 +134,16 @@ void Server::handle(Connection& connection, const proto::XsMessage& message) {
         if (at != connection.watches.end()) send_event(*at->second, at->second->path);
     }
     publish_applied();
+}
+
+void Server::trace(const Connection& connection, const proto::XsMessage& message, const Reply& reply) {
+    std::string payload(message.text().substr(0, 256));
+    for (char& c : payload) {
+        if (c < ' ' || c > '~') c = '|';
+    }
+    effects_.log("client " + std::to_string(connection.number) + " domain " + std::to_string(connection.caller.domid.raw) +
+                 " type " + std::to_string(message.header.type) + " tx " + std::to_string(message.header.tx_id) + " " + payload +
+                 " -> " + (reply ? "OK" : std::string(proto::xs_error_name(reply.error()))));
 }
 
 void Server::send_reply(Connection& to, uint32_t type, const xen::XsdSockMsg& request, std::string_view payload) {

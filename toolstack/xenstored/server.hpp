@@ -52,8 +52,6 @@ public:
     virtual DomainState domain_state(DomId domid) = 0;
     /// One line for the daemon's log.
     virtual void log(const std::string& line) = 0;
-    /// "log|on" and "log|off".
-    virtual void trace(bool on) = 0;
 };
 
 /// A domain whose ring we serve.
@@ -113,6 +111,8 @@ public:
     const Database& database() const { return database_; }
     Database& database() { return database_; }
     size_t watch_count() const { return watches_.size(); }
+    /// Every request and reply goes to Effects::log ("log|on").
+    void set_tracing(bool on) { tracing_ = on; }
     /// Nodes at start-up of an empty store.
     void create_initial_nodes();
 
@@ -155,6 +155,7 @@ private:
     void drop_domain(DomId domid);
     Permissions* special_permissions(std::string_view name);
 
+    void trace(const Connection& connection, const proto::XsMessage& message, const Reply& reply);
     void send_reply(Connection& to, uint32_t type, const xen::XsdSockMsg& request, std::string_view payload);
     void send_event(Watch& watch, const std::string& path);
     void fire_special(const std::string& name);
@@ -174,6 +175,7 @@ private:
     std::set<uint64_t> touched_;
     uint64_t next_number_ = 1;
     uint32_t next_transaction_ = 1;
+    bool tracing_ = false;
 };
 
 }  // namespace xenstored

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The real Store: the wire protocol over a unix socket or /dev/xen/xenbus.
+#pragma once
+
+#include <deque>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "lib/proto/xs_wire.hpp"
+#include "toolstack/xenstore/client.hpp"
+
+namespace xenstore {
+
+/// A descriptor that closes itself.
+class OwnedFd {
+public:
+    OwnedFd() = default;
+    explicit OwnedFd(int fd) : fd_(fd) {}
+    OwnedFd(OwnedFd&& o) noexcept : fd_(std::exchange(o.fd_, -1)) {}
+    OwnedFd& operator=(OwnedFd&& o) noexcept {
+        std::swap(fd_, o.fd_);
+        return *this;
+    }
+    ~OwnedFd();
+    int get() const { return fd_; }
+    explicit operator bool() const { return fd_ >= 0; }
+
+private:
+    int fd_ = -1;
+};
+
+class WireStore final : public Store {
+public:
+    explicit WireStore(Location where) : where_(std::move(where)) {}
+    /// Makes the descriptors and connects for the first time.
+    base::Outcome<base::Unit> open();
+
+    base::Outcome<std::string> read(std::string_view path, TransactionId tx) override;
+    Status write(std::string_view path, std::string_view value, TransactionId tx) override;
+    Status mkdir(std::string_view path, TransactionId tx) override;
+    Status remove(std::string_view path, TransactionId tx) override;
+    base::Outcome<std::vector<std::string>> directory(std::string_view path, TransactionId tx) override;
+    base::Outcome<Permissions> permissions(std::string_view path, TransactionId tx) override;
+    Status set_permissions(std::string_view path, const Permissions& permissions, TransactionId tx) override;
+    base::Outcome<TransactionId> start_transaction() override;
+    Status end_transaction(TransactionId tx, Ending ending) override;
+    Status watch(std::string_view path, std::string_view token) override;
+    Status unwatch(std::string_view path, std::string_view token) override;
+    int event_fd() const override { return poll_.get(); }
+    base::Outcome<std::optional<Event>> poll_event() override;
+    base::Outcome<std::optional<Event>> next_event(std::chrono::milliseconds timeout) override;
+    Status introduce(base::DomId domid, base::Gfn gfn, base::Port port) override;
+    Status release(base::DomId domid) override;
+    base::Outcome<bool> is_introduced(base::DomId domid) override;
+    Status set_target(base::DomId domid, base::DomId target) override;
+    Status resume(base::DomId domid) override;
+    base::Outcome<std::string> domain_path(base::DomId domid) override;
+    Status reset_watches() override;
+    base::Outcome<std::string> control(const std::vector<std::string>& words) override;
+
+private:
+    struct Message {
+        xen::XsdSockMsg header;
+        std::string payload;
+    };
+
+    base::Outcome<std::string> request(uint32_t type, TransactionId tx, std::string_view payload, const std::string& what);
+    Status command(uint32_t type, TransactionId tx, std::string_view payload, const std::string& what);
+    base::Outcome<std::string> exchange(uint32_t type, TransactionId tx, std::string_view payload);
+    base::Outcome<std::vector<std::string>> directory_in_parts(std::string_view path, TransactionId tx);
+
+    base::Outcome<base::Unit> connect();
+    base::Outcome<base::Unit> connect_patiently();
+    base::Outcome<base::Unit> set_watches_again();
+    void disconnect();
+    base::Outcome<base::Unit> send_all(std::string_view bytes);
+    /// Reads what there is, waiting for something first if told so. Errors: notconn.
+    base::Outcome<base::Unit> receive(bool wait);
+    /// A whole message from what was received, if there is one.
+    base::Outcome<std::optional<Message>> next_message();
+    void keep_event(const std::string& payload);
+    void show_waiting();
+    base::Failure gone(const std::string& why);
+
+    Location where_;
+    OwnedFd connection_;
+    OwnedFd poll_;     ///< epoll of the three below: what the caller polls
+    OwnedFd waiting_;  ///< eventfd, readable while events_ is not empty
+    OwnedFd retry_;    ///< timerfd, while disconnected
+    std::string input_;
+    std::deque<Event> events_;
+    std::set<std::pair<std::string, std::string>> watches_;
+    std::set<uint32_t> transactions_;  ///< open ones of this very connection
+    uint32_t next_request_ = 1;
+};
+
+}  // namespace xenstore
