@@ -9,4 +9,6 @@ set(PARSE_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/xz.cpp
   ${CMAKE_CURRENT_LIST_DIR}/multiboot.cpp
   ${CMAKE_CURRENT_LIST_DIR}/e820.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/cmdline.cpp)
+  ${CMAKE_CURRENT_LIST_DIR}/cmdline.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/acpi.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/acpi_tables.cpp)
