@@ -142,7 +142,7 @@ TEST(Xz, EveryDamagedByteIsFound) {
         const Buffer good = pack(plain, s);
         Buffer out;
         for (std::size_t i = 0; i < good.size(); ++i)
-            for (const std::uint8_t flip : {0x01, 0x80, 0xff}) {
+            for (const std::uint8_t flip : {std::uint8_t{0x01}, std::uint8_t{0x80}, std::uint8_t{0xff}}) {
                 Buffer bad = good;
                 bad[i] = static_cast<std::uint8_t>(bad[i] ^ flip);
                 ASSERT_FALSE(unpack(bad, out, plain.size() + 1000)) << i;
