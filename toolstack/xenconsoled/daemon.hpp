@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The event loop of xenconsoled: the store tells which consoles there are, event channels when they have output,
+/// pseudo terminals carry it to people. Everything it knows is in the store and in the rings, so it can be killed and
+/// started again: it makes new terminals and goes on.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "toolstack/xencall/privcmd.hpp"
+#include "toolstack/xenconsoled/console.hpp"
+#include "toolstack/xenctrl/control.hpp"
+#include "toolstack/xenstore/client.hpp"
+#include "toolstack/xenstored/service.hpp"
+
+namespace xenconsoled {
+
+using base::DomId;
+
+struct Options {
+    std::string log_directory = "/var/log/xen/console";
+    std::string daemon_log;  ///< empty: standard error
+    bool log_guests = false;
+    bool log_hypervisor = false;
+    bool verbose = false;
+};
+
+/// A console as the store describes it.
+struct Description {
+    uint64_t ring_ref = 0;
+    uint32_t port = 0;
+    size_t limit = default_backlog;
+    bool operator==(const Description&) const = default;
+};
+
+/// A console that is being served.
+struct Console {
+    Console(Description d, void* page) : described(d), ring(page), backlog(d.limit) {}
+    Description described;
+    ConsoleRing ring;
+    Backlog backlog;
+    RateLimit rate;
+    xencall::GrantMapping granted;
+    xencall::ForeignMapping foreign;
+    base::Port port;
+    service::Fd terminal;  ///< our end of the pseudo terminal
+    service::Fd slave;     ///< the other end, kept open so that readers may come and go
+    std::string terminal_name;
+    service::Fd log;
+    std::string log_path;
+    bool masked = false;  ///< told to wait by the rate limit
+    bool told_broken = false;
+    uint32_t events = 0;  ///< what epoll was told about the terminal
+};
+
+class Daemon {
+public:
+    explicit Daemon(Options options);
+    ~Daemon();
+    /// Errors: what is missing (hypervisor, store), in one line.
+    base::Outcome<base::Unit> start();
+    base::Outcome<base::Unit> run();
+
+private:
+    /// Where a console's nodes are: "/local/domain/N/console" or "/local/domain/N/device/console/I".
+    struct Key {
+        uint16_t domid;
+        std::string path;
+        auto operator<=>(const Key&) const = default;
+    };
+
+    void on_store_events();
+    void on_event_channels();
+    void on_signal();
+    void on_terminal(int fd);
+    void on_timer();
+    void read_hypervisor_log();
+
+    void look_at_domains();
+    void look_at_domain(DomId domid);
+    void look_at_console(const Key& key);
+    std::optional<Description> describe(const Key& key);
+    base::Outcome<std::unique_ptr<Console>> attach(const Key& key, const Description& description);
+    base::Outcome<base::Unit> open_terminal(const Key& key, Console& console);
+    void open_log(const Key& key, Console& console);
+    void detach(const Key& key);
+    void forget_domain(uint16_t domid);
+
+    void take_output(Console& console);
+    void move_to_terminal(Console& console);
+    void move_from_terminal(Console& console);
+    void update_events(Console& console);
+    base::Outcome<base::Unit> watch_fd(int fd);
+    void log(const std::string& line) { log_.line(line); }
+
+    Options options_;
+    service::Log log_;
+    std::unique_ptr<xencall::Backend> backend_;
+    std::unique_ptr<xenctrl::Control> control_;
+    std::unique_ptr<xencall::EventChannels> events_;
+    std::unique_ptr<xencall::Grants> grants_;
+    std::unique_ptr<xenstore::Store> store_;
+    service::Fd epoll_, signals_, timer_;
+
+    std::map<Key, std::unique_ptr<Console>> consoles_;
+    std::map<uint32_t, Console*> by_port_;
+    std::map<int, Console*> by_terminal_;
+    std::map<uint16_t, bool> domains_;  ///< those whose consoles are watched; the value: seen in the present listing
+    std::optional<base::Port> hypervisor_port_;
+    service::Fd hypervisor_log_;
+    uint32_t hypervisor_index_ = 0;
+    bool stop_ = false;
+};
+
+}  // namespace xenconsoled

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+/// xenconsoled: the command line. Options as Xen 4.17's daemon has them.
+#include <fcntl.h>
+#include <getopt.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <string_view>
+
+#include "toolstack/xenconsoled/daemon.hpp"
+
+namespace {
+
+constexpr char usage_text[] =
+    "usage: xenconsoled [OPTION...]\n"
+    "  -i, --interactive        stay in the foreground, log to standard error\n"
+    "  -v, --verbose            log what is attached\n"
+    "      --log=none|guest|hv|all\n"
+    "                           keep guests' output, the hypervisor's messages, or both (none)\n"
+    "      --log-dir=DIR        where (/var/log/xen/console); SIGHUP reopens the files\n"
+    "      --pid-file=FILE      write the daemon's process number to FILE (/run/xenconsoled.pid)\n"
+    "  -V, --version\n"
+    "  -h, --help\n";
+
+struct CommandLine {
+    xenconsoled::Options daemon;
+    std::string pid_file = "/run/xenconsoled.pid";
+    bool foreground = false;
+};
+
+enum LongOption : int { log_option = 256, log_dir_option, pid_file_option, ignored_option };
+
+constexpr option long_options[] = {
+    {"help", no_argument, nullptr, 'h'},
+    {"version", no_argument, nullptr, 'V'},
+    {"verbose", no_argument, nullptr, 'v'},
+    {"interactive", no_argument, nullptr, 'i'},
+    {"log", required_argument, nullptr, log_option},
+    {"log-dir", required_argument, nullptr, log_dir_option},
+    {"pid-file", required_argument, nullptr, pid_file_option},
+    {"timestamp", required_argument, nullptr, ignored_option},
+    {"overflow-data", required_argument, nullptr, ignored_option},
+    {"replace-escape", no_argument, nullptr, ignored_option},
+    {nullptr, 0, nullptr, 0},
+};
+
+bool parse_log(std::string_view what, xenconsoled::Options& options) {
+    options.log_guests = what == "guest" || what == "all";
+    options.log_hypervisor = what == "hv" || what == "all";
+    if (options.log_guests || options.log_hypervisor || what == "none") return true;
+    std::fprintf(stderr, "xenconsoled: --log wants none, guest, hv or all\n");
+    return false;
+}
+
+bool parse(int argc, char** argv, CommandLine& line) {
+    for (int c; (c = ::getopt_long(argc, argv, "hVvit:", long_options, nullptr)) != -1;) {
+        switch (c) {
+            case 'i': line.foreground = true; break;
+            case 'v': line.daemon.verbose = true; break;
+            case log_dir_option: line.daemon.log_directory = ::optarg; break;
+            case pid_file_option: line.pid_file = ::optarg; break;
+            case ignored_option: case 't': break;
+            case log_option:
+                if (!parse_log(::optarg, line.daemon)) return false;
+                break;
+            case 'h': std::fputs(usage_text, stdout); std::exit(0);
+            case 'V': std::puts("Console Daemon (Xenolith)"); std::exit(0);
+            default: return false;
+        }
+    }
+    if (::optind == argc) return true;
+    std::fprintf(stderr, "xenconsoled: unexpected argument '%s'\n", argv[::optind]);
+    return false;
+}
+
+base::Outcome<base::Unit> serve(CommandLine& line) {
+    service::Detachment detachment = OTRY(service::Detachment::start(line.foreground));
+    const service::Fd lock = OTRY(service::take_pid_file(line.pid_file));
+    xenconsoled::Daemon daemon(line.daemon);
+    OTRY(daemon.start());
+    detachment.ready();
+    return daemon.run();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    CommandLine line;
+    if (!parse(argc, argv, line)) {
+        std::fputs("Try 'xenconsoled --help'.\n", stderr);
+        return 1;
+    }
+    if (!line.foreground && ::access("/var/log/xen", W_OK) == 0) line.daemon.daemon_log = "/var/log/xen/xenconsoled.log";
+    const auto done = serve(line);
+    if (done) return 0;
+    std::fprintf(stderr, "xenconsoled: %s\n", done.failure().text.c_str());
+    return 1;
+}
