@@ -40,7 +40,7 @@ public:
     virtual void yield(Vcpu& v) = 0;
     /// Chooses what `cpu` (the calling one) runs next; `prev` is what it ran, runnable or not.
     virtual SchedDecision pick(unsigned cpu, Vcpu& prev, base::Nanos now) = 0;
-    /// `prev` has been switched out completely and may be run elsewhere.
+    /// `prev` has been switched out completely: sets its running_on to -1, after which it may run elsewhere.
     virtual void switched_out(Vcpu& prev) = 0;
     virtual base::Status set_params(Domain& d, SchedParams p) = 0;
     virtual SchedParams params(const Domain& d) const = 0;

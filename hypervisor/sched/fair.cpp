@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hypervisor/sched/fair.hpp"
+
+#include <bit>
+
+#include "abi/xen/domctl.hpp"
+#include "hypervisor/mm/heap.hpp"
+#include "hypervisor/rt/log.hpp"
+#include "hypervisor/sched/fair_queue.hpp"
+#include "hypervisor/time/clock.hpp"
+
+namespace hv {
+
+using base::Nanos;
+using fair::distance;
+using fair::set_runstate;
+
+uint32_t FairScheduler::abi_id() const { return xen::XEN_SCHEDULER_CREDIT2; }
+
+void FairScheduler::init_cpu(unsigned cpu) {
+    if (!cpus[cpu].sched) {
+        auto q = make<FairQueue>();
+        if (!q) panic("No memory for the run queue of CPU %u", cpu);
+        cpus[cpu].sched = std::move(q).take();
+    }
+    if (Vcpu* idle = cpus[cpu].idle) {
+        idle->cpu.store(cpu, std::memory_order_release);
+        idle->running_on.store(static_cast<int32_t>(cpu), std::memory_order_release);
+        set_runstate(*idle, xen::RUNSTATE_running, clock::now());
+    }
+    online_cpus_.fetch_or(uint64_t{1} << cpu, std::memory_order_acq_rel);
+    idle_cpus_.fetch_or(uint64_t{1} << cpu, std::memory_order_acq_rel);
+}
+
+// -- membership -------------------------------------------------------------------------------------------------------
+
+base::Status FairScheduler::insert(Vcpu& v) {
+    v.sched_data = TRY(make<FairVcpu>(v));
+    const uint64_t mask = allowed(v);
+    // Spread the vCPUs of one domain and of many; waking up looks for a better place.
+    unsigned n = (v.id.raw + v.domain.id.raw) % static_cast<unsigned>(std::popcount(mask));
+    uint64_t rest = mask;
+    while (n--) rest &= rest - 1;
+    v.cpu.store(static_cast<uint32_t>(std::countr_zero(rest)), std::memory_order_release);
+    v.runstate_since = clock::now();
+    return base::ok;
+}
+
+void FairScheduler::remove(Vcpu& v) {
+    if (!v.sched_data) return;
+    sleep(v);
+    while (v.running_on.load(std::memory_order_acquire) >= 0) detail::spin_wait();
+    destroy(&fair_data(v));
+    v.sched_data = nullptr;
+}
+
+base::Status FairScheduler::set_params(Domain& d, SchedParams p) {
+    if (p.weight == 0) return base::Err{base::Errc::inval};
+    if (p.cap != 0) return base::Err{base::Errc::opnotsupp};  // refused rather than ignored
+    d.sched_weight.store(p.weight, std::memory_order_relaxed);
+    return base::ok;
+}
+
+SchedParams FairScheduler::params(const Domain& d) const {
+    return {d.sched_weight.load(std::memory_order_relaxed), d.sched_cap.load(std::memory_order_relaxed)};
+}
+
+// -- where ------------------------------------------------------------------------------------------------------------
+
+uint64_t FairScheduler::allowed(const Vcpu& v) const {
+    const uint64_t online = online_cpus_.load(std::memory_order_acquire);
+    const uint64_t mask = v.affinity.load(std::memory_order_acquire) & online;
+    return mask ? mask : online;
+}
+
+unsigned FairScheduler::choose_cpu(const Vcpu& v, unsigned home) const {
+    if (v.running_on.load(std::memory_order_acquire) >= 0) return home;
+    const uint64_t mask = allowed(v);
+    if (const uint64_t idle = idle_cpus_.load(std::memory_order_seq_cst) & mask) {
+        if (idle >> home & 1) return home;
+        const uint64_t preferred = idle & v.soft_affinity;
+        return static_cast<unsigned>(std::countr_zero(preferred ? preferred : idle));
+    }
+    if (mask >> home & 1) return home;
+    unsigned best = static_cast<unsigned>(std::countr_zero(mask));
+    for (uint64_t rest = mask; rest; rest &= rest - 1) {
+        const auto c = static_cast<unsigned>(std::countr_zero(rest));
+        if (fair_queue(c).length.load(std::memory_order_relaxed) < fair_queue(best).length.load(std::memory_order_relaxed))
+            best = c;
+    }
+    return best;
+}
+
+void FairScheduler::nudge_idle(const Vcpu& v) {
+    const uint64_t idle = idle_cpus_.load(std::memory_order_seq_cst) & allowed(v);
+    if (idle) sched::reschedule(static_cast<unsigned>(std::countr_zero(idle)));
+}
+
+/// True when `e`, just queued on `cpu`, should run there now. When it should but what runs has only just begun, the
+/// slice is cut short instead.
+bool FairScheduler::preempts(FairQueue& q, unsigned cpu, const FairVcpu& e, Nanos now) NO_THREAD_SAFETY_ANALYSIS {
+    if (!q.curr) return true;
+    if (distance(q.curr->vruntime, e.vruntime) <= fair::granularity) {
+        // Not now; but a slice given to one that was alone is too long.
+        if (q.length.load(std::memory_order_relaxed) == 1) sched::end_slice_at(cpu, q.switched_in + fair::slice);
+        return false;
+    }
+    const Nanos earliest = q.switched_in + Nanos::us(ratelimit_us.load(std::memory_order_relaxed));
+    if (now >= earliest) return true;
+    sched::end_slice_at(cpu, earliest);
+    return false;
+}
+
+// -- runnable or not --------------------------------------------------------------------------------------------------
+
+void FairScheduler::wake(Vcpu& v) {
+    if (!v.sched_data) return;
+    FairVcpu& e = fair_data(v);
+    for (;;) {
+        const unsigned home = v.cpu.load(std::memory_order_acquire);
+        const unsigned target = choose_cpu(v, home);
+        bool preempt = false;
+        {
+            FairQueue& from = fair_queue(home);
+            FairQueue& to = fair_queue(target);
+            Guard2 g(from.lock, to.lock);
+            if (v.cpu.load(std::memory_order_relaxed) != home) continue;
+            if (e.queued || e.running) return;
+            const Nanos now = clock::now();
+            if (!v.runnable()) {
+                set_runstate(v, fair::resting_state(v), now);
+                return;
+            }
+            if (target != home && v.running_on.load(std::memory_order_acquire) >= 0) continue;
+            set_runstate(v, xen::RUNSTATE_runnable, now);
+            to.charge(now);
+            to.admit(e, fair::wake_bonus);
+            v.cpu.store(target, std::memory_order_release);
+            to.enqueue(e);
+            preempt = preempts(to, target, e, now);
+            if (!to.curr) idle_cpus_.fetch_and(~(uint64_t{1} << target), std::memory_order_seq_cst);  // taken
+        }
+        if (preempt)
+            sched::reschedule(target);
+        else
+            nudge_idle(v);  // one may have gone idle since we chose
+        return;
+    }
+}
+
+void FairScheduler::sleep(Vcpu& v) {
+    if (!v.sched_data) return;
+    FairVcpu& e = fair_data(v);
+    for (;;) {
+        const unsigned cpu = v.cpu.load(std::memory_order_acquire);
+        FairQueue& q = fair_queue(cpu);
+        bool running = false;
+        {
+            Guard g(q.lock);
+            if (v.cpu.load(std::memory_order_relaxed) != cpu) continue;
+            if (v.runnable()) return;  // woken again meanwhile
+            running = e.running;
+            if (e.queued) q.dequeue(e);
+            if (!running) set_runstate(v, fair::resting_state(v), clock::now());
+        }
+        if (running) sched::reschedule(cpu);
+        return;
+    }
+}
+
+void FairScheduler::yield(Vcpu& v) {
+    v.yielding = true;
+    sched::reschedule(v.cpu.load(std::memory_order_relaxed));
+}
+
+void FairScheduler::affinity_changed(Vcpu& v) {
+    if (!v.sched_data) return;
+    const unsigned cpu = v.cpu.load(std::memory_order_acquire);
+    if (allowed(v) >> cpu & 1) return;
+    if (v.running_on.load(std::memory_order_acquire) >= 0)
+        sched::reschedule(cpu);  // switched_out() moves it
+    else
+        relocate(v);
+}
+
+/// Moves a queued vCPU to a CPU where it may be and where there is room.
+void FairScheduler::relocate(Vcpu& v) {
+    FairVcpu& e = fair_data(v);
+    for (;;) {
+        const unsigned home = v.cpu.load(std::memory_order_acquire);
+        const unsigned target = choose_cpu(v, home);
+        if (target == home) return;
+        bool preempt = false;
+        {
+            FairQueue& from = fair_queue(home);
+            FairQueue& to = fair_queue(target);
+            Guard2 g(from.lock, to.lock);
+            if (v.cpu.load(std::memory_order_relaxed) != home) continue;
+            if (v.running_on.load(std::memory_order_acquire) >= 0) return;
+            const bool queued = e.queued;
+            if (queued) from.dequeue(e);
+            v.cpu.store(target, std::memory_order_release);
+            if (!queued) return;
+            const Nanos now = clock::now();
+            to.charge(now);
+            to.admit(e, fair::max_lag);
+            to.enqueue(e);
+            preempt = preempts(to, target, e, now);
+        }
+        if (preempt) sched::reschedule(target);
+        return;
+    }
+}
+
+// -- choosing ---------------------------------------------------------------------------------------------------------
+
+/// Takes a waiting vCPU of `source` that may run on `cpu`; with only_better, one that has had clearly less.
+bool FairScheduler::pull_from(unsigned cpu, unsigned source, bool only_better) {
+    FairQueue& to = fair_queue(cpu);
+    FairQueue& from = fair_queue(source);
+    Guard2 g(to.lock, from.lock);
+    const FairVcpu* mine = to.queue.front();
+    for (FairVcpu& e : from.queue) {
+        if (only_better && mine && distance(mine->vruntime, e.vruntime) < fair::pull_margin) return false;
+        if (!(allowed(e.vcpu) >> cpu & 1) || e.vcpu.running_on.load(std::memory_order_acquire) >= 0) continue;
+        from.dequeue(e);
+        e.vcpu.cpu.store(cpu, std::memory_order_release);
+        to.admit(e, fair::max_lag);
+        to.enqueue(e);
+        return true;
+    }
+    return false;
+}
+
+/// Looks at the other queues: for anything when this CPU has nothing, else for the one that has had least.
+bool FairScheduler::pull(unsigned cpu, bool only_better) {
+    uint64_t others = online_cpus_.load(std::memory_order_acquire) & ~(uint64_t{1} << cpu);
+    const FairQueue& own = fair_queue(cpu);
+    unsigned best = max_cpus;
+    for (; others; others &= others - 1) {
+        const auto c = static_cast<unsigned>(std::countr_zero(others));
+        const FairQueue& q = fair_queue(c);
+        if (q.length.load(std::memory_order_seq_cst) == 0) continue;
+        if (!only_better) {
+            if (pull_from(cpu, c, false)) return true;
+            continue;
+        }
+        const uint64_t head = q.head.load(std::memory_order_relaxed);
+        if (distance(own.head.load(std::memory_order_relaxed), head) < fair::pull_margin) continue;
+        if (best == max_cpus || distance(head, fair_queue(best).head.load(std::memory_order_relaxed)) < 0) best = c;
+    }
+    return best != max_cpus && pull_from(cpu, best, true);
+}
+
+SchedDecision FairScheduler::take_best(FairQueue& q, unsigned cpu, Vcpu& prev, Nanos now) NO_THREAD_SAFETY_ANALYSIS {
+    FairVcpu* best = nullptr;
+    for (FairVcpu& e : q.queue) {
+        if (!(allowed(e.vcpu) >> cpu & 1)) continue;
+        const bool skipped = &e == q.skip;
+        if (!best || !skipped) best = &e;
+        if (!skipped) break;
+    }
+    q.skip = nullptr;
+    if (!best) {
+        Vcpu& idle = *cpus[cpu].idle;
+        set_runstate(idle, xen::RUNSTATE_running, now);
+        return {&idle, Nanos::never()};
+    }
+    if (const uint64_t bit = uint64_t{1} << cpu; idle_cpus_.load(std::memory_order_relaxed) & bit)
+        idle_cpus_.fetch_and(~bit, std::memory_order_seq_cst);
+    q.dequeue(*best);
+    best->running = true;
+    q.curr = best;
+    q.charged = now;
+    if (&best->vcpu != &prev) q.switched_in = now;
+    best->vcpu.running_on.store(static_cast<int32_t>(cpu), std::memory_order_release);
+    set_runstate(best->vcpu, xen::RUNSTATE_running, now);
+    if (prev.idle) set_runstate(prev, xen::RUNSTATE_runnable, now);
+    return {&best->vcpu, q.length.load(std::memory_order_relaxed) ? fair::slice : fair::slice_alone};
+}
+
+SchedDecision FairScheduler::pick(unsigned cpu, Vcpu& prev, Nanos now) {
+    FairQueue& q = fair_queue(cpu);
+    const uint64_t bit = uint64_t{1} << cpu;
+    bool empty = false;
+    {
+        Guard g(q.lock);
+        q.charge(now);
+        if (!prev.idle) {
+            FairVcpu& e = fair_data(prev);
+            e.running = false;
+            q.curr = nullptr;
+            if (prev.runnable()) {
+                set_runstate(prev, xen::RUNSTATE_runnable, now);
+                q.enqueue(e);
+                if (prev.yielding) q.skip = &e;
+            } else {
+                set_runstate(prev, fair::resting_state(prev), now);
+            }
+            prev.yielding = false;
+        }
+        empty = q.length.load(std::memory_order_relaxed) == 0;
+        const bool look_around = empty || now >= q.next_balance;
+        if (look_around) q.next_balance = now + fair::balance_interval;
+        if (!look_around) return take_best(q, cpu, prev, now);
+    }
+    pull(cpu, !empty);
+    for (bool idle_marked = false;; idle_marked = true) {
+        {
+            Guard g(q.lock);
+            const SchedDecision d = take_best(q, cpu, prev, now);
+            if (!d.next->idle || idle_marked) return d;
+        }
+        // Whoever queues a vCPU from now on sees that we are idle; whoever did before is found by another look.
+        idle_cpus_.fetch_or(bit, std::memory_order_seq_cst);
+        if (!pull(cpu, false) && q.length.load(std::memory_order_seq_cst) == 0) return {cpus[cpu].idle, Nanos::never()};
+    }
+}
+
+void FairScheduler::switched_out(Vcpu& prev) {
+    if (prev.idle) return;
+    const unsigned cpu = this_cpu().id;
+    if (allowed(prev) >> cpu & 1)
+        prev.running_on.store(-1, std::memory_order_seq_cst);
+    else
+        leave(prev, cpu);
+    // prev may be running elsewhere by now, or be gone. If it waits here, an idle CPU that saw it too early may take it.
+    FairQueue& q = fair_queue(cpu);
+    const uint64_t idle = idle_cpus_.load(std::memory_order_seq_cst);
+    if (!idle || !q.length.load(std::memory_order_seq_cst)) return;
+    uint64_t takers = 0;
+    {
+        Guard g(q.lock);
+        for (FairVcpu& e : q.queue) {
+            takers = idle & allowed(e.vcpu);
+            if (takers) break;
+        }
+    }
+    if (takers) sched::reschedule(static_cast<unsigned>(std::countr_zero(takers)));
+}
+
+/// The last step of a vCPU on a CPU where it may not be any more.
+void FairScheduler::leave(Vcpu& prev, unsigned cpu) {
+    const auto target = static_cast<unsigned>(std::countr_zero(allowed(prev)));
+    bool preempt = false;
+    {
+        FairQueue& from = fair_queue(cpu);
+        FairQueue& to = fair_queue(target);
+        Guard2 g(from.lock, to.lock);
+        FairVcpu& e = fair_data(prev);
+        const bool queued = e.queued;
+        if (queued) from.dequeue(e);
+        prev.cpu.store(target, std::memory_order_release);
+        if (queued) {
+            const Nanos now = clock::now();
+            to.charge(now);
+            to.admit(e, fair::max_lag);
+            to.enqueue(e);
+            preempt = preempts(to, target, e, now);
+        }
+        prev.running_on.store(-1, std::memory_order_seq_cst);
+    }
+    if (preempt) sched::reschedule(target);
+}
+
+xen::VcpuRunstateInfo FairScheduler::snapshot(const Vcpu& v) const {
+    auto info = xen::zeroed<xen::VcpuRunstateInfo>();
+    for (;;) {
+        const unsigned cpu = v.cpu.load(std::memory_order_acquire);
+        Guard g(fair_queue(cpu).lock);
+        if (v.cpu.load(std::memory_order_relaxed) != cpu) continue;
+        info.state = static_cast<int32_t>(v.runstate.load(std::memory_order_relaxed));
+        info.state_entry_time = static_cast<uint64_t>(v.runstate_since.n);
+        for (unsigned i = 0; i < 4; ++i) info.time[i] = v.runstate_time[i];
+        return info;
+    }
+}
+
+}  // namespace hv

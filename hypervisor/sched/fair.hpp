@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Weighted fair scheduling by virtual runtime.
+///
+/// Each CPU has a queue of runnable vCPUs ordered by virtual runtime: the time they ran, scaled by 256/weight. The one that
+/// has had least goes first. Who wakes up goes in near the queue's clock (the least virtual runtime around), so that it
+/// may preempt at once but cannot save up time. Queues compare their heads now and then and at idleness, and pull from
+/// each other; virtual runtimes are the same measure everywhere, bounded at each move by the queue's clock.
+///
+/// Rules that keep a vCPU on one CPU:
+///  - Vcpu::cpu names its queue and changes only under the locks of both queues;
+///  - it is in a queue (queued), is that CPU's curr (running), or neither; both flags under the queue's lock;
+///  - while Vcpu::running_on names a CPU its registers are there, and it may not change queues.
+#pragma once
+
+#include "hypervisor/domain/vcpu.hpp"
+#include "hypervisor/sched/scheduler.hpp"
+#include "hypervisor/sync/spinlock.hpp"
+#include "lib/base/list.hpp"
+
+namespace hv {
+
+struct FairQueue;
+
+/// A vCPU's scheduling data; Vcpu::sched_data.
+struct FairVcpu {
+    Vcpu& vcpu;
+    base::ListNode link;
+    uint64_t vruntime = 0;  ///< ns at weight 256
+    bool queued = false;
+    bool running = false;
+    explicit FairVcpu(Vcpu& v) : vcpu(v) {}
+};
+
+class FairScheduler final : public Scheduler {
+public:
+    const char* name() const override { return "Fair scheduler by virtual runtime (credit2 parameters)"; }
+    uint32_t abi_id() const override;
+    base::Status insert(Vcpu& v) override;
+    void remove(Vcpu& v) override;
+    void wake(Vcpu& v) override;
+    void sleep(Vcpu& v) override;
+    void yield(Vcpu& v) override;
+    SchedDecision pick(unsigned cpu, Vcpu& prev, base::Nanos now) override;
+    void switched_out(Vcpu& prev) override;
+    base::Status set_params(Domain& d, SchedParams p) override;
+    SchedParams params(const Domain& d) const override;
+
+    void init_cpu(unsigned cpu);
+    void affinity_changed(Vcpu& v);
+    /// A consistent copy of the run state; times as of the last change.
+    xen::VcpuRunstateInfo snapshot(const Vcpu& v) const;
+
+    std::atomic<uint32_t> ratelimit_us{100};
+
+private:
+    std::atomic<uint64_t> idle_cpus_{0};
+    std::atomic<uint64_t> online_cpus_{0};
+
+    bool pull(unsigned cpu, bool only_better);
+    bool pull_from(unsigned cpu, unsigned source, bool only_better);
+    unsigned choose_cpu(const Vcpu& v, unsigned home) const;
+    uint64_t allowed(const Vcpu& v) const;
+    void nudge_idle(const Vcpu& v);
+    void relocate(Vcpu& v);
+    void leave(Vcpu& prev, unsigned cpu);
+    SchedDecision take_best(FairQueue& q, unsigned cpu, Vcpu& prev, base::Nanos now);
+    bool preempts(FairQueue& q, unsigned cpu, const FairVcpu& e, base::Nanos now);
+};
+
+namespace sched {
+/// Lets the slice of what runs on `cpu` end at `t` (or earlier). Locks: may hold Rank::sched.
+void end_slice_at(unsigned cpu, base::Nanos t);
+/// Makes `cpu` pick again soon.
+void reschedule(unsigned cpu);
+/// The hypervisor's policy object.
+FairScheduler& fair();
+}  // namespace sched
+
+}  // namespace hv
