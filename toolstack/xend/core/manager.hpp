@@ -84,6 +84,7 @@ private:
     void remove_nodes(xenstore::Store& store, base::DomId domain, const config::Uuid& uuid);
     void await_gone(base::DomId domain);
     void finish(const DomainView& view);
+    bool asked_for(const DomainView& view);
     void follow_stop(const DomainView& view);
     void restart(const DomainView& view, Follow how);
     void preserve(const DomainView& view);

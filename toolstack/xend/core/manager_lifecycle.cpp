@@ -84,6 +84,12 @@ Outcome<> Manager::destroy(const std::string& who) {
     return base::ok;
 }
 
+/// Whether somebody asked for this end with xm: such an end is no sign of a loop.
+bool Manager::asked_for(const DomainView& view) {
+    auto since = store_value(vm_path(view.uuid) + "/xend/shutdown_start_time");
+    return since && !since->empty();
+}
+
 void Manager::follow_stop(const DomainView& view) {
     StopFacts facts;
     facts.reason = view.info.reason;
@@ -92,7 +98,7 @@ void Manager::follow_stop(const DomainView& view) {
     facts.on_crash = view.record->config.on_crash;
     facts.preserved = view.record->state == RecordState::preserved;
     facts.now = ports_.clock.unix_seconds();
-    facts.previous_restart = view.record->previous_restart;
+    facts.previous_restart = asked_for(view) ? 0 : view.record->previous_restart;
     facts.min_restart_seconds = ports_.settings.min_restart_seconds;
     const Follow follow = after_stop(facts);
     if (follow == Follow::nothing) return;
@@ -142,7 +148,7 @@ void Manager::restart(const DomainView& view, Follow how) {
     }
     Record record = *view.record;
     record.state = RecordState::restarting;
-    record.previous_restart = ports_.clock.unix_seconds();
+    record.previous_restart = asked_for(view) ? 0 : ports_.clock.unix_seconds();
     ++record.restarts;
     warn("journal", ports_.records.save(record));
     if (how == Follow::rename_restart) {

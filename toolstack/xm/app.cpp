@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+// The verb table, and what is made from it: dispatch, usage, help.
+#include "toolstack/xm/app.hpp"
+
+#include <algorithm>
+#include <cstdarg>
+#include <cstdio>
+
+namespace xm {
+
+using base::Outcome;
+
+const std::vector<Verb>& verbs() {
+    static const Option help{'h', "help", "", "Print this help."};
+    static const Option wait{'w', "wait", "", "Wait for the domain to end."};
+    static const Option all{'a', "all", "", "All domains but Domain-0."};
+    static const Option as_sxp{'l', "long", "", "The whole description, as an s-expression."};
+    static const std::vector<Verb> table = {
+        {"console", "[-q] <Domain>", "Attach to <Domain>'s console.", {{'q', "quiet", "", "Nothing but the console."}, help}, 1, 1, true, console},
+        {"create", "<ConfigFile> [options] [vars]", "Create a domain based on <ConfigFile>.",
+         {{'q', "quiet", "", "Be quiet."},
+          {0, "path", "PATH", "Search path for configuration files (.:/etc/xen)."},
+          {'f', "defconfig", "FILE", "Use the given configuration file."},
+          {'F', "config", "FILE", "Domain configuration to use, an s-expression."},
+          {'n', "dryrun", "", "Print the resulting configuration; create nothing."},
+          {'p', "paused", "", "Leave the domain paused after it is created."},
+          {'c', "console_autoconnect", "", "Connect to the console after the domain is created."},
+          {'s', "skipdtd", "", "No effect; accepted for old scripts."},
+          help},
+         0, 1000, true, create},
+        {"debug-keys", "<Keys>", "Send debug keys to Xen.", {help}, 1, 1, false, debug_keys},
+        {"destroy", "<Domain>", "Terminate a domain immediately.", {help}, 1, 1, true, destroy},
+        {"dmesg", "[-c|--clear]", "Read and/or clear Xen's message buffer.", {{'c', "clear", "", "Clear the buffer after printing it."}, help}, 0, 0, false, dmesg},
+        {"domid", "<DomainName>", "Convert a domain name to a domain id.", {help}, 1, 1, false, domid},
+        {"domname", "<DomId>", "Convert a domain id to a domain name.", {help}, 1, 1, false, domname},
+        {"help", "[--long]", "Print the available commands.", {{'l', "long", "", "All commands, by group."}, help}, 0, 1, true, nullptr},
+        {"info", "[-c|--config]", "Get information about Xen host.", {{'c', "config", "", "List xend's configuration."}, help}, 0, 0, false, info},
+        {"list", "[options] [Domain, ...]", "List information about all/some domains.",
+         {as_sxp, {0, "state", "STATE", "Only domains in STATE (running, paused, halted, shutdown, all)."}, {'v', "vcpus", "", "As vcpu-list."}, help},
+         0, 1000, true, list},
+        {"log", "", "Print Xend log", {help}, 0, 0, false, show_log},
+        {"mem-max", "<Domain> <Mem>", "Set the maximum amount reservation for a domain.", {help}, 2, 2, false, mem_max},
+        {"mem-set", "<Domain> <Mem>", "Set the current memory usage for a domain.", {help}, 2, 2, false, mem_set},
+        {"pause", "<Domain>", "Pause execution of a domain.", {help}, 1, 1, true, pause},
+        {"reboot", "<Domain> [-wa]", "Reboot a domain.", {all, wait, help}, 0, 1000, true, reboot},
+        {"rename", "<Domain> <NewDomainName>", "Rename a domain.", {help}, 2, 2, false, rename},
+        {"sched-credit", "[-d <Domain> [-w[=WEIGHT]|-c[=CAP]]]", "Get/set credit scheduler parameters.",
+         {{'d', "domain", "DOMAIN", "Domain to look at or change."}, {'w', "weight", "WEIGHT", "Weight (1 to 65535)."}, {'c', "cap", "CAP", "Cap (percent of one CPU; 0: none)."}, help},
+         0, 0, false, sched_credit},
+        {"shutdown", "<Domain> [-waRH]", "Shutdown a domain.",
+         {all, wait, {'R', "reboot", "", "Shutdown and reboot."}, {'H', "halt", "", "Shutdown without reboot."}, help}, 0, 1000, true, shutdown},
+        {"sysrq", "<Domain> <letter>", "Send a sysrq to a domain.", {help}, 2, 2, false, sysrq},
+        {"unpause", "<Domain>", "Unpause a paused domain.", {help}, 1, 1, true, unpause},
+        {"uptime", "[-s] [Domain, ...]", "Print uptime for all/some domains.", {{'s', "short", "", "Print the short form."}, help}, 0, 1000, true, uptime},
+        {"vcpu-list", "[Domain, ...]", "List the VCPUs for all/some domains.", {help}, 0, 1000, false, vcpu_list},
+        {"block-list", "<Domain> [--long]", "List virtual block devices for a domain.", {as_sxp, help}, 1, 1, false, block_list},
+        {"network-list", "<Domain> [--long]", "List virtual network interfaces for a domain.", {as_sxp, help}, 1, 1, false, network_list},
+    };
+    return table;
+}
+
+namespace {
+
+constexpr std::pair<std::string_view, std::string_view> aliases[] = {
+    {"balloon", "mem-set"}, {"vif-list", "network-list"}, {"vbd-list", "block-list"}};
+
+/// Groups of the long help; a verb in none of them would not be shown, which a test checks.
+const std::vector<std::pair<std::string_view, std::vector<std::string_view>>>& groups() {
+    static const std::vector<std::pair<std::string_view, std::vector<std::string_view>>> table = {
+        {"Domain", {"console", "create", "destroy", "domid", "domname", "list", "mem-max", "mem-set", "pause", "reboot", "rename",
+                    "shutdown", "sysrq", "unpause", "uptime", "vcpu-list"}},
+        {"Xen Host", {"debug-keys", "dmesg", "help", "info", "log"}},
+        {"Scheduler", {"sched-credit"}},
+        {"Virtual Device", {"block-list", "network-list"}},
+    };
+    return table;
+}
+
+const Verb* exactly(std::string_view name) {
+    for (const Verb& verb : verbs()) {
+        if (verb.name == name) return &verb;
+    }
+    return nullptr;
+}
+
+/// The verb of that name, or the only one that begins with it.
+const Verb* find_verb(std::string_view name) {
+    if (const Verb* verb = exactly(name)) return verb;
+    const Verb* found = nullptr;
+    for (const Verb& verb : verbs()) {
+        if (name.size() < 2 || !verb.name.starts_with(name)) continue;
+        if (found != nullptr) return nullptr;
+        found = &verb;
+    }
+    return found;
+}
+
+void print_verb(std::ostream& out, const Verb& verb) {
+    const std::string name(verb.name);
+    std::string rest(verb.help);
+    std::string line = name;
+    while (!rest.empty()) {
+        size_t cut = rest.size() <= 50 ? rest.size() : rest.rfind(' ', 50);
+        if (cut == std::string::npos || cut == 0) cut = std::min<size_t>(50, rest.size());
+        out << format(" %-20s %-50s", line.c_str(), rest.substr(0, cut).c_str()) << "\n";
+        rest.erase(0, std::min(cut + 1, rest.size()));
+        line.clear();
+    }
+}
+
+void short_help(std::ostream& out) {
+    out << "Usage: xm <subcommand> [args]\n\nControl, list, and manipulate Xen guest instances.\n\nCommon 'xm' commands:\n\n";
+    for (const Verb& verb : verbs()) {
+        if (verb.common) print_verb(out, verb);
+    }
+    out << "\n<Domain> can either be the Domain Name or Id.\n"
+           "For a complete list of subcommands run 'xm help'.\n";
+}
+
+void full_help(std::ostream& out) {
+    out << "Usage: xm <subcommand> [args]\n\nControl, list, and manipulate Xen guest instances.\n";
+    for (const auto& [group, names] : groups()) {
+        out << "\n" << group << ":\n\n";
+        for (const std::string_view name : names) {
+            if (const Verb* verb = exactly(name)) print_verb(out, *verb);
+        }
+    }
+    out << "\n<Domain> can either be the Domain Name or Id.\n";
+}
+
+void usage(std::ostream& out, const Verb& verb) {
+    out << "Usage: xm " << verb.name << (verb.arguments.empty() ? "" : " ") << verb.arguments << "\n\n" << verb.help << "\n";
+    if (!verb.options.empty()) out << "\n";
+    for (const Option& option : verb.options) {
+        std::string names;
+        if (option.letter != 0) names = std::string("-") + option.letter;
+        if (!option.word.empty()) names += (names.empty() ? "--" : ", --") + std::string(option.word);
+        if (!option.argument.empty()) names += "=" + std::string(option.argument);
+        out << format("  %-30s %-43s", names.c_str(), std::string(option.help).c_str()) << "\n";
+    }
+}
+
+/// "requires 1 argument." and its relatives; empty when the number is right.
+std::string count_complaint(const Verb& verb, size_t given) {
+    if (given >= verb.least && given <= verb.most) return {};
+    const std::string head = "'xm " + std::string(verb.name) + "' requires ";
+    const std::string least = std::to_string(verb.least);
+    if (verb.least == verb.most) return head + least + (verb.least == 1 ? " argument." : " arguments.");
+    if (verb.most >= 1000) return head + "at least " + least + (verb.least == 1 ? " argument." : " arguments.");
+    return head + "between " + least + " and " + std::to_string(verb.most) + " arguments.";
+}
+
+int run_verb(World& world, const Verb& verb, std::span<const std::string> words) {
+    const auto complain = [&](const std::string& text) {
+        world.err << "Error: " << text << "\n";
+        return 1;
+    };
+    auto line = parse_options(words, verb.options);
+    if (!line) {
+        complain(line.failure().text);
+        usage(world.err, verb);
+        return 1;
+    }
+    if (line->has("help")) {
+        usage(world.out, verb);
+        return 0;
+    }
+    if (const std::string text = count_complaint(verb, line->arguments.size()); !text.empty()) {
+        complain(text);
+        usage(world.err, verb);
+        return 1;
+    }
+    if (!world.root) return complain("Most commands need root access. Please try again as root.");
+    Call call{world, Client(world), *line, world.out};
+    auto done = verb.run(call);
+    if (!done) return complain(done.failure().text);
+    return 0;
+}
+
+int run_help(World& world, std::span<const std::string> words) {
+    if (words.empty() || words[0] == "--long" || words[0] == "-l") {
+        full_help(world.out);
+        return 0;
+    }
+    const Verb* verb = find_verb(words[0]);
+    if (verb == nullptr) {
+        world.err << "Error: Subcommand " << words[0] << " not found!\n";
+        return 1;
+    }
+    usage(world.out, *verb);
+    return 0;
+}
+
+}  // namespace
+
+std::string format(const char* form, ...) {
+    va_list list;
+    va_start(list, form);
+    va_list again;
+    va_copy(again, list);
+    const int length = std::vsnprintf(nullptr, 0, form, list);
+    va_end(list);
+    std::string out(length < 0 ? 0 : static_cast<size_t>(length), '\0');
+    std::vsnprintf(out.data(), out.size() + 1, form, again);
+    va_end(again);
+    return out;
+}
+
+int run(World& world, const std::vector<std::string>& words) {
+    if (words.empty()) {
+        short_help(world.err);
+        return 1;
+    }
+    std::string name = words[0];
+    const std::span<const std::string> rest(words.begin() + 1, words.end());
+    if (name == "-h" || name == "--help" || name == "help") return run_help(world, rest);
+    for (const auto& [old, now] : aliases) {
+        if (name != old) continue;
+        world.err << "Command " << old << " is deprecated.  Please use xm " << now << " instead.\n";
+        name = now;
+    }
+    const Verb* verb = find_verb(name);
+    if (verb == nullptr) {
+        world.err << "Error: Subcommand " << name << " not found!\n\n";
+        short_help(world.err);
+        return 1;
+    }
+    return run_verb(world, *verb, rest);
+}
+
+}  // namespace xm

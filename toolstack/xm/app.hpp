@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "lib/base/outcome.hpp"
+#include "lib/proto/sxp.hpp"
+#include "toolstack/xend/api.hpp"
+#include "toolstack/xm/options.hpp"
+
+namespace xm {
+
+/// What xm touches, so that tests can put their own behind it.
+struct World {
+    xend::Transport& xend;
+    std::ostream& out;
+    std::ostream& err;
+    bool root = true;
+    std::function<void(unsigned milliseconds)> sleep;
+    /// Joins this terminal and the domain's, `tty`; `joined` is called once it is open. Errors: of the terminal.
+    std::function<base::Outcome<>(const std::string& tty, const std::function<base::Outcome<>()>& joined)> console;
+};
+
+/// Runs one command line (without "xm" itself); the result is the exit status: 0, or 1 for any failure.
+int run(World& world, const std::vector<std::string>& words);
+
+/// xend as xm sees it: requests in, s-expressions or failures out.
+class Client {
+    World& world_;
+
+public:
+    explicit Client(World& world) : world_(world) {}
+    base::Outcome<std::string> text(const std::string& path, std::map<std::string, std::string> fields = {});
+    base::Outcome<proto::Sxp> get(const std::string& path, std::map<std::string, std::string> fields = {});
+    base::Outcome<proto::Sxp> post(const std::string& path, const std::string& op, std::map<std::string, std::string> fields = {});
+    /// All domains, brief.
+    base::Outcome<std::vector<proto::Sxp>> domains();
+    /// One domain, in full. Errors: noent "Domain 'X' does not exist."
+    base::Outcome<proto::Sxp> domain(const std::string& who);
+    base::Outcome<proto::Sxp> operate(const std::string& who, const std::string& op, std::map<std::string, std::string> fields = {});
+};
+
+/// What a verb gets to work with.
+struct Call {
+    World& world;
+    Client xend;
+    const Parsed& line;
+    std::ostream& out;
+};
+
+/// One row of the table that makes dispatch, help and usage.
+struct Verb {
+    std::string_view name;
+    std::string_view arguments;  // as the usage shows them
+    std::string_view help;
+    std::vector<Option> options;
+    size_t least = 0, most = 0;  // number of arguments
+    bool common = false;         // in the short help
+    base::Outcome<> (*run)(Call&) = nullptr;
+};
+
+const std::vector<Verb>& verbs();
+
+// The verbs, by file.
+base::Outcome<> create(Call& call);
+base::Outcome<> console(Call& call);
+base::Outcome<> list(Call& call);
+base::Outcome<> vcpu_list(Call& call);
+base::Outcome<> block_list(Call& call);
+base::Outcome<> network_list(Call& call);
+base::Outcome<> uptime(Call& call);
+base::Outcome<> info(Call& call);
+base::Outcome<> dmesg(Call& call);
+base::Outcome<> show_log(Call& call);
+base::Outcome<> debug_keys(Call& call);
+base::Outcome<> pause(Call& call);
+base::Outcome<> unpause(Call& call);
+base::Outcome<> shutdown(Call& call);
+base::Outcome<> reboot(Call& call);
+base::Outcome<> destroy(Call& call);
+base::Outcome<> rename(Call& call);
+base::Outcome<> domid(Call& call);
+base::Outcome<> domname(Call& call);
+base::Outcome<> mem_set(Call& call);
+base::Outcome<> mem_max(Call& call);
+base::Outcome<> sysrq(Call& call);
+base::Outcome<> sched_credit(Call& call);
+
+/// printf into a string, for the classic column formats.
+std::string format(const char* form, ...) __attribute__((format(printf, 1, 2)));
+
+/// The domain's console, once the console daemon has made it; waits a while. Errors: noent.
+base::Outcome<std::string> console_tty(Call& call, const std::string& who);
+
+}  // namespace xm
