@@ -17,6 +17,7 @@ struct EventChannels;  // event/
 struct GrantTable;     // grant/
 struct PvDomain;       // guest/pv
 struct PirqTable;      // irq/
+struct DomainWatchdogs;  // domain/watchdog.cpp
 
 enum class DyingState : uint8_t { alive, dying, dead };
 enum class GuestKind : uint8_t { pv, idle, system };
@@ -72,6 +73,7 @@ struct Domain {
     GrantTable* grants = nullptr;
     PirqTable* pirqs = nullptr;
     PvDomain* pv = nullptr;
+    DomainWatchdogs* watchdogs = nullptr;
     CpuMask dirty_cpus;                   ///< CPUs whose TLB may hold this domain's translations
     uint64_t vm_assist = 0;
     std::atomic<uint16_t> sched_weight{256};

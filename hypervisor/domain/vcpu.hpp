@@ -92,5 +92,11 @@ void vcpu_mark_events_pending(Vcpu& v);
 void vcpu_kick(Vcpu& v);
 /// True when the guest would take an upcall now.
 bool vcpu_upcall_due(const Vcpu& v);
+/// VCPUOP_register_vcpu_info: moves v's info into the guest's page `m` at `offset`, contents and pending events included.
+/// Once per vCPU. Errors: inval, perm.
+base::Status vcpu_map_info(Vcpu& v, base::Mfn m, uint32_t offset);
+/// Writes the clock's constants into v's vcpu_time_info and the area of VCPUOP_register_vcpu_time_memory_area.
+/// Context: v's address space is loaded, or v is not running; no locks.
+void vcpu_update_time(Vcpu& v);
 
 }  // namespace hv

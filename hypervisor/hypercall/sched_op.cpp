@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+/// HYPERVISOR_sched_op and HYPERVISOR_set_timer_op: decode, authorise, act.
+#include "abi/xen/sched.hpp"
+
+#include "hypervisor/domain/watchdog.hpp"
+#include "hypervisor/event/event.hpp"
+#include "hypervisor/hypercall/handlers.hpp"
+#include "hypervisor/hypercall/hypercall.hpp"
+#include "hypervisor/rt/log.hpp"
+#include "hypervisor/sched/scheduler.hpp"
+#include "hypervisor/time/clock.hpp"
+
+namespace hv {
+
+namespace {
+
+using Answer = Result<uint64_t>;
+
+constexpr uint32_t max_poll_ports = 128;
+
+/// SCHEDOP_block lets events in and waits for one.
+void block(Vcpu& v) {
+    if (xen::VcpuInfo* info = v.info.load(std::memory_order_acquire))
+        __atomic_store_n(&info->evtchn_upcall_mask, uint8_t{0}, __ATOMIC_SEQ_CST);
+    sched::block_current();
+}
+
+Answer poll(Vcpu& v, GuestPtr<xen::SchedPoll> p) {
+    const auto op = TRY(p.fetch());
+    if (op.nr_ports > max_poll_ports) return Err{Errc::inval};
+    uint32_t ports[max_poll_ports];
+    if (op.nr_ports) TRY(GuestPtr<uint32_t>::of(op.ports).fetch_many(ports, op.nr_ports));
+
+    // First say that we wait, then look: an event that comes between the two finds us waiting.
+    v.poll_port.store(op.nr_ports == 1 ? ports[0] : ~0u, std::memory_order_relaxed);
+    v.pause_flags.fetch_or(vpf_blocked, std::memory_order_seq_cst);
+    v.polling.store(true, std::memory_order_seq_cst);
+    v.domain.pollers.fetch_add(1, std::memory_order_seq_cst);
+
+    bool wait = !vcpu_upcall_due(v);
+    for (uint32_t i = 0; wait && i < op.nr_ports; ++i) {
+        auto pending = event_port_pending(v.domain, Port(ports[i]));
+        if (pending && !pending.value()) continue;
+        wait = false;
+        if (!pending) {
+            sched::unblock(v);
+            return Err{pending.error()};
+        }
+    }
+    if (!wait) {
+        sched::unblock(v);
+        return 0;
+    }
+    if (op.timeout)
+        timer::set(v.poll_timer, Nanos{static_cast<int64_t>(op.timeout & INT64_MAX)}, this_cpu().id);
+    else
+        timer::stop(v.poll_timer);
+    this_cpu().raise(SoftIrq::schedule);
+    return 0;
+}
+
+Answer shutdown(Vcpu& v, uint32_t reason) {
+    guest_log(LogLevel::info, "d%u: shuts down, reason %u", unsigned{v.domain.id.raw}, reason);
+    domain_shutdown(v.domain, reason & 0xff);
+    return 0;
+}
+
+Answer remote_shutdown(Vcpu& v, GuestPtr<xen::SchedRemoteShutdown> p) {
+    const auto op = TRY(p.fetch());
+    if (!v.domain.privileged) return Err{Errc::perm};
+    DomainRef d = TRY(find_domain(DomId(op.domain_id)));
+    domain_shutdown(*d, op.reason & 0xff);
+    return 0;
+}
+
+/// Says what a later SCHEDOP_shutdown will have meant; the first word counts.
+Answer shutdown_code(Vcpu& v, GuestPtr<xen::SchedShutdown> p) {
+    const auto op = TRY(p.fetch());
+    Guard g(v.domain.lock);
+    if (v.domain.shutdown_code == ~0u) v.domain.shutdown_code = op.reason & 0xff;
+    return 0;
+}
+
+Answer pin_override(Vcpu& v) {
+    // Only the hardware domain may ask; we keep no second affinity for it to come back to.
+    return Err{v.domain.privileged ? Errc::inval : Errc::perm};
+}
+
+}  // namespace
+
+Result<uint64_t> hypercall_sched_op(Vcpu& v, const uint64_t (&args)[6]) {
+    const uint64_t arg = args[1];
+    switch (args[0]) {
+        case xen::SCHEDOP_yield:
+            sched::yield_current();
+            return 0;
+        case xen::SCHEDOP_block:
+            block(v);
+            return 0;
+        case xen::SCHEDOP_shutdown:
+            return shutdown(v, TRY(GuestPtr<xen::SchedShutdown>(arg).fetch()).reason);
+        case xen::SCHEDOP_poll:
+            return poll(v, GuestPtr<xen::SchedPoll>(arg));
+        case xen::SCHEDOP_remote_shutdown:
+            return remote_shutdown(v, GuestPtr<xen::SchedRemoteShutdown>(arg));
+        case xen::SCHEDOP_shutdown_code:
+            return shutdown_code(v, GuestPtr<xen::SchedShutdown>(arg));
+        case xen::SCHEDOP_watchdog: {
+            const auto op = TRY(GuestPtr<xen::SchedWatchdog>(arg).fetch());
+            return domain_watchdog(v.domain, op.id, op.timeout);
+        }
+        case xen::SCHEDOP_pin_override:
+            return pin_override(v);
+        default:
+            guest_log(LogLevel::debug, "d%u: unknown sched_op %lu", unsigned{v.domain.id.raw}, args[0]);
+            return Err{Errc::nosys};
+    }
+}
+
+/// The first version of the interface: the argument is a value, not a pointer.
+Result<uint64_t> hypercall_sched_op_compat(Vcpu& v, const uint64_t (&args)[6]) {
+    switch (args[0]) {
+        case xen::SCHEDOP_yield:
+            sched::yield_current();
+            return 0;
+        case xen::SCHEDOP_block:
+            block(v);
+            return 0;
+        case xen::SCHEDOP_shutdown:
+            return shutdown(v, static_cast<uint32_t>(args[1]));
+        default:
+            return Err{Errc::nosys};
+    }
+}
+
+Result<uint64_t> hypercall_set_timer_op(Vcpu& v, const uint64_t (&args)[6]) {
+    const auto timeout = static_cast<int64_t>(args[0]);
+    if (timeout == 0) {
+        timer::stop(v.singleshot);
+        return 0;
+    }
+    // Some guests pass wrapped times when work is due, others when there is none for ever: neither "at once" nor "never"
+    // is right for both, so both hear back soon.
+    const Nanos now = clock::now();
+    const bool wrapped = timeout < 0 || (timeout > now.n && (timeout - now.n) >> 50);
+    timer::set(v.singleshot, wrapped ? now + Nanos::ms(100) : Nanos{timeout}, this_cpu().id);
+    return 0;
+}
+
+}  // namespace hv
