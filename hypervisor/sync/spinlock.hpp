@@ -19,7 +19,8 @@ enum class Rank : uint8_t {
     heap,         ///< buddy allocator and slabs
     timer,        ///< one CPU's timer queue
     sched,        ///< run queues
-    irq,          ///< interrupt descriptors, IO-APIC, PCI configuration ports
+    pci,          ///< PCI configuration ports
+    irq,          ///< interrupt lines and the IO-APICs
     page_list,    ///< a domain's list of pages and its page accounting
     evtchn_queue, ///< FIFO event queues of one domain
     evtchn,       ///< event channels of one domain

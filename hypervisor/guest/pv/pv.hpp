@@ -77,6 +77,7 @@ struct PvVcpu {
     uint16_t ds = 0, es = 0, fs = 0, gs = 0;
     uint64_t tsc_aux = 0;
     bool nmi_pending = false;
+    PageInfo* pending_put = nullptr;  ///< a table whose release was interrupted: see types.hpp
 
     uint64_t root() const { return in_kernel ? kernel_root.raw : user_root.raw; }
 };
@@ -98,17 +99,5 @@ Status pv_relinquish(Domain& d);
 /// Sets all registers from a guest's or tool's context. Errors: inval, perm (frames not owned), restart.
 Status pv_set_context(Vcpu& v, const xen::VcpuGuestContext& c);
 void pv_get_context(Vcpu& v, xen::VcpuGuestContext& c);
-
-// -- page types (types.cpp, validate.cpp) ----------------------------------------------------------------------------
-/// Raises the type count of a page the caller has a reference on. For writable only, from any CPU, no locks.
-bool get_writable_type(PageInfo& p);
-/// Page-table and descriptor types; validates the contents on the first use.
-/// Locks: the owner's page_table lock. Errors: inval, perm, restart (state kept, call again), busy.
-Status get_page_type(Domain& owner, PageInfo& p, PageType t) /* REQUIRES(owner.pv->lock) */;
-/// Drops a type use; the last one of a page table drops what its entries hold.
-/// Locks: for types other than writable the owner's page_table lock. Errors: restart (call resume_put).
-Status put_page_type(PageInfo& p);
-/// Drops a writable use. Any CPU, no locks.
-void put_writable_type(PageInfo& p);
 
 }  // namespace hv

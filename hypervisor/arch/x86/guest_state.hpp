@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+/// CPU state that belongs to the running PV guest and that guest/pv changes. On the host: nothing happens.
+#pragma once
+
+#include <cstdint>
+
+namespace hv {
+
+struct Vcpu;
+
+namespace arch {
+#ifdef HV_HOST
+inline void load_root(uint64_t) {}
+inline void swap_gs() {}
+inline void load_guest_cr4(const Vcpu&) {}
+inline void load_guest_ldt(const Vcpu&) {}
+inline void load_guest_xcr0(const Vcpu&) {}
+inline void load_guest_debug(const Vcpu&) {}
+inline void load_gs_user_selector(uint16_t) {}
+inline uint64_t read_fs_base() { return 0; }
+inline uint64_t read_gs_base(bool) { return 0; }
+inline void write_fs_base(uint64_t) {}
+inline void write_gs_base(bool, uint64_t) {}
+inline uint16_t read_segment(unsigned) { return 0; }
+#else
+/// Loads CR3 with the machine address of a root, which also flushes the TLB.
+void load_root(uint64_t cr3);
+/// Exchanges the guest's kernel and user GS bases.
+inline void swap_gs() { asm volatile("swapgs"); }
+void load_guest_cr4(const Vcpu& v);
+void load_guest_ldt(const Vcpu& v);
+void load_guest_xcr0(const Vcpu& v);
+void load_guest_debug(const Vcpu& v);
+/// Loads GS for the guest's user mode while its kernel runs.
+void load_gs_user_selector(uint16_t selector);
+uint64_t read_fs_base();
+/// GS base of the mode the guest is not in (`other`), or is in.
+uint64_t read_gs_base(bool other);
+void write_fs_base(uint64_t v);
+void write_gs_base(bool other, uint64_t v);
+/// 0 ds, 1 es, 2 fs, 3 gs
+uint16_t read_segment(unsigned which);
+#endif
+/// The vCPU's address space for the mode it is in; all CPU state follows. Current vCPU only.
+}  // namespace arch
+}  // namespace hv

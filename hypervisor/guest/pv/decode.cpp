@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hypervisor/guest/pv/decode.hpp"
+
+#include <cstddef>
+
+namespace hv {
+namespace {
+
+using base::Err;
+using base::Errc;
+using base::Result;
+using base::Status;
+
+/// Where each register number lies in Regs.
+constexpr uint16_t gpr_offsets[16] = {
+    offsetof(Regs, rax), offsetof(Regs, rcx), offsetof(Regs, rdx), offsetof(Regs, rbx),
+    offsetof(Regs, rsp), offsetof(Regs, rbp), offsetof(Regs, rsi), offsetof(Regs, rdi),
+    offsetof(Regs, r8),  offsetof(Regs, r9),  offsetof(Regs, r10), offsetof(Regs, r11),
+    offsetof(Regs, r12), offsetof(Regs, r13), offsetof(Regs, r14), offsetof(Regs, r15),
+};
+
+struct Cursor {
+    const uint8_t* bytes;
+    unsigned size;
+    unsigned at = 0;
+    Result<uint8_t> next() {
+        if (at >= size) return Err{Errc::fault};
+        return bytes[at++];
+    }
+    /// Little-endian, sign-extended.
+    Result<uint64_t> number(unsigned n) {
+        uint64_t v = 0;
+        for (unsigned i = 0; i < n; ++i) v |= uint64_t{TRY(next())} << (8 * i);
+        const unsigned shift = 64 - 8 * n;
+        return static_cast<uint64_t>(static_cast<int64_t>(v << shift) >> shift);
+    }
+};
+
+struct Rex {
+    bool r = false, x = false, b = false;
+};
+
+bool take_prefix(Instruction& in, uint8_t byte) {
+    switch (byte) {
+        case 0x66: in.operand16 = true; return true;
+        case 0x67: in.address32 = true; return true;
+        case 0xf0: in.lock = true; return true;
+        case 0xf2:
+        case 0xf3: in.repeat = byte; return true;
+        case 0x64: in.segment = 4; return true;
+        case 0x65: in.segment = 5; return true;
+        case 0x2e:
+        case 0x36:
+        case 0x3e:
+        case 0x26: return true;
+        default: return false;
+    }
+}
+
+enum class Form : uint8_t { unknown, plain, modrm, modrm_imm8, modrm_imm32, imm8 };
+
+Form one_byte_form(uint8_t op) {
+    switch (op) {
+        case 0x00: case 0x01: case 0x08: case 0x09: case 0x20: case 0x21: case 0x28: case 0x29: case 0x30: case 0x31:
+        case 0x86: case 0x87: case 0x88: case 0x89: case 0x8a: case 0x8b:
+            return Form::modrm;
+        case 0x80: case 0x83: case 0xc6: return Form::modrm_imm8;
+        case 0x81: case 0xc7: return Form::modrm_imm32;
+        case 0xe4: case 0xe5: case 0xe6: case 0xe7: return Form::imm8;
+        case 0xec: case 0xed: case 0xee: case 0xef: case 0x6c: case 0x6d: case 0x6e: case 0x6f:
+        case 0xaa: case 0xab: case 0xa4: case 0xa5: case 0xf4: case 0xfa: case 0xfb:
+            return Form::plain;
+        default: return Form::unknown;
+    }
+}
+
+Form two_byte_form(uint8_t op) {
+    switch (op) {
+        case 0x01: case 0x20: case 0x21: case 0x22: case 0x23: case 0xab: case 0xb0: case 0xb1: case 0xb3: case 0xbb:
+        case 0xc0: case 0xc1: case 0xc7: case 0xae:
+            return Form::modrm;
+        case 0xba: return Form::modrm_imm8;
+        case 0x06: case 0x08: case 0x09: case 0x30: case 0x31: case 0x32: case 0x33: case 0xa2: return Form::plain;
+        default: return Form::unknown;
+    }
+}
+
+Status decode_memory(Instruction& in, Cursor& c, const Regs& r, Rex rex, uint8_t rm_low, unsigned trailing) {
+    uint64_t address = 0;
+    if (rm_low == 4) {
+        const uint8_t sib = TRY(c.next());
+        const unsigned index = ((sib >> 3) & 7) | (rex.x ? 8u : 0u);
+        const unsigned base_low = sib & 7;
+        if (index != 4) address += gpr(r, index) << (sib >> 6);
+        if (base_low == 5 && in.mod == 0) address += TRY(c.number(4));
+        else address += gpr(r, base_low | (rex.b ? 8u : 0u));
+    } else if (rm_low == 5 && in.mod == 0) {
+        // Relative to the end of the instruction: an immediate still follows.
+        address = TRY(c.number(4));
+        address += r.rip + c.at + trailing;
+    } else {
+        address = gpr(r, rm_low | (rex.b ? 8u : 0u));
+    }
+    if (in.mod == 1) address += TRY(c.number(1));
+    if (in.mod == 2) address += TRY(c.number(4));
+    in.address = in.address32 ? static_cast<uint32_t>(address) : address;
+    return base::ok;
+}
+
+unsigned immediate_bytes(Form f, const Instruction& in) {
+    switch (f) {
+        case Form::modrm_imm8:
+        case Form::imm8: return 1;
+        case Form::modrm_imm32: return in.operand16 ? 2 : 4;
+        default: return 0;
+    }
+}
+
+}  // namespace
+
+uint64_t& gpr(Regs& r, unsigned n) {
+    return *reinterpret_cast<uint64_t*>(reinterpret_cast<uint8_t*>(&r) + gpr_offsets[n & 15]);
+}
+uint64_t gpr(const Regs& r, unsigned n) {
+    return *reinterpret_cast<const uint64_t*>(reinterpret_cast<const uint8_t*>(&r) + gpr_offsets[n & 15]);
+}
+
+uint64_t read_gpr(const Regs& r, unsigned n, unsigned bytes, bool rex) {
+    if (bytes == 1 && !rex && n >= 4 && n < 8) return (gpr(r, n - 4) >> 8) & 0xff;
+    const uint64_t v = gpr(r, n);
+    return bytes == 8 ? v : v & ((uint64_t{1} << (8 * bytes)) - 1);
+}
+
+void write_gpr(Regs& r, unsigned n, unsigned bytes, bool rex, uint64_t value) {
+    if (bytes == 1 && !rex && n >= 4 && n < 8) {
+        uint64_t& reg = gpr(r, n - 4);
+        reg = (reg & ~uint64_t{0xff00}) | ((value & 0xff) << 8);
+        return;
+    }
+    uint64_t& reg = gpr(r, n);
+    if (bytes == 8) reg = value;
+    else if (bytes == 4) reg = static_cast<uint32_t>(value);
+    else {
+        const uint64_t mask = (uint64_t{1} << (8 * bytes)) - 1;
+        reg = (reg & ~mask) | (value & mask);
+    }
+}
+
+Result<Instruction> decode(const uint8_t* bytes, unsigned n, const Regs& r) {
+    Instruction in;
+    Cursor c{bytes, n < max_instruction_bytes ? n : max_instruction_bytes};
+    uint8_t byte = TRY(c.next());
+    while (take_prefix(in, byte)) byte = TRY(c.next());
+    Rex rex;
+    if ((byte & 0xf0) == 0x40) {
+        in.rex = true;
+        in.rex_w = byte & 8;
+        rex = {(byte & 4) != 0, (byte & 2) != 0, (byte & 1) != 0};
+        byte = TRY(c.next());
+    }
+    if (byte == 0x0f) {
+        in.two_byte = true;
+        byte = TRY(c.next());
+    }
+    in.opcode = byte;
+    const Form form = in.two_byte ? two_byte_form(byte) : one_byte_form(byte);
+    if (form == Form::unknown) return Err{Errc::opnotsupp};
+    const unsigned trailing = immediate_bytes(form, in);
+    if (form == Form::modrm || form == Form::modrm_imm8 || form == Form::modrm_imm32) {
+        const uint8_t modrm = TRY(c.next());
+        in.has_modrm = true;
+        in.mod = modrm >> 6;
+        in.reg = static_cast<uint8_t>(((modrm >> 3) & 7) | (rex.r ? 8 : 0));
+        in.rm = static_cast<uint8_t>((modrm & 7) | (rex.b ? 8 : 0));
+        // Moves to and from control and debug registers know no memory operand.
+        const bool register_only = in.two_byte && byte >= 0x20 && byte <= 0x23;
+        in.memory = in.mod != 3 && !register_only;
+        if (in.memory) TRY(decode_memory(in, c, r, rex, modrm & 7, trailing));
+    }
+    if (trailing != 0) in.immediate = TRY(c.number(trailing));
+    in.length = static_cast<uint8_t>(c.at);
+    return in;
+}
+
+}  // namespace hv

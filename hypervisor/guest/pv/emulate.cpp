@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hypervisor/guest/pv/emulate.hpp"
+
+#include "abi/xen/arch_x86.hpp"
+#include "hypervisor/arch/x86/features.hpp"
+#include "hypervisor/arch/x86/guest_state.hpp"
+#include "hypervisor/arch/x86/hw.hpp"
+#include "hypervisor/guest/pv/cpuid.hpp"
+#include "hypervisor/guest/pv/debug_regs.hpp"
+#include "hypervisor/guest/pv/fetch.hpp"
+#include "hypervisor/guest/pv/pt_update.hpp"
+#include "hypervisor/guest/pv/pv.hpp"
+#include "hypervisor/rt/log.hpp"
+
+namespace hv {
+namespace {
+
+constexpr uint64_t guest_cr0 = 0x80050033;  // PG AM WP NE ET MP PE
+/// CR4 bits a guest may turn on and off; others read as they are and ignore writes.
+constexpr uint64_t guest_cr4_mask = hw::cr4_tsd | hw::cr4_de | hw::cr4_osxsave;
+constexpr uint64_t guest_cr4_fixed = hw::cr4_pae | hw::cr4_osfxsr | hw::cr4_osxmmexcpt | hw::cr4_mce;
+
+enum class Step : uint8_t { done, fault };
+
+Step read_control(Vcpu& v, Regs& r, const Instruction& in) {
+    uint64_t value = 0;
+    switch (in.reg) {
+        case 0: value = guest_cr0 | v.pv->cr0_ts; break;
+        case 2: value = v.pv->cr2; break;
+        case 3: value = v.pv->kernel_root.address(); break;
+        case 4: value = guest_cr4_fixed | v.pv->cr4; break;
+        default: return Step::fault;
+    }
+    gpr(r, in.rm) = value;
+    return Step::done;
+}
+
+Step write_control(Vcpu& v, Regs& r, const Instruction& in) {
+    const uint64_t value = gpr(r, in.rm);
+    switch (in.reg) {
+        case 0:
+            if ((value ^ guest_cr0) & ~uint64_t{hw::cr0_ts | 1u << 18})
+                guest_log(LogLevel::warning, "d%u: attempt to change CR0 to %lx", v.domain.id.raw, value);
+            v.pv->cr0_ts = value & hw::cr0_ts;
+            hw::set_ts(v.pv->cr0_ts != 0);
+            return Step::done;
+        case 2: v.pv->cr2 = value; return Step::done;
+        case 3: return set_kernel_root(v, Mfn::of_address(value)) ? Step::done : Step::fault;
+        case 4:
+            v.pv->cr4 = value & guest_cr4_mask & (cpu_features.xsave ? ~uint64_t{0} : ~hw::cr4_osxsave);
+            arch::load_guest_cr4(v);
+            return Step::done;
+        default: return Step::fault;
+    }
+}
+
+Step read_msr(Vcpu& v, Regs& r) {
+    auto value = pv_read_msr(v, static_cast<uint32_t>(r.rcx));
+    if (!value) return Step::fault;
+    r.rax = static_cast<uint32_t>(value.value());
+    r.rdx = value.value() >> 32;
+    return Step::done;
+}
+
+Step write_msr(Vcpu& v, Regs& r) {
+    const uint64_t value = (r.rdx << 32) | static_cast<uint32_t>(r.rax);
+    return pv_write_msr(v, static_cast<uint32_t>(r.rcx), value) ? Step::done : Step::fault;
+}
+
+Step set_xcr(Vcpu& v, Regs& r) {
+    constexpr uint64_t x87 = 1, sse = 2, avx = 4;
+    const uint64_t value = (r.rdx << 32) | static_cast<uint32_t>(r.rax);
+    const bool consistent = (value & x87) && (!(value & avx) || (value & sse));
+    if (static_cast<uint32_t>(r.rcx) != 0 || !consistent || (value & ~cpu_features.xcr0)) return Step::fault;
+    v.pv->xcr0 = value;
+    arch::load_guest_xcr0(v);
+    return Step::done;
+}
+
+Step move_debug(Vcpu& v, Regs& r, const Instruction& in) {
+    if (in.opcode == 0x21) {
+        auto value = pv_read_debug_reg(v, in.reg);
+        if (!value) return Step::fault;
+        gpr(r, in.rm) = value.value();
+        return Step::done;
+    }
+    return pv_write_debug_reg(v, in.reg, gpr(r, in.rm)) ? Step::done : Step::fault;
+}
+
+Step kernel_only(Vcpu& v, Regs& r, const Instruction& in) {
+    switch (in.opcode) {
+        case 0x06:
+            v.pv->cr0_ts = 0;
+            hw::set_ts(false);
+            return Step::done;
+        case 0x08:
+        case 0x09:
+            if (v.domain.privileged) hw::wbinvd();
+            return Step::done;
+        case 0x20: return read_control(v, r, in);
+        case 0x22: return write_control(v, r, in);
+        case 0x21:
+        case 0x23: return move_debug(v, r, in);
+        case 0x30: return write_msr(v, r);
+        case 0x32: return read_msr(v, r);
+        case 0x01: return in.has_modrm && !in.memory && (in.reg & 7) == 2 && (in.rm & 7) == 1 ? set_xcr(v, r) : Step::fault;
+        default: return Step::fault;
+    }
+}
+
+Step read_tsc(Vcpu& v, Regs& r) {
+    if (!v.pv->in_kernel && (v.pv->cr4 & hw::cr4_tsd)) return Step::fault;
+    const uint64_t t = hw::rdtsc();
+    r.rax = static_cast<uint32_t>(t);
+    r.rdx = t >> 32;
+    return Step::done;
+}
+
+Step two_byte(Vcpu& v, Regs& r, const Instruction& in) {
+    if (in.opcode == 0x31) return read_tsc(v, r);
+    if (in.opcode == 0xa2) {
+        pv_cpuid(v, r);
+        return Step::done;
+    }
+    return v.pv->in_kernel ? kernel_only(v, r, in) : Step::fault;
+}
+
+/// INS and OUTS: one element; with a repeat prefix the instruction comes back for the next one.
+Step string_io(Vcpu& v, Regs& r, const Instruction& in, bool& again) {
+    const auto port = static_cast<uint16_t>(r.rdx);
+    const unsigned bytes = (in.opcode & 1) == 0 ? 1 : in.operand16 ? 2 : 4;
+    const bool out = in.opcode >= 0x6e;
+    if (in.repeat != 0 && r.rcx == 0) return Step::done;
+    if (!pv_port_allowed(v, port, bytes)) return Step::fault;
+    uint64_t& pointer = out ? r.rsi : r.rdi;
+    if (out) {
+        uint32_t value = 0;
+        if (!arch::copy_from_guest(&value, pointer, bytes)) return Step::fault;
+        pv_port_out(v, port, bytes, value);
+    } else {
+        const uint32_t value = pv_port_in(v, port, bytes);
+        if (!arch::copy_to_guest(pointer, &value, bytes)) return Step::fault;
+    }
+    pointer += (r.rflags & eflags_df) ? 0 - uint64_t{bytes} : bytes;
+    if (in.repeat != 0) again = --r.rcx != 0;
+    return Step::done;
+}
+
+Step port_io(Vcpu& v, Regs& r, const Instruction& in) {
+    const bool by_dx = in.opcode >= 0xec;
+    const auto port = static_cast<uint16_t>(by_dx ? r.rdx : in.immediate & 0xff);
+    const unsigned bytes = (in.opcode & 1) == 0 ? 1 : in.operand16 ? 2 : 4;
+    if (!pv_port_allowed(v, port, bytes)) return Step::fault;
+    if (in.opcode & 2) pv_port_out(v, port, bytes, static_cast<uint32_t>(r.rax));
+    else write_gpr(r, 0, bytes, true, pv_port_in(v, port, bytes));
+    return Step::done;
+}
+
+Step one_byte(Vcpu& v, Regs& r, const Instruction& in, bool& again) {
+    switch (in.opcode) {
+        case 0x6c: case 0x6d: case 0x6e: case 0x6f: return string_io(v, r, in, again);
+        case 0xe4: case 0xe5: case 0xe6: case 0xe7: case 0xec: case 0xed: case 0xee: case 0xef: return port_io(v, r, in);
+        default: return Step::fault;
+    }
+}
+
+}  // namespace
+
+bool pv_emulate_privileged(Vcpu& v, Regs& r) {
+    uint8_t bytes[max_instruction_bytes];
+    auto decoded = decode(bytes, fetch_instruction(r.rip, bytes), r);
+    if (!decoded) return false;
+    const Instruction in = std::move(decoded).take();
+    bool again = false;
+    const Step s = in.two_byte ? two_byte(v, r, in) : one_byte(v, r, in, again);
+    if (s == Step::fault) return false;
+    if (!again) r.rip += in.length;
+    r.rflags &= ~eflags_rf;
+    return true;
+}
+
+bool pv_emulate_forced(Vcpu& v, Regs& r) {
+    constexpr unsigned prefix = sizeof xen::XEN_EMULATE_PREFIX;
+    uint8_t bytes[prefix + 2];
+    if (!arch::copy_from_guest(bytes, r.rip, sizeof bytes)) return false;
+    if (__builtin_memcmp(bytes, xen::XEN_EMULATE_PREFIX, prefix) != 0) return false;
+    if (bytes[prefix] != 0x0f || bytes[prefix + 1] != 0xa2) return false;
+    r.rip += sizeof bytes;
+    pv_cpuid(v, r);
+    return true;
+}
+
+}  // namespace hv

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+/// What one page-table entry may say, and the references it holds.
+#include "abi/xen/arch_x86.hpp"
+#include "abi/xen/basic.hpp"
+#include "hypervisor/arch/x86/paging.hpp"
+#include "hypervisor/guest/pv/types.hpp"
+#include "hypervisor/rt/log.hpp"
+
+namespace hv {
+namespace {
+
+constexpr uint64_t cache_bits = pte::pwt | pte::pcd | pte::pse;  // in an L1 bit 7 is PAT
+
+Mfn frame_in(uint64_t e) { return Mfn::of_address(e & pte::frame_mask); }
+
+/// RAM belongs to someone; everything else is a device's, or nothing.
+bool is_ram(Mfn m) { return mfn_valid(m) && page_of(m).owner.load(std::memory_order_relaxed) != xen::DOMID_IO; }
+
+Status io_entry(Domain& l1_owner, Mfn m) {
+    if (!l1_owner.pv->iomem.contains(m.raw, m.raw)) return Err{Errc::perm};
+    return ok;
+}
+
+bool get_for(PageInfo& p, Domain& l1_owner, Domain& page_owner) {
+    if (get_page(p, page_owner.id)) return true;
+    // The control domain may map pages the hypervisor offers (trace buffers, M2P) read-only.
+    return l1_owner.privileged && get_page(p, DomId(xen::DOMID_XEN));
+}
+
+}  // namespace
+
+Status l1_entry_get(Domain& l1_owner, Domain& page_owner, uint64_t& e) {
+    const Mfn m = frame_in(e);
+    e = (e | pte::user) & ~pte::global;
+    if (!is_ram(m)) return io_entry(l1_owner, m);
+    // The cache type of RAM is the hypervisor's choice, unless the domain drives devices.
+    if (!l1_owner.privileged) e &= ~cache_bits;
+    PageInfo& p = page_of(m);
+    if (!get_for(p, l1_owner, page_owner)) return Err{Errc::perm};
+    if ((e & pte::rw) && !get_writable_type(p)) {
+        put_page(p);
+        return Err{Errc::inval};
+    }
+    return ok;
+}
+
+void l1_entry_put(uint64_t e) {
+    const Mfn m = frame_in(e);
+    if (!(e & pte::present) || !is_ram(m)) return;
+    PageInfo& p = page_of(m);
+    if (e & pte::rw) put_writable_type(p);
+    put_page(p);
+}
+
+Status table_entry_get(Domain& d, uint64_t& e, unsigned level) {
+    if (e & (pte::pse | pte::global)) {
+        // Large pages are not offered to PV guests; bit 8 means nothing here.
+        if (e & pte::pse) return Err{Errc::inval};
+        e &= ~pte::global;
+    }
+    const Mfn m = frame_in(e);
+    if (!mfn_valid(m)) return Err{Errc::inval};
+    PageInfo& p = page_of(m);
+    e |= pte::user;
+    if (!get_page(p, d.id)) return Err{Errc::perm};
+    const Status s = get_page_type(d, p, static_cast<PageType>(level - 1));
+    if (!s) {
+        put_page(p);
+        return Err{s.error()};
+    }
+    return ok;
+}
+
+Status table_entry_put(Domain& d, uint64_t e, unsigned) {
+    if (!(e & pte::present)) return ok;
+    PageInfo& p = page_of(frame_in(e));
+    const Status s = put_page_type(d, p);
+    put_page(p);
+    if (!s) return Err{s.error()};
+    return ok;
+}
+
+bool is_hypervisor_slot(unsigned slot) { return slot >= l4_slot_m2p && slot < l4_slot_end; }
+
+void fill_hypervisor_slots(Domain& d, uint64_t* l4) {
+    for (unsigned s = l4_slot_m2p; s < l4_slot_end; ++s) l4[s] = idle_l4[s];
+    l4[l4_slot_perdomain] = mfn_of(d.pv->perdomain_l3).address() | pte::present | pte::rw | pte::accessed | pte::dirty;
+}
+
+/// SDM 3A 5.2, segment descriptors. Code and data of ring 3 are fine; gates and system segments are not.
+Status check_descriptor(uint64_t& d) {
+    constexpr uint64_t present = uint64_t{1} << 47;
+    constexpr uint64_t not_system = uint64_t{1} << 44;
+    constexpr uint64_t dpl_3 = uint64_t{3} << 45;
+    constexpr uint64_t code = uint64_t{1} << 43;
+    constexpr uint64_t long_and_big = (uint64_t{1} << 53) | (uint64_t{1} << 54);
+    if (!(d & present)) return ok;
+    if (!(d & not_system)) return Err{Errc::inval};
+    if ((d & code) && (d & long_and_big) == long_and_big) return Err{Errc::inval};
+    // The guest's kernel believes in ring 0 and gets ring 3.
+    d |= dpl_3;
+    return ok;
+}
+
+}  // namespace hv

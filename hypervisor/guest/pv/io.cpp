@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Port I/O of guests that drive devices: dom0, over the whole port space but for what the hypervisor uses itself.
+#include "hypervisor/arch/x86/hw.hpp"
+#include "hypervisor/guest/pv/emulate.hpp"
+#include "hypervisor/guest/pv/pv.hpp"
+#include "hypervisor/irq/pci_config.hpp"
+#include "hypervisor/sync/spinlock.hpp"
+
+namespace hv {
+namespace {
+
+constexpr uint16_t pci_address_port = 0xcf8;
+constexpr uint16_t pci_data_port = 0xcfc;
+
+bool is_pci_address(uint16_t port, unsigned bytes) { return port == pci_address_port && bytes == 4; }
+bool is_pci_data(uint16_t port) { return port >= pci_data_port && port < pci_data_port + 4; }
+
+uint32_t all_ones(unsigned bytes) { return bytes == 4 ? ~0u : (1u << (8 * bytes)) - 1; }
+
+/// The register that an access to the data port names, through the guest's copy of the address port.
+bool pci_register(const Vcpu& v, uint16_t port, uint32_t& address) {
+    constexpr uint32_t enable = 1u << 31;
+    address = (v.domain.pv->pci_address & ~(enable | 3u)) | (port & 3u);
+    return v.domain.pv->pci_address & enable;
+}
+
+uint32_t raw_in(uint16_t port, unsigned bytes) {
+    return bytes == 1 ? hw::in8(port) : bytes == 2 ? hw::in16(port) : hw::in32(port);
+}
+
+void raw_out(uint16_t port, unsigned bytes, uint32_t value) {
+    if (bytes == 1) hw::out8(port, static_cast<uint8_t>(value));
+    else if (bytes == 2) hw::out16(port, static_cast<uint16_t>(value));
+    else hw::out32(port, value);
+}
+
+}  // namespace
+
+bool pv_port_allowed(const Vcpu& v, uint16_t port, unsigned bytes) {
+    const PvVcpu& pv = *v.pv;
+    // User code needs I/O privilege level 3 from its kernel; the kernel itself any.
+    if (!pv.in_kernel && pv.iopl < 3) return false;
+    if (v.domain.privileged) return true;
+    return v.domain.pv->ioports.contains(port, uint64_t{port} + bytes - 1);
+}
+
+uint32_t pv_port_in(Vcpu& v, uint16_t port, unsigned bytes) {
+    if (v.domain.privileged) {
+        if (is_pci_address(port, bytes)) return v.domain.pv->pci_address;
+        if (is_pci_data(port)) {
+            uint32_t address = 0;
+            if (!pci_register(v, port, address)) return all_ones(bytes);
+            return pci_config_read(address, bytes);
+        }
+    }
+    // Ports the hypervisor keeps for itself read as if nothing was there.
+    if (!v.domain.pv->ioports.contains(port, uint64_t{port} + bytes - 1)) return all_ones(bytes);
+    return raw_in(port, bytes);
+}
+
+void pv_port_out(Vcpu& v, uint16_t port, unsigned bytes, uint32_t value) {
+    if (v.domain.privileged) {
+        if (is_pci_address(port, bytes)) {
+            v.domain.pv->pci_address = value;
+            return;
+        }
+        if (is_pci_data(port)) {
+            uint32_t address = 0;
+            if (pci_register(v, port, address)) pci_config_write(address, bytes, value);
+            return;
+        }
+    }
+    if (v.domain.pv->ioports.contains(port, uint64_t{port} + bytes - 1)) raw_out(port, bytes, value);
+}
+
+}  // namespace hv

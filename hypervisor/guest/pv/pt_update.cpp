@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hypervisor/guest/pv/pt_update.hpp"
+
+#include "hypervisor/arch/x86/guest_state.hpp"
+#include "hypervisor/arch/x86/paging.hpp"
+#include "hypervisor/rt/log.hpp"
+#include "hypervisor/sync/spinlock.hpp"
+
+namespace hv {
+namespace {
+
+constexpr uint64_t accessed_dirty = pte::accessed | pte::dirty;
+/// Bits whose change needs no references to change hands.
+constexpr uint64_t reference_bits = pte::frame_mask | pte::rw | pte::present;
+
+/// The CPU may set accessed and dirty at any time: with KeepAccessed they survive.
+void store_entry(uint64_t* slot, uint64_t entry, KeepAccessed keep) {
+    if (keep == KeepAccessed::no) {
+        __atomic_store_n(slot, entry, __ATOMIC_RELEASE);
+        return;
+    }
+    uint64_t old = __atomic_load_n(slot, __ATOMIC_RELAXED);
+    while (!__atomic_compare_exchange_n(slot, &old, entry | (old & accessed_dirty), true, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_RELAXED)) {
+    }
+}
+
+bool foreign_bits_needed(Domain& l1_owner) { return !l1_owner.privileged; }
+
+}  // namespace
+
+uint64_t* find_l1_slot(Mfn root, uint64_t va) {
+    if (root.raw == 0) return nullptr;
+    Mfn table = root;
+    for (unsigned shift = 39; shift > 12; shift -= 9) {
+        const uint64_t e = __atomic_load_n(&map_mfn<uint64_t>(table)[(va >> shift) & 511], __ATOMIC_RELAXED);
+        if (!(e & pte::present)) return nullptr;
+        table = Mfn::of_address(e & pte::frame_mask);
+    }
+    return &map_mfn<uint64_t>(table)[(va >> 12) & 511];
+}
+
+Status update_l1(Domain& l1_owner, Domain& page_owner, uint64_t* slot, uint64_t entry, KeepAccessed keep) {
+    const uint64_t old = __atomic_load_n(slot, __ATOMIC_RELAXED);
+    if (!(entry & pte::present)) {
+        store_entry(slot, entry, KeepAccessed::no);
+        l1_entry_put(old);
+        return ok;
+    }
+    if (((old ^ entry) & reference_bits) == 0 && !foreign_bits_needed(l1_owner)) {
+        store_entry(slot, (entry | pte::user) & ~pte::global, keep);
+        return ok;
+    }
+    TRY(l1_entry_get(l1_owner, page_owner, entry));
+    store_entry(slot, entry, keep);
+    l1_entry_put(old);
+    return ok;
+}
+
+Status update_table(Vcpu& v, Domain& owner, uint64_t* slot, uint64_t entry, unsigned level, KeepAccessed keep) {
+    const auto index = static_cast<unsigned>((reinterpret_cast<uint64_t>(slot) / 8) & 511);
+    if (level == 4 && is_hypervisor_slot(index)) return Err{Errc::inval};
+    const uint64_t old = __atomic_load_n(slot, __ATOMIC_RELAXED);
+    if (entry & pte::present) {
+        if (((old ^ entry) & (pte::frame_mask | pte::present)) == 0) {
+            if (entry & pte::pse) return Err{Errc::inval};
+            store_entry(slot, (entry | pte::user) & ~pte::global, keep);
+            return ok;
+        }
+        TRY(table_entry_get(owner, entry, level));
+    }
+    store_entry(slot, entry, keep);
+    const Status s = table_entry_put(owner, old, level);
+    // The write is done; what remains of the old table is released later.
+    if (!s && s.error() == Errc::restart) v.pv->pending_put = &page_of(Mfn::of_address(old & pte::frame_mask));
+    return ok;
+}
+
+Status finish_pending_put(Vcpu& v) {
+    PageInfo* p = v.pv->pending_put;
+    if (!p) return ok;
+    Guard g(v.domain.pv->lock);
+    TRY(finish_put(v.domain, *p));
+    v.pv->pending_put = nullptr;
+    return ok;
+}
+
+namespace {
+
+/// Releases a root; an interrupted release is left to finish_pending_put(). Lock held.
+void drop_root(Vcpu& v, Mfn m) {
+    if (m.raw == 0) return;
+    PageInfo& p = page_of(m);
+    const Status s = put_page_type(v.domain, p);
+    if (!s) v.pv->pending_put = &p;
+    put_page(p);
+}
+
+Status take_root(Vcpu& v, Mfn m) {
+    if (!mfn_valid(m)) return Err{Errc::inval};
+    PageInfo& p = page_of(m);
+    if (!get_page(p, v.domain.id)) return Err{Errc::inval};
+    const Status s = get_page_type(v.domain, p, PageType::l4);
+    if (!s) {
+        put_page(p);
+        return Err{s.error()};
+    }
+    return ok;
+}
+
+}  // namespace
+
+Status set_kernel_root(Vcpu& v, Mfn m) {
+    Guard g(v.domain.pv->lock);
+    const Mfn old = v.pv->kernel_root;
+    if (old == m) return ok;
+    TRY(take_root(v, m));
+    v.pv->kernel_root = m;
+    // The CPU must leave the old tables before they can become ordinary pages again.
+    if (&v == this_cpu().current && v.pv->in_kernel) arch::load_root(m.address());
+    drop_root(v, old);
+    return ok;
+}
+
+Status set_user_root(Vcpu& v, Mfn m) {
+    Guard g(v.domain.pv->lock);
+    const Mfn old = v.pv->user_root;
+    if (old == m) return ok;
+    if (m.raw != 0) TRY(take_root(v, m));
+    v.pv->user_root = m;
+    drop_root(v, old);
+    return ok;
+}
+
+Status pin_table(Domain& owner, Mfn m, PageType t) {
+    PageRef ref = TRY(PageRef::acquire(m, owner.id));
+    Guard g(owner.pv->lock);
+    PageInfo& p = ref.page();
+    TRY(get_page_type(owner, p, t));
+    if (p.type.fetch_or(page::pinned, std::memory_order_acq_rel) & page::pinned) {
+        const Status s = put_page_type(owner, p);
+        (void)s;  // the pin holds another use: this was not the last
+        return Err{Errc::inval};
+    }
+    ref.release();
+    return ok;
+}
+
+Status unpin_table(Domain& owner, Mfn m) {
+    PageRef ref = TRY(PageRef::acquire(m, owner.id));
+    Guard g(owner.pv->lock);
+    PageInfo& p = ref.page();
+    const uint64_t before = p.type.fetch_and(~page::pinned, std::memory_order_acq_rel);
+    if (before & page::pinned) {
+        const Status s = put_page_type(owner, p);
+        put_page(p);
+        if (!s) return Err{s.error()};
+        return ok;
+    }
+    // Called again after an interruption.
+    if (before & page::partial) return finish_put(owner, p);
+    return Err{Errc::inval};
+}
+
+}  // namespace hv

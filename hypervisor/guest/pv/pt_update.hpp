@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Changing single page-table entries of PV guests.
+#pragma once
+
+#include "hypervisor/guest/pv/types.hpp"
+
+namespace hv {
+
+enum class KeepAccessed : uint8_t { no, yes };
+
+/// The L1 slot that translates `va` in the address space `root`; null when a level is missing.
+/// Locks: the page_table lock of the tables' owner.
+uint64_t* find_l1_slot(Mfn root, uint64_t va);
+
+/// Replaces an L1 entry; the new one's references are taken, the old one's dropped.
+/// Locks: l1_owner.pv->lock. Errors: inval, perm.
+Status update_l1(Domain& l1_owner, Domain& page_owner, uint64_t* slot, uint64_t entry, KeepAccessed keep);
+/// Replaces entry `slot` of a validated table of `level` 2..4. Errors: inval, perm, busy, restart (call again).
+Status update_table(Vcpu& v, Domain& owner, uint64_t* slot, uint64_t entry, unsigned level, KeepAccessed keep);
+/// Goes on with a release that an earlier update had to leave. First thing in every memory-management hypercall.
+/// Errors: restart.
+Status finish_pending_put(Vcpu& v);
+
+/// Makes `m` the root of kernel or user mode of `v` (0: none, user only). Takes and drops references; does not load
+/// it. Errors: inval, perm, restart.
+Status set_kernel_root(Vcpu& v, Mfn m);
+Status set_user_root(Vcpu& v, Mfn m);
+
+/// MMUEXT_PIN_*: keeps a table's type. Errors: inval, perm, busy (already pinned), restart.
+Status pin_table(Domain& owner, Mfn m, PageType t);
+Status unpin_table(Domain& owner, Mfn m);
+
+}  // namespace hv

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+/// How a PV guest enters the hypervisor and how exceptions and events reach it.
+#pragma once
+
+#include <cstdint>
+
+#include "hypervisor/domain/vcpu.hpp"
+
+namespace hv {
+
+/// An exception raised while the guest ran: handled here, or handed to the guest.
+void pv_trap(Vcpu& v, Regs& r);
+/// SYSCALL: a hypercall from the guest's kernel, a system call for it from its user mode.
+void pv_syscall(Vcpu& v, Regs& r);
+/// IRETQ into the guest faulted: its failsafe callback decides, or it crashes.
+void pv_iret_failed(Vcpu& v, Regs& r);
+/// Delivers what is pending (NMI, events) just before the guest runs.
+void pv_before_entry(Vcpu& v, Regs& r);
+/// Whether SYSRET restores `r` completely.
+bool pv_can_sysret(const Regs& r);
+
+/// Enters the guest's handler for exception `vector` with the current registers as the interrupted ones.
+void pv_inject(Vcpu& v, Regs& r, uint8_t vector, uint32_t error_code);
+/// The same for a page fault at `address`.
+void pv_inject_page_fault(Vcpu& v, Regs& r, uint64_t address, uint32_t error_code);
+/// Switches between the guest's kernel and user address space and GS base.
+void pv_toggle_mode(Vcpu& v);
+
+inline constexpr uint8_t trap_debug = 1, trap_breakpoint = 3, trap_invalid_opcode = 6, trap_no_device = 7, trap_gp = 13,
+                         trap_page_fault = 14;
+
+/// hypercall/: runs the hypercall in `r.rax`; defined there, called from here.
+void hypercall_dispatch(Vcpu& v, Regs& r);
+
+}  // namespace hv

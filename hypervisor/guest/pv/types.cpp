@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Type counts: the word, its transitions, and who may adopt a partial table. Entries are validate.cpp's business.
+#include "hypervisor/guest/pv/types.hpp"
+
+#include "hypervisor/guest/pv/validate.hpp"
+#include "hypervisor/mm/tlb.hpp"
+#include "hypervisor/rt/log.hpp"
+#include "hypervisor/sync/spinlock.hpp"
+
+namespace hv {
+namespace {
+
+using namespace page;
+
+constexpr uint64_t all_cpus = ~uint64_t{0};
+
+uint64_t tag(PageType t) { return static_cast<uint64_t>(t) << type_shift; }
+uint64_t users(uint64_t x) { return x & users_mask; }
+
+/// A page with translations still cached as something else may not become `t` before they are gone.
+void flush_for_change(PageInfo& p, PageType before, PageType t) {
+    if (before != PageType::none && before != t) tlb_flush_before_reuse(p, all_cpus);
+}
+
+bool adopt_writable(PageInfo& p, uint64_t seen) {
+    const PageType before = type_of(seen);
+    const bool clean = before == PageType::none || before == PageType::writable;
+    const uint64_t next = tag(PageType::writable) | 1 | (clean ? validated : 0);
+    if (!p.type.compare_exchange_strong(seen, next, std::memory_order_acq_rel)) return false;
+    if (!clean) {
+        flush_for_change(p, before, PageType::writable);
+        p.type.fetch_or(validated, std::memory_order_release);
+    }
+    return true;
+}
+
+}  // namespace
+
+bool get_writable_type(PageInfo& p) {
+    for (;;) {
+        uint64_t x = p.type.load(std::memory_order_acquire);
+        if (users(x) == 0) {
+            if (adopt_writable(p, x)) return true;
+            continue;
+        }
+        if (type_of(x) != PageType::writable || users(x) == users_mask) return false;
+        if (!p.type.compare_exchange_weak(x, x + 1, std::memory_order_acq_rel)) continue;
+        // The first user may still be flushing.
+        while (!(p.type.load(std::memory_order_acquire) & validated)) detail::spin_wait();
+        return true;
+    }
+}
+
+void put_writable_type(PageInfo& p) {
+    uint64_t x = p.type.load(std::memory_order_relaxed);
+    do {
+        HV_DEBUG_ASSERT(users(x) != 0 && type_of(x) == PageType::writable);
+        // Before the count is seen at zero: the next user of the page relies on the stamp.
+        if (users(x) == 1) tlb_stamp(p);
+    } while (!p.type.compare_exchange_weak(x, x - 1, std::memory_order_acq_rel));
+}
+
+namespace {
+
+/// Runs or resumes validation of a page that is `t` with one user, not validated. Lock held.
+Status run_validation(Domain& owner, PageInfo& p, PageType t) {
+    const Status s = validate_table(owner, p, t);
+    if (s) {
+        p.type.fetch_or(validated, std::memory_order_release);
+        return ok;
+    }
+    if (s.error() == Errc::restart) {
+        p.type.fetch_or(partial, std::memory_order_release);
+        return Err{Errc::restart};
+    }
+    tlb_stamp(p);
+    p.type.store(tag(t), std::memory_order_release);
+    return Err{s.error()};
+}
+
+Status first_use(Domain& owner, PageInfo& p, PageType t, uint64_t seen) {
+    const PageType before = type_of(seen);
+    uint64_t x = seen;
+    if (!p.type.compare_exchange_strong(x, tag(t) | 1, std::memory_order_acq_rel)) return Err{Errc::again};
+    flush_for_change(p, before, t);
+    p.stamp.store(0, std::memory_order_relaxed);
+    p.progress_flags = 0;
+    const Status s = run_validation(owner, p, t);
+    if (!s && s.error() == Errc::restart) get_page_again(p);  // the partial state's own
+    if (!s) return Err{s.error()};
+    return ok;
+}
+
+Status adopt_partial(Domain& owner, PageInfo& p, PageType t) {
+    if (p.progress_flags & progress::owned_by_parent) return Err{Errc::busy};
+    p.type.fetch_and(~partial, std::memory_order_acq_rel);
+    const Status s = run_validation(owner, p, t);
+    if (!s && s.error() == Errc::restart) return Err{Errc::restart};
+    put_page(p);  // the partial state's own reference; the caller has its own
+    if (!s) return Err{s.error()};
+    return ok;
+}
+
+}  // namespace
+
+Status get_page_type(Domain& owner, PageInfo& p, PageType t) {
+    for (;;) {
+        uint64_t x = p.type.load(std::memory_order_acquire);
+        if (users(x) == 0) {
+            const Status s = first_use(owner, p, t, x);
+            if (!s && s.error() == Errc::again) continue;
+            if (!s) return Err{s.error()};
+            return ok;
+        }
+        if (type_of(x) != t || users(x) == users_mask) return Err{Errc::inval};
+        if (x & partial) return adopt_partial(owner, p, t);
+        if (!(x & validated)) return Err{Errc::busy};
+        if (p.type.compare_exchange_weak(x, x + 1, std::memory_order_acq_rel)) return ok;
+    }
+}
+
+namespace {
+
+/// Releases the entries of a page that is `t` with one user, not validated. Lock held.
+Status run_release(Domain& owner, PageInfo& p, PageType t) {
+    const Status s = release_table(owner, p, t);
+    if (!s) {
+        p.type.fetch_or(partial, std::memory_order_release);
+        return Err{s.error()};
+    }
+    tlb_stamp(p);
+    p.type.store(tag(t), std::memory_order_release);
+    return ok;
+}
+
+}  // namespace
+
+Status put_page_type(Domain& owner, PageInfo& p) {
+    for (;;) {
+        uint64_t x = p.type.load(std::memory_order_acquire);
+        const PageType t = type_of(x);
+        HV_DEBUG_ASSERT(users(x) != 0);
+        if (t == PageType::writable) {
+            put_writable_type(p);
+            return ok;
+        }
+        if (users(x) > 1 || t == PageType::segdesc) {
+            if (users(x) == 1) tlb_stamp(p);
+            const uint64_t next = users(x) == 1 ? tag(t) : x - 1;
+            if (p.type.compare_exchange_weak(x, next, std::memory_order_acq_rel)) return ok;
+            continue;
+        }
+        if (!p.type.compare_exchange_weak(x, tag(t) | 1, std::memory_order_acq_rel)) continue;
+        p.stamp.store(512, std::memory_order_relaxed);
+        p.progress_flags = 0;
+        const Status s = run_release(owner, p, t);
+        if (s) return ok;
+        get_page_again(p);  // the partial state's own
+        return Err{s.error()};
+    }
+}
+
+Status finish_put(Domain& owner, PageInfo& p) {
+    const uint64_t x = p.type.load(std::memory_order_acquire);
+    if (!(x & partial) || (p.progress_flags & progress::owned_by_parent)) return ok;
+    p.type.fetch_and(~partial, std::memory_order_acq_rel);
+    TRY(run_release(owner, p, type_of(x)));
+    put_page(p);
+    return ok;
+}
+
+}  // namespace hv

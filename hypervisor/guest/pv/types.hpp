@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Page types of PV guests: the rules that keep a guest's page tables harmless.
+///
+///  - A page is a page table of one level, a descriptor table, or writable: never two of these at a time.
+///  - Its first use as a table validates every entry, and each entry then holds references on what it maps: an
+///    existence reference, and a type reference (the next lower table level, or writable when it maps read/write).
+///  - Its last use drops them again.
+///
+/// Validating or releasing an L3 or L4 can take long, so it can be interrupted. The page is then PARTIAL: entries
+/// [0, progress) hold their references, the rest do not; its one type user and one existence reference belong to the
+/// partial state itself, and whoever next asks for the same type adopts them and goes on. While an L4 is partial the
+/// L3 in work below it may be partial too: then it belongs to that L4 (owned_by_parent) and nobody can adopt it.
+#pragma once
+
+#include "hypervisor/guest/pv/pv.hpp"
+#include "hypervisor/mm/frame.hpp"
+
+namespace hv {
+
+namespace progress {
+inline constexpr uint8_t child_partial = 1;    ///< entry [progress] names a partial table that belongs to this one
+inline constexpr uint8_t owned_by_parent = 2;  ///< this partial table belongs to such an entry
+}  // namespace progress
+
+inline PageType type_of(uint64_t word) { return static_cast<PageType>(word >> page::type_shift); }
+inline bool is_table(PageType t) { return t >= PageType::l1 && t <= PageType::l4; }
+
+/// Raises the writable count of a page the caller has a reference on. Any CPU, no locks. False: it is a table.
+bool get_writable_type(PageInfo& p);
+/// Drops a writable use. Any CPU, no locks.
+void put_writable_type(PageInfo& p);
+
+/// Raises the count of a table or descriptor-table type; the first use validates.
+/// Locks: owner.pv->lock held. Errors: inval, perm (contents not allowed, or in use as something else), busy,
+/// restart (interrupted: the state is kept; call again).
+Status get_page_type(Domain& owner, PageInfo& p, PageType t);
+/// Drops one use. Locks: for tables owner.pv->lock held. Errors: restart: the rest is done by finish_put().
+Status put_page_type(Domain& owner, PageInfo& p);
+/// Goes on releasing a partial table; a page that is no longer partial is left alone. Errors: restart.
+Status finish_put(Domain& owner, PageInfo& p);
+
+/// The references one present L1 entry holds. `e` is adjusted to what may be stored (user bit, no global bit).
+/// `l1_owner` owns the table, `page_owner` the page mapped. Errors: inval, perm.
+Status l1_entry_get(Domain& l1_owner, Domain& page_owner, uint64_t& e);
+void l1_entry_put(uint64_t e);
+/// Entries of L2..L4: `level` of the table that holds the entry. Errors: as get_page_type.
+Status table_entry_get(Domain& d, uint64_t& e, unsigned level);
+Status table_entry_put(Domain& d, uint64_t e, unsigned level);
+
+/// Writes the hypervisor's own entries into an L4.
+void fill_hypervisor_slots(Domain& d, uint64_t* l4);
+/// True for L4 slots that guests cannot set.
+bool is_hypervisor_slot(unsigned slot);
+
+/// Descriptors: makes `d` harmless (ring 3) or says no. Errors: inval.
+Status check_descriptor(uint64_t& d);
+
+}  // namespace hv

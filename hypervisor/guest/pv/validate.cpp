@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hypervisor/guest/pv/validate.hpp"
+
+#include "abi/xen/arch_x86.hpp"
+#include "hypervisor/arch/x86/paging.hpp"
+#include "hypervisor/rt/log.hpp"
+
+namespace hv {
+namespace {
+
+constexpr unsigned entries_per_table = 512;
+
+uint64_t* entries_of(PageInfo& p) { return map_mfn<uint64_t>(mfn_of(p)); }
+
+PageType child_type(unsigned level) { return static_cast<PageType>(level - 1); }
+
+bool interruptible(unsigned level) { return level >= 3; }
+
+/// An interrupted child stays with its parent: it gives up the reference of its own that a partial page has.
+void take_over_child(PageInfo& parent, PageInfo& child) {
+    child.progress_flags |= progress::owned_by_parent;
+    parent.progress_flags |= progress::child_partial;
+    put_page(child);  // the entry's own reference keeps it
+}
+
+PageInfo& child_of(uint64_t entry) { return page_of(Mfn::of_address(entry & pte::frame_mask)); }
+
+/// Makes the child in work a free-standing partial page again, so that the ordinary paths can adopt it.
+PageInfo& give_back_child(PageInfo& parent, uint64_t entry) {
+    PageInfo& child = child_of(entry);
+    child.progress_flags = static_cast<uint8_t>(child.progress_flags & ~progress::owned_by_parent);
+    parent.progress_flags = static_cast<uint8_t>(parent.progress_flags & ~progress::child_partial);
+    get_page_again(child);
+    return child;
+}
+
+Status validate_entry(Domain& d, PageInfo& p, uint64_t& slot, unsigned level) {
+    uint64_t e = slot;
+    if (level == 1) {
+        TRY(l1_entry_get(d, d, e));
+    } else if (p.progress_flags & progress::child_partial) {
+        // The entry was taken and adjusted when the work was interrupted.
+        PageInfo& child = give_back_child(p, e);
+        const Status s = get_page_type(d, child, child_type(level));
+        if (!s && s.error() == Errc::restart) take_over_child(p, child);
+        else if (!s) put_page(child);
+        if (!s) return Err{s.error()};
+        return ok;
+    } else {
+        const Status s = table_entry_get(d, e, level);
+        if (!s && s.error() == Errc::restart) {
+            // Keep the entry's reference: table_entry_get dropped its own, the partial child still has one.
+            get_page_again(child_of(e));
+            slot = e;
+            take_over_child(p, child_of(e));
+        }
+        if (!s) return Err{s.error()};
+    }
+    if (e != slot) slot = e;
+    return ok;
+}
+
+/// Drops entry `i`. Errors: restart: the child in work now belongs to this table.
+Status release_entry(Domain& d, PageInfo& p, uint64_t e, unsigned level) {
+    if (level == 1) {
+        l1_entry_put(e);
+        return ok;
+    }
+    PageInfo& child = child_of(e);
+    const bool resumed = p.progress_flags & progress::child_partial;
+    if (resumed) give_back_child(p, e);
+    const Status s = resumed ? finish_put(d, child) : put_page_type(d, child);
+    if (!s) {
+        take_over_child(p, child);
+        return Err{s.error()};
+    }
+    put_page(child);
+    return ok;
+}
+
+void release_below(Domain& d, PageInfo& p, uint64_t* table, unsigned level, unsigned end) {
+    for (unsigned i = end; i-- > 0;) {
+        if (!(table[i] & pte::present) || (level == 4 && is_hypervisor_slot(i))) continue;
+        // Undoing what was just done may not be interrupted: the amount is bounded by one table.
+        while (!release_entry(d, p, table[i], level)) {
+        }
+    }
+}
+
+Status validate_entries(Domain& d, PageInfo& p, unsigned level) {
+    uint64_t* table = entries_of(p);
+    for (unsigned i = p.stamp.load(std::memory_order_relaxed); i < entries_per_table; ++i) {
+        if (level == 4 && is_hypervisor_slot(i)) continue;
+        if (!(table[i] & pte::present)) continue;
+        const Status s = validate_entry(d, p, table[i], level);
+        if (!s && s.error() == Errc::restart) {
+            p.stamp.store(i, std::memory_order_relaxed);
+            return Err{Errc::restart};
+        }
+        if (!s) {
+            guest_log(LogLevel::debug, "d%u: entry %u of L%u table %lx not allowed: %016lx (error %u)", d.id.raw, i, level,
+                      mfn_of(p).raw, table[i], static_cast<unsigned>(s.error()));
+            release_below(d, p, table, level, i);
+            return Err{s.error()};
+        }
+        if (interruptible(level) && i + 1 < entries_per_table && arch::preempt_wanted()) {
+            p.stamp.store(i + 1, std::memory_order_relaxed);
+            return Err{Errc::restart};
+        }
+    }
+    if (level == 4) fill_hypervisor_slots(d, table);
+    return ok;
+}
+
+Status release_entries(Domain& d, PageInfo& p, unsigned level) {
+    uint64_t* table = entries_of(p);
+    unsigned end = p.stamp.load(std::memory_order_relaxed);
+    // The entry in work counts as still held.
+    if (p.progress_flags & progress::child_partial) ++end;
+    for (unsigned i = end; i-- > 0;) {
+        if (level == 4 && is_hypervisor_slot(i)) {
+            table[i] = 0;
+            continue;
+        }
+        if (!(table[i] & pte::present)) continue;
+        const Status s = release_entry(d, p, table[i], level);
+        p.stamp.store(i, std::memory_order_relaxed);
+        if (!s) return Err{s.error()};
+        if (interruptible(level) && i > 0 && arch::preempt_wanted()) return Err{Errc::restart};
+    }
+    return ok;
+}
+
+Status validate_descriptors(PageInfo& p) {
+    uint64_t* d = entries_of(p);
+    for (unsigned i = 0; i < entries_per_table; ++i) {
+        uint64_t checked = d[i];
+        TRY(check_descriptor(checked));
+        if (checked != d[i]) d[i] = checked;
+    }
+    return ok;
+}
+
+}  // namespace
+
+Status validate_table(Domain& owner, PageInfo& p, PageType t) {
+    if (t == PageType::segdesc) return validate_descriptors(p);
+    return validate_entries(owner, p, static_cast<unsigned>(t));
+}
+
+Status release_table(Domain& owner, PageInfo& p, PageType t) {
+    return release_entries(owner, p, static_cast<unsigned>(t));
+}
+
+}  // namespace hv

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Walking the 512 entries of a table when its first use begins or its last use ends.
+#pragma once
+
+#include "hypervisor/guest/pv/types.hpp"
+
+namespace hv {
+
+/// Takes the references of the entries from the page's progress on. On an error other than restart everything taken
+/// is given back. Locks: owner.pv->lock. Errors: inval, perm, busy; restart (L3, L4): progress is in the page.
+Status validate_table(Domain& owner, PageInfo& p, PageType t);
+/// Drops the references of the entries below the page's progress. Errors: restart.
+Status release_table(Domain& owner, PageInfo& p, PageType t);
+
+}  // namespace hv

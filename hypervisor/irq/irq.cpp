@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hypervisor/irq/irq.hpp"
+
+#include "hypervisor/arch/x86/ioapic.hpp"
+#include "hypervisor/domain/domain.hpp"
+#include "hypervisor/event/event.hpp"
+#include "hypervisor/irq/msi.hpp"
+#include "hypervisor/irq/pirq.hpp"
+#include "hypervisor/mm/heap.hpp"
+#include "hypervisor/rt/log.hpp"
+#include "hypervisor/sync/spinlock.hpp"
+
+namespace hv {
+namespace {
+
+constexpr uint8_t first_vector = 0x30, last_vector = 0xef, guest_syscall_vector = 0x80;
+
+constinit Spinlock irq_lock{Rank::irq};
+IrqLine gsi_lines[max_gsis];
+IrqLine* by_vector[256];
+
+/// Lock held.
+Result<uint8_t> take_vector(IrqLine& line) {
+    if (line.vector != 0) return line.vector;
+    for (unsigned v = first_vector; v <= last_vector; ++v) {
+        if (v == guest_syscall_vector || by_vector[v]) continue;
+        by_vector[v] = &line;
+        line.vector = static_cast<uint8_t>(v);
+        return line.vector;
+    }
+    return Err{Errc::nospc};
+}
+
+void give_vector_back(IrqLine& line) {
+    if (line.vector != 0) by_vector[line.vector] = nullptr;
+    line.vector = 0;
+}
+
+/// ISA interrupts are edge, active high; PCI ones level, active low; ACPI overrides come through gsi_setup().
+Status prepare_gsi(uint32_t gsi) {
+    IrqLine& line = gsi_lines[gsi];
+    if (line.kind != IrqKind::free) return ok;
+    constexpr uint32_t isa_interrupts = 16;
+    line.gsi = gsi;
+    line.level = line.active_low = gsi >= isa_interrupts;
+    TRY(take_vector(line));
+    line.kind = IrqKind::ioapic;
+    ioapic::route(gsi, line.vector, line.level, line.active_low);
+    return ok;
+}
+
+void set_line_mask(IrqLine& line, bool masked) {
+    if (line.kind == IrqKind::ioapic) ioapic::set_mask(line.gsi, masked);
+    else msi_set_mask(line, masked);
+}
+
+IrqLine* line_of(Domain& d, uint32_t pirq) {
+    if (!d.pirqs || pirq >= PirqTable::capacity) return nullptr;
+    return d.pirqs->lines[pirq];
+}
+
+}  // namespace
+
+void irq_dispatch(uint8_t vector) {
+    IrqLine* line = by_vector[vector];
+    if (!line) {
+        ioapic::local_eoi();
+        log(LogLevel::debug, "Interrupt %02x on CPU%u belongs to nobody", vector, this_cpu().id);
+        return;
+    }
+    if (line->handler) {
+        ioapic::local_eoi();
+        line->handler();
+        return;
+    }
+    if (line->level) {
+        // The line stays active until the guest has seen to its device.
+        line->in_service.store(true, std::memory_order_relaxed);
+        ioapic::set_mask(line->gsi, true);
+    }
+    ioapic::local_eoi();
+    if (Domain* d = line->owner.load(std::memory_order_acquire)) send_pirq(*d, line->pirq);
+}
+
+Status irq_claim(uint32_t gsi, bool level, bool active_low, void (*handler)()) {
+    if (gsi >= max_gsis) return Err{Errc::inval};
+    Guard g(irq_lock);
+    IrqLine& line = gsi_lines[gsi];
+    if (line.kind != IrqKind::free) return Err{Errc::busy};
+    TRY(prepare_gsi(gsi));
+    line.level = level;
+    line.active_low = active_low;
+    line.handler = handler;
+    ioapic::route(gsi, line.vector, level, active_low);
+    ioapic::set_mask(gsi, false);
+    return ok;
+}
+
+Status pirqs_create(Domain& d) {
+    d.pirqs = TRY(make<PirqTable>());
+    return ok;
+}
+
+void pirqs_destroy(Domain& d) {
+    if (!d.pirqs) return;
+    for (uint32_t i = 0; i < PirqTable::capacity; ++i)
+        if (d.pirqs->lines[i]) (void)pirq_unmap(d, i);
+    destroy(d.pirqs);
+    d.pirqs = nullptr;
+}
+
+Result<uint32_t> pirq_map_gsi(Domain& d, uint32_t gsi, int32_t wanted) {
+    if (gsi >= ioapic::gsi_count() || gsi >= max_gsis) return Err{Errc::inval};
+    const uint32_t pirq = wanted < 0 ? gsi : static_cast<uint32_t>(wanted);
+    if (!d.pirqs || pirq >= PirqTable::capacity) return Err{Errc::inval};
+    Guard g(irq_lock);
+    IrqLine& line = gsi_lines[gsi];
+    if (d.pirqs->lines[pirq] == &line) return pirq;
+    if (line.handler) return Err{Errc::busy};
+    if (d.pirqs->lines[pirq] || line.owner.load(std::memory_order_relaxed)) return Err{Errc::exist};
+    TRY(prepare_gsi(gsi));
+    line.pirq = pirq;
+    line.owner.store(&d, std::memory_order_release);
+    d.pirqs->lines[pirq] = &line;
+    return pirq;
+}
+
+Result<uint32_t> pirq_free_number(Domain& d) {
+    if (!d.pirqs) return Err{Errc::inval};
+    // From the top, so that the numbers of GSIs stay free.
+    for (uint32_t i = PirqTable::capacity; i-- > ioapic::gsi_count();)
+        if (!d.pirqs->lines[i]) return i;
+    return Err{Errc::nospc};
+}
+
+Result<uint32_t> pirq_map_msi(Domain& d, uint8_t bus, uint8_t devfn, uint16_t entry, uint64_t table, int32_t wanted) {
+    if (!d.pirqs || wanted >= static_cast<int32_t>(PirqTable::capacity)) return Err{Errc::inval};
+    IrqLine* line = TRY(make<IrqLine>());
+    const Status found = msi_find(*line, bus, devfn, entry, table);
+    if (!found) {
+        destroy(line);
+        return Err{found.error()};
+    }
+    Guard g(irq_lock);
+    auto number = wanted >= 0 ? Result<uint32_t>(static_cast<uint32_t>(wanted)) : pirq_free_number(d);
+    if (!number || d.pirqs->lines[number.value()] || !take_vector(*line)) {
+        destroy(line);
+        return Err{Errc::nospc};
+    }
+    line->pirq = number.value();
+    line->owner.store(&d, std::memory_order_release);
+    d.pirqs->lines[line->pirq] = line;
+    msi_program(*line);
+    return line->pirq;
+}
+
+Status pirq_unmap(Domain& d, uint32_t pirq) {
+    Guard g(irq_lock);
+    IrqLine* line = line_of(d, pirq);
+    if (!line) return Err{Errc::inval};
+    set_line_mask(*line, true);
+    d.pirqs->lines[pirq] = nullptr;
+    line->owner.store(nullptr, std::memory_order_release);
+    line->bound = false;
+    give_vector_back(*line);
+    if (line->kind == IrqKind::ioapic) line->kind = IrqKind::free;
+    else destroy(line);
+    return ok;
+}
+
+Status gsi_setup(uint32_t gsi, bool level, bool active_low) {
+    if (gsi >= ioapic::gsi_count() || gsi >= max_gsis) return Err{Errc::inval};
+    Guard g(irq_lock);
+    IrqLine& line = gsi_lines[gsi];
+    if (line.handler) return Err{Errc::busy};
+    TRY(prepare_gsi(gsi));
+    if (line.level == level && line.active_low == active_low) return ok;
+    line.level = level;
+    line.active_low = active_low;
+    ioapic::route(gsi, line.vector, level, active_low);
+    if (line.bound) ioapic::set_mask(gsi, false);
+    return ok;
+}
+
+Result<uint8_t> gsi_vector(uint32_t gsi) {
+    if (gsi >= ioapic::gsi_count() || gsi >= max_gsis) return Err{Errc::inval};
+    Guard g(irq_lock);
+    TRY(prepare_gsi(gsi));
+    return gsi_lines[gsi].vector;
+}
+
+Status pirq_bind(Domain& d, uint32_t pirq, bool) {
+    Guard g(irq_lock);
+    IrqLine* line = line_of(d, pirq);
+    if (!line) {
+        // Old callers bind a GSI without mapping it first.
+        if (!d.privileged || !d.pirqs || pirq >= ioapic::gsi_count() || pirq >= max_gsis) return Err{Errc::inval};
+        line = &gsi_lines[pirq];
+        if (line->handler || line->owner.load(std::memory_order_relaxed)) return Err{Errc::busy};
+        TRY(prepare_gsi(pirq));
+        line->pirq = pirq;
+        line->owner.store(&d, std::memory_order_release);
+        d.pirqs->lines[pirq] = line;
+    }
+    if (line->bound) return Err{Errc::busy};
+    line->bound = true;
+    line->in_service.store(false, std::memory_order_relaxed);
+    set_line_mask(*line, false);
+    return ok;
+}
+
+void pirq_unbind(Domain& d, uint32_t pirq) {
+    Guard g(irq_lock);
+    IrqLine* line = line_of(d, pirq);
+    if (!line || !line->bound) return;
+    line->bound = false;
+    set_line_mask(*line, true);
+}
+
+void pirq_eoi(Domain& d, uint32_t pirq) {
+    Guard g(irq_lock);
+    IrqLine* line = line_of(d, pirq);
+    if (!line || !line->level) return;
+    if (line->in_service.exchange(false, std::memory_order_relaxed) && line->bound) ioapic::set_mask(line->gsi, false);
+}
+
+bool pirq_needs_eoi(Domain& d, uint32_t pirq) {
+    Guard g(irq_lock);
+    const IrqLine* line = line_of(d, pirq);
+    return line && line->level;
+}
+
+}  // namespace hv
