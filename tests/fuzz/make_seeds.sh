@@ -1,0 +1,42 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Writes small seeds for the parsers' fuzzers to corpus/ beside this script. Needs xz.
+set -eu
+cd "$(dirname "$0")"
+seed() { mkdir -p "corpus/$1" && cat >"corpus/$1/$2"; }
+zeros() { head -c "$1" /dev/zero; }
+
+printf '(vm (name demo) (memory 64) (image (linux (kernel /k) (args "a b\\x41\\101"))))' | seed sxp vm
+printf '(disk (@ (mode ro)) (dev hda)) # comment\n(a<b c) \047it\\\047s\047 \004 rest' | seed sxp tokens
+
+printf '\001\0\0\0\001\0\0\0\0\0\0\0\002\0\0\0/\0\013\0\0\0\002\0\0\0\0\0\0\0\004\0\0\0/a\0b' | seed xs_wire stream
+printf '\374\377\377\377\003\0\0\0some bytes for the ring' | seed xs_wire ring
+
+text=$(i=0; while [ $i -lt 40 ]; do printf 'call \350\001\0\0\0 jump %d ' $i | tr '\0' '.'; i=$((i + 1)); done)
+# Mode 0: the bare LZMA2 stream; its place in the file follows the 12-byte stream header and the 12-byte block header.
+{ printf '\001'; printf '%s' "$text" | xz --check=none | tail -c +25; } | seed xz lzma2
+{ printf '\015'; printf '%s' "$text" | xz --check=crc32 --x86 --lzma2; } | seed xz file_x86
+{ printf '\015'; printf '%s' "$text" | xz --check=crc64; } | seed xz file_crc64
+{ printf '\010'; printf '\350\0\0\0\0\350\001\002\003\377\351\0\350\0\0\0\377\377'; } | seed xz filter
+
+# An ELF file: one loadable segment, one note segment with the entry note.
+{
+  printf '\177ELF\002\001\001'; zeros 9
+  printf '\002\0\076\0\001\0\0\0\0\0\0\001\0\0\0\0\100\0\0\0\0\0\0\0'; zeros 8
+  printf '\0\0\0\0\100\0\070\0\002\0\100\0\0\0\0\0'
+  printf '\001\0\0\0\005\0\0\0\260\0\0\0\0\0\0\0\0\0\0\001\0\0\0\0\0\0\0\001\0\0\0\0\020\0\0\0\0\0\0\0\040\0\0\0\0\0\0\0\0\020\0\0\0\0\0\0'
+  printf '\004\0\0\0\004\0\0\0\260\0\0\0\0\0\0\0'; zeros 16; printf '\030\0\0\0\0\0\0\0\030\0\0\0\0\0\0\0\004\0\0\0\0\0\0\0'
+  printf '\004\0\0\0\010\0\0\0\001\0\0\0Xen\0\0\0\0\001\0\0\0\0'
+} | seed elf notes
+
+{
+  zeros 497; printf '\001'; zeros 12; printf '\125\252\0\0HdrS\017\002'; zeros 46; printf '\177\0'; zeros 16
+  printf '\040\0\0\0\020\0\0\0'; zeros 464; printf '\3757zXZ\0payload\001\0\0'
+} | seed bzimage xz
+
+{ printf '\0'; printf 'APIC'; zeros 32; printf '\0\0\340\376\001\0\0\0\0\010\0\0\001\0\0\0\001\014\0\0\0\0\300\376\0\0\0\0\002\012\0\011\011\0\0\0\015\0'; } | seed acpi madt
+{ printf '\001'; printf 'FACP'; zeros 76; printf '\004\006\0\0'; zeros 200; } | seed acpi fadt
+{ printf '\043'; printf 'DSDT'; zeros 33; printf '\010_S5_\022\006\004\012\005\012\005\0\0'; } | seed acpi s5
+
+{ printf '\001\104\0\0\0'; zeros 40; printf '\030\0\0\0\110\020\0\0'; zeros 20; printf '\024\0\0\0\0\0\0\0\0\0\0\0\0\0\020\0\0\0\0\0\001\0\0\0'; } | seed multiboot version1
+{ printf '\002\100\0\0\0\0\0\0\0\001\0\0\0\015\0\0\0line\0\0\0\0\006\0\0\0\050\0\0\0\030\0\0\0\0\0\0\0'; zeros 8; printf '\0\020\0\0\0\0\0\0\001\0\0\0\0\0\0\0\0\0\0\0\010\0\0\0'; } | seed multiboot version2
