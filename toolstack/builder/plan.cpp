@@ -156,7 +156,7 @@ void place_tables(Layout& l, Cursor& cursor) {
     std::vector<TablePage> tables;
     for (;;) {
         const uint64_t used = (cursor.next + count + 1) * base::page_size;
-        l.mapped_end = l.virt_base + round_up((l.virt_base & (map_granule - 1)) + used + pad_minimum, map_granule) - (l.virt_base & (map_granule - 1));
+        l.mapped_end = round_up(l.virt_base + used + pad_minimum, map_granule);
         tables = tables_for(l.virt_base, (l.mapped_end - l.virt_base) / base::page_size, {});
         if (tables.size() <= count) break;
         count = tables.size();

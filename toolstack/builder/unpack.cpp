@@ -22,27 +22,28 @@ using parse::Packing;
 /// The growing result: every codec writes into room() and reports with wrote().
 class Sink {
 public:
-    explicit Sink(size_t hint) { grow(std::clamp<size_t>(hint, 64 << 10, largest_image)); }
+    Sink(size_t hint, size_t limit) : limit_(limit) { grow(std::max<size_t>(hint, 64 << 10)); }
     std::span<std::byte> room() {
         if (used_ == data_.size()) grow(data_.size() * 2);
         return std::span(data_).subspan(used_);
     }
     void wrote(size_t n) { used_ += n; }
-    bool too_big() const { return used_ >= largest_image; }
+    bool too_big() const { return used_ >= limit_; }
+    base::Failure too_big_failure() const { return fail(Errc::toobig, "unpacked it is larger than " + std::to_string(limit_ >> 20) + " MiB"); }
     Outcome<std::vector<std::byte>> finish() {
         data_.resize(used_);
         return std::move(data_);
     }
 
 private:
-    void grow(size_t size) { data_.resize(std::min(size, largest_image)); }
+    void grow(size_t size) { data_.resize(std::min(size, limit_)); }
+    size_t limit_;
     std::vector<std::byte> data_;
     size_t used_ = 0;
 };
 
 base::Failure damaged(const char* why) { return fail(Errc::badmsg, std::string("the packed data is damaged (") + why + ")"); }
 base::Failure cut_short() { return fail(Errc::badmsg, "the packed data is cut short"); }
-base::Failure too_big() { return fail(Errc::toobig, "unpacked it is larger than 1 GiB"); }
 
 /// Room for libraries that count in 32 bits.
 uint32_t count32(size_t n) { return static_cast<uint32_t>(std::min<size_t>(n, 1U << 30)); }
@@ -55,7 +56,7 @@ Outcome<std::vector<std::byte>> gunzip(Bytes in, Sink& out) {
     z.next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(in.data()));
     z.avail_in = count32(in.size());
     for (;;) {
-        if (out.too_big()) return too_big();
+        if (out.too_big()) return out.too_big_failure();
         const auto room = out.room();
         z.next_out = reinterpret_cast<Bytef*>(room.data());
         z.avail_out = count32(room.size());
@@ -77,7 +78,7 @@ Outcome<std::vector<std::byte>> unxz(Bytes in, Sink& out, Packing packing) {
     s.next_in = reinterpret_cast<const uint8_t*>(in.data());
     s.avail_in = in.size();
     for (;;) {
-        if (out.too_big()) return too_big();
+        if (out.too_big()) return out.too_big_failure();
         const auto room = out.room();
         s.next_out = reinterpret_cast<uint8_t*>(room.data());
         s.avail_out = room.size();
@@ -95,7 +96,7 @@ Outcome<std::vector<std::byte>> unzstd(Bytes in, Sink& out) {
     ZSTD_DCtx_setParameter(s.get(), ZSTD_d_windowLogMax, 27);  // 128 MiB: what the kernel build uses at most
     ZSTD_inBuffer input{in.data(), in.size(), 0};
     for (;;) {
-        if (out.too_big()) return too_big();
+        if (out.too_big()) return out.too_big_failure();
         const auto room = out.room();
         ZSTD_outBuffer output{room.data(), room.size(), 0};
         const size_t r = ZSTD_decompressStream(s.get(), &output, &input);
@@ -125,7 +126,7 @@ Outcome<std::vector<std::byte>> unlz4(Bytes in, Sink& out) {
                                           static_cast<int>(packed), static_cast<int>(block));
         if (n < 0) return damaged("lz4");
         for (size_t done = 0; done < static_cast<size_t>(n);) {
-            if (out.too_big()) return too_big();
+            if (out.too_big()) return out.too_big_failure();
             const auto room = out.room();
             const size_t step = std::min(room.size(), static_cast<size_t>(n) - done);
             std::memcpy(room.data(), plain.data() + done, step);
@@ -142,8 +143,9 @@ Outcome<std::vector<std::byte>> unlz4(Bytes in, Sink& out) {
 
 }  // namespace
 
-Outcome<std::vector<std::byte>> unpack(Bytes bytes, Packing packing, size_t size_hint) {
-    Sink out(size_hint);
+Outcome<std::vector<std::byte>> unpack(Bytes bytes, Packing packing, size_t size_hint, size_t limit) {
+    constexpr size_t likely_ratio = 32;
+    Sink out(std::min(size_hint, bytes.size() * likely_ratio), limit);
     switch (packing) {
         case Packing::gzip: return gunzip(bytes, out);
         case Packing::xz:
