@@ -11,7 +11,7 @@
 #include <cstring>
 
 #include "hypervisor/event/internal.hpp"
-#include "hypervisor/guest/pv/pv.hpp"
+#include "hypervisor/guest/pv/types.hpp"
 #include "hypervisor/rt/log.hpp"
 
 namespace hv {

@@ -31,15 +31,15 @@ static_assert(sizeof(ActiveGrant) == 16);
 
 /// A mapping of the domain that holds the table; index = handle.
 struct Maptrack {
+    Domain* owner = nullptr;  ///< whose page it is; holds a reference
     uint32_t ref_or_next = 0;
-    uint16_t dom = 0;
-    uint16_t flags = 0;  ///< GNTMAP_* still in force, and mt_*; 0: free
+    uint32_t flags = 0;       ///< GNTMAP_* still in force, and being_unmapped; 0: free
 };
-static_assert(sizeof(Maptrack) == 8);
+static_assert(sizeof(Maptrack) == 16);
 
 struct GrantTable {
     static constexpr unsigned entries_per_frame = 512;
-    static constexpr unsigned maptrack_per_page = 512;
+    static constexpr unsigned maptrack_per_page = 256;
 
     Spinlock lock{Rank::grant};
     uint32_t frames GUARDED_BY(lock) = 0;
@@ -78,21 +78,45 @@ struct GrantPin {
 GrantPin grant_pin(Domain& owner, DomId user, uint32_t ref, bool write);
 void grant_unpin(Domain& owner, uint32_t ref, bool write);
 
-// The operations; each works on one element and leaves its GNTST_* in `status`.
-void grant_map(Vcpu& v, xen::GnttabMapGrantRef& op);
+// The operations; each works on one element.
+/// Maps and leaves a GNTST_* in op.status. `peer` saves looking up the same owner again for the next element.
+void grant_map(Vcpu& v, xen::GnttabMapGrantRef& op, DomainRef& peer);
 /// An unmapping between its two halves: the page-table entry is gone, the page still held until the TLBs are flushed.
 struct GrantUnmap {
-    DomainRef owner;
+    Domain* owner = nullptr;  ///< kept alive by the handle
     uint32_t ref = 0;
     uint32_t handle = 0;
-    uint16_t done = 0;  ///< GNTMAP_host_map, GNTMAP_device_map: what finish gives back
+    uint32_t done = 0;  ///< GNTMAP_host_map, GNTMAP_device_map: what finish gives back
     bool write = false;
 };
-/// `new_addr` as in unmap_and_replace, 0 otherwise. Returns the status; u.done != 0 asks for grant_unmap_finish().
+/// `new_addr` as in unmap_and_replace, 0 otherwise. u.done != 0 afterwards: flush TLBs, then grant_unmap_finish().
 GrantStatus grant_unmap_begin(Vcpu& v, uint64_t host_addr, uint64_t dev_bus_addr, uint64_t new_addr, uint32_t handle,
                               GrantUnmap& u);
-void grant_unmap_finish(Domain& mapper, GrantUnmap& u);
+void grant_unmap_finish(Domain& mapper, const GrantUnmap& u);
 GrantStatus grant_swap(Domain& d, uint32_t a, uint32_t b);
+
+/// One end of a copy. Kept from element to element, so that many copies of one page take it into use once.
+class GrantCopyEnd {
+    DomainRef owner_;
+    PageInfo* page_ = nullptr;  ///< a frame of the caller's own; its reference
+    uint64_t id_ = 0;
+    uint16_t domid_ = 0;
+    bool is_ref_ = false;
+    bool held_ = false;
+    const bool write_;
+    Mfn frame_{0};
+
+public:
+    explicit GrantCopyEnd(bool write) : write_(write) {}
+    ~GrantCopyEnd() { release(); }
+    GrantCopyEnd(const GrantCopyEnd&) = delete;
+    GrantCopyEnd& operator=(const GrantCopyEnd&) = delete;
+    GrantStatus hold(Vcpu& v, const xen::GnttabCopy::GnttabCopyPtr& p, bool is_ref);
+    void release();
+    uint8_t* data() const { return map_mfn(frame_); }
+};
+GrantStatus grant_copy(Vcpu& v, const xen::GnttabCopy& op, GrantCopyEnd& source, GrantCopyEnd& dest);
+
 /// Writes the table's used entries to the log.
 void grant_dump(Domain& d);
 

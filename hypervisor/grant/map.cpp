@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Mapping and unmapping: handles of the mapping domain, page-table entries through guest/pv.
+#include "hypervisor/grant/grant.hpp"
+#include "hypervisor/guest/pv/grant_map.hpp"
+#include "hypervisor/hypercall/hypercall.hpp"
+#include "hypervisor/rt/log.hpp"
+
+namespace hv {
+
+namespace {
+
+constexpr uint32_t map_kinds = xen::GNTMAP_host_map | xen::GNTMAP_device_map;
+constexpr uint32_t being_unmapped = 1u << 31;
+constexpr uint32_t kept_flags = map_kinds | xen::GNTMAP_readonly | xen::GNTMAP_contains_pte;
+constexpr uint32_t none = ~0u;
+constexpr unsigned per_page = GrantTable::maptrack_per_page;
+
+Maptrack& at(GrantTable& t, uint32_t handle) REQUIRES(t.map_lock) {
+    return t.maptrack[handle / per_page][handle % per_page];
+}
+
+Status add_page(GrantTable& t) REQUIRES(t.map_lock) {
+    if (t.maptrack_pages >= t.max_maptrack_pages) return Err{Errc::nospc};
+    if (!t.maptrack) t.maptrack = TRY(make_array<Maptrack*>(t.max_maptrack_pages));
+    auto* page = static_cast<Maptrack*>(TRY(heap::alloc_page_zeroed()));
+    const uint32_t first = t.maptrack_pages * per_page;
+    for (unsigned i = 0; i < per_page; ++i) page[i].ref_or_next = i + 1 < per_page ? first + i + 1 : t.maptrack_free;
+    t.maptrack[t.maptrack_pages++] = page;
+    t.maptrack_free = first;
+    return ok;
+}
+
+/// A handle that is nobody's yet: flags stay 0, so no unmap finds it before record().
+Result<uint32_t> take_handle(GrantTable& t) {
+    Guard g(t.map_lock);
+    if (t.maptrack_free == none) TRY(add_page(t));
+    const uint32_t handle = t.maptrack_free;
+    t.maptrack_free = at(t, handle).ref_or_next;
+    ++t.mappings;
+    return handle;
+}
+
+void give_handle(GrantTable& t, uint32_t handle) REQUIRES(t.map_lock) {
+    Maptrack& m = at(t, handle);
+    m.owner = nullptr;
+    m.flags = 0;
+    m.ref_or_next = t.maptrack_free;
+    t.maptrack_free = handle;
+    --t.mappings;
+}
+
+void record(GrantTable& t, uint32_t handle, Domain& owner, uint32_t ref, uint32_t flags) {
+    owner.references.fetch_add(1, std::memory_order_relaxed);  // the caller holds one
+    Guard g(t.map_lock);
+    Maptrack& m = at(t, handle);
+    m.owner = &owner;
+    m.ref_or_next = ref;
+    m.flags = flags & kept_flags;
+}
+
+Mfn frame_in_use(Domain& owner, uint32_t ref) {
+    GrantTable& t = *owner.grants;
+    Guard g(t.lock);
+    return Mfn(t.active[ref / GrantTable::entries_per_frame][ref % GrantTable::entries_per_frame].frame);
+}
+
+Access access_of(bool write) { return write ? Access::read_write : Access::read_only; }
+
+/// The middle of grant_map(): from a free handle to an entry in the page table. Undoes everything on failure.
+GrantStatus map_pinned(Vcpu& v, xen::GnttabMapGrantRef& op, Domain& owner, bool write) {
+    const bool host = op.flags & xen::GNTMAP_host_map;
+    const bool device = op.flags & xen::GNTMAP_device_map;
+    const GrantPin pin = grant_pin(owner, v.domain.id, op.ref, write);
+    if (pin.status != gntst(xen::GNTST_okay)) return pin.status;
+    if (host) {
+        // Wherever the guest wants it to be; without an IOMMU a device needs nothing.
+        const Status mapped =
+            pv_map_grant(v, op.host_addr, pin.frame, access_of(write), op.flags & xen::GNTMAP_contains_pte,
+                         !(op.flags & xen::GNTMAP_application_map), (op.flags & xen::GNTMAP_guest_avail_mask) >> 16);
+        if (!mapped) {
+            grant_unpin(owner, op.ref, write);
+            return gntst(xen::GNTST_general_error);
+        }
+        // Host and device use end separately: one pin each.
+        if (device) (void)grant_pin(owner, v.domain.id, op.ref, write);
+    }
+    op.dev_bus_addr = pin.frame.address();
+    return gntst(xen::GNTST_okay);
+}
+
+}  // namespace
+
+void grant_map(Vcpu& v, xen::GnttabMapGrantRef& op, DomainRef& peer) {
+    if (!(op.flags & map_kinds)) {
+        op.status = gntst(xen::GNTST_bad_gntref);
+        return;
+    }
+    if (!peer || peer->id.raw != op.dom) peer = lookup_domain(DomId(op.dom));
+    if (!peer || !peer->grants || peer->dying.load(std::memory_order_acquire) != DyingState::alive) {
+        op.status = gntst(xen::GNTST_bad_domain);
+        return;
+    }
+    GrantTable& t = *v.domain.grants;
+    const auto handle = take_handle(t);
+    if (!handle) {
+        op.status = gntst(xen::GNTST_no_device_space);
+        return;
+    }
+    op.status = map_pinned(v, op, *peer, !(op.flags & xen::GNTMAP_readonly));
+    if (op.status == gntst(xen::GNTST_okay)) {
+        op.handle = handle.value();
+        record(t, handle.value(), *peer, op.ref, op.flags);
+    } else {
+        Guard g(t.map_lock);
+        give_handle(t, handle.value());
+    }
+}
+
+GrantStatus grant_unmap_begin(Vcpu& v, uint64_t host_addr, uint64_t dev_bus_addr, uint64_t new_addr, uint32_t handle,
+                              GrantUnmap& u) {
+    GrantTable& t = *v.domain.grants;
+    uint32_t flags = 0;
+    u.done = 0;
+    {
+        Guard g(t.map_lock);
+        if (handle >= uint64_t{t.maptrack_pages} * per_page) return gntst(xen::GNTST_bad_handle);
+        handle = static_cast<uint32_t>(clamp_index(handle, uint64_t{t.maptrack_pages} * per_page));
+        Maptrack& m = at(t, handle);
+        flags = m.flags;
+        if (!(flags & map_kinds) || (flags & being_unmapped)) return gntst(xen::GNTST_bad_handle);
+        m.flags |= being_unmapped;
+        u.owner = m.owner;
+        u.ref = m.ref_or_next;
+    }
+    u.handle = handle;
+    u.write = !(flags & xen::GNTMAP_readonly);
+    const Mfn frame = frame_in_use(*u.owner, u.ref);
+    GrantStatus status = gntst(xen::GNTST_okay);
+    if (host_addr && (flags & xen::GNTMAP_host_map)) {
+        if (pv_unmap_grant(v, host_addr, frame, access_of(u.write), flags & xen::GNTMAP_contains_pte, new_addr))
+            u.done |= xen::GNTMAP_host_map;
+        else
+            status = gntst(xen::GNTST_general_error);
+    }
+    if (status == gntst(xen::GNTST_okay) && dev_bus_addr && (flags & xen::GNTMAP_device_map)) {
+        if (dev_bus_addr == frame.address())
+            u.done |= xen::GNTMAP_device_map;
+        else
+            status = gntst(xen::GNTST_bad_dev_addr);
+    }
+    if (!u.done) {
+        Guard g(t.map_lock);
+        at(t, handle).flags &= ~being_unmapped;
+    }
+    return status;
+}
+
+void grant_unmap_finish(Domain& mapper, const GrantUnmap& u) {
+    if (u.done & xen::GNTMAP_host_map) grant_unpin(*u.owner, u.ref, u.write);
+    if (u.done & xen::GNTMAP_device_map) grant_unpin(*u.owner, u.ref, u.write);
+    DomainRef last;
+    GrantTable& t = *mapper.grants;
+    Guard g(t.map_lock);
+    Maptrack& m = at(t, u.handle);
+    m.flags &= ~(u.done | being_unmapped);
+    if (m.flags & map_kinds) return;
+    last = DomainRef::adopt(m.owner);
+    give_handle(t, u.handle);
+}
+
+Status grants_relinquish(Domain& d) {
+    GrantTable* t = d.grants;
+    if (!t) return ok;
+    for (;; ++t->relinquish_cursor) {
+        const uint32_t handle = t->relinquish_cursor;
+        GrantUnmap u;
+        {
+            Guard g(t->map_lock);
+            if (!t->mappings || handle >= t->maptrack_pages * per_page) return ok;
+            const Maptrack& m = at(*t, handle);
+            if (!(m.flags & map_kinds)) continue;
+            u = {m.owner, m.ref_or_next, handle, m.flags & map_kinds, !(m.flags & xen::GNTMAP_readonly)};
+        }
+        grant_unmap_finish(d, u);
+        if (handle % 32 == 31 && arch::preempt_wanted()) return Err{Errc::restart};
+    }
+}
+
+}  // namespace hv
