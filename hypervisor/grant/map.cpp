@@ -66,6 +66,9 @@ Mfn frame_in_use(Domain& owner, uint32_t ref) {
 
 Access access_of(bool write) { return write ? Access::read_write : Access::read_only; }
 
+/// GNTMAP_guest_avail0..2 become the three bits of a page-table entry that are software's own.
+uint64_t available_bits(uint32_t flags) { return uint64_t{(flags & xen::GNTMAP_guest_avail_mask) >> 16 & 7} << 9; }
+
 /// The middle of grant_map(): from a free handle to an entry in the page table. Undoes everything on failure.
 GrantStatus map_pinned(Vcpu& v, xen::GnttabMapGrantRef& op, Domain& owner, bool write) {
     const bool host = op.flags & xen::GNTMAP_host_map;
@@ -76,7 +79,7 @@ GrantStatus map_pinned(Vcpu& v, xen::GnttabMapGrantRef& op, Domain& owner, bool 
         // Wherever the guest wants it to be; without an IOMMU a device needs nothing.
         const Status mapped =
             pv_map_grant(v, op.host_addr, pin.frame, access_of(write), op.flags & xen::GNTMAP_contains_pte,
-                         !(op.flags & xen::GNTMAP_application_map), (op.flags & xen::GNTMAP_guest_avail_mask) >> 16);
+                         !(op.flags & xen::GNTMAP_application_map), available_bits(op.flags));
         if (!mapped) {
             grant_unpin(owner, op.ref, write);
             return gntst(xen::GNTST_general_error);
