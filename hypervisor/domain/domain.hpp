@@ -30,6 +30,13 @@ struct DomainLimits {
     uint32_t grant_version = 1;
 };
 
+/// One range of a memory map as guests see it (the BIOS's E820 format, 20 bytes).
+struct __attribute__((packed)) MemoryMapEntry {
+    uint64_t addr;
+    uint64_t size;
+    uint32_t type;
+};
+
 struct Domain {
     Domain(DomId i, GuestKind k);
     Domain(const Domain&) = delete;
@@ -49,6 +56,8 @@ struct Domain {
     uint32_t shutdown_code = ~0u;         ///< SHUTDOWN_*
     uint32_t relinquish_stage = 0;        ///< how far domain_relinquish() has come
     uint32_t controller_pauses = 0;       ///< 0 or 1: paused by XEN_DOMCTL_pausedomain
+    uint32_t pause_count = 0;             ///< domain_pause()s in force, that of the controller included
+    std::atomic<bool> debugger_attached{false};
     std::atomic<bool> creation_finished{false};
     uint8_t handle[16] = {};              ///< uuid
     uint32_t ssidref = 0;
@@ -61,12 +70,17 @@ struct Domain {
     // -- memory (page_list lock) ----------------------------------------------------------------------------------
     Spinlock page_list_lock{Rank::page_list};
     uint32_t page_list_head = 0;          ///< frame number of the first page, 0: none
+    uint32_t released_list_head = 0;      ///< pages whose allocation reference is gone but that somebody still refers to
     uint64_t tot_pages GUARDED_BY(page_list_lock) = 0;
     uint64_t max_pages = 0;
     uint64_t hyp_pages = 0;               ///< shared info, grant frames: hypervisor pages given to the domain
     std::atomic<uint64_t> outstanding_claim{0};
     xen::SharedInfo* shared = nullptr;
     uint64_t time_offset_seconds = 0;
+    MemoryMapEntry* memory_map = nullptr; ///< XENMEM_set_memory_map; null: none was set. Domain lock
+    uint32_t memory_map_entries = 0;
+    uint32_t tsc_mode = 0;                ///< XEN_DOMCTL_settscinfo: TSC_MODE_*
+    uint32_t tsc_incarnation = 0;
 
     // -- subsystems -----------------------------------------------------------------------------------------------
     EventChannels* events = nullptr;
@@ -123,9 +137,20 @@ void domain_shutdown(Domain& d, uint32_t reason);
 void domain_crash(Domain& d, const char* why);
 void domain_pause(Domain& d);          ///< all vCPUs off the CPUs when it returns; counted
 void domain_unpause(Domain& d);
+void domain_unpause_except_self(Domain& d);
 void domain_pause_except_self(Domain& d);
+/// XEN_DOMCTL_pausedomain and unpausedomain: once each. Errors: inval when it is not (or already) so.
+Status domain_pause_by_controller(Domain& d);
+Status domain_unpause_by_controller(Domain& d);
+/// Undoes domain_shutdown(): the vCPUs run again.
+void domain_resume(Domain& d);
+/// Frees the structures of domains whose last reference is gone. It happens by itself soon; this does it now.
+/// Context: no locks.
+void domains_reap();
+/// A free id above 0 and below DOMID_FIRST_RESERVED. Errors: nomem.
+Result<DomId> domain_unused_id();
 
-/// Gives free frames to `d`. Errors: nomem, inval when it would exceed max_pages.
+/// Gives free, cleared frames to `d`. Errors: nomem, toobig when it would exceed max_pages, inval when it is dying.
 Result<Mfn> domain_alloc_pages(Domain& d, unsigned order, unsigned address_bits);
 /// Makes frames that are nobody's `d`'s own, with one (allocation) reference; charged unless hypervisor pages.
 Status domain_assign_page(Domain& d, PageInfo& p);
@@ -133,6 +158,13 @@ Status domain_assign_page(Domain& d, PageInfo& p);
 void share_hyp_page(Domain& d, void* page);
 /// Stops sharing; the page may be freed when this returns true (no guest mapping is left).
 bool unshare_hyp_page(void* page);
+/// Makes a frame of `d` that nobody refers to any more but by its allocation (and the caller's) reference nobody's own:
+/// off the page list, uncharged, not freed. Errors: busy when it is in use.
+Status domain_steal_page(Domain& d, PageInfo& p);
+/// Sets XENMEM_claim_pages: `pages` more than the domain has now are kept for it. Errors: inval, nomem.
+Status domain_claim(Domain& d, uint64_t pages);
+/// Pages claimed by all domains.
+Pages claimed_pages();
 /// Takes the allocation reference away; the page is freed with its last reference. False: already taken.
 bool domain_release_page(PageInfo& p);
 

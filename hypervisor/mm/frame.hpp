@@ -91,6 +91,9 @@ void get_page_again(PageInfo& p);
 /// Drops a reference; the last one frees the frame and uncharges its owner.
 void put_page(PageInfo& p);
 
+/// What put_page() calls when the last reference is gone; implemented by domain/, which knows the owners.
+void page_unreferenced(PageInfo& p);
+
 /// A move-only existence reference.
 class PageRef {
     PageInfo* p_ = nullptr;

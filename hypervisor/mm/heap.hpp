@@ -20,11 +20,15 @@ namespace heap {
 /// Gives [start, start+n) to the allocator. Boot only, or when a domain's frames come back.
 void add_region(Mfn start, Pages n);
 /// 2^order frames, aligned to their size, below `address_bits` of machine address (64: anywhere).
-/// The contents are undefined unless Zero::yes. Not owned by anyone. Errors: nomem.
+/// The contents are undefined: who hands the frames on to a guest clears them. Not owned by anyone. Errors: nomem.
 Result<Mfn> alloc(unsigned order, unsigned address_bits = 64);
 void free(Mfn m, unsigned order);
+/// Frees n frames that need not be one block.
+void free_range(Mfn start, Pages n);
 Pages free_pages();
 Pages total_pages();
+/// Free frames whose addresses are at least 2^min_bits and below 2^max_bits. Slow: walks the free lists.
+Pages free_pages_between(unsigned min_bits, unsigned max_bits);
 
 /// One zeroed hypervisor page. Errors: nomem.
 Result<void*> alloc_page_zeroed();

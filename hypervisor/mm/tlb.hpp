@@ -20,5 +20,7 @@ inline void tlb_stamp(PageInfo& p) {
 /// Flushes those CPUs of `cpu_mask` that have not flushed since the page's stamp. Before a page changes its type
 /// (mask: the owner's dirty_cpus) or its owner (all CPUs).
 void tlb_flush_before_reuse(const PageInfo& p, uint64_t cpu_mask);
+/// The same for a stamp taken earlier (a block of free frames carries the newest of its pages' stamps).
+void tlb_flush_stamped(uint32_t stamp, uint64_t cpu_mask);
 
 }  // namespace hv
