@@ -87,7 +87,14 @@ public:
     }
     Result(const Result&) = delete;
     Result& operator=(const Result&) = delete;
-    Result& operator=(Result&&) = delete;
+    constexpr Result& operator=(Result&& o) noexcept {
+        if (this == &o) return *this;
+        if (ok_) value_.~T();
+        code_ = o.code_;
+        ok_ = o.ok_;
+        if (ok_) ::new (static_cast<void*>(&value_)) T(std::move(o.value_));
+        return *this;
+    }
     constexpr ~Result() {
         if constexpr (!std::is_trivially_destructible_v<T>) {
             if (ok_) value_.~T();

@@ -83,9 +83,10 @@ extern "C" [[noreturn]] void ap_main() {
     const unsigned cpu = starting;
     cpu_attach(cpu);
     Cpu& self = cpus[cpu];
-    hw::write_cr3(idle_cr3());
     self.loaded_cr3 = idle_cr3();
+    hw::write_cr3(idle_cr3());
     enable_features();
+    self.loaded_cr4 = cpu_features.cr4;
     load_descriptors(self);
     apic::init_this_cpu();
     self.online = true;
@@ -152,7 +153,12 @@ void flush_tlb_page_local(uint64_t va) { hw::invlpg(va); }
 void flush_tlb(uint64_t mask) {
     const unsigned self = this_cpu().id;
     const uint64_t online = cpu_count >= 64 ? ~uint64_t{0} : (uint64_t{1} << cpu_count) - 1;
-    const uint64_t others = mask & online & ~(uint64_t{1} << self);
+    uint64_t others = mask & online & ~(uint64_t{1} << self);
+    // A CPU in the idle address space has flushed when it went there and will again when it leaves.
+    for (uint64_t rest = others; rest; rest &= rest - 1) {
+        const auto c = static_cast<unsigned>(__builtin_ctzll(rest));
+        if (__atomic_load_n(&cpus[c].loaded_cr3, __ATOMIC_SEQ_CST) == idle_cr3()) others &= ~(uint64_t{1} << c);
+    }
     uint32_t ticket[max_cpus];
     for (uint64_t rest = others; rest; rest &= rest - 1) {
         const auto c = static_cast<unsigned>(__builtin_ctzll(rest));

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Switching a CPU from one vCPU to another, and the guest state that lives in CPU registers.
+#include "abi/xen/arch_x86.hpp"
+#include "hypervisor/arch/x86/cpu.hpp"
+#include "hypervisor/arch/x86/descriptors.hpp"
+#include "hypervisor/arch/x86/features.hpp"
+#include "hypervisor/arch/x86/guest_state.hpp"
+#include "hypervisor/arch/x86/hw.hpp"
+#include "hypervisor/arch/x86/paging.hpp"
+#include "hypervisor/domain/domain.hpp"
+#include "hypervisor/guest/pv/pv.hpp"
+#include "hypervisor/mm/tlb.hpp"
+#include "hypervisor/rt/log.hpp"
+
+namespace hv {
+
+extern "C" {
+void load_ds(uint32_t selector);
+void load_es(uint32_t selector);
+void load_fs(uint32_t selector);
+void load_gs_swapped(uint32_t selector);
+}
+
+namespace {
+
+/// Bits of CR4 that follow the guest: RDTSC and debug-extension faults, XSAVE.
+constexpr uint64_t cr4_guest_bits = hw::cr4_tsd | hw::cr4_de | hw::cr4_osxsave;
+
+uint16_t read_selector(unsigned which) {
+    uint16_t s = 0;
+    switch (which) {
+        case 0: asm volatile("mov %%ds, %0" : "=r"(s)); break;
+        case 1: asm volatile("mov %%es, %0" : "=r"(s)); break;
+        case 2: asm volatile("mov %%fs, %0" : "=r"(s)); break;
+        default: asm volatile("mov %%gs, %0" : "=r"(s)); break;
+    }
+    return s;
+}
+
+void save_fpu(Vcpu& v) {
+    if (v.pv->cr0_ts) asm volatile("clts");
+    if (cpu_features.xsave) {
+        if (v.pv->xcr0 != cpu_features.xcr0) hw::xsetbv(cpu_features.xcr0);
+        asm volatile("xsave64 (%0)" : : "r"(v.fpu), "a"(~0u), "d"(~0u) : "memory");
+    } else {
+        asm volatile("fxsave64 (%0)" : : "r"(v.fpu) : "memory");
+    }
+}
+
+/// Leaves XCR0 at the guest's value and CR0.TS as the guest wants it.
+void load_fpu(Vcpu& v) {
+    asm volatile("clts");
+    if (cpu_features.xsave) {
+        hw::xsetbv(cpu_features.xcr0);
+        asm volatile("xrstor64 (%0)" : : "r"(v.fpu), "a"(~0u), "d"(~0u) : "memory");
+        if (v.pv->xcr0 != cpu_features.xcr0) hw::xsetbv(v.pv->xcr0);
+    } else {
+        asm volatile("fxrstor64 (%0)" : : "r"(v.fpu) : "memory");
+    }
+    if (v.pv->cr0_ts) hw::set_ts(true);
+}
+
+void save_segments(Vcpu& v) {
+    PvVcpu& pv = *v.pv;
+    pv.ds = read_selector(0);
+    pv.es = read_selector(1);
+    pv.fs = read_selector(2);
+    pv.gs = read_selector(3);
+    pv.fs_base = hw::rdmsr(hw::msr_fs_base);
+    const uint64_t active = hw::rdmsr(hw::msr_gs_base);
+    const uint64_t other = hw::rdmsr(hw::msr_kernel_gs_base);
+    pv.gs_base_kernel = pv.in_kernel ? active : other;
+    pv.gs_base_user = pv.in_kernel ? other : active;
+}
+
+void load_segments(Vcpu& v) {
+    const PvVcpu& pv = *v.pv;
+    // Loading a selector resets its base: selectors first.
+    if (pv.ds || read_selector(0)) load_ds(pv.ds);
+    if (pv.es || read_selector(1)) load_es(pv.es);
+    if (pv.fs || read_selector(2)) load_fs(pv.fs);
+    if (pv.gs || read_selector(3)) load_gs_swapped(pv.gs);
+    hw::wrmsr(hw::msr_fs_base, pv.fs_base);
+    hw::wrmsr(hw::msr_gs_base, pv.in_kernel ? pv.gs_base_kernel : pv.gs_base_user);
+    hw::wrmsr(hw::msr_kernel_gs_base, pv.in_kernel ? pv.gs_base_user : pv.gs_base_kernel);
+}
+
+void save_guest(Cpu& cpu, Vcpu& v) {
+    v.regs = stack_top().regs;
+    save_segments(v);
+    save_fpu(v);
+    // The debug registers were written through us, so only DR6 can have changed, and #DB saved it.
+    if (v.pv->debug[7] & 0xff) hw::write_dr7(0x400);
+    (void)cpu;
+}
+
+void set_root(Cpu& cpu, uint64_t cr3) {
+    // Others skip idle CPUs when they flush: say "guest" before its translations can exist, "idle" after they are gone.
+    const uint64_t idle = idle_cr3();
+    if (cr3 != idle) __atomic_store_n(&cpu.loaded_cr3, cr3, __ATOMIC_SEQ_CST);
+    tlb_flushed(cpu);
+    hw::write_cr3(cr3);
+    if (cr3 == idle) __atomic_store_n(&cpu.loaded_cr3, cr3, __ATOMIC_SEQ_CST);
+}
+
+void enter_idle(Cpu& cpu) {
+    load_own_gdtr(cpu);
+    load_ldt(cpu, 0, 0);
+    set_root(cpu, idle_cr3());
+}
+
+void enter_guest(Cpu& cpu, Vcpu& v) {
+    PvVcpu& pv = *v.pv;
+    set_root(cpu, pv.root() ? pv.root() << page_shift : idle_cr3());
+    // The last page of the GDT window is this CPU's own: TSS and LDT descriptors are per CPU.
+    constexpr unsigned reserved_page = gdt_reserved_offset / page_size;
+    pv.descriptor_l1[reserved_page] =
+        gdt_page(cpu.id).address() | pte::present | pte::rw | pte::accessed | pte::dirty | pte::nx;
+    hw::invlpg(gdt_va(v.id) + gdt_reserved_offset);
+    load_gdtr(gdt_va(v.id));
+    arch::load_guest_ldt(v);
+    arch::load_guest_cr4(v);
+    stack_top().regs = v.regs;
+    load_segments(v);
+    if (cpu_features.rdtscp) hw::wrmsr(hw::msr_tsc_aux, pv.tsc_aux);
+    load_fpu(v);
+    if (pv.debug[7] & 0xff) arch::load_guest_debug(v);
+}
+
+}  // namespace
+
+namespace arch {
+
+void switch_to(Vcpu& prev, Vcpu& next) {
+    Cpu& cpu = this_cpu();
+    if (!prev.idle) save_guest(cpu, prev);
+    cpu.current = &next;
+    if (next.idle) {
+        enter_idle(cpu);
+    } else {
+        next.domain.dirty_cpus.set(cpu.id);
+        enter_guest(cpu, next);
+    }
+    if (!prev.idle && &prev.domain != &next.domain) prev.domain.dirty_cpus.clear(cpu.id);
+}
+
+void load_root(uint64_t cr3) { set_root(this_cpu(), cr3); }
+
+void load_guest_cr4(const Vcpu& v) {
+    Cpu& cpu = this_cpu();
+    const uint64_t want = (cpu_features.cr4 & ~cr4_guest_bits) | (v.pv->cr4 & cr4_guest_bits) |
+                          (cpu_features.cr4 & hw::cr4_osxsave);
+    if (want == cpu.loaded_cr4) return;
+    cpu.loaded_cr4 = want;
+    hw::write_cr4(want);
+}
+
+void load_guest_ldt(const Vcpu& v) { load_ldt(this_cpu(), ldt_va(v.id), v.pv->ldt_entries); }
+
+void load_guest_xcr0(const Vcpu& v) {
+    if (cpu_features.xsave) hw::xsetbv(v.pv->xcr0);
+}
+
+void load_guest_debug(const Vcpu& v) {
+    const PvVcpu& pv = *v.pv;
+    for (unsigned i = 0; i < 4; ++i) hw::write_dr(i, pv.debug[i]);
+    hw::write_dr7(pv.debug[7] | 0x400);
+}
+
+void load_gs_user_selector(uint16_t selector) { load_gs_swapped(selector); }
+uint64_t read_fs_base() { return hw::rdmsr(hw::msr_fs_base); }
+uint64_t read_gs_base(bool other) { return hw::rdmsr(other ? hw::msr_kernel_gs_base : hw::msr_gs_base); }
+void write_fs_base(uint64_t v) { hw::wrmsr(hw::msr_fs_base, v); }
+void write_gs_base(bool other, uint64_t v) { hw::wrmsr(other ? hw::msr_kernel_gs_base : hw::msr_gs_base, v); }
+uint16_t read_segment(unsigned which) { return read_selector(which); }
+
+}  // namespace arch
+}  // namespace hv

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+/// A vCPU's whole state in one structure: VCPUOP_initialise, XEN_DOMCTL_setvcpucontext, and back.
+#include <cstring>
+
+#include "hypervisor/arch/x86/cpu.hpp"
+#include "hypervisor/guest/pv/debug_regs.hpp"
+#include "hypervisor/guest/pv/descriptors.hpp"
+#include "hypervisor/guest/pv/emulate.hpp"
+#include "hypervisor/guest/pv/pt_update.hpp"
+#include "hypervisor/guest/pv/pv.hpp"
+#include "lib/base/bits.hpp"
+
+namespace hv {
+namespace {
+
+constexpr uint64_t rflags_never = eflags_iopl | eflags_nt | eflags_vm | eflags_rf | eflags_vif | eflags_vip;
+
+/// A selector that cannot reach ring 0, whatever the guest says.
+uint16_t ring3(uint16_t selector) { return selector | 3; }
+
+void set_registers(Vcpu& v, const xen::CpuUserRegs& u) {
+    Regs& r = v.regs;
+    r.r15 = u.r15;
+    r.r14 = u.r14;
+    r.r13 = u.r13;
+    r.r12 = u.r12;
+    r.rbp = u.rbp;
+    r.rbx = u.rbx;
+    r.r11 = u.r11;
+    r.r10 = u.r10;
+    r.r9 = u.r9;
+    r.r8 = u.r8;
+    r.rax = u.rax;
+    r.rcx = u.rcx;
+    r.rdx = u.rdx;
+    r.rsi = u.rsi;
+    r.rdi = u.rdi;
+    r.error_code = 0;
+    r.vector = 0;
+    r.rip = u.rip;
+    r.cs = ring3(u.cs);
+    r.rflags = (u.rflags & 0x3f7fd7 & ~rflags_never) | eflags_if | 2;
+    r.rsp = u.rsp;
+    r.ss = ring3(u.ss);
+    v.pv->ds = u.ds;
+    v.pv->es = u.es;
+    v.pv->fs = u.fs;
+    v.pv->gs = u.gs;
+}
+
+Status check_addresses(const xen::VcpuGuestContext& c) {
+    const uint64_t all[] = {c.user_regs.rip, c.event_callback_eip, c.failsafe_callback_eip, c.syscall_callback_eip,
+                            c.kernel_sp, c.fs_base, c.gs_base_kernel, c.gs_base_user};
+    for (const uint64_t a : all)
+        if (!base::canonical(a)) return Err{Errc::inval};
+    if (c.ldt_ents > 8192 || c.gdt_ents > xen::FIRST_RESERVED_GDT_ENTRY) return Err{Errc::inval};
+    return ok;
+}
+
+void set_callbacks(PvVcpu& pv, const xen::VcpuGuestContext& c) {
+    memcpy(pv.traps, c.trap_ctxt, sizeof pv.traps);
+    pv.event = {c.event_callback_eip, true};
+    pv.failsafe = {c.failsafe_callback_eip, (c.flags & xen::VGCF_failsafe_disables_events) != 0};
+    pv.syscall = {c.syscall_callback_eip, (c.flags & xen::VGCF_syscall_disables_events) != 0};
+    pv.kernel_ss = ring3(static_cast<uint16_t>(c.kernel_ss));
+    pv.kernel_sp = c.kernel_sp;
+}
+
+}  // namespace
+
+Status pv_set_context(Vcpu& v, const xen::VcpuGuestContext& c) {
+    TRY(check_addresses(c));
+    PvVcpu& pv = *v.pv;
+    TRY(finish_pending_put(v));
+    TRY(set_kernel_root(v, Mfn(xen::xen_cr3_to_pfn(c.ctrlreg[3]))));
+    if (c.ctrlreg[1] != 0) TRY(set_user_root(v, Mfn(xen::xen_cr3_to_pfn(c.ctrlreg[1]))));
+    Mfn frames[gdt_guest_pages];
+    for (unsigned i = 0; i < gdt_guest_pages; ++i) frames[i] = Mfn(c.gdt_frames[i]);
+    TRY(pv_set_gdt(v, frames, static_cast<uint32_t>(c.gdt_ents)));
+    TRY(pv_set_ldt(v, c.ldt_base, static_cast<uint32_t>(c.ldt_ents)));
+
+    set_registers(v, c.user_regs);
+    set_callbacks(pv, c);
+    pv.in_kernel = (c.flags & xen::VGCF_in_kernel) != 0;
+    if (!pv.in_kernel && pv.user_root.raw == 0) return Err{Errc::inval};
+    if (c.flags & xen::VGCF_in_syscall) v.regs.vector = entry_syscall;
+    if ((c.flags & xen::VGCF_i387_valid) && v.fpu) {
+        memcpy(v.fpu, c.fpu_ctxt.x, sizeof c.fpu_ctxt.x);
+        // Reserved MXCSR bits would fault when the area is loaded.
+        uint32_t mxcsr = 0;
+        memcpy(&mxcsr, v.fpu + 24, 4);
+        mxcsr &= 0xffff;
+        memcpy(v.fpu + 24, &mxcsr, 4);
+        constexpr uint64_t x87_and_sse = 3;
+        memset(v.fpu + 512, 0, 64);
+        memcpy(v.fpu + 512, &x87_and_sse, 8);
+    }
+    pv.cr0_ts = c.ctrlreg[0] & 8;
+    pv.fs_base = c.fs_base;
+    pv.gs_base_kernel = c.gs_base_kernel;
+    pv.gs_base_user = c.gs_base_user;
+    for (unsigned i = 0; i < 4; ++i) TRY(pv_write_debug_reg(v, i, c.debugreg[i]));
+    if (c.debugreg[7] & 0xff) TRY(pv_write_debug_reg(v, 7, c.debugreg[7] & 0xffffffff));
+    if (v.id.raw == 0) v.domain.vm_assist |= c.vm_assist;
+    v.initialised = true;
+    return ok;
+}
+
+void pv_get_context(Vcpu& v, xen::VcpuGuestContext& c) {
+    memset(&c, 0, sizeof c);
+    const PvVcpu& pv = *v.pv;
+    const Regs& r = v.regs;
+    xen::CpuUserRegs& u = c.user_regs;
+    u.r15 = r.r15;
+    u.r14 = r.r14;
+    u.r13 = r.r13;
+    u.r12 = r.r12;
+    u.rbp = r.rbp;
+    u.rbx = r.rbx;
+    u.r11 = r.r11;
+    u.r10 = r.r10;
+    u.r9 = r.r9;
+    u.r8 = r.r8;
+    u.rax = r.rax;
+    u.rcx = r.rcx;
+    u.rdx = r.rdx;
+    u.rsi = r.rsi;
+    u.rdi = r.rdi;
+    u.rip = r.rip;
+    u.cs = static_cast<uint16_t>(r.cs);
+    u.rflags = r.rflags;
+    u.rsp = r.rsp;
+    u.ss = static_cast<uint16_t>(r.ss);
+    u.ds = pv.ds;
+    u.es = pv.es;
+    u.fs = pv.fs;
+    u.gs = pv.gs;
+    if (const xen::VcpuInfo* info = v.info.load()) u.saved_upcall_mask = info->evtchn_upcall_mask;
+    c.flags = (pv.in_kernel ? xen::VGCF_in_kernel : 0) | xen::VGCF_i387_valid |
+              (pv.failsafe.masks_events ? xen::VGCF_failsafe_disables_events : 0) |
+              (pv.syscall.masks_events ? xen::VGCF_syscall_disables_events : 0) |
+              ((v.pause_flags.load() & vpf_down) ? 0 : xen::VGCF_online) |
+              (r.vector == entry_syscall ? xen::VGCF_in_syscall : 0);
+    if (v.fpu) memcpy(c.fpu_ctxt.x, v.fpu, sizeof c.fpu_ctxt.x);
+    memcpy(c.trap_ctxt, pv.traps, sizeof pv.traps);
+    for (unsigned i = 0; i < gdt_guest_pages; ++i) c.gdt_frames[i] = pv.gdt_entries > i * 512 ? pv.gdt_frames[i].raw : 0;
+    c.gdt_ents = pv.gdt_entries;
+    c.ldt_base = pv.ldt_base;
+    c.ldt_ents = pv.ldt_entries;
+    c.kernel_ss = pv.kernel_ss;
+    c.kernel_sp = pv.kernel_sp;
+    c.ctrlreg[0] = 0x80050033 | pv.cr0_ts;
+    c.ctrlreg[3] = xen::xen_pfn_to_cr3(pv.kernel_root.raw);
+    c.ctrlreg[1] = pv.user_root.raw ? xen::xen_pfn_to_cr3(pv.user_root.raw) : 0;
+    c.ctrlreg[4] = pv.cr4;
+    for (unsigned i = 0; i < 8; ++i) c.debugreg[i] = pv.debug[i];
+    c.event_callback_eip = pv.event.address;
+    c.failsafe_callback_eip = pv.failsafe.address;
+    c.syscall_callback_eip = pv.syscall.address;
+    c.vm_assist = v.domain.vm_assist;
+    c.fs_base = pv.fs_base;
+    c.gs_base_kernel = pv.gs_base_kernel;
+    c.gs_base_user = pv.gs_base_user;
+}
+
+}  // namespace hv

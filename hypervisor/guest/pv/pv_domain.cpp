@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Making and ending the PV half of domains and vCPUs.
+#include <cstring>
+
+#include "hypervisor/arch/x86/paging.hpp"
+#include "hypervisor/guest/pv/cpuid.hpp"
+#include "hypervisor/guest/pv/descriptors.hpp"
+#include "hypervisor/guest/pv/pt_update.hpp"
+#include "hypervisor/guest/pv/pv.hpp"
+#include "hypervisor/guest/pv/types.hpp"
+
+namespace hv {
+namespace {
+
+constexpr uint64_t table_flags = pte::present | pte::rw | pte::accessed | pte::dirty;
+constexpr unsigned vcpus_per_l1 = 16;
+constexpr unsigned window_entries = 32;
+
+Result<uint64_t*> descriptor_window(PvDomain& pv, VcpuId id) {
+    auto* l2 = static_cast<uint64_t*>(pv.perdomain_l2);
+    uint64_t& slot = l2[id.raw / vcpus_per_l1];
+    if (!(slot & pte::present)) {
+        void* l1 = TRY(heap::alloc_page_zeroed());
+        slot = mfn_of(l1).address() | table_flags;
+    }
+    auto* l1 = map_mfn<uint64_t>(Mfn::of_address(slot & pte::frame_mask));
+    return l1 + (id.raw % vcpus_per_l1) * window_entries;
+}
+
+void init_fpu(uint8_t* area) {
+    // SDM 1 table 10-2: control word and MXCSR after FNINIT and reset.
+    constexpr uint16_t control_word = 0x37f;
+    constexpr uint32_t mxcsr = 0x1f80;
+    memcpy(area, &control_word, sizeof control_word);
+    memcpy(area + 24, &mxcsr, sizeof mxcsr);
+}
+
+}  // namespace
+
+Status pv_domain_create(Domain& d) {
+    d.pv = TRY(make<PvDomain>());
+    auto l3 = heap::alloc_page_zeroed();
+    auto l2 = heap::alloc_page_zeroed();
+    if (l3) d.pv->perdomain_l3 = l3.value();
+    if (l2) d.pv->perdomain_l2 = l2.value();
+    if (!l3 || !l2) {
+        pv_domain_destroy(d);
+        return Err{Errc::nomem};
+    }
+    static_cast<uint64_t*>(d.pv->perdomain_l3)[0] = mfn_of(d.pv->perdomain_l2).address() | table_flags;
+    return ok;
+}
+
+void pv_domain_destroy(Domain& d) {
+    if (!d.pv) return;
+    if (auto* l2 = static_cast<uint64_t*>(d.pv->perdomain_l2)) {
+        for (unsigned i = 0; i < 512; ++i)
+            if (l2[i] & pte::present) heap::free_page(map_mfn(Mfn::of_address(l2[i] & pte::frame_mask)));
+        heap::free_page(l2);
+    }
+    if (d.pv->perdomain_l3) heap::free_page(d.pv->perdomain_l3);
+    pv_free_policy(d);
+    destroy(d.pv);
+    d.pv = nullptr;
+}
+
+Status pv_vcpu_create(Vcpu& v) {
+    if (v.id.raw >= pv_max_vcpus) return Err{Errc::inval};
+    v.pv = TRY(make<PvVcpu>());
+    auto window = descriptor_window(*v.domain.pv, v.id);
+    if (!window) {
+        pv_vcpu_destroy(v);
+        return Err{window.error()};
+    }
+    v.pv->descriptor_l1 = window.value();
+    v.pv->debug[6] = 0xffff0ff0;
+    v.pv->debug[7] = 0x400;
+    if (v.fpu) init_fpu(v.fpu);
+    return ok;
+}
+
+void pv_vcpu_destroy(Vcpu& v) {
+    destroy(v.pv);
+    v.pv = nullptr;
+}
+
+namespace {
+
+Status relinquish_vcpu(Vcpu& v) {
+    if (!v.pv) return ok;
+    pv_clear_descriptors(v);
+    TRY(finish_pending_put(v));
+    for (Mfn PvVcpu::*root : {&PvVcpu::user_root, &PvVcpu::kernel_root}) {
+        const Mfn m = v.pv->*root;
+        if (m.raw == 0) continue;
+        v.pv->*root = Mfn(0);
+        Guard g(v.domain.pv->lock);
+        const Status s = put_page_type(v.domain, page_of(m));
+        put_page(page_of(m));
+        // An interrupted release left a partial page, which the walk over all pages finds.
+        if (!s) return Err{s.error()};
+    }
+    return ok;
+}
+
+uint32_t following_page(Domain& d, uint32_t frame) {
+    Guard g(d.page_list_lock);
+    return frame == 0 ? d.page_list_head : page_of(Mfn(frame)).next;
+}
+
+Status release_pins(Domain& d, PageInfo& p) {
+    Guard g(d.pv->lock);
+    const uint64_t before = p.type.fetch_and(~page::pinned, std::memory_order_acq_rel);
+    if (before & page::pinned) {
+        const Status s = put_page_type(d, p);
+        put_page(p);
+        if (!s) return Err{s.error()};
+        return ok;
+    }
+    if (before & page::partial) return finish_put(d, p);
+    return ok;
+}
+
+}  // namespace
+
+Status pv_relinquish(Domain& d) {
+    if (!d.pv) return ok;
+    for (uint32_t i = 0; d.vcpus && i < d.limits.max_vcpus; ++i)
+        if (d.vcpus[i]) TRY(relinquish_vcpu(*d.vcpus[i]));
+    // The pages stay on the list until their allocation references go, after this.
+    for (;;) {
+        const auto at = static_cast<uint32_t>(d.pv->relinquish_cursor);
+        const uint32_t frame = following_page(d, at);
+        if (frame == 0) break;
+        TRY(release_pins(d, page_of(Mfn(frame))));
+        d.pv->relinquish_cursor = frame;
+        if (arch::preempt_wanted()) return Err{Errc::restart};
+    }
+    d.pv->relinquish_cursor = 0;
+    return ok;
+}
+
+}  // namespace hv

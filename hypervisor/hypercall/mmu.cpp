@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+/// mmu_update, update_va_mapping: page-table entries changed by hypercall.
+#include "abi/xen/basic.hpp"
+#include "hypervisor/arch/x86/paging.hpp"
+#include "hypervisor/guest/pv/pt_update.hpp"
+#include "hypervisor/guest/pv/pv.hpp"
+#include "hypervisor/hypercall/handlers.hpp"
+#include "hypervisor/hypercall/mmu.hpp"
+#include "hypervisor/rt/log.hpp"
+
+namespace hv {
+
+Result<MmuTarget> mmu_target(Vcpu& v, uint64_t foreign) {
+    const auto page_id = static_cast<uint16_t>(foreign);
+    const auto table_id = static_cast<uint16_t>(foreign >> 16);
+    MmuTarget t;
+    t.tables = TRY(table_id == 0 ? find_domain(DomId(xen::DOMID_SELF))
+                                 : find_domain(DomId(static_cast<uint16_t>(table_id - 1))));
+    if (page_id == xen::DOMID_IO) t.pages = DomainRef(v.domain);  // device frames need no owner: the caller's rights decide
+    else if (page_id == xen::DOMID_XEN) t.pages = DomainRef(*dom_xen);
+    else t.pages = TRY(find_domain(DomId(page_id)));
+    const bool foreign_domain = &*t.tables != &v.domain || (&*t.pages != &v.domain && page_id != xen::DOMID_IO);
+    if (foreign_domain && !v.domain.privileged) return Err{Errc::perm};
+    if (!t.tables->pv) return Err{Errc::inval};
+    return t;
+}
+
+void flush_vcpus(Domain& d, const MmuFlush& f) {
+    if (f.mask == 0) return;
+    if (f.page) {
+        // One page: local CPUs take INVLPG, others a full flush by request.
+        const uint64_t self = uint64_t{1} << this_cpu().id;
+        if (f.mask & self) arch::flush_tlb_page_local(f.address);
+        if (f.mask & ~self) arch::flush_tlb(f.mask & ~self);
+        return;
+    }
+    (void)d;
+    arch::flush_tlb(f.mask);
+}
+
+Result<uint64_t> cpus_of_vcpus(Vcpu& v, uint64_t bitmap_address) {
+    const uint32_t vcpus = v.domain.limits.max_vcpus;
+    const auto words = GuestPtr<uint8_t>::from_reg(bitmap_address);
+    uint64_t cpus_mask = 0;
+    for (uint32_t base = 0; base < vcpus; base += 8) {
+        const uint8_t bits = TRY(words.fetch(base / 8));
+        for (unsigned b = 0; b < 8 && base + b < vcpus; ++b) {
+            if (!((bits >> b) & 1)) continue;
+            const Vcpu* target = v.domain.vcpus[base + b];
+            const int32_t on = target ? target->running_on.load(std::memory_order_acquire) : -1;
+            if (on >= 0) cpus_mask |= uint64_t{1} << on;
+        }
+    }
+    return cpus_mask;
+}
+
+namespace {
+
+constexpr uint64_t preempted = uint64_t{1} << 31;  ///< in the count argument of a call that goes on
+
+KeepAccessed keep_of(uint64_t command) {
+    return command == xen::MMU_PT_UPDATE_PRESERVE_AD ? KeepAccessed::yes : KeepAccessed::no;
+}
+
+/// The guest writes to one of its own pages that is no table now.
+Status write_plain(PageInfo& p, uint64_t* slot, uint64_t value) {
+    if (!get_writable_type(p)) return Err{Errc::inval};
+    __atomic_store_n(slot, value, __ATOMIC_RELEASE);
+    put_writable_type(p);
+    return ok;
+}
+
+Status update_entry(Vcpu& v, MmuTarget& t, uint64_t ptr, uint64_t value, uint64_t command) {
+    const Mfn m = Mfn::of_address(ptr);
+    PageRef ref = TRY(PageRef::acquire(m, t.tables->id));
+    PageInfo& p = ref.page();
+    uint64_t* slot = map_mfn<uint64_t>(m) + (ptr & (page_size - 1)) / 8;
+    Guard g(t.tables->pv->lock);
+    const uint64_t x = p.type.load(std::memory_order_acquire);
+    if (!(x & page::users_mask) || !is_table(type_of(x))) return write_plain(p, slot, value);
+    if (!(x & page::validated)) return Err{Errc::busy};
+    if (type_of(x) == PageType::l1) return update_l1(*t.tables, *t.pages, slot, value, keep_of(command));
+    if (&*t.pages != &*t.tables) return Err{Errc::inval};
+    return update_table(v, *t.tables, slot, value, static_cast<unsigned>(type_of(x)), keep_of(command));
+}
+
+Status update_m2p(MmuTarget& t, uint64_t ptr, uint64_t pfn) {
+    const PageRef ref = TRY(PageRef::acquire(Mfn::of_address(ptr), t.pages->id));
+    set_m2p(ref.mfn(), pfn);
+    return ok;
+}
+
+/// PV entries hold machine frames already: MMU_PT_UPDATE_NO_TRANSLATE means the same as the normal update.
+Status one_update(Vcpu& v, MmuTarget& t, const xen::MmuUpdate& u) {
+    const uint64_t command = u.ptr & 7;
+    switch (command) {
+        case xen::MMU_NORMAL_PT_UPDATE:
+        case xen::MMU_PT_UPDATE_PRESERVE_AD:
+        case xen::MMU_PT_UPDATE_NO_TRANSLATE: return update_entry(v, t, u.ptr & ~uint64_t{7}, u.val, command);
+        case xen::MMU_MACHPHYS_UPDATE: return update_m2p(t, u.ptr & ~uint64_t{7}, u.val);
+        default: return Err{Errc::nosys};
+    }
+}
+
+}  // namespace
+
+Result<uint64_t> hypercall_mmu_update(Vcpu& v, const uint64_t (&args)[6]) {
+    const auto list = GuestPtr<xen::MmuUpdate>::from_reg(args[0]);
+    const auto done_out = GuestPtr<uint32_t>::from_reg(args[2]);
+    const uint64_t foreign = args[3];
+    const uint64_t count = args[1] & (preempted - 1);
+    uint32_t done_before = 0;
+    if ((args[1] & preempted) && !done_out.null()) done_before = TRY(done_out.fetch());
+    TRY(finish_pending_put(v));
+    MmuTarget t = TRY(mmu_target(v, foreign));
+
+    Status s = ok;
+    uint64_t i = 0;
+    for (; i < count; ++i) {
+        if (v.pv->pending_put || (i != 0 && (i & 15) == 0 && arch::preempt_wanted())) {
+            s = Err{Errc::restart};
+        } else {
+            auto u = list.fetch(i);
+            s = u ? one_update(v, t, u.value()) : Status(Err{u.error()});
+        }
+        if (!s) {
+            Errc e = s.error();
+            if (e != Errc::restart)
+                guest_log(LogLevel::debug, "d%u: mmu_update %lu of %lu failed, error %u", v.domain.id.raw, i, count,
+                          static_cast<unsigned>(e));
+            break;
+        }
+    }
+    if (!done_out.null()) TRY(done_out.store(done_before + static_cast<uint32_t>(i)));
+    if (!s && s.error() == Errc::restart)
+        return restart_with(v, (list + i).address(), (count - i) | preempted, done_out.address(), foreign);
+    if (!s) return Err{s.error()};
+    return uint64_t{0};
+}
+
+namespace {
+
+Result<uint64_t> update_va(Vcpu& v, MmuTarget& t, uint64_t va, uint64_t value, uint64_t flags) {
+    TRY(finish_pending_put(v));
+    // The bitmap is guest memory: read it before the lock.
+    MmuFlush f{0, (flags & xen::UVMF_FLUSHTYPE_MASK) == xen::UVMF_INVLPG, va};
+    if ((flags & xen::UVMF_FLUSHTYPE_MASK) != xen::UVMF_NONE) {
+        const uint64_t whom = flags & ~xen::UVMF_FLUSHTYPE_MASK;
+        if (whom == xen::UVMF_LOCAL) f.mask = uint64_t{1} << this_cpu().id;
+        else if (whom == xen::UVMF_ALL) f.mask = v.domain.dirty_cpus.load();
+        else f.mask = TRY(cpus_of_vcpus(v, whom));
+    }
+    {
+        Guard g(v.domain.pv->lock);
+        uint64_t* slot = find_l1_slot(v.pv->kernel_root, va);
+        if (!slot) return Err{Errc::inval};
+        TRY(update_l1(v.domain, *t.pages, slot, value, KeepAccessed::no));
+    }
+    flush_vcpus(v.domain, f);
+    return uint64_t{0};
+}
+
+}  // namespace
+
+Result<uint64_t> hypercall_update_va_mapping(Vcpu& v, const uint64_t (&args)[6]) {
+    MmuTarget own{DomainRef(v.domain), DomainRef(v.domain)};
+    return update_va(v, own, args[0], args[1], args[2]);
+}
+
+Result<uint64_t> hypercall_update_va_mapping_otherdomain(Vcpu& v, const uint64_t (&args)[6]) {
+    MmuTarget t = TRY(mmu_target(v, static_cast<uint16_t>(args[3])));
+    return update_va(v, t, args[0], args[1], args[2]);
+}
+
+}  // namespace hv
