@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <sys/mman.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+#include "hypervisor/domain/idle.hpp"
+#include "hypervisor/host/host.hpp"
+#include "hypervisor/mm/frame.hpp"
+#include "hypervisor/mm/heap.hpp"
+#include "hypervisor/sched/scheduler.hpp"
+#include "hypervisor/time/clock.hpp"
+#include "hypervisor/time/timer.hpp"
+
+namespace hv {
+
+Cpu cpus[max_cpus];
+unsigned cpu_count = 0;
+thread_local Cpu* host_this_cpu = &cpus[0];
+
+uint8_t* directmap_base = nullptr;
+PageInfo* frame_table = nullptr;
+uint64_t* machine_to_phys = nullptr;
+uint64_t max_frame = 0;
+
+namespace host {
+
+namespace {
+std::atomic<uint64_t> tsc{0};
+CpuRecord records[max_cpus];
+std::atomic<unsigned> preempt_period{0};
+std::atomic<unsigned> preempt_asked{0};
+size_t arena_bytes = 0;
+std::vector<uint64_t> m2p_storage;
+}  // namespace
+
+void (*on_switch)(Vcpu& prev, Vcpu& next) = nullptr;
+
+base::Nanos now() { return clock::now(); }
+void advance(base::Nanos by) { tsc.fetch_add(static_cast<uint64_t>(by.n), std::memory_order_acq_rel); }
+CpuRecord& record(unsigned cpu) { return records[cpu]; }
+void become(unsigned cpu) { host_this_cpu = &cpus[cpu]; }
+
+void preempt_every(unsigned n) {
+    preempt_period = n;
+    preempt_asked = 0;
+}
+
+void power_off() {
+    if (directmap_base) munmap(directmap_base, arena_bytes);
+    delete[] frame_table;
+    directmap_base = nullptr;
+    frame_table = nullptr;
+    max_frame = 0;
+}
+
+namespace {
+void make_memory(uint64_t frames) {
+    arena_bytes = frames * base::page_size;
+    void* arena = mmap(nullptr, arena_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (arena == MAP_FAILED) std::abort();
+    directmap_base = static_cast<uint8_t*>(arena);
+    frame_table = new PageInfo[frames];
+    m2p_storage.assign(frames, invalid_m2p_entry);
+    machine_to_phys = m2p_storage.data();
+    max_frame = frames;
+    heap::add_region(Mfn(1), Pages{frames - 1});
+}
+
+void must(bool done, const char* what) {
+    if (done) return;
+    std::fprintf(stderr, "host machine: %s failed\n", what);
+    std::abort();
+}
+}  // namespace
+
+void power_on(unsigned count, uint64_t frames) {
+    must(!directmap_base, "power_on (one machine a process)");
+    clock::set_frequency(1'000'000, 0);  // 1 GHz: a tick is a nanosecond
+    tsc = 1'000'000;
+    make_memory(frames);
+    cpu_count = count;
+    for (unsigned c = 0; c < count; ++c) {
+        cpus[c].id = c;
+        cpus[c].apic_id = c;
+        cpus[c].online = true;
+        become(c);
+        timer::init_cpu(c);
+    }
+    become(0);
+    sched::init("credit2");
+    must(static_cast<bool>(system_domains_create()), "system_domains_create");
+    for (unsigned c = 0; c < count; ++c) {
+        become(c);
+        must(static_cast<bool>(idle_vcpu_create(c)), "idle_vcpu_create");
+        sched::init_cpu(c);
+    }
+    become(0);
+}
+
+void soft_interrupts() {
+    Cpu& c = this_cpu();
+    while (c.pending.load(std::memory_order_acquire)) {
+        if (c.wants(SoftIrq::timer)) timer::run_expired();
+        if (c.wants(SoftIrq::schedule)) sched::schedule();
+    }
+}
+
+}  // namespace host
+
+namespace arch {
+
+namespace {
+/// The first page is nobody's, so that null pointers fault as a guest's would.
+bool faults(uint64_t gva, size_t n) { return n != 0 && (gva < base::page_size || gva + n < gva); }
+Regs fake_regs[max_cpus];
+}  // namespace
+
+Regs& guest_regs() { return fake_regs[this_cpu().id]; }
+
+bool copy_from_guest(void* dst, uint64_t gva, size_t n) {
+    if (faults(gva, n)) return false;
+    if (n) __builtin_memcpy(dst, reinterpret_cast<const void*>(gva), n);
+    return true;
+}
+bool copy_to_guest(uint64_t gva, const void* src, size_t n) {
+    if (faults(gva, n)) return false;
+    if (n) __builtin_memcpy(reinterpret_cast<void*>(gva), src, n);
+    return true;
+}
+bool clear_guest(uint64_t gva, size_t n) {
+    if (faults(gva, n)) return false;
+    if (n) __builtin_memset(reinterpret_cast<void*>(gva), 0, n);
+    return true;
+}
+
+void kick(unsigned cpu) { host::records[cpu].kicks.fetch_add(1, std::memory_order_relaxed); }
+void flush_tlb_local() { host::records[this_cpu().id].tlb_flushes.fetch_add(1, std::memory_order_relaxed); }
+void flush_tlb_page_local(uint64_t) { flush_tlb_local(); }
+void flush_tlb(uint64_t mask) {
+    for (unsigned c = 0; c < cpu_count; ++c)
+        if (mask >> c & 1) host::records[c].tlb_flushes.fetch_add(1, std::memory_order_relaxed);
+}
+uint64_t read_tsc() { return host::tsc.load(std::memory_order_acquire); }
+void set_timer_deadline(base::Nanos t) { host::records[this_cpu().id].deadline.store(t.n, std::memory_order_relaxed); }
+
+void switch_to(Vcpu& prev, Vcpu& next) {
+    this_cpu().current = &next;
+    if (host::on_switch) host::on_switch(prev, next);
+}
+
+bool preempt_wanted() {
+    const unsigned period = host::preempt_period.load(std::memory_order_relaxed);
+    return period && (host::preempt_asked.fetch_add(1, std::memory_order_relaxed) + 1) % period == 0;
+}
+
+}  // namespace arch
+}  // namespace hv
