@@ -94,6 +94,7 @@ struct Domain {
     std::atomic<uint16_t> sched_cap{0};
     std::atomic<uint32_t> pollers{0};     ///< vCPUs in SCHEDOP_poll
     Domain* next = nullptr;               ///< domain table, ordered by id; domain_list lock
+    Domain* next_dead = nullptr;          ///< without references, waiting to be freed
 };
 
 extern Domain* dom0;
@@ -154,6 +155,10 @@ Result<DomId> domain_unused_id();
 Result<Mfn> domain_alloc_pages(Domain& d, unsigned order, unsigned address_bits);
 /// Makes frames that are nobody's `d`'s own, with one (allocation) reference; charged unless hypervisor pages.
 Status domain_assign_page(Domain& d, PageInfo& p);
+/// Writes the wall clock into the shared info page: of one domain, of all.
+void domain_update_wallclock(Domain& d);
+void domains_update_wallclock();
+
 /// Lets a hypervisor page (shared info, grant table frame) be mapped by `d`; not charged. Undone with unshare.
 void share_hyp_page(Domain& d, void* page);
 /// Stops sharing; the page may be freed when this returns true (no guest mapping is left).

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Making domains and vCPUs. What fails half-way is undone by the same code that ends a domain.
+#include "hypervisor/arch/x86/features.hpp"
+#include "hypervisor/domain/idle.hpp"
+#include "hypervisor/domain/internal.hpp"
+#include "hypervisor/event/event.hpp"
+#include "hypervisor/event/vcpu_timers.hpp"
+#include "hypervisor/grant/grant.hpp"
+#include "hypervisor/guest/pv/pv.hpp"
+#include "hypervisor/irq/irq.hpp"
+#include "hypervisor/sched/scheduler.hpp"
+#include "hypervisor/time/clock.hpp"
+
+namespace hv {
+
+Domain::Domain(DomId i, GuestKind k) : id(i), kind(k) {}
+
+Vcpu::Vcpu(Domain& d, VcpuId i)
+    : domain(d),
+      id(i),
+      idle(d.kind == GuestKind::idle),
+      poll_timer(vcpu_poll_timeout, this),
+      singleshot(vcpu_singleshot_expired, this),
+      periodic(vcpu_periodic_tick, this) {}
+
+namespace {
+
+constexpr unsigned vcpu_infos_in_shared_page = xen::XEN_LEGACY_MAX_VCPUS;
+
+Status make_shared_info(Domain& d) {
+    d.shared = static_cast<xen::SharedInfo*>(TRY(heap::alloc_page_zeroed()));
+    share_hyp_page(d, d.shared);
+    for (xen::VcpuInfo& v : d.shared->vcpu_info) v.evtchn_upcall_mask = 1;
+    domain_update_wallclock(d);
+    return ok;
+}
+
+Status make_subsystems(Domain& d) {
+    d.vcpus = TRY(make_array<Vcpu*>(d.limits.max_vcpus));
+    TRY(make_shared_info(d));
+    TRY(events_create(d));
+    TRY(grants_create(d));
+    if (d.privileged) TRY(pirqs_create(d));
+    return pv_domain_create(d);
+}
+
+Result<Domain*> make_system_domain(uint16_t id, GuestKind kind) {
+    Domain* d = TRY(make<Domain>(DomId(id), kind));
+    d->creation_finished.store(true, std::memory_order_relaxed);
+    return d;
+}
+
+}  // namespace
+
+Result<DomainRef> domain_create(DomId id, GuestKind kind, const DomainLimits& limits, bool privileged) {
+    if (id.raw >= xen::DOMID_FIRST_RESERVED || kind != GuestKind::pv) return Err{Errc::inval};
+    if (limits.max_vcpus == 0 || limits.max_vcpus > pv_max_vcpus) return Err{Errc::inval};
+    domains_reap();
+    if (lookup_domain(id)) return Err{Errc::exist};
+
+    Domain* d = TRY(make<Domain>(id, kind));
+    d->limits = limits;
+    d->privileged = privileged;
+    // Nobody sees it before it is whole, except as owner of its own pages.
+    Status s = domain::publish(*d);
+    if (!s) {
+        destroy(d);
+        return Err{s.error()};
+    }
+    d->controller_pauses = d->pause_count = 1;
+    s = make_subsystems(*d);
+    if (!s) {
+        d->dying.store(DyingState::dead, std::memory_order_release);
+        domain::unref(*d);
+        domains_reap();
+        return Err{s.error()};
+    }
+    if (privileged && !dom0) dom0 = d;
+    return DomainRef(*d);
+}
+
+namespace {
+
+Status fill_vcpu(Vcpu& v) {
+    // Aligned to 64 bytes like every object of that size or more.
+    v.fpu = static_cast<uint8_t*>(TRY(heap::alloc_bytes(cpu_features.xsave_size)));
+    TRY(pv_vcpu_create(v));
+    Domain& d = v.domain;
+    if (v.id.raw < vcpu_infos_in_shared_page) v.info.store(&d.shared->vcpu_info[v.id.raw], std::memory_order_release);
+    return sched::scheduler().insert(v);
+}
+
+}  // namespace
+
+Result<Vcpu*> vcpu_create(Domain& d, VcpuId id) {
+    if (id.raw >= d.limits.max_vcpus || d.kind != GuestKind::pv) return Err{Errc::inval};
+    if (d.vcpus[id.raw]) return Err{Errc::exist};
+    Vcpu* v = TRY(make<Vcpu>(d, id));
+    if (auto s = fill_vcpu(*v); !s) {
+        domain::free_vcpu(*v);
+        return Err{s.error()};
+    }
+    Guard g(d.lock);
+    v->pause_count.store(d.pause_count + (d.shutting_down.load(std::memory_order_acquire) ? 1 : 0),
+                         std::memory_order_release);
+    __atomic_store_n(&d.vcpus[id.raw], v, __ATOMIC_RELEASE);
+    return v;
+}
+
+Status system_domains_create() {
+    idle_domain = TRY(make_system_domain(xen::DOMID_IDLE, GuestKind::idle));
+    idle_domain->limits.max_vcpus = max_cpus;
+    idle_domain->vcpus = TRY(make_array<Vcpu*>(max_cpus));
+    dom_xen = TRY(make_system_domain(xen::DOMID_XEN, GuestKind::system));
+    dom_xen->limits.max_vcpus = 0;
+    dom_io = TRY(make_system_domain(xen::DOMID_IO, GuestKind::system));
+    dom_io->limits.max_vcpus = 0;
+    return ok;
+}
+
+Result<Vcpu*> idle_vcpu_create(unsigned cpu) {
+    Vcpu* v = TRY(make<Vcpu>(*idle_domain, VcpuId(cpu)));
+    v->pause_flags.store(0, std::memory_order_relaxed);
+    v->affinity.store(uint64_t{1} << cpu, std::memory_order_relaxed);
+    v->cpu.store(cpu, std::memory_order_relaxed);
+    v->running_on.store(static_cast<int32_t>(cpu), std::memory_order_relaxed);
+    v->period = Nanos{0};
+    idle_domain->vcpus[cpu] = v;
+    cpus[cpu].idle = v;
+    cpus[cpu].current = v;
+    return v;
+}
+
+}  // namespace hv

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+/// What the files of domain/ share and nobody else needs.
+#pragma once
+
+#include "hypervisor/domain/domain.hpp"
+
+namespace hv::domain {
+
+/// The owner behind PageInfo::owner; null for nobody. Its pages keep a domain alive, so no lock is needed by who holds
+/// a reference to one.
+Domain* page_owner(uint16_t id);
+void ref(Domain& d);
+/// Drops a reference; the last one leaves the domain to domains_reap(). Any locks.
+void unref(Domain& d);
+/// Puts a new domain into the table. Errors: exist.
+Status publish(Domain& d);
+/// Takes it out of the table; its id is free again.
+void unpublish(Domain& d);
+/// Frees everything that a domain without references holds. No locks.
+void free_domain(Domain& d);
+void free_vcpu(Vcpu& v);
+/// Frees or orphans the shared info page.
+void free_shared_info(Domain& d);
+/// One page after the other; restart when there is other work. Called while the domain dies.
+Status release_pages(Domain& d);
+/// A domain ended its life or a claim: forgets what is left of its claim.
+void drop_claim(Domain& d);
+
+}  // namespace hv::domain

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Pausing, shutting down, crashing.
+#include "abi/xen/sched.hpp"
+#include "hypervisor/arch/x86/machine.hpp"
+#include "hypervisor/domain/internal.hpp"
+#include "hypervisor/event/event.hpp"
+#include "hypervisor/rt/log.hpp"
+#include "hypervisor/sched/scheduler.hpp"
+
+namespace hv {
+
+namespace {
+
+template <class F>
+void each_vcpu(Domain& d, F f) {
+    for (uint32_t i = 0; d.vcpus && i < d.limits.max_vcpus; ++i)
+        if (Vcpu* v = __atomic_load_n(&d.vcpus[i], __ATOMIC_ACQUIRE)) f(*v);
+}
+
+void wait_until_off(Domain& d) {
+    Vcpu& self = current();
+    each_vcpu(d, [&](Vcpu& v) {
+        if (&v == &self) return;
+        while (v.running_on.load(std::memory_order_acquire) >= 0) detail::spin_wait();
+    });
+}
+
+/// The counts change under the lock, which vCPUs may be waiting for: so the wait for them comes after.
+void pause(Domain& d, Vcpu* except) {
+    {
+        Guard g(d.lock);
+        if (!except) ++d.pause_count;
+        each_vcpu(d, [&](Vcpu& v) {
+            if (&v != except) sched::pause_nosync(v);
+        });
+    }
+    wait_until_off(d);
+}
+
+void unpause(Domain& d, Vcpu* except) {
+    Guard g(d.lock);
+    if (!except) --d.pause_count;
+    each_vcpu(d, [&](Vcpu& v) {
+        if (&v != except) sched::unpause(v);
+    });
+}
+
+/// dom0's end is the machine's.
+[[noreturn]] void end_machine(uint32_t reason) {
+    switch (reason) {
+        case xen::SHUTDOWN_poweroff:
+            log(LogLevel::info, "Domain 0 shut down: powering off");
+            machine_power_off();
+        case xen::SHUTDOWN_reboot:
+            log(LogLevel::info, "Domain 0 shut down: rebooting");
+            machine_restart();
+        case xen::SHUTDOWN_crash:
+            log(LogLevel::error, "Domain 0 crashed: rebooting");
+            machine_restart();
+        case xen::SHUTDOWN_watchdog:
+            log(LogLevel::error, "Domain 0's watchdog expired: rebooting");
+            machine_restart();
+        default:
+            log(LogLevel::error, "Domain 0 shut down for unknown reason %u: rebooting", reason);
+            machine_restart();
+    }
+}
+
+}  // namespace
+
+void domain_pause(Domain& d) { pause(d, nullptr); }
+void domain_unpause(Domain& d) { unpause(d, nullptr); }
+void domain_pause_except_self(Domain& d) { pause(d, &d == &current().domain ? &current() : nullptr); }
+void domain_unpause_except_self(Domain& d) { unpause(d, &d == &current().domain ? &current() : nullptr); }
+
+Status domain_pause_by_controller(Domain& d) {
+    {
+        Guard g(d.lock);
+        if (d.controller_pauses != 0) return ok;
+        d.controller_pauses = 1;
+    }
+    domain_pause(d);
+    return ok;
+}
+
+Status domain_unpause_by_controller(Domain& d) {
+    {
+        Guard g(d.lock);
+        if (d.controller_pauses == 0) return Err{Errc::inval};
+        d.controller_pauses = 0;
+        d.creation_finished.store(true, std::memory_order_release);
+    }
+    domain_unpause(d);
+    return ok;
+}
+
+void domain_shutdown(Domain& d, uint32_t reason) {
+    if (&d == dom0) end_machine(reason);
+    // No lock: callers may hold any.
+    if (d.shutting_down.exchange(true, std::memory_order_acq_rel)) return;
+    uint32_t none = ~0u;
+    __atomic_compare_exchange_n(&d.shutdown_code, &none, reason, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+    each_vcpu(d, [](Vcpu& v) { sched::pause_nosync(v); });
+    d.shut_down.store(true, std::memory_order_release);
+    send_global_virq(xen::VIRQ_DOM_EXC);
+}
+
+void domain_resume(Domain& d) {
+    domain_pause(d);
+    if (d.shutting_down.exchange(false, std::memory_order_acq_rel)) {
+        d.shut_down.store(false, std::memory_order_release);
+        __atomic_store_n(&d.shutdown_code, ~0u, __ATOMIC_RELEASE);
+        each_vcpu(d, [](Vcpu& v) { sched::unpause(v); });
+    }
+    domain_unpause(d);
+}
+
+void domain_crash(Domain& d, const char* why) {
+    if (d.shutting_down.load(std::memory_order_acquire)) return;
+    log(LogLevel::error, "d%u crashed: %s", unsigned{d.id.raw}, why);
+    domain_shutdown(d, xen::SHUTDOWN_crash);
+}
+
+}  // namespace hv

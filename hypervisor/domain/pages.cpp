@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+/// A domain's pages: giving, taking back, counting.
+///
+/// Every page a domain owns is on one of its two lists: the page list, or, once its allocation reference is gone but
+/// others remain, the released list. A domain with pages on either has a reference, so the owner of a page exists.
+#include <cstring>
+
+#include "abi/xen/basic.hpp"
+#include "hypervisor/domain/internal.hpp"
+#include "hypervisor/mm/tlb.hpp"
+#include "hypervisor/rt/log.hpp"
+
+namespace hv {
+
+namespace {
+
+void push(uint32_t& head, uint32_t frame) {
+    PageInfo& p = frame_table[frame];
+    p.prev = 0;
+    p.next = head;
+    if (head) frame_table[head].prev = frame;
+    head = frame;
+}
+
+void unlink(Domain& d, uint32_t frame) REQUIRES(d.page_list_lock) {
+    PageInfo& p = frame_table[frame];
+    if (p.next) frame_table[p.next].prev = p.prev;
+    if (p.prev)
+        frame_table[p.prev].next = p.next;
+    else if (d.page_list_head == frame)
+        d.page_list_head = p.next;
+    else if (d.released_list_head == frame)
+        d.released_list_head = p.next;
+    p.next = p.prev = 0;
+}
+
+uint32_t number(const PageInfo& p) { return static_cast<uint32_t>(mfn_of(p).raw); }
+
+/// Counts a page out; true when it was the last.
+bool uncharge(Domain& d, PageInfo& p) {
+    Guard g(d.page_list_lock);
+    unlink(d, number(p));
+    HV_ASSERT(d.tot_pages > 0);
+    return --d.tot_pages == 0;
+}
+
+void make_nobodys(PageInfo& p) {
+    set_m2p(mfn_of(p), invalid_m2p_entry);
+    tlb_stamp(p);
+    p.owner.store(no_owner, std::memory_order_release);
+    p.type.store(0, std::memory_order_relaxed);
+    p.progress_flags = 0;
+}
+
+void own(Domain& d, PageInfo& p) REQUIRES(d.page_list_lock) {
+    p.type.store(0, std::memory_order_relaxed);
+    p.progress_flags = 0;
+    p.owner.store(d.id.raw, std::memory_order_relaxed);
+    push(d.page_list_head, number(p));
+    p.count.store(page::allocated | 1, std::memory_order_release);
+}
+
+// -- claims -----------------------------------------------------------------------------------------------------------
+
+std::atomic<uint64_t> all_claims{0};
+
+/// Up to `n` pages of the domain's claim are fulfilled.
+void use_claim(Domain& d, uint64_t n) {
+    uint64_t have = d.outstanding_claim.load(std::memory_order_relaxed);
+    uint64_t used = 0;
+    do {
+        used = have < n ? have : n;
+        if (used == 0) return;
+    } while (!d.outstanding_claim.compare_exchange_weak(have, have - used, std::memory_order_acq_rel));
+    all_claims.fetch_sub(used, std::memory_order_acq_rel);
+}
+
+/// False when the free frames are promised to others.
+bool may_take(const Domain& d, uint64_t n) {
+    const uint64_t claimed = all_claims.load(std::memory_order_acquire);
+    const uint64_t own_claim = d.outstanding_claim.load(std::memory_order_relaxed);
+    return own_claim >= n || claimed - own_claim + n <= heap::free_pages().n;
+}
+
+/// Charges n pages and makes them the domain's. The first page takes a reference to the domain.
+Status charge_and_own(Domain& d, Mfn first, uint64_t n) {
+    Guard g(d.page_list_lock);
+    if (d.dying.load(std::memory_order_acquire) != DyingState::alive) return Err{Errc::inval};
+    if (n > d.max_pages || d.tot_pages > d.max_pages - n) return Err{Errc::toobig};
+    if (d.tot_pages == 0) domain::ref(d);
+    d.tot_pages += n;
+    for (uint64_t i = n; i-- > 0;) own(d, page_of(first + Pages{i}));
+    return ok;
+}
+
+bool over_limit(Domain& d, uint64_t n) {
+    Guard g(d.page_list_lock);
+    return n > d.max_pages || d.tot_pages > d.max_pages - n;
+}
+
+}  // namespace
+
+Result<Mfn> domain_alloc_pages(Domain& d, unsigned order, unsigned address_bits) {
+    if (order > max_order) return Err{Errc::inval};
+    const uint64_t n = uint64_t{1} << order;
+    if (over_limit(d, n)) return Err{Errc::toobig};
+    if (!may_take(d, n)) return Err{Errc::nomem};
+    const Mfn m = TRY(heap::alloc(order, address_bits));
+    memset(map_mfn(m), 0, n << page_shift);
+    if (auto s = charge_and_own(d, m, n); !s) {
+        heap::free(m, order);
+        return Err{s.error()};
+    }
+    use_claim(d, n);
+    return m;
+}
+
+Status domain_assign_page(Domain& d, PageInfo& p) {
+    HV_ASSERT(p.count.load(std::memory_order_relaxed) == 0);
+    return charge_and_own(d, mfn_of(p), 1);
+}
+
+Status domain_steal_page(Domain& d, PageInfo& p) {
+    uint64_t expected = page::allocated | 2;
+    if ((p.type.load(std::memory_order_acquire) & page::users_mask) != 0) return Err{Errc::busy};
+    if (!p.count.compare_exchange_strong(expected, 0, std::memory_order_acq_rel)) return Err{Errc::busy};
+    const bool last = uncharge(d, p);
+    make_nobodys(p);
+    if (last) domain::unref(d);
+    return ok;
+}
+
+bool domain_release_page(PageInfo& p) {
+    if (!(p.count.fetch_and(~page::allocated, std::memory_order_acq_rel) & page::allocated)) return false;
+    put_page(p);
+    return true;
+}
+
+void page_unreferenced(PageInfo& p) {
+    const uint64_t flags = p.count.load(std::memory_order_relaxed);
+    Domain* d = nullptr;
+    bool last = false;
+    if (!(flags & page::hyp_page)) {
+        d = domain::page_owner(p.owner.load(std::memory_order_relaxed));
+        HV_ASSERT(d);
+        last = uncharge(*d, p);
+    }
+    make_nobodys(p);
+    p.count.store(0, std::memory_order_release);
+    heap::free(mfn_of(p), 0);
+    if (last) domain::unref(*d);
+}
+
+// -- hypervisor pages that a guest maps -------------------------------------------------------------------------------
+
+void share_hyp_page(Domain& d, void* page) {
+    PageInfo& p = page_of(mfn_of(page));
+    // Writable for good: it can never become a page table.
+    p.type.store((static_cast<uint64_t>(PageType::writable) << page::type_shift) | page::validated | 1,
+                 std::memory_order_relaxed);
+    p.owner.store(d.id.raw, std::memory_order_relaxed);
+    p.count.store(page::allocated | page::hyp_page | 1, std::memory_order_release);
+    Guard g(d.page_list_lock);
+    ++d.hyp_pages;
+}
+
+bool unshare_hyp_page(void* page) {
+    PageInfo& p = page_of(mfn_of(page));
+    Domain* d = domain::page_owner(p.owner.load(std::memory_order_relaxed));
+    HV_ASSERT(d && (p.count.load(std::memory_order_relaxed) & page::hyp_page));
+    {
+        Guard g(d->page_list_lock);
+        --d->hyp_pages;
+    }
+    // Who still maps it keeps it, but nobody can map it anew, and the domain need not wait for them.
+    p.owner.store(dom_xen->id.raw, std::memory_order_release);
+    tlb_stamp(p);
+    p.type.fetch_sub(1, std::memory_order_acq_rel);
+    p.count.fetch_and(~page::allocated, std::memory_order_acq_rel);
+    if ((p.count.fetch_sub(1, std::memory_order_acq_rel) & page::count_mask) != 1) return false;
+    make_nobodys(p);
+    p.count.store(0, std::memory_order_release);
+    return true;
+}
+
+// -- the end ----------------------------------------------------------------------------------------------------------
+
+namespace domain {
+
+namespace {
+
+/// Moves the first page to the released list, with a reference if it is not just being freed.
+PageInfo* next_to_release(Domain& d, bool& empty) {
+    Guard g(d.page_list_lock);
+    const uint32_t frame = d.page_list_head;
+    empty = frame == 0;
+    if (empty) return nullptr;
+    PageInfo& p = frame_table[frame];
+    uint64_t c = p.count.load(std::memory_order_acquire);
+    do {
+        if ((c & page::count_mask) == 0) return nullptr;
+    } while (!p.count.compare_exchange_weak(c, c + 1, std::memory_order_acq_rel));
+    unlink(d, frame);
+    push(d.released_list_head, frame);
+    return &p;
+}
+
+}  // namespace
+
+Status release_pages(Domain& d) {
+    for (unsigned n = 1;; ++n) {
+        bool empty = false;
+        PageInfo* p = next_to_release(d, empty);
+        if (empty) return ok;
+        if (p) {
+            domain_release_page(*p);
+            put_page(*p);
+        } else {
+            detail::spin_wait();  // another CPU is about to take it off the list
+        }
+        if (n % 16 == 0 && arch::preempt_wanted()) return Err{Errc::restart};
+    }
+}
+
+void drop_claim(Domain& d) {
+    all_claims.fetch_sub(d.outstanding_claim.exchange(0, std::memory_order_acq_rel), std::memory_order_acq_rel);
+}
+
+}  // namespace domain
+
+Pages claimed_pages() { return Pages{all_claims.load(std::memory_order_relaxed)}; }
+
+Status domain_claim(Domain& d, uint64_t pages) {
+    if (pages == 0) {
+        domain::drop_claim(d);
+        return ok;
+    }
+    Guard g(d.page_list_lock);
+    if (d.dying.load(std::memory_order_acquire) != DyingState::alive) return Err{Errc::inval};
+    if (d.outstanding_claim.load(std::memory_order_relaxed) != 0) return Err{Errc::inval};
+    // The claim is for the domain's size in the end: what it has counts.
+    if (pages < d.tot_pages || pages > d.max_pages) return Err{Errc::inval};
+    const uint64_t wanted = pages - d.tot_pages;
+    uint64_t claimed = all_claims.load(std::memory_order_acquire);
+    do {
+        const uint64_t free = heap::free_pages().n;
+        if (claimed > free || wanted > free - claimed) return Err{Errc::nomem};
+    } while (!all_claims.compare_exchange_weak(claimed, claimed + wanted, std::memory_order_acq_rel));
+    d.outstanding_claim.store(wanted, std::memory_order_release);
+    return ok;
+}
+
+}  // namespace hv

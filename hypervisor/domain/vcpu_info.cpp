@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+/// What a vCPU shares with its guest: event flags and time.
+#include <cstring>
+
+#include "hypervisor/domain/domain.hpp"
+#include "hypervisor/guest/pv/types.hpp"
+#include "hypervisor/sched/scheduler.hpp"
+#include "hypervisor/time/clock.hpp"
+
+namespace hv {
+
+namespace {
+
+uint8_t load(const uint8_t& flag) { return __atomic_load_n(&flag, __ATOMIC_SEQ_CST); }
+
+}  // namespace
+
+void vcpu_mark_events_pending(Vcpu& v) {
+    xen::VcpuInfo* info = v.info.load(std::memory_order_acquire);
+    if (!info) return;  // a vCPU without info has no way to take events; map_info looks again
+    if (!__atomic_exchange_n(&info->evtchn_upcall_pending, uint8_t{1}, __ATOMIC_SEQ_CST)) vcpu_kick(v);
+}
+
+void vcpu_kick(Vcpu& v) {
+    sched::unblock(v);
+    const int32_t cpu = v.running_on.load(std::memory_order_seq_cst);
+    if (cpu >= 0 && static_cast<uint32_t>(cpu) != this_cpu().id) arch::kick(static_cast<unsigned>(cpu));
+}
+
+bool vcpu_upcall_due(const Vcpu& v) {
+    const xen::VcpuInfo* info = v.info.load(std::memory_order_acquire);
+    return info && load(info->evtchn_upcall_pending) && !load(info->evtchn_upcall_mask);
+}
+
+Status vcpu_map_info(Vcpu& v, Mfn m, uint32_t offset) {
+    if (offset > page_size - sizeof(xen::VcpuInfo) || offset % alignof(xen::VcpuInfo)) return Err{Errc::inval};
+    if (v.info_page) return Err{Errc::inval};
+    // It may not run while its info moves, unless it is the one that asks.
+    if (&v != &current() && !(v.pause_flags.load(std::memory_order_acquire) & vpf_down)) return Err{Errc::inval};
+    PageRef page = TRY(PageRef::acquire(m, v.domain.id));
+    if (!get_writable_type(page.page())) return Err{Errc::inval};
+
+    auto* fresh = reinterpret_cast<xen::VcpuInfo*>(map_mfn(m) + offset);
+    if (const xen::VcpuInfo* old = v.info.load(std::memory_order_acquire)) {
+        memcpy(fresh, old, sizeof *fresh);
+    } else {
+        memset(fresh, 0, sizeof *fresh);
+        fresh->evtchn_upcall_mask = 1;
+    }
+    v.info_page = std::move(page);
+    v.info.store(fresh, std::memory_order_seq_cst);
+    // Events that came while it moved were marked in the old one: let the guest look at everything once.
+    __atomic_store_n(&fresh->evtchn_pending_sel, ~uint64_t{0}, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&fresh->evtchn_upcall_pending, uint8_t{1}, __ATOMIC_SEQ_CST);
+    return ok;
+}
+
+// -- time -------------------------------------------------------------------------------------------------------------
+
+namespace {
+
+/// The version counts twice for each change and is odd while the rest is not consistent.
+void publish(xen::VcpuTimeInfo& to, const xen::VcpuTimeInfo& values) {
+    const uint32_t version = __atomic_load_n(&to.version, __ATOMIC_RELAXED) | 1;
+    __atomic_store_n(&to.version, version, __ATOMIC_RELAXED);
+    std::atomic_thread_fence(std::memory_order_release);
+    constexpr size_t skip = sizeof values.version;
+    memcpy(reinterpret_cast<uint8_t*>(&to) + skip, reinterpret_cast<const uint8_t*>(&values) + skip,
+           sizeof values - skip);
+    __atomic_store_n(&to.version, version + 1, __ATOMIC_RELEASE);
+}
+
+/// The same through guest addresses. A fault ends the registration's use for now, not the guest.
+void publish_at(uint64_t va, xen::VcpuTimeInfo values, uint32_t version) {
+    values.version = version | 1;
+    if (!arch::copy_to_guest(va, &values, sizeof values)) return;
+    std::atomic_thread_fence(std::memory_order_release);
+    values.version = (version | 1) + 1;
+    arch::copy_to_guest(va, &values.version, sizeof values.version);
+}
+
+}  // namespace
+
+void vcpu_update_time(Vcpu& v) {
+    xen::VcpuInfo* info = v.info.load(std::memory_order_acquire);
+    if (!info) return;
+    const clock::Scale s = clock::scale;
+    auto t = xen::zeroed<xen::VcpuTimeInfo>();
+    t.tsc_timestamp = s.tsc_base;
+    t.system_time = s.ns_base;
+    t.tsc_to_system_mul = s.mul;
+    t.tsc_shift = s.shift;
+    t.flags = xen::XEN_PVCLOCK_TSC_STABLE_BIT;
+    const xen::VcpuTimeInfo& now = info->time;
+    const bool unchanged = now.tsc_timestamp == t.tsc_timestamp && now.system_time == t.system_time &&
+                           now.tsc_to_system_mul == t.tsc_to_system_mul && now.flags == t.flags;
+    if (!unchanged) publish(info->time, t);
+    const uint64_t area = v.time_info_guest.load(std::memory_order_relaxed);
+    if (area && &v == &current()) {
+        uint32_t version = 0;
+        if (arch::copy_from_guest(&version, area, sizeof version)) publish_at(area, t, version);
+    }
+}
+
+void domain_update_wallclock(Domain& d) {
+    xen::SharedInfo* s = d.shared;
+    if (!s) return;
+    const clock::Wallclock w = clock::wallclock();
+    const uint64_t sec = w.sec + d.time_offset_seconds;
+    const uint32_t version = __atomic_load_n(&s->wc_version, __ATOMIC_RELAXED) | 1;
+    __atomic_store_n(&s->wc_version, version, __ATOMIC_RELAXED);
+    std::atomic_thread_fence(std::memory_order_release);
+    s->wc_sec = static_cast<uint32_t>(sec);
+    s->wc_sec_hi = static_cast<uint32_t>(sec >> 32);
+    s->wc_nsec = w.nsec;
+    __atomic_store_n(&s->wc_version, version + 1, __ATOMIC_RELEASE);
+}
+
+void domains_update_wallclock() {
+    for (DomainRef d = next_domain(DomId(0)); d; d = next_domain(DomId::from_reg(d->id.raw + 1u)))
+        domain_update_wallclock(*d);
+}
+
+}  // namespace hv
