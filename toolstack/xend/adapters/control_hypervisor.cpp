@@ -54,7 +54,7 @@ Outcome<> ControlHypervisor::set_sched_params(DomId domain, const xenctrl::Sched
     return control_.set_sched_params(domain, params);
 }
 
-Outcome<builder::Plan> ControlHypervisor::prepare(const builder::BuildInput& input) { return builder::prepare(input); }
+Outcome<builder::Plan> ControlHypervisor::prepare(const builder::BuildInput& input) { return builder::prepare(input, &images_); }
 
 Outcome<builder::BuiltDomain> ControlHypervisor::build(const builder::Plan& plan, builder::StoreIntroduce& store,
                                                        builder::BuildObserver& observer) {

@@ -11,6 +11,7 @@ namespace xend {
 class ControlHypervisor final : public Hypervisor {
     xenctrl::Control& control_;
     std::mutex build_mutex_;  // mappings of a Backend belong to one caller at a time
+    builder::ImageCache images_;
 
 public:
     explicit ControlHypervisor(xenctrl::Control& control) : control_(control) {}
