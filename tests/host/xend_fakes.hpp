@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// A machine for xend's tests: a store in memory whose back ends answer as Linux' do, a hypervisor that counts pages,
+// scripts that succeed unless told otherwise.
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <deque>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <set>
+#include <sstream>
+
+#include "toolstack/xend/core/manager.hpp"
+
+namespace fakes {
+
+using base::DomId;
+using base::Errc;
+using base::Outcome;
+
+/// The tree all connections share.
+struct Tree {
+    struct Node {
+        std::string value;
+        xenstore::Permissions permissions;
+    };
+    std::map<std::string, Node> nodes{{"/", {"", {{DomId{0}, xenstore::Access::none}}}}};
+    std::set<uint16_t> introduced;
+    bool back_ends = true;  // they answer
+
+    static std::string parent(const std::string& path) {
+        const size_t slash = path.find_last_of('/');
+        return slash == 0 ? "/" : path.substr(0, slash);
+    }
+    void make(const std::string& path) {
+        if (nodes.contains(path)) return;
+        make(parent(path));
+        nodes[path] = {"", nodes[parent(path)].permissions};
+    }
+    void remove(const std::string& path) {
+        std::erase_if(nodes, [&](const auto& n) { return n.first == path || n.first.starts_with(path + "/"); });
+    }
+    void write(const std::string& path, const std::string& value) {
+        make(path);
+        nodes[path].value = value;
+        const bool back_end = path.starts_with("/local/domain/0/backend/") && path.ends_with("/state") &&
+                              path.find("/console/") == std::string::npos;
+        if (!back_end || !back_ends) return;
+        if (value == "1") nodes[path].value = "2";  // the driver has taken the device
+        if (value == "5") nodes[path].value = "6";
+    }
+    /// "path = value (permissions)" for each node, without the root.
+    std::string dump(const std::string& below = "/") const {
+        std::string out;
+        for (const auto& [path, node] : nodes) {
+            if (path == "/" || !path.starts_with(below)) continue;
+            out += path + " = \"" + node.value + "\" (";
+            for (const auto& p : node.permissions) out += (out.back() == '(' ? "" : ",") + xenstore::to_string(p);
+            out += ")\n";
+        }
+        return out;
+    }
+};
+
+class FakeStore final : public xenstore::Store {
+    Tree& tree_;
+    using Tx = xenstore::TransactionId;
+
+public:
+    explicit FakeStore(Tree& tree) : tree_(tree) {}
+    Outcome<std::string> read(std::string_view path, Tx) override {
+        const auto at = tree_.nodes.find(std::string(path));
+        if (at == tree_.nodes.end()) return base::fail(Errc::noent, "no node " + std::string(path));
+        return at->second.value;
+    }
+    Status write(std::string_view path, std::string_view value, Tx) override {
+        tree_.write(std::string(path), std::string(value));
+        return base::ok;
+    }
+    Status mkdir(std::string_view path, Tx) override {
+        tree_.make(std::string(path));
+        return base::ok;
+    }
+    Status remove(std::string_view path, Tx) override {
+        if (!tree_.nodes.contains(Tree::parent(std::string(path)))) return base::fail(Errc::noent, "no parent");
+        tree_.remove(std::string(path));
+        return base::ok;
+    }
+    Outcome<std::vector<std::string>> directory(std::string_view path, Tx) override {
+        if (!tree_.nodes.contains(std::string(path))) return base::fail(Errc::noent, "no node");
+        std::vector<std::string> out;
+        for (const auto& [name, node] : tree_.nodes) {
+            if (name != "/" && Tree::parent(name) == path) out.push_back(name.substr(name.find_last_of('/') + 1));
+        }
+        return out;
+    }
+    Outcome<xenstore::Permissions> permissions(std::string_view path, Tx) override { return tree_.nodes[std::string(path)].permissions; }
+    Status set_permissions(std::string_view path, const xenstore::Permissions& p, Tx) override {
+        tree_.nodes[std::string(path)].permissions = p;
+        return base::ok;
+    }
+    Outcome<Tx> start_transaction() override { return Tx{1}; }
+    Status end_transaction(Tx, xenstore::Ending) override { return base::ok; }
+    Status watch(std::string_view, std::string_view) override { return base::ok; }
+    Status unwatch(std::string_view, std::string_view) override { return base::ok; }
+    int event_fd() const override { return -1; }
+    Outcome<std::optional<xenstore::Event>> poll_event() override { return std::optional<xenstore::Event>{}; }
+    Outcome<std::optional<xenstore::Event>> next_event(std::chrono::milliseconds timeout) override {
+        ::usleep(static_cast<useconds_t>(std::min<int64_t>(timeout.count(), 5) * 1000));
+        return std::optional<xenstore::Event>{};
+    }
+    Status introduce(DomId domid, base::Gfn, base::Port) override {
+        tree_.introduced.insert(domid.raw);
+        return base::ok;
+    }
+    Status release(DomId domid) override {
+        tree_.introduced.erase(domid.raw);
+        return base::ok;
+    }
+    Outcome<bool> is_introduced(DomId domid) override { return tree_.introduced.contains(domid.raw); }
+    Status set_target(DomId, DomId) override { return base::ok; }
+    Status resume(DomId) override { return base::ok; }
+    Outcome<std::string> domain_path(DomId domid) override { return "/local/domain/" + std::to_string(domid.raw); }
+    Status reset_watches() override { return base::ok; }
+    Outcome<std::string> control(const std::vector<std::string>&) override { return std::string(); }
+};
+
+struct FakeStores final : xend::Stores {
+    Tree tree;
+    Outcome<std::unique_ptr<xenstore::Store>> open() override { return std::unique_ptr<xenstore::Store>(new FakeStore(tree)); }
+};
+
+struct FakeHypervisor final : xend::Hypervisor {
+    std::vector<xenctrl::DomainInfo> all;
+    uint64_t free_pages = 100'000;
+    uint16_t next_id = 1;
+    std::string build_error;        // a build fails late with this
+    bool crash_at_once = false;     // a new domain crashes as soon as it runs
+    std::map<uint16_t, xenctrl::SchedParams> params;
+
+    FakeHypervisor() {
+        xenctrl::DomainInfo dom0{};
+        dom0.id = DomId{0};
+        dom0.running = true;
+        dom0.pages = 131072;
+        dom0.max_pages = 131072;
+        dom0.online_vcpus = dom0.vcpus = 2;
+        dom0.cpu_time = base::Nanos::ms(56600);
+        all.push_back(dom0);
+    }
+    xenctrl::DomainInfo* at(DomId id) {
+        for (auto& info : all) {
+            if (info.id == id) return &info;
+        }
+        return nullptr;
+    }
+    Outcome<> with(DomId id, const std::function<void(xenctrl::DomainInfo&)>& change) {
+        auto* info = at(id);
+        if (info == nullptr) return base::fail(Errc::srch, "No such domain");
+        change(*info);
+        return base::ok;
+    }
+    /// The guest stops by itself.
+    void stop(const std::string& id, xenctrl::ShutdownReason reason) {
+        auto* info = at(DomId{static_cast<uint16_t>(std::stoi(id))});
+        info->shutdown = true;
+        info->running = info->blocked = false;
+        info->reason = reason;
+    }
+
+    Outcome<std::vector<xenctrl::DomainInfo>> list() override { return all; }
+    Outcome<std::vector<xend::VcpuState>> vcpus(const xenctrl::DomainInfo& domain) override {
+        std::vector<xend::VcpuState> out;
+        for (uint32_t i = 0; i < domain.vcpus; ++i) {
+            xend::VcpuState state;
+            state.info = {base::VcpuId{i}, i == 0, !domain.running, domain.running, base::Nanos::ms(1500), i};
+            state.affinity = i == 0 ? xenctrl::BitMap{} : xenctrl::BitMap{0x0d};
+            out.push_back(state);
+        }
+        return out;
+    }
+    Outcome<xend::HostState> host() override {
+        xend::HostState out;
+        out.phys.cpus = 4;
+        out.phys.nodes = 1;
+        out.phys.cores_per_socket = 4;
+        out.phys.threads_per_core = 1;
+        out.phys.cpu_khz = 2'400'000;
+        out.phys.total_pages = 262144;
+        out.phys.free_pages = free_pages;
+        out.version = {4, 17, ".5", "xen-3.0-x86_64", "", "g++", "me", "here", "today", "", 0xffff800000000000, 4096};
+        out.cpus.assign(4, {});
+        return out;
+    }
+    Outcome<std::string> console_ring(bool) override { return std::string("(XEN) hello\n"); }
+    Outcome<> debug_keys(const std::string&) override { return base::ok; }
+    Outcome<> pause(DomId id) override {
+        return with(id, [](auto& info) { info.paused = true; });
+    }
+    Outcome<> unpause(DomId id) override {
+        return with(id, [this](auto& info) {
+            info.paused = false;
+            info.blocked = true;
+            info.cpu_time = base::Nanos::ms(300);
+            if (!crash_at_once) return;
+            info.cpu_time = base::Nanos::ms(1);
+            info.shutdown = true;
+            info.reason = xenctrl::ShutdownReason::crash;
+        });
+    }
+    Outcome<> destroy(DomId id) override {
+        auto* info = at(id);
+        if (info == nullptr) return base::fail(Errc::srch, "No such domain");
+        free_pages += info->pages;
+        std::erase_if(all, [&](const auto& i) { return i.id == id; });
+        return base::ok;
+    }
+    Outcome<> set_handle(DomId id, const config::Uuid& uuid) override {
+        return with(id, [&](auto& info) { info.handle = uuid.bytes; });
+    }
+    Outcome<> set_max_memory(DomId id, uint64_t kib) override {
+        return with(id, [&](auto& info) { info.max_pages = kib / 4; });
+    }
+    Outcome<xenctrl::SchedParams> sched_params(DomId id) override { return params[id.raw]; }
+    Outcome<> set_sched_params(DomId id, const xenctrl::SchedParams& p) override {
+        params[id.raw] = p;
+        return base::ok;
+    }
+    Outcome<builder::Plan> prepare(const builder::BuildInput& input) override {
+        builder::Plan plan;
+        plan.input = input;
+        plan.pages = input.memory_kib / 4;
+        return plan;
+    }
+    Outcome<builder::BuiltDomain> build(const builder::Plan& plan, builder::StoreIntroduce& store, builder::BuildObserver& observer) override {
+        xenctrl::DomainInfo info{};
+        info.id = DomId{next_id++};
+        info.paused = true;
+        info.handle = plan.input.uuid;
+        info.vcpus = plan.input.vcpus;
+        info.online_vcpus = 1;
+        info.pages = plan.pages;
+        info.max_pages = plan.input.max_memory_kib / 4;
+        free_pages -= info.pages;
+        all.push_back(info);
+        auto told = observer.created(info.id);
+        if (told && !build_error.empty()) told = base::fail(Errc::nomem, build_error);
+        if (told) told = store.introduce(info.id, base::Mfn{1000}, base::Port{1});
+        if (!told) {
+            auto ignored = destroy(info.id);
+            return std::move(told).take_failure();
+        }
+        return builder::BuiltDomain{info.id, base::Mfn{1000}, base::Port{1}, base::Mfn{1001}, base::Port{2}};
+    }
+};
+
+struct FakeScripts final : xend::Scripts {
+    Tree& tree;
+    std::vector<std::string> calls;  // "vif-bridge online vif1.0"
+    std::string error;               // hotplug-error of the next `add` or `online`
+
+    explicit FakeScripts(Tree& t) : tree(t) {}
+    Outcome<> run(const xend::ScriptCall& call) override {
+        std::string path, vif;
+        for (const auto& [key, value] : call.environment) {
+            if (key == "XENBUS_PATH") path = value;
+            if (key == "vif") vif = value;
+        }
+        calls.push_back(call.path.substr(call.path.find_last_of('/') + 1) + " " + call.arguments[0] + (vif.empty() ? "" : " " + vif));
+        const bool attach = call.arguments[0] == "add" || call.arguments[0] == "online";
+        if (!attach) return base::ok;
+        if (!error.empty()) {
+            tree.write(path + "/hotplug-error", error);
+            tree.write(path + "/hotplug-status", "error");
+            return base::fail(Errc::io, "exit status 1");
+        }
+        tree.write(path + "/hotplug-status", "connected");
+        return base::ok;
+    }
+};
+
+struct FakeRecords final : xend::Records {
+    std::map<config::Uuid, xend::Record> all;
+    Outcome<std::vector<xend::Record>> load() override {
+        std::vector<xend::Record> out;
+        for (const auto& [uuid, record] : all) out.push_back(record);
+        return out;
+    }
+    Outcome<std::optional<xend::Record>> find(const config::Uuid& uuid) override {
+        const auto at = all.find(uuid);
+        return at == all.end() ? std::optional<xend::Record>{} : std::optional(at->second);
+    }
+    Outcome<> save(const xend::Record& record) override {
+        all[record.config.uuid] = record;
+        return base::ok;
+    }
+    Outcome<> remove(const config::Uuid& uuid) override {
+        all.erase(uuid);
+        return base::ok;
+    }
+};
+
+struct FakeClock final : xend::Clock {
+    int64_t now = 1'000'000;
+    int64_t unix_seconds() override { return now; }
+    void sleep(std::chrono::milliseconds) override {}
+};
+
+/// A folder that vanishes with the test.
+struct Folder {
+    std::filesystem::path path;
+    Folder() {
+        std::string name = (std::filesystem::temp_directory_path() / "xend-test-XXXXXX").string();
+        path = ::mkdtemp(name.data());
+    }
+    ~Folder() { std::filesystem::remove_all(path); }
+    Folder(const Folder&) = delete;
+    Folder& operator=(const Folder&) = delete;
+    std::string file(const std::string& name, const std::string& text = "x") const {
+        std::ofstream(path / name) << text;
+        return (path / name).string();
+    }
+};
+
+/// All of it together.
+struct Machine {
+    Folder folder;
+    FakeStores stores;
+    FakeHypervisor hypervisor;
+    FakeScripts scripts{stores.tree};
+    FakeRecords records;
+    FakeClock clock;
+    xend::Manager manager{xend::Ports{hypervisor, stores, scripts, records, clock, settings()}};
+
+    static xend::Settings settings() {
+        xend::Settings out;
+        out.backend_timeout = std::chrono::seconds(0);
+        out.hotplug_timeout = std::chrono::seconds(0);
+        out.close_timeout = std::chrono::seconds(0);
+        return out;
+    }
+    Machine() { auto ignored = manager.recover(); }
+
+    /// A domain with a kernel file, a disk file and a card.
+    config::DomainConfig demo(const std::string& name = "demo") {
+        config::DomainConfig c;
+        c.name = name;
+        c.uuid = *config::Uuid::parse("f4bc2456-e4ce-11f1-a449-af95deeadde8");
+        c.kernel = folder.file("vmlinuz");
+        c.memory_mib = 64;
+        c.vcpus = 2;
+        c.extra = "console=hvc0";
+        c.disks.push_back(*config::parse_disk("file:" + folder.file("disk.img") + ",xvda,w"));
+        c.vifs.push_back(*config::parse_vif("bridge=xenbr0"));
+        return c;
+    }
+    std::string nodes(const std::string& below = "/") const { return stores.tree.dump(below); }
+};
+
+}  // namespace fakes

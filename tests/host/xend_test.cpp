@@ -1,0 +1,423 @@
+// link: xendcore
+// SPDX-License-Identifier: Apache-2.0
+#include "xend_fakes.hpp"
+
+#include <gtest/gtest.h>
+
+#include "toolstack/xend/adapters/file_records.hpp"
+#include "toolstack/xend/adapters/script_runner.hpp"
+#include "toolstack/xend/core/disk_check.hpp"
+#include "toolstack/xend/core/domain_nodes.hpp"
+
+namespace {
+
+using config::ExitAction;
+using fakes::Machine;
+using xenctrl::ShutdownReason;
+using xend::Follow;
+
+std::string text_of(const auto& outcome) { return outcome ? "" : outcome.failure().text; }
+
+// --- decisions -----------------------------------------------------------------------------------------------------
+
+TEST(Lifecycle, TheTable) {
+    struct Row {
+        ShutdownReason reason;
+        ExitAction off, reboot, crash;
+        Follow follow;
+    };
+    constexpr auto d = ExitAction::destroy, r = ExitAction::restart, p = ExitAction::preserve, n = ExitAction::rename_restart;
+    const Row rows[] = {
+        {ShutdownReason::poweroff, d, r, p, Follow::destroy}, {ShutdownReason::reboot, d, r, p, Follow::restart},
+        {ShutdownReason::crash, d, r, p, Follow::preserve},   {ShutdownReason::watchdog, d, r, n, Follow::rename_restart},
+        {ShutdownReason::suspend, d, d, d, Follow::nothing},  {ShutdownReason::poweroff, r, d, d, Follow::restart},
+        {ShutdownReason::reboot, p, d, p, Follow::destroy},
+    };
+    for (const Row& row : rows) {
+        xend::StopFacts facts;
+        facts.reason = row.reason;
+        facts.on_poweroff = row.off;
+        facts.on_reboot = row.reboot;
+        facts.on_crash = row.crash;
+        facts.now = 1000;
+        EXPECT_EQ(xend::after_stop(facts), row.follow);
+        facts.preserved = true;
+        EXPECT_EQ(xend::after_stop(facts), Follow::nothing);
+    }
+}
+
+TEST(Lifecycle, RestartsTooFastAreRefused) {
+    xend::StopFacts facts;
+    facts.reason = ShutdownReason::reboot;
+    facts.now = 1000;
+    facts.previous_restart = 985;
+    EXPECT_EQ(xend::after_stop(facts), Follow::too_fast);
+    EXPECT_EQ(xend::too_fast_text("x", facts),
+              "VM x restarting too fast (15 seconds since the last restart).  Refusing to restart to avoid loops.");
+    facts.previous_restart = 980;
+    EXPECT_EQ(xend::after_stop(facts), Follow::restart);
+    facts.previous_restart = 2000;  // the clock was set back
+    EXPECT_EQ(xend::after_stop(facts), Follow::restart);
+}
+
+TEST(Devices, RatesInTheFormOfNetback) {
+    EXPECT_EQ(xend::rate_value("10Mb/s"), "62500,50000");
+    EXPECT_EQ(xend::rate_value("250KB/s@20ms"), "5000,20000");
+    EXPECT_EQ(xend::rate_value("1GB/s@1s"), "1000000000,1000000");
+    for (const char* bad : {"", "fast", "10", "10M/s", "99999999999999999999Mb/s", "1Mb/s@", "1Mb/s@1h", "9999GB/s@9s"}) {
+        EXPECT_EQ(xend::rate_value(bad), "4294967295,0") << bad;
+    }
+}
+
+TEST(Devices, CpuLists) {
+    EXPECT_EQ(*xend::parse_cpu_list("0-3,^1", 4), xenctrl::BitMap{0x0d});
+    EXPECT_EQ(*xend::parse_cpu_list("9", 16), (xenctrl::BitMap{0, 2}));
+    EXPECT_EQ(*xend::parse_cpu_list("5", 4), xenctrl::BitMap{0x02});
+    for (const char* bad : {"x", "3-1", "^0", "1-", "1-x", "0-99999"}) EXPECT_FALSE(xend::parse_cpu_list(bad, 4)) << bad;
+}
+
+// --- creation ------------------------------------------------------------------------------------------------------
+
+TEST(Create, WritesWhatLinuxExpects) {
+    Machine m;
+    auto made = m.manager.create(m.demo());
+    ASSERT_TRUE(made) << text_of(made);
+    EXPECT_EQ(made->name, "demo");
+    EXPECT_TRUE(made->info.paused);
+    const std::string mac = config::derived_mac(made->uuid, 0);
+    EXPECT_EQ(m.nodes("/local/domain/1/device/"),
+              "/local/domain/1/device/suspend = \"\" (n0,r1)\n"
+              "/local/domain/1/device/suspend/event-channel = \"\" (n1)\n"
+              "/local/domain/1/device/vbd = \"\" (n0,r1)\n"
+              "/local/domain/1/device/vbd/51712 = \"\" (n1,r0)\n"
+              "/local/domain/1/device/vbd/51712/backend = \"/local/domain/0/backend/vbd/1/51712\" (n1,r0)\n"
+              "/local/domain/1/device/vbd/51712/backend-id = \"0\" (n1,r0)\n"
+              "/local/domain/1/device/vbd/51712/device-type = \"disk\" (n1,r0)\n"
+              "/local/domain/1/device/vbd/51712/protocol = \"x86_64-abi\" (n1,r0)\n"
+              "/local/domain/1/device/vbd/51712/state = \"1\" (n1,r0)\n"
+              "/local/domain/1/device/vbd/51712/virtual-device = \"51712\" (n1,r0)\n"
+              "/local/domain/1/device/vif = \"\" (n0,r1)\n"
+              "/local/domain/1/device/vif/0 = \"\" (n1,r0)\n"
+              "/local/domain/1/device/vif/0/backend = \"/local/domain/0/backend/vif/1/0\" (n1,r0)\n"
+              "/local/domain/1/device/vif/0/backend-id = \"0\" (n1,r0)\n"
+              "/local/domain/1/device/vif/0/handle = \"0\" (n1,r0)\n"
+              "/local/domain/1/device/vif/0/mac = \"" + mac + "\" (n1,r0)\n"
+              "/local/domain/1/device/vif/0/state = \"1\" (n1,r0)\n");
+    const std::string disk = made->record->config.disks[0].target;
+    EXPECT_EQ(m.nodes("/local/domain/0/backend/vbd/1/51712"),
+              "/local/domain/0/backend/vbd/1/51712 = \"\" (n0,r1)\n"
+              "/local/domain/0/backend/vbd/1/51712/bootable = \"1\" (n0,r1)\n"
+              "/local/domain/0/backend/vbd/1/51712/dev = \"xvda\" (n0,r1)\n"
+              "/local/domain/0/backend/vbd/1/51712/device-type = \"disk\" (n0,r1)\n"
+              "/local/domain/0/backend/vbd/1/51712/discard-enable = \"1\" (n0,r1)\n"
+              "/local/domain/0/backend/vbd/1/51712/frontend = \"/local/domain/1/device/vbd/51712\" (n0,r1)\n"
+              "/local/domain/0/backend/vbd/1/51712/frontend-id = \"1\" (n0,r1)\n"
+              "/local/domain/0/backend/vbd/1/51712/hotplug-status = \"connected\" (n0,r1)\n"
+              "/local/domain/0/backend/vbd/1/51712/mode = \"w\" (n0,r1)\n"
+              "/local/domain/0/backend/vbd/1/51712/online = \"1\" (n0,r1)\n"
+              "/local/domain/0/backend/vbd/1/51712/params = \"" + disk + "\" (n0,r1)\n"
+              "/local/domain/0/backend/vbd/1/51712/removable = \"0\" (n0,r1)\n"
+              "/local/domain/0/backend/vbd/1/51712/script = \"/etc/xen/scripts/block\" (n0,r1)\n"
+              "/local/domain/0/backend/vbd/1/51712/state = \"2\" (n0,r1)\n"
+              "/local/domain/0/backend/vbd/1/51712/type = \"file\" (n0,r1)\n");
+    EXPECT_EQ(m.nodes("/local/domain/1/console"),
+              "/local/domain/1/console = \"\" (n0,r1)\n"
+              "/local/domain/1/console/backend = \"/local/domain/0/backend/console/1/0\" (n0,r1)\n"
+              "/local/domain/1/console/backend-id = \"0\" (n0,r1)\n"
+              "/local/domain/1/console/limit = \"1048576\" (n0,r1)\n"
+              "/local/domain/1/console/output = \"pty\" (n0,r1)\n"
+              "/local/domain/1/console/port = \"2\" (n0,r1)\n"
+              "/local/domain/1/console/ring-ref = \"1001\" (n0,r1)\n"
+              "/local/domain/1/console/tty = \"\" (n0,r1)\n"
+              "/local/domain/1/console/type = \"xenconsoled\" (n0,r1)\n");
+    EXPECT_EQ(m.nodes("/local/domain/1/control"),
+              "/local/domain/1/control = \"\" (n0,r1)\n"
+              "/local/domain/1/control/feature-poweroff = \"\" (n1)\n"
+              "/local/domain/1/control/feature-reboot = \"\" (n1)\n"
+              "/local/domain/1/control/feature-suspend = \"\" (n1)\n"
+              "/local/domain/1/control/platform-feature-multiprocessor-suspend = \"1\" (n0,r1)\n"
+              "/local/domain/1/control/platform-feature-xs_reset_watches = \"1\" (n0,r1)\n"
+              "/local/domain/1/control/shutdown = \"\" (n1)\n"
+              "/local/domain/1/control/sysrq = \"\" (n1)\n");
+    EXPECT_EQ(m.scripts.calls, (std::vector<std::string>{"block add", "vif-bridge online vif1.0"}));
+    EXPECT_EQ(m.records.all.begin()->second.state, xend::RecordState::live);
+}
+
+/// What must be as before when a creation failed.
+struct Before {
+    std::string nodes;
+    uint64_t free_pages;
+    size_t domains;
+    explicit Before(const Machine& m) : nodes(m.nodes()), free_pages(m.hypervisor.free_pages), domains(m.hypervisor.all.size()) {}
+    void expect_same(const Machine& m, const char* what) const {
+        // Folders of the store that all domains share may have come into being.
+        const auto without_empty = [](const std::string& dump) {
+            std::string out;
+            std::istringstream lines(dump);
+            for (std::string line; std::getline(lines, line);) {
+                if (line.find("= \"\" (n0)") == std::string::npos) out += line + "\n";
+            }
+            return out;
+        };
+        EXPECT_EQ(without_empty(m.nodes()), without_empty(nodes)) << what;
+        EXPECT_EQ(m.hypervisor.free_pages, free_pages) << what;
+        EXPECT_EQ(m.hypervisor.all.size(), domains) << what;
+        EXPECT_EQ(m.records.all.size(), domains - 1) << what;
+    }
+};
+
+std::string create_error(Machine& m, const config::DomainConfig& config, const char* what) {
+    const Before before(m);
+    auto made = m.manager.create(config);
+    EXPECT_FALSE(made) << what;
+    before.expect_same(m, what);
+    return text_of(made);
+}
+
+TEST(Create, EveryFailureIsUndoneAndNamed) {
+    Machine m;
+    auto c = m.demo();
+    c.kernel = "/nowhere/vmlinuz";
+    EXPECT_EQ(create_error(m, c, "kernel"), "Kernel image does not exist: /nowhere/vmlinuz");
+    c = m.demo();
+    c.ramdisk = "/nowhere/initrd";
+    EXPECT_EQ(create_error(m, c, "ramdisk"), "Kernel ramdisk does not exist: /nowhere/initrd");
+    c = m.demo();
+    c.disks[0].target = "/nowhere/disk";
+    EXPECT_EQ(create_error(m, c, "disk"), "Disk image does not exist: /nowhere/disk");
+    c = m.demo();
+    c.disks[0].type = "phy";
+    EXPECT_EQ(create_error(m, c, "phy"), "Disk " + c.disks[0].target + " is not a block device; use file: for image files");
+    c = m.demo();
+    c.memory_mib = 4096;
+    EXPECT_EQ(create_error(m, c, "memory"),
+              "Not enough free memory and dom0_min_mem is 0, so I cannot release any more. I need 4196352 KiB but only have 400000.");
+    c = m.demo("Domain-0");
+    EXPECT_EQ(create_error(m, c, "dom0's name"), "Domain 'Domain-0' already exists with ID '0'");
+    m.hypervisor.build_error = "out of luck";
+    EXPECT_EQ(create_error(m, m.demo(), "build"), "out of luck");
+    m.hypervisor.build_error.clear();
+    m.scripts.error = "Could not find bridge device xenbr0";
+    EXPECT_EQ(create_error(m, m.demo(), "script"), "Device 51712 (vbd) could not be connected. Could not find bridge device xenbr0");
+    m.scripts.error.clear();
+    m.stores.tree.back_ends = false;
+    EXPECT_EQ(create_error(m, m.demo(), "back end"), "Device 51712 (vbd) could not be connected. Backend device not found.");
+    m.stores.tree.back_ends = true;
+    EXPECT_TRUE(m.manager.create(m.demo()));
+}
+
+TEST(Create, NamesAndDisksAreNotSharedByAccident) {
+    Machine m;
+    ASSERT_TRUE(m.manager.create(m.demo()));
+    auto second = m.demo();
+    second.uuid = config::Uuid::random();
+    EXPECT_EQ(create_error(m, second, "name"), "Domain 'demo' already exists with ID '1'");
+    second.name = "second";
+    EXPECT_EQ(create_error(m, second, "disk"), "File " + second.disks[0].target +
+                                                   " is mounted read-write in guest domain 'demo', and so cannot be mounted read-write now.");
+    second.disks[0].mode = config::DiskMode::read_only;
+    EXPECT_NE(create_error(m, second, "read of a written disk").find("mounted read-only now"), std::string::npos);
+    second.disks[0].mode = config::DiskMode::shared_write;
+    EXPECT_TRUE(m.manager.create(second));
+    auto third = m.demo("third");
+    EXPECT_EQ(create_error(m, third, "uuid"), "The uuid f4bc2456-e4ce-11f1-a449-af95deeadde8 belongs to domain 'demo'");
+}
+
+TEST(Create, AKernelThatDiesAtOnceFailsTheStart) {
+    Machine m;
+    const Before before(m);
+    ASSERT_TRUE(m.manager.create(m.demo()));
+    m.hypervisor.crash_at_once = true;
+    const auto started = m.manager.unpause("demo");
+    EXPECT_EQ(text_of(started), "Domain 'demo' crashed at once after its start; see 'xm dmesg'. It was destroyed.");
+    before.expect_same(m, "crash");
+}
+
+TEST(Create, DestroyLeavesNothing) {
+    Machine m;
+    for (int i = 0; i < 50; ++i) {
+        const Before before(m);
+        ASSERT_TRUE(m.manager.create(m.demo()));
+        ASSERT_TRUE(m.manager.unpause("demo"));
+        ASSERT_TRUE(m.manager.destroy("demo"));
+        before.expect_same(m, "round");
+    }
+    EXPECT_EQ(text_of(m.manager.destroy("demo")), "Domain 'demo' does not exist.");
+    EXPECT_EQ(text_of(m.manager.destroy("0")), "Cannot destroy privileged domain 0");
+    EXPECT_EQ(text_of(m.manager.pause("Domain-0")), "Cannot pause privileged domain");
+}
+
+// --- the end of a domain -------------------------------------------------------------------------------------------
+
+/// A running demo domain with these actions.
+void run_demo(Machine& m, ExitAction off, ExitAction reboot, ExitAction crash) {
+    auto c = m.demo();
+    c.on_poweroff = off;
+    c.on_reboot = reboot;
+    c.on_crash = crash;
+    ASSERT_TRUE(m.manager.create(c));
+    ASSERT_TRUE(m.manager.unpause("demo"));
+}
+
+std::string id_of(Machine& m, const std::string& name) {
+    auto view = m.manager.find(name);
+    return view ? std::to_string(view->info.id.raw) : "none";
+}
+
+TEST(Reap, FollowsTheActions) {
+    Machine m;
+    const Before before(m);
+    run_demo(m, ExitAction::destroy, ExitAction::restart, ExitAction::preserve);
+    ASSERT_TRUE(m.manager.reap());
+    EXPECT_EQ(id_of(m, "demo"), "1") << "a running domain is left alone";
+    const std::string mac = config::derived_mac(m.demo().uuid, 0);
+
+    m.hypervisor.stop("1", ShutdownReason::reboot);
+    ASSERT_TRUE(m.manager.reap());
+    EXPECT_EQ(id_of(m, "demo"), "2");
+    EXPECT_FALSE(m.hypervisor.at(base::DomId{2})->paused);
+    EXPECT_EQ(m.manager.find("demo")->uuid, m.demo().uuid);
+    EXPECT_EQ(*m.manager.store_value("/local/domain/2/device/vif/0/mac"), mac) << "the same address after a restart";
+    EXPECT_EQ(*m.manager.store_value("/local/domain/1/name"), "");
+
+    m.clock.now += 5;
+    m.hypervisor.stop("2", ShutdownReason::reboot);
+    ASSERT_TRUE(m.manager.reap());
+    EXPECT_EQ(id_of(m, "demo"), "none") << "too fast";
+    before.expect_same(m, "too fast");
+
+    run_demo(m, ExitAction::destroy, ExitAction::restart, ExitAction::preserve);
+    m.hypervisor.stop("3", ShutdownReason::crash);
+    ASSERT_TRUE(m.manager.reap());
+    ASSERT_TRUE(m.manager.reap());
+    EXPECT_EQ(id_of(m, "demo"), "3") << "preserved";
+    ASSERT_TRUE(m.manager.destroy("demo"));
+
+    run_demo(m, ExitAction::destroy, ExitAction::restart, ExitAction::preserve);
+    m.hypervisor.stop("4", ShutdownReason::poweroff);
+    ASSERT_TRUE(m.manager.reap());
+    before.expect_same(m, "poweroff");
+}
+
+TEST(Reap, RestartsThatSomebodyAskedForAreNoLoop) {
+    Machine m;
+    run_demo(m, ExitAction::destroy, ExitAction::restart, ExitAction::destroy);
+    for (int i = 1; i < 5; ++i) {
+        ASSERT_TRUE(m.manager.shutdown("demo", "reboot"));
+        EXPECT_EQ(*m.manager.store_value("/local/domain/" + std::to_string(i) + "/control/shutdown"), "reboot");
+        m.hypervisor.stop(std::to_string(i), ShutdownReason::reboot);
+        ASSERT_TRUE(m.manager.reap());
+        EXPECT_EQ(id_of(m, "demo"), std::to_string(i + 1));
+    }
+    EXPECT_EQ(text_of(m.manager.shutdown("demo", "explode")), "Invalid reason: explode");
+    EXPECT_EQ(text_of(m.manager.shutdown("0", "reboot")), "Domain 0 cannot be shutdown");
+}
+
+TEST(Reap, RenameRestartKeepsTheDeadOne) {
+    Machine m;
+    run_demo(m, ExitAction::destroy, ExitAction::restart, ExitAction::rename_restart);
+    m.hypervisor.stop("1", ShutdownReason::crash);
+    ASSERT_TRUE(m.manager.reap());
+    EXPECT_EQ(id_of(m, "demo"), "2");
+    auto dead = m.manager.find("1");
+    ASSERT_TRUE(dead);
+    EXPECT_EQ(dead->name, "Domain-" + dead->uuid.text());
+    EXPECT_NE(dead->uuid, m.demo().uuid);
+    EXPECT_EQ(m.nodes("/local/domain/0/backend/vbd/1/"), "") << "its devices are free";
+    ASSERT_TRUE(m.manager.reap());
+    EXPECT_EQ(id_of(m, "1"), "1");
+}
+
+TEST(Reap, ADomainThatVanishedIsForgotten) {
+    Machine m;
+    const Before before(m);
+    run_demo(m, ExitAction::restart, ExitAction::restart, ExitAction::restart);
+    ASSERT_TRUE(m.hypervisor.destroy(base::DomId{1}));
+    ASSERT_TRUE(m.manager.reap());
+    before.expect_same(m, "vanished");
+}
+
+TEST(Recover, WhatWasHalfDoneIsFinished) {
+    for (const auto state : {xend::RecordState::creating, xend::RecordState::destroying, xend::RecordState::restarting}) {
+        Machine m;
+        const Before before(m);
+        run_demo(m, ExitAction::destroy, ExitAction::restart, ExitAction::destroy);
+        m.records.all.begin()->second.state = state;
+        xend::Manager next(xend::Ports{m.hypervisor, m.stores, m.scripts, m.records, m.clock, Machine::settings()});
+        ASSERT_TRUE(next.recover());
+        if (state == xend::RecordState::restarting) {
+            EXPECT_EQ(id_of(m, "demo"), "2");
+        } else {
+            before.expect_same(m, "recovered");
+        }
+    }
+    Machine m;
+    run_demo(m, ExitAction::destroy, ExitAction::restart, ExitAction::destroy);
+    const std::string nodes = m.nodes();
+    xend::Manager next(xend::Ports{m.hypervisor, m.stores, m.scripts, m.records, m.clock, Machine::settings()});
+    ASSERT_TRUE(next.recover());
+    EXPECT_EQ(m.nodes(), nodes) << "a running domain does not notice";
+}
+
+TEST(Manager, RenameMemoryAndScheduler) {
+    Machine m;
+    run_demo(m, ExitAction::destroy, ExitAction::restart, ExitAction::destroy);
+    EXPECT_EQ(text_of(m.manager.rename("demo", "1bad")), "Invalid VM Name: '1bad'");
+    EXPECT_EQ(text_of(m.manager.rename("demo", "Domain-0")), "VM name 'Domain-0' already exists");
+    ASSERT_TRUE(m.manager.rename("demo", "fresh"));
+    EXPECT_EQ(id_of(m, "fresh"), "1");
+    ASSERT_TRUE(m.manager.set_memory_target("fresh", 32));
+    EXPECT_EQ(*m.manager.store_value("/local/domain/1/memory/target"), "32768");
+    EXPECT_EQ(text_of(m.manager.set_memory_target("fresh", 65)), "Invalid memory size");
+    EXPECT_EQ(text_of(m.manager.set_sched_params("fresh", {0, 0})), "weight is out of range");
+    EXPECT_EQ(text_of(m.manager.set_sched_params("fresh", {256, 201})), "cap is out of range");
+    EXPECT_TRUE(m.manager.set_sched_params("fresh", {512, 50}));
+}
+
+// --- adapters ------------------------------------------------------------------------------------------------------
+
+TEST(Records, SurviveInFiles) {
+    const fakes::Folder folder;
+    xend::FileRecords records((folder.path / "domains").string());
+    ASSERT_TRUE(records.prepare());
+    Machine m;
+    xend::Record record;
+    record.config = m.demo();
+    record.config.vifs[0].mac = "00:16:3e:01:02:03";
+    record.state = xend::RecordState::restarting;
+    record.domid = 7;
+    record.start_time = 123;
+    record.previous_restart = 99;
+    record.restarts = 2;
+    ASSERT_TRUE(records.save(record));
+    auto found = records.find(record.config.uuid);
+    ASSERT_TRUE(found && *found) << text_of(found);
+    EXPECT_EQ((*found)->config, record.config);
+    EXPECT_EQ((*found)->state, record.state);
+    EXPECT_EQ((*found)->domid, 7U);
+    EXPECT_EQ((*found)->previous_restart, 99);
+    std::ofstream(folder.path / "domains" / "broken.sxp") << "(record";
+    auto all = records.load();
+    ASSERT_TRUE(all);
+    EXPECT_EQ(all->size(), 1U) << "a broken file is no reason to forget the others";
+    ASSERT_TRUE(records.remove(record.config.uuid));
+    EXPECT_FALSE(*records.find(record.config.uuid));
+}
+
+TEST(Scripts, ReportAndTimeOut) {
+    const fakes::Folder folder;
+    const auto script = [&](const char* name, const char* body) {
+        const std::string path = folder.file(name, std::string("#!/bin/sh\n") + body + "\n");
+        std::filesystem::permissions(path, std::filesystem::perms::owner_all);
+        return path;
+    };
+    xend::ScriptRunner runner((folder.path / "log").string());
+    EXPECT_TRUE(runner.run({script("ok", "test \"$1$A\" = addb"), {"add"}, {{"A", "b"}}, std::chrono::seconds(5)}));
+    const std::string bad = script("bad", "echo one; echo two >&2; exit 3");
+    EXPECT_EQ(text_of(runner.run({bad, {}, {}, std::chrono::seconds(5)})), bad + " failed (exit status 3): two");
+    const std::string slow = script("slow", "sleep 60");
+    EXPECT_EQ(text_of(runner.run({slow, {}, {}, std::chrono::seconds(1)})), slow + " did not end within 1 s");
+    EXPECT_EQ(text_of(runner.run({"/nowhere/script", {}, {}, std::chrono::seconds(1)})), "there is no script /nowhere/script");
+}
+
+}  // namespace
