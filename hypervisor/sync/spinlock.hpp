@@ -15,7 +15,7 @@ namespace hv {
 
 /// Lock order: a CPU takes locks in DESCENDING rank. One line each; docs/architecture.md explains.
 enum class Rank : uint8_t {
-    console = 1,  ///< log ring and consoles: innermost, anyone may log
+    console = 1,  ///< log ring, consoles and typed input: innermost, anyone may log
     heap,         ///< buddy allocator and slabs
     timer,        ///< one CPU's timer queue
     sched,        ///< run queues

@@ -13,6 +13,7 @@
 #include "hypervisor/domain/idle.hpp"
 #include "hypervisor/mm/tlb.hpp"
 #include "hypervisor/rt/log.hpp"
+#include "hypervisor/sched/scheduler.hpp"
 #include "hypervisor/sync/spinlock.hpp"
 #include "hypervisor/time/clock.hpp"
 #include "hypervisor/time/timer.hpp"
@@ -107,6 +108,7 @@ void smp_start(const uint32_t* apic_ids, unsigned count) {
             log(LogLevel::error, "No memory for CPU%u: it stays off", cpu);
             return;
         }
+        sched::init_cpu(cpu);
         // The scheduler may pick this CPU only once it is up.
         if (!start_one(cpu, apic_ids[i])) {
             log(LogLevel::error, "CPU with APIC id %u does not answer: it stays off", apic_ids[i]);

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The composition root: from the loader's registers to the first guest.
+#include <cstring>
+
+#include "hypervisor/arch/x86/cpu.hpp"
+#include "hypervisor/arch/x86/descriptors.hpp"
+#include "hypervisor/arch/x86/features.hpp"
+#include "hypervisor/arch/x86/hw.hpp"
+#include "hypervisor/arch/x86/smp.hpp"
+#include "hypervisor/arch/x86/tsc.hpp"
+#include "hypervisor/boot/dom0.hpp"
+#include "hypervisor/boot/memory.hpp"
+#include "hypervisor/boot/options.hpp"
+#include "hypervisor/boot/platform.hpp"
+#include "hypervisor/domain/idle.hpp"
+#include "hypervisor/guest/pv/cpuid.hpp"
+#include "hypervisor/mm/frame.hpp"
+#include "hypervisor/rt/log_ring.hpp"
+#include "hypervisor/rt/panic.hpp"
+#include "hypervisor/sched/scheduler.hpp"
+#include "hypervisor/time/clock.hpp"
+#include "hypervisor/time/timer.hpp"
+#include "lib/parse/multiboot.hpp"
+
+namespace hv {
+namespace {
+
+constexpr uint64_t mapped_at_start = uint64_t{4} << 30;  ///< the first page tables reach this far
+
+parse::BootRecord record;
+
+parse::PhysicalWindow physical_memory() {
+    return {reinterpret_cast<const std::byte*>(directmap_base), 0, mapped_at_start};
+}
+
+void run_constructors() {
+    using Constructor = void (*)();
+    extern const Constructor constructors_start[] asm("init_array_start");
+    extern const Constructor constructors_end[] asm("init_array_end");
+    for (const Constructor* c = constructors_start; c < constructors_end; ++c) (*c)();
+}
+
+void start_consoles() {
+    set_log_levels(options.own_level, options.guest_level);
+    set_panic_reboot(!options.noreboot);
+    if (options.console_serial) serial_start(options.com1);
+    if (options.console_vga) vga_start();
+    log(LogLevel::info, "Xenolith 4.17 on %s", cpu_features.brand[0] ? cpu_features.brand : "an x86-64 CPU");
+    log(LogLevel::info, "Loaded by %.*s", static_cast<int>(record.loader.size()), record.loader.data());
+    report_options();
+}
+
+void start_cpus() {
+    uint32_t ids[max_cpus];
+    unsigned n = 0;
+    for (const parse::AcpiProcessor& p : platform.madt.processors)
+        if (p.enabled && n < options.max_cpus && n < max_cpus) ids[n++] = p.apic_id;
+    smp_start(ids, n);
+}
+
+void start_clock() {
+    calibrate_tsc(platform.has_fadt ? &platform.fadt : nullptr, platform.has_hpet ? &platform.hpet : nullptr);
+    clock::set_wallclock(read_cmos_seconds(), 0, clock::now());
+}
+
+void must(const base::Status& s, const char* what) {
+    if (!s) panic("%s failed: error %u", what, static_cast<unsigned>(s.error()));
+}
+
+}  // namespace
+
+extern "C" [[noreturn]] void boot_main(uint32_t magic, uint32_t info) {
+    cpu_attach(0);
+    run_constructors();
+    detect_features();
+    const base::Status read = parse::read_multiboot(magic, info, physical_memory(), record);
+    parse_options(record.command_line);
+    start_consoles();
+    if (!read) panic("The boot loader's record is not usable: error %u", static_cast<unsigned>(read.error()));
+
+    patch_smap_sites();
+    memory_init(record);
+    cpus[0].loaded_cr3 = hw::read_cr3();
+    enable_features();
+    cpus[0].loaded_cr4 = cpu_features.cr4;
+    load_descriptors(cpus[0]);
+
+    platform_discover(record, physical_memory());
+    start_clock();
+    platform_init_interrupts();
+    timer::init_cpu(0);
+    must(system_domains_create(), "Creating the system domains");
+    if (!idle_vcpu_create(0)) panic("No memory for the idle vCPU");
+    sched::init(options.scheduler);
+    sched::init_cpu(0);
+    pv_cpuid_init();
+    start_cpus();
+
+    dom0_build(record);
+    serial_enable_input(isa_gsi(serial_irq()));
+    dom0_start();
+    arch::enter_guest_loop();
+}
+
+}  // namespace hv

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hypervisor/boot/options.hpp"
+
+#include <cstring>
+
+#include "lib/parse/bytes.hpp"
+#include "lib/parse/cmdline.hpp"
+
+namespace hv {
+
+Options options;
+
+namespace {
+
+struct Complaint {
+    std::string_view option;
+    const char* why;
+};
+parse::FixedList<Complaint, 32> complaints;
+
+void complain(std::string_view option, const char* why) {
+    if (!complaints.full()) (void)complaints.push({option, why});
+}
+
+bool set_consoles(std::string_view list) {
+    options.console_serial = options.console_vga = false;
+    parse::ValueList items(list);
+    for (auto item = items.next(); item; item = items.next()) {
+        if (*item == "com1") options.console_serial = true;
+        else if (*item == "vga") options.console_vga = true;
+        else if (*item != "none") return false;
+    }
+    return true;
+}
+
+bool set_level(std::string_view text, LogLevel& level) {
+    // "LVL/LVL": the second is the rate limit's threshold, which follows the first here.
+    const size_t slash = text.find('/');
+    const std::string_view word = slash == std::string_view::npos ? text : std::string_view(text.data(), slash);
+    if (word == "none" || word == "error") level = LogLevel::error;
+    else if (word == "warning") level = LogLevel::warning;
+    else if (word == "info") level = LogLevel::info;
+    else if (word == "debug" || word == "all") level = LogLevel::debug;
+    else return false;
+    return true;
+}
+
+bool set_amount(std::string_view text, MemoryAmount& out) {
+    if (!text.empty() && text[0] == '-') {
+        out.negative = true;
+        text.remove_prefix(1);
+    }
+    auto bytes = parse::parse_size(text, 1024);
+    if (!bytes) return false;
+    out.bytes = bytes.value();
+    out.given = true;
+    return true;
+}
+
+bool set_dom0_mem(std::string_view text) {
+    parse::ValueList items(text);
+    for (auto item = items.next(); item; item = items.next()) {
+        std::string_view value = *item;
+        MemoryAmount* target = &options.dom0_mem;
+        if (value.starts_with("min:")) target = &options.dom0_min;
+        else if (value.starts_with("max:")) target = &options.dom0_max;
+        if (target != &options.dom0_mem) value.remove_prefix(4);
+        if (!set_amount(value, *target)) return false;
+    }
+    return true;
+}
+
+bool set_number(std::string_view text, unsigned& out, unsigned min, unsigned max) {
+    auto n = parse::parse_integer(text);
+    if (!n || n.value() < min || n.value() > max) return false;
+    out = static_cast<unsigned>(n.value());
+    return true;
+}
+
+bool set_com1(std::string_view text) {
+    auto s = parse_serial(text, options.com1);
+    if (!s) return false;
+    options.com1 = s.value();
+    return true;
+}
+
+bool set_boolean(const parse::Option& o, bool& out) {
+    auto b = o.boolean();
+    if (!b) return false;
+    out = b.value();
+    return true;
+}
+
+/// False: the value makes no sense. `known` false: no such option.
+bool apply(const parse::Option& o, bool& known) {
+    known = true;
+    if (o.key == "console") return set_consoles(o.value);
+    if (o.key == "com1") return set_com1(o.value);
+    if (o.key == "dom0_mem") return set_dom0_mem(o.value);
+    if (o.key == "dom0_max_vcpus") return set_number(o.value, options.dom0_max_vcpus, 1, 64);
+    if (o.key == "maxcpus") return set_number(o.value, options.max_cpus, 1, 64);
+    if (o.key == "loglvl") return set_level(o.value, options.own_level);
+    if (o.key == "guest_loglvl") return set_level(o.value, options.guest_level);
+    if (o.key == "noreboot" || (o.key == "reboot" && o.negated)) {
+        options.noreboot = true;
+        return true;
+    }
+    if (o.key == "sync_console") return true;  // output is always synchronous
+    if (o.key == "nosmp") {
+        bool on = true;
+        const bool good = set_boolean(o, on);
+        if (on) options.max_cpus = 1;
+        return good;
+    }
+    if (o.key == "sched") {
+        if (o.value.size() >= sizeof options.scheduler) return false;
+        memcpy(options.scheduler, o.value.data(), o.value.size());
+        options.scheduler[o.value.size()] = 0;
+        return true;
+    }
+    if (o.key == "mem") {
+        auto bytes = parse::parse_size(o.value, 1024);
+        if (bytes) options.mem_limit = bytes.value();
+        return static_cast<bool>(bytes);
+    }
+    known = false;
+    return true;
+}
+
+}  // namespace
+
+void parse_options(std::string_view line) {
+    const size_t n = line.size() < sizeof options.command_line - 1 ? line.size() : sizeof options.command_line - 1;
+    memcpy(options.command_line, line.data(), n);
+    options.command_line[n] = 0;
+    parse::CommandLine words(std::string_view(options.command_line, n));
+    // The first word is the image's own name, as loaders pass it.
+    bool first = true;
+    for (auto o = words.next(); o; o = words.next(), first = false) {
+        bool known = true;
+        const bool good = apply(*o, known);
+        const bool image_name = first && (o->raw.find('/') != std::string_view::npos || !o->has_value);
+        if (!known && !image_name) complain(o->raw, "is not an option of this hypervisor");
+        if (!good) complain(o->raw, "has a value that is not understood");
+    }
+}
+
+void report_options() {
+    log(LogLevel::info, "Command line: %s", options.command_line);
+    for (const Complaint& c : complaints)
+        log(LogLevel::warning, "Option \"%.*s\" %s: ignored", static_cast<int>(c.option.size()), c.option.data(), c.why);
+}
+
+}  // namespace hv

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The hypervisor's command line.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "hypervisor/dev/serial.hpp"
+#include "hypervisor/rt/log.hpp"
+
+namespace hv {
+
+/// dom0_mem=[min:A,][max:B,][C]; negative: all but that. Bytes; 0 with `given` false: the default.
+struct MemoryAmount {
+    bool given = false;
+    bool negative = false;
+    uint64_t bytes = 0;
+};
+
+struct Options {
+    bool console_serial = false;
+    bool console_vga = true;
+    SerialSettings com1{115200, 0x3f8, 4, 3};
+    MemoryAmount dom0_mem, dom0_min, dom0_max;
+    unsigned dom0_max_vcpus = 0;  ///< 0: as many as there are CPUs
+    unsigned max_cpus = 64;
+    uint64_t mem_limit = 0;       ///< 0: all
+    bool noreboot = false;
+    LogLevel own_level = LogLevel::info;
+    LogLevel guest_level = LogLevel::warning;
+    char scheduler[16] = "credit2";
+    char command_line[1024] = {};
+};
+extern Options options;
+
+/// Parses what can be known before anything else (consoles come first). Problems are kept for report_options().
+void parse_options(std::string_view line);
+/// Logs every option that was not understood, once the consoles work.
+void report_options();
+
+}  // namespace hv

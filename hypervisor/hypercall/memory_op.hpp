@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The parts of HYPERVISOR_memory_op.
+#pragma once
+
+#include "abi/xen/memory.hpp"
+#include "hypervisor/hypercall/hypercall.hpp"
+
+namespace hv::memory {
+
+/// The operation's number and, for calls that go on where they stopped, how far they came.
+struct Call {
+    Vcpu& v;
+    uint32_t cmd;
+    uint64_t start;
+    uint64_t arg;
+
+    static constexpr unsigned start_shift = 6;
+    /// Stops here: the call comes back with `start` = done.
+    Err restart(uint64_t done) const { return restart_with(v, cmd | (done << start_shift), arg); }
+};
+
+/// The largest block the caller may ask for, as log2 of pages.
+unsigned max_order_of(const Domain& caller);
+/// Machine address bits that a reservation's flags ask for; 64 when they leave it open.
+unsigned address_bits(uint32_t mem_flags);
+
+// reservation.cpp: all return the number of extents done
+Result<uint64_t> populate_physmap(const Call& c);
+Result<uint64_t> increase_reservation(const Call& c);
+Result<uint64_t> decrease_reservation(const Call& c);
+// exchange.cpp
+Result<uint64_t> exchange(const Call& c);
+// memory_map.cpp
+Result<uint64_t> memory_map(const Call& c);
+Result<uint64_t> machine_memory_map(const Call& c);
+Result<uint64_t> set_memory_map(const Call& c);
+Result<uint64_t> machphys_mfn_list(const Call& c);
+// resource.cpp
+Result<uint64_t> acquire_resource(const Call& c);
+
+}  // namespace hv::memory

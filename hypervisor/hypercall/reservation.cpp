@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Growing and shrinking a domain. The answer is how many extents were done, whatever stopped the rest; for that reason
+/// even a bad argument is answered with a number (0, or how far an earlier part came).
+#include "hypervisor/hypercall/memory_op.hpp"
+#include "hypervisor/rt/log.hpp"
+
+namespace hv::memory {
+
+namespace {
+
+using Answer = Result<uint64_t>;
+
+struct Reservation {
+    DomainRef domain;
+    GuestPtr<uint64_t> extents{0};
+    uint64_t count = 0;
+    unsigned order = 0;
+    unsigned bits = 64;
+    bool usable = false;  ///< false: nothing more can be done, answer with the start
+};
+
+/// Errors: perm.
+Result<Reservation> decode(const Call& c) {
+    Reservation r;
+    const auto in = GuestPtr<xen::MemoryReservation>(c.arg).fetch();
+    if (!in) return r;
+    const xen::MemoryReservation& m = in.value();
+    if (m.nr_extents > (~uint64_t{0} >> Call::start_shift) || c.start > m.nr_extents) return r;
+    if (m.extent_order > max_order_of(c.v.domain)) return r;
+    auto d = target_domain(c.v, m.domid);
+    if (!d) {
+        if (d.error() == Errc::perm) return Err{Errc::perm};
+        return r;
+    }
+    r.domain = std::move(d).take();
+    r.extents = GuestPtr<uint64_t>::of(m.extent_start);
+    r.count = m.nr_extents;
+    r.order = m.extent_order;
+    r.bits = address_bits(m.mem_flags);
+    r.usable = r.bits > page_shift && !(m.mem_flags & xen::XENMEMF_populate_on_demand);
+    return r;
+}
+
+/// Runs `one(i)` for the extents until it returns false.
+template <class F>
+Answer for_extents(const Call& c, const Reservation& r, F one) {
+    uint64_t i = c.start;
+    for (; i < r.count; ++i) {
+        if (i != c.start && arch::preempt_wanted()) return c.restart(i);
+        if (!one(i)) break;
+    }
+    return i;
+}
+
+void explain(const Call& c, const Domain& d, const Reservation& r, Errc why) {
+    if (why == Errc::toobig)
+        guest_log(LogLevel::debug, "d%u: no more than %lu pages allowed", unsigned{d.id.raw}, d.max_pages);
+    else
+        guest_log(LogLevel::info, "d%u: could not give d%u 2^%u pages below %u bits", unsigned{c.v.domain.id.raw},
+                  unsigned{d.id.raw}, r.order, r.bits);
+}
+
+}  // namespace
+
+Answer populate_physmap(const Call& c) {
+    const Reservation r = TRY(decode(c));
+    if (!r.usable) return c.start;
+    Domain& d = *r.domain;
+    return for_extents(c, r, [&](uint64_t i) {
+        const auto gpfn = r.extents.fetch(i);
+        if (!gpfn) return false;
+        const auto m = domain_alloc_pages(d, r.order, r.bits);
+        if (!m) {
+            explain(c, d, r, m.error());
+            return false;
+        }
+        for (uint64_t j = 0; j < (uint64_t{1} << r.order); ++j) set_m2p(m.value() + Pages{j}, gpfn.value() + j);
+        return static_cast<bool>(r.extents.store(m.value().raw, i));
+    });
+}
+
+Answer increase_reservation(const Call& c) {
+    const Reservation r = TRY(decode(c));
+    if (!r.usable) return c.start;
+    Domain& d = *r.domain;
+    return for_extents(c, r, [&](uint64_t i) {
+        const auto m = domain_alloc_pages(d, r.order, r.bits);
+        if (!m) {
+            explain(c, d, r, m.error());
+            return false;
+        }
+        return r.extents.null() || r.extents.store(m.value().raw, i);
+    });
+}
+
+namespace {
+
+bool remove_page(Domain& d, uint64_t frame) {
+    auto page = PageRef::acquire(Mfn(frame), d.id);
+    if (!page || (page.value().page().count.load(std::memory_order_relaxed) & page::hyp_page)) {
+        guest_log(LogLevel::debug, "d%u: frame %lx is not its to give back", unsigned{d.id.raw}, frame);
+        return false;
+    }
+    return domain_release_page(page.value().page());
+}
+
+}  // namespace
+
+Answer decrease_reservation(const Call& c) {
+    const Reservation r = TRY(decode(c));
+    if (!r.domain) return c.start;
+    Domain& d = *r.domain;
+    return for_extents(c, r, [&](uint64_t i) {
+        const auto frame = r.extents.fetch(i);
+        if (!frame) return false;
+        for (uint64_t j = 0; j < (uint64_t{1} << r.order); ++j)
+            if (!remove_page(d, frame.value() + j)) return false;
+        return true;
+    });
+}
+
+}  // namespace hv::memory

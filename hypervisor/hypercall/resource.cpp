@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+/// XENMEM_acquire_resource: a tool domain asks for the frames behind a guest's grant table, to map them.
+#include <algorithm>
+
+#include "hypervisor/grant/grant.hpp"
+#include "hypervisor/hypercall/memory_op.hpp"
+
+namespace hv::memory {
+
+namespace {
+
+using Answer = Result<uint64_t>;
+
+/// How many frames the resource can have. Errors: inval, opnotsupp.
+Result<uint64_t> frames_of(const Domain& d, const xen::MemAcquireResource& r) {
+    switch (r.type) {
+        case xen::XENMEM_resource_grant_table:
+            if (r.id == xen::XENMEM_resource_grant_table_id_shared) return uint64_t{d.limits.max_grant_frames};
+            return Err{Errc::inval};  // status frames: version 2 tables only
+        default:
+            return Err{Errc::opnotsupp};
+    }
+}
+
+}  // namespace
+
+Answer acquire_resource(const Call& c) {
+    const auto arg = GuestPtr<xen::MemAcquireResource>(c.arg);
+    xen::MemAcquireResource r = TRY(arg.fetch());
+    if (r.pad != 0) return Err{Errc::inval};
+    if (r.domid == xen::DOMID_SELF || r.domid == c.v.domain.id.raw) return Err{Errc::perm};
+    DomainRef d = TRY(target_domain(c.v, r.domid));
+    const uint64_t most = TRY(frames_of(*d, r));
+
+    if (r.frame_list.is_null()) {
+        if (r.nr_frames != 0 || c.start != 0) return Err{Errc::inval};
+        r.nr_frames = static_cast<uint32_t>(std::min<uint64_t>(most, INT32_MAX));
+        TRY(arg.store(r));
+        return 0;
+    }
+    if (r.frame > most || r.nr_frames > most - r.frame || c.start > r.nr_frames) return Err{Errc::inval};
+    const auto out = GuestPtr<uint64_t>::of(r.frame_list);
+    for (uint64_t i = c.start; i < r.nr_frames; ++i) {
+        if (i != c.start && arch::preempt_wanted()) return c.restart(i);
+        const Mfn m = TRY(get_grant_frame(*d, static_cast<uint32_t>(r.frame + i)));
+        TRY(out.store(m.raw, i));
+    }
+    return 0;
+}
+
+}  // namespace hv::memory
