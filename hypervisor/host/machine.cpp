@@ -59,7 +59,7 @@ void power_off() {
 namespace {
 void make_memory(uint64_t frames) {
     arena_bytes = frames * base::page_size;
-    void* arena = mmap(nullptr, arena_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* arena = mmap(nullptr, arena_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (arena == MAP_FAILED) std::abort();
     directmap_base = static_cast<uint8_t*>(arena);
     frame_table = new PageInfo[frames];
