@@ -10,6 +10,7 @@
 #include "hypervisor/mm/frame.hpp"
 #include "hypervisor/mm/heap.hpp"
 #include "hypervisor/sync/spinlock.hpp"
+#include "lib/parse/e820.hpp"
 
 namespace hv {
 
@@ -28,13 +29,6 @@ struct DomainLimits {
     uint32_t max_grant_frames = 64;
     uint32_t max_maptrack_frames = 1024;
     uint32_t grant_version = 1;
-};
-
-/// One range of a memory map as guests see it (the BIOS's E820 format, 20 bytes).
-struct __attribute__((packed)) MemoryMapEntry {
-    uint64_t addr;
-    uint64_t size;
-    uint32_t type;
 };
 
 struct Domain {
@@ -77,7 +71,7 @@ struct Domain {
     std::atomic<uint64_t> outstanding_claim{0};
     xen::SharedInfo* shared = nullptr;
     uint64_t time_offset_seconds = 0;
-    MemoryMapEntry* memory_map = nullptr; ///< XENMEM_set_memory_map; null: none was set. Domain lock
+    parse::E820Entry* memory_map = nullptr; ///< XENMEM_set_memory_map; null: none was set. Domain lock
     uint32_t memory_map_entries = 0;
     uint32_t tsc_mode = 0;                ///< XEN_DOMCTL_settscinfo: TSC_MODE_*
     uint32_t tsc_incarnation = 0;

@@ -2,7 +2,6 @@
 /// HYPERVISOR_xen_version: what we are. The interfaces are Xen 4.17's, so that is the version; the rest names ourselves.
 #include "abi/xen/version.hpp"
 
-#include <algorithm>
 #include <cstring>
 
 #include "abi/xen/arch_x86.hpp"
@@ -54,8 +53,8 @@ uint32_t features_of(const Domain& d) {
 Answer get_features(const Domain& d, uint64_t arg) {
     const auto p = GuestPtr<xen::FeatureInfo>(arg);
     xen::FeatureInfo f = TRY(p.fetch());
-    // Further submaps are empty, not errors: guests read all they know of.
-    f.submap = f.submap_idx == 0 ? features_of(d) : 0;
+    if (f.submap_idx >= xen::XENFEAT_NR_SUBMAPS) return Err{Errc::inval};
+    f.submap = features_of(d);
     TRY(p.store(f));
     return 0;
 }

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+/// HYPERVISOR_platform_op: what dom0 does for the machine as a whole.
+#include "abi/xen/platform.hpp"
+
+#include <cstring>
+
+#include "hypervisor/arch/x86/machine.hpp"
+#include "hypervisor/guest/pv/cpuid.hpp"
+#include "hypervisor/hypercall/control.hpp"
+#include "hypervisor/hypercall/handlers.hpp"
+#include "hypervisor/rt/log.hpp"
+#include "hypervisor/sched/scheduler.hpp"
+#include "hypervisor/time/clock.hpp"
+
+namespace hv {
+
+namespace {
+
+using Answer = Result<uint64_t>;
+using Op = xen::PlatformOp;
+
+struct Call {
+    Vcpu& v;
+    Op& op;
+    GuestPtr<Op> arg;
+    /// Stores the whole argument back.
+    Answer done() const {
+        TRY(arg.store(op));
+        return 0;
+    }
+};
+
+Answer set_time(uint64_t sec, uint32_t nsec, uint64_t at) {
+    if (nsec >= 1'000'000'000) return Err{Errc::inval};
+    clock::set_wallclock(sec, nsec, Nanos{static_cast<int64_t>(at)});
+    domains_update_wallclock();
+    return 0;
+}
+
+/// The answers of a machine whose BIOS said nothing of disks and screens to us.
+Answer firmware_info(const Call& c) {
+    xen::XenpfFirmwareInfo& f = c.op.u.firmware_info;
+    switch (f.type) {
+        case xen::XEN_FW_DISK_INFO:
+        case xen::XEN_FW_DISK_MBR_SIGNATURE:
+        case xen::XEN_FW_VBEDDC_INFO:
+        case xen::XEN_FW_EFI_INFO:
+            return Err{Errc::srch};
+        case xen::XEN_FW_KBD_SHIFT_FLAGS:
+            if (f.index != 0) return Err{Errc::srch};
+            f.u.kbd_shift_flags = 0;
+            return c.done();
+        default:
+            return Err{Errc::inval};
+    }
+}
+
+Answer get_cpuinfo(const Call& c) {
+    xen::XenpfPcpuInfo& i = c.op.u.pcpu_info;
+    i.max_present = cpu_count - 1;
+    if (i.xen_cpuid >= cpu_count) {
+        i.flags = xen::XEN_PCPU_FLAGS_INVALID;
+        return c.done();
+    }
+    const Cpu& cpu = cpus[clamp_index(i.xen_cpuid, cpu_count)];
+    i.apic_id = cpu.apic_id;
+    i.acpi_id = cpu.id;
+    i.flags = cpu.online ? xen::XEN_PCPU_FLAGS_ONLINE : 0;
+    return c.done();
+}
+
+Answer get_cpu_version(const Call& c) {
+    xen::XenpfPcpuVersion& i = c.op.u.pcpu_version;
+    i.max_present = cpu_count - 1;
+    if (i.xen_cpuid >= cpu_count) return Err{Errc::noent};
+    const xen::CpuidLeaf* vendor = raw_policy.find(0, xen::XEN_CPUID_NO_SUBLEAF);
+    const xen::CpuidLeaf* version = raw_policy.find(1, xen::XEN_CPUID_NO_SUBLEAF);
+    if (!vendor || !version) return Err{Errc::noent};
+    memcpy(i.vendor_id, &vendor->b, 4);
+    memcpy(i.vendor_id + 4, &vendor->d, 4);
+    memcpy(i.vendor_id + 8, &vendor->c, 4);
+    const uint32_t a = version->a;
+    i.stepping = a & 15;
+    i.model = (a >> 4 & 15) | (a >> 12 & 0xf0);
+    i.family = a >> 8 & 15;
+    if (i.family == 15) i.family += a >> 20 & 0xff;
+    return c.done();
+}
+
+Answer get_idle_time(const Call& c) {
+    xen::XenpfGetIdleTime& g = c.op.u.getidletime;
+    const xen::XenctlBitmap map{g.cpumap_bitmap, g.cpumap_nr_cpus, 0};
+    const uint64_t wanted = TRY(fetch_bitmap(map)) & online_cpus();
+    const auto out = GuestPtr<uint64_t>::of(g.idletime);
+    for (uint64_t rest = wanted; rest; rest &= rest - 1) {
+        const auto cpu = static_cast<unsigned>(__builtin_ctzll(rest));
+        TRY(out.store(cpus[cpu].idle ? static_cast<uint64_t>(sched::runtime(*cpus[cpu].idle).n) : 0, cpu));
+    }
+    TRY(store_bitmap(map, wanted));
+    g.now = static_cast<uint64_t>(clock::now().n);
+    return c.done();
+}
+
+Answer enter_sleep(const xen::XenpfEnterAcpiSleep& s) {
+    if (s.flags & ~xen::XENPF_ACPI_SLEEP_EXTENDED) return Err{Errc::inval};
+    if (s.sleep_state != 5) return Err{Errc::opnotsupp};  // we do not suspend
+    log(LogLevel::info, "Domain 0 asks for ACPI state S5: powering off");
+    machine_power_off();
+}
+
+/// Power tables are of use to a frequency governor or idle driver; we have neither, which is what ENOSYS tells dom0.
+Answer set_pminfo(const xen::XenpfSetProcessorPmInfo& p) {
+    switch (p.type) {
+        case xen::XEN_PM_PDC:
+            return 0;  // no further capability to announce: the buffer stays as it is
+        case xen::XEN_PM_CX:
+        case xen::XEN_PM_PX:
+        case xen::XEN_PM_TX:
+            return Err{Errc::nosys};
+        default:
+            return Err{Errc::inval};
+    }
+}
+
+Answer core_parking(const Call& c) {
+    xen::XenpfCoreParking& p = c.op.u.core_parking;
+    if (p.type != xen::XEN_CORE_PARKING_GET) return Err{p.type == xen::XEN_CORE_PARKING_SET ? Errc::nosys : Errc::inval};
+    p.idle_nums = 0;
+    return c.done();
+}
+
+Answer cpu_online(const xen::XenpfCpuOl& o) {
+    if (o.cpuid >= cpu_count) return Err{Errc::inval};
+    return Err{Errc::exist};  // all that we have are online
+}
+
+Answer quirk(const xen::XenpfPlatformQuirk& q) {
+    switch (q.quirk_id) {
+        case xen::QUIRK_NOIRQBALANCING:      // we do not balance
+        case xen::QUIRK_IOAPIC_GOOD_REGSEL:  // and write REGSEL each time
+        case xen::QUIRK_IOAPIC_BAD_REGSEL:
+            return 0;
+        default:
+            return Err{Errc::inval};
+    }
+}
+
+Answer dispatch(const Call& c) {
+    Op& op = c.op;
+    switch (op.cmd) {
+        case xen::XENPF_settime64:
+            if (op.u.settime64.mbz != 0) return Err{Errc::inval};
+            return set_time(op.u.settime64.secs, op.u.settime64.nsecs, op.u.settime64.system_time);
+        case xen::XENPF_settime32:
+            return set_time(op.u.settime32.secs, op.u.settime32.nsecs, op.u.settime32.system_time);
+        case xen::XENPF_firmware_info:
+            return firmware_info(c);
+        case xen::XENPF_get_cpuinfo:
+            return get_cpuinfo(c);
+        case xen::XENPF_get_cpu_version:
+            return get_cpu_version(c);
+        case xen::XENPF_getidletime:
+            return get_idle_time(c);
+        case xen::XENPF_enter_acpi_sleep:
+            return enter_sleep(op.u.enter_acpi_sleep);
+        case xen::XENPF_set_processor_pminfo:
+            return set_pminfo(op.u.set_pminfo);
+        case xen::XENPF_core_parking:
+            return core_parking(c);
+        case xen::XENPF_cpu_online:
+            return cpu_online(op.u.cpu_ol);
+        case xen::XENPF_cpu_offline:
+            return Err{op.u.cpu_ol.cpuid < cpu_count ? Errc::busy : Errc::inval};
+        case xen::XENPF_platform_quirk:
+            return quirk(op.u.platform_quirk);
+        case xen::XENPF_efi_runtime_call:
+        case xen::XENPF_resource_op:
+        case xen::XENPF_microcode_update:
+            return Err{Errc::opnotsupp};
+        default:
+            guest_log(LogLevel::debug, "d%u: unknown platform_op %u", unsigned{c.v.domain.id.raw}, op.cmd);
+            return Err{Errc::nosys};
+    }
+}
+
+}  // namespace
+
+Result<uint64_t> hypercall_platform_op(Vcpu& v, const uint64_t (&args)[6]) {
+    if (!v.domain.privileged) return Err{Errc::perm};
+    const auto arg = GuestPtr<Op>::from_reg(args[0]);
+    Op op = TRY(arg.fetch());
+    if (op.interface_version != xen::XENPF_INTERFACE_VERSION) return Err{Errc::access};
+    ControlTurn turn;
+    if (!turn) return restart_with(v, args[0]);
+    return dispatch({v, op, arg});
+}
+
+}  // namespace hv
