@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+// link: xenctrl builder xenstored_core xenservice xendcore xmverbs
+// The whole way down: xm's command lines, xend, the store daemon, the builder, the hypervisor's core and guests, in one
+// process. What is not real: dom0's kernel drivers and the hotplug scripts.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "hypervisor/mm/heap.hpp"
+#include "tests/host/test_kernel.hpp"
+#include "tests/sim/guest.hpp"
+#include "tests/sim/store.hpp"
+#include "toolstack/xend/adapters/control_hypervisor.hpp"
+#include "toolstack/xend/adapters/file_records.hpp"
+#include "toolstack/xend/core/manager.hpp"
+#include "toolstack/xend/server/router.hpp"
+#include "toolstack/xm/app.hpp"
+
+namespace {
+
+using base::Outcome;
+using namespace std::chrono_literals;
+
+class SimStores final : public xend::Stores {
+public:
+    explicit SimStores(xenstore::Location where) : where_(std::move(where)) {}
+    Outcome<std::unique_ptr<xenstore::Store>> open() override { return xenstore::open_store(where_); }
+
+private:
+    xenstore::Location where_;
+};
+
+/// Hotplug scripts that always find what they look for; "fail" in the path makes one that does not.
+class SimScripts final : public xend::Scripts {
+public:
+    explicit SimScripts(xend::Stores& stores) : stores_(stores) {}
+    Outcome<> run(const xend::ScriptCall& call) override {
+        ++runs;
+        if (call.arguments[0] != "add" && call.arguments[0] != "online") return base::ok;
+        auto store = OTRY(stores_.open());
+        for (const auto& [name, value] : call.environment) {
+            if (name != "XENBUS_PATH") continue;
+            OTRY(store->write(value + "/hotplug-status", refuse ? "error" : "connected"));
+            if (refuse) OTRY(store->write(value + "/hotplug-error", "the bridge is missing"));
+        }
+        return base::ok;
+    }
+    std::atomic<int> runs{0};
+    bool refuse = false;
+
+private:
+    xend::Stores& stores_;
+};
+
+class RealClock final : public xend::Clock {
+public:
+    int64_t unix_seconds() override { return std::time(nullptr); }
+    void sleep(std::chrono::milliseconds time) override { std::this_thread::sleep_for(time); }
+};
+
+/// A temporary folder with a kernel, a ramdisk, a disk and a configuration.
+class Files {
+public:
+    Files() {
+        char name[] = "/tmp/xm_sim.XXXXXX";
+        folder = ::mkdtemp(name);
+        write("kernel", testing_tools::make_bzimage(testing_tools::make_kernel()));
+        write("initrd", std::vector<std::byte>(30'000));
+        write("disk.img", std::vector<std::byte>(1 << 20));
+    }
+    ~Files() { std::filesystem::remove_all(folder); }
+    void write(const std::string& name, const std::vector<std::byte>& bytes) {
+        std::ofstream(folder + "/" + name, std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+    }
+    std::string config(const std::string& name, const std::string& more = "") {
+        const std::string path = folder + "/" + name + ".cfg";
+        std::ofstream(path) << "name = \"" << name << "\"\nkernel = \"" << folder << "/kernel\"\nramdisk = \"" << folder
+                            << "/initrd\"\nmemory = 24\nvcpus = 2\nextra = \"quiet\"\n" << more << "\n";
+        return path;
+    }
+    std::string disk() const { return "disk = [ 'file:" + folder + "/disk.img,xvda,w' ]"; }
+    std::string folder;
+};
+
+class XmSim : public ::testing::Test {
+protected:
+    XmSim() {
+        EXPECT_TRUE(records.prepare());
+        xend::Settings settings;
+        settings.min_restart_seconds = 0;
+        settings.backend_timeout = 5s;
+        settings.hotplug_timeout = 5s;
+        settings.log_file = files.folder + "/xend.log";
+        settings.scripts = files.folder;
+        manager = std::make_unique<xend::Manager>(xend::Ports{hypervisor, stores, scripts, records, clock, settings});
+        router = std::make_unique<xend::Router>(*manager);
+        auto store = stores.open().take();
+        EXPECT_TRUE(store->write("/local/domain/0/name", "Domain-0"));
+        EXPECT_TRUE(store->write("/local/domain/0/domid", "0"));
+        EXPECT_TRUE(manager->recover());
+    }
+
+    int xm(const std::vector<std::string>& words) {
+        out.str("");
+        err.str("");
+        xm::World world{*router, out, err, true, [](unsigned ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); },
+                        [](const std::string&, const auto&) -> Outcome<> { return base::fail(base::Errc::nosys, "no terminal"); }};
+        return xm::run(world, words);
+    }
+    std::string state(const std::string& name) {
+        auto view = manager->find(name);
+        return view ? view->info.state() : "gone";
+    }
+    /// Reaps until `name` is in `wanted` state.
+    bool becomes(const std::string& name, const std::string& wanted) {
+        for (int i = 0; i < 500; ++i) {
+            EXPECT_TRUE(manager->reap());
+            if (state(name) == wanted) return true;
+            std::this_thread::sleep_for(10ms);
+        }
+        return false;
+    }
+
+    Files files;
+    sim::Machine machine;
+    sim::Guests guests{machine};
+    sim::SimBackend backend{machine};
+    xenctrl::Control control{backend};
+    sim::StoreService service{backend, files.folder + "/store"};
+    sim::BackendDrivers drivers{service.location()};
+    SimStores stores{service.location()};
+    SimScripts scripts{stores};
+    RealClock clock;
+    xend::FileRecords records{files.folder + "/records"};
+    xend::ControlHypervisor hypervisor{control};
+    std::unique_ptr<xend::Manager> manager;
+    std::unique_ptr<xend::Router> router;
+    std::ostringstream out, err;
+};
+
+TEST_F(XmSim, CreateListShutdown) {
+    ASSERT_EQ(xm({"create", files.config("demo", files.disk() + "\nvif = [ 'bridge=xenbr0' ]")}), 0) << err.str();
+    EXPECT_NE(out.str().find("Started domain demo"), std::string::npos);
+    EXPECT_EQ(scripts.runs, 2);
+    EXPECT_EQ(state("demo"), "-b----");
+    ASSERT_EQ(xm({"list"}), 0) << err.str();
+    EXPECT_NE(out.str().find("Domain-0"), std::string::npos);
+    EXPECT_NE(out.str().find("demo"), std::string::npos);
+    ASSERT_EQ(xm({"block-list", "demo"}), 0);
+    EXPECT_NE(out.str().find("51712"), std::string::npos);
+    ASSERT_EQ(xm({"network-list", "demo"}), 0);
+    EXPECT_NE(out.str().find("00:16:3e"), std::string::npos);
+    ASSERT_EQ(xm({"shutdown", "demo"}), 0) << err.str();
+    EXPECT_TRUE(becomes("demo", "gone"));
+}
+
+TEST_F(XmSim, PauseAndUnpause) {
+    ASSERT_EQ(xm({"create", files.config("demo")}), 0) << err.str();
+    ASSERT_EQ(xm({"pause", "demo"}), 0);
+    EXPECT_EQ(state("demo"), "-bp---");
+    ASSERT_EQ(xm({"unpause", "demo"}), 0);
+    EXPECT_EQ(state("demo"), "-b----");
+    ASSERT_EQ(xm({"destroy", "demo"}), 0);
+    EXPECT_EQ(state("demo"), "gone");
+}
+
+TEST_F(XmSim, RebootMakesANewDomainWithTheSameIdentity) {
+    ASSERT_EQ(xm({"create", files.config("demo", "on_reboot = 'restart'")}), 0) << err.str();
+    const auto before = manager->find("demo").take();
+    ASSERT_EQ(xm({"reboot", "demo"}), 0) << err.str();
+    for (int i = 0; i < 500; ++i) {
+        ASSERT_TRUE(manager->reap());
+        auto now = manager->find("demo");
+        if (now && now->info.id != before.info.id && now->info.state() == "-b----") break;
+        std::this_thread::sleep_for(10ms);
+    }
+    const auto after = manager->find("demo").take();
+    EXPECT_NE(after.info.id, before.info.id);
+    EXPECT_EQ(after.uuid, before.uuid);
+    ASSERT_EQ(xm({"destroy", "demo"}), 0);
+}
+
+TEST_F(XmSim, EverythingComesBackExactly) {
+    const std::string config = files.config("demo", files.disk());
+    ASSERT_EQ(xm({"create", config}), 0) << err.str();
+    ASSERT_EQ(xm({"destroy", "demo"}), 0);
+    const uint64_t before = machine.free_pages();
+    for (int i = 0; i < 20; ++i) {
+        ASSERT_EQ(xm({"create", config}), 0) << err.str();
+        ASSERT_EQ(xm({"destroy", "demo"}), 0) << err.str();
+    }
+    EXPECT_EQ(machine.free_pages(), before);
+    EXPECT_EQ(backend.mappings(), 0U);
+}
+
+TEST_F(XmSim, BadInputLeavesNothing) {
+    ASSERT_EQ(xm({"create", files.config("good")}), 0) << err.str();
+    const uint64_t before = machine.free_pages();
+    const auto refused = [&](const std::vector<std::string>& words, const std::string& reason) {
+        EXPECT_EQ(xm(words), 1);
+        EXPECT_NE(err.str().find(reason), std::string::npos) << err.str();
+        EXPECT_EQ(machine.free_pages(), before) << reason;
+        EXPECT_EQ(control.list()->size(), 2U) << reason;
+    };
+    refused({"create", files.config("good")}, "good");
+    refused({"create", files.config("big", "memory = 4000")}, "ree memory");
+    refused({"create", files.config("nokernel", "kernel = '/nothing/here'")}, "/nothing/here");
+    refused({"create", files.config("text", "kernel = '" + files.folder + "/text.cfg'")}, "is not a kernel");
+    refused({"create", files.config("nodisk", "disk = [ 'file:/nothing/disk,xvda,w' ]")}, "/nothing/disk");
+    refused({"create", files.config("crash", "extra = 'crash'")}, "crash");
+    scripts.refuse = true;
+    refused({"create", files.config("nobridge", "vif = [ '' ]")}, "the bridge is missing");
+    ASSERT_EQ(xm({"destroy", "good"}), 0);
+}
+
+}  // namespace
