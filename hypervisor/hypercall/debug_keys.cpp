@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Debug keys (`xm debug-keys`): each writes something about the hypervisor's state to its log.
+#include "hypervisor/arch/x86/machine.hpp"
+#include "hypervisor/event/event.hpp"
+#include "hypervisor/grant/grant.hpp"
+#include "hypervisor/hypercall/sysctl.hpp"
+#include "hypervisor/rt/log.hpp"
+#include "hypervisor/sched/scheduler.hpp"
+#include "hypervisor/time/clock.hpp"
+
+namespace hv::sysctl {
+
+namespace {
+
+template <class F>
+void each_domain(F f) {
+    for (DomainRef d = next_domain(DomId(0)); d; d = next_domain(DomId::from_reg(d->id.raw + 1u))) f(*d);
+}
+
+void show_help();
+
+void show_domain(Domain& d) {
+    const xen::DomctlGetDomainInfo i = domain_info(d);
+    log(LogLevel::info, "d%u: flags %x refs %u pages %lu of %lu, claim %lu, event ports %u", unsigned{d.id.raw}, i.flags,
+        d.references.load(), i.tot_pages, i.max_pages, i.outstanding_pages, d.events ? events_in_use(d) : 0);
+    for (uint32_t n = 0; n < d.limits.max_vcpus; ++n) {
+        const Vcpu* v = d.vcpus[n];
+        if (!v) continue;
+        const xen::VcpuInfo* info = v->info.load();
+        log(LogLevel::info, "  v%u: on cpu %d, pause flags %x count %u, upcall pending %u mask %u, rip %lx", n,
+            v->running_on.load(), v->pause_flags.load(), v->pause_count.load(), info ? info->evtchn_upcall_pending : 0u,
+            info ? info->evtchn_upcall_mask : 0u, v->regs.rip);
+    }
+}
+
+void show_domains() { each_domain(show_domain); }
+
+void show_memory() {
+    log(LogLevel::info, "Memory: %lu of %lu pages free, %lu claimed, %lu bytes of small objects",
+        heap::free_pages().n, heap::total_pages().n, claimed_pages().n, heap::bytes_in_use());
+}
+
+void show_grants() {
+    each_domain([](Domain& d) {
+        if (d.grants) grant_dump(d);
+    });
+}
+
+void show_cpus() {
+    for (unsigned c = 0; c < cpu_count; ++c) {
+        const Vcpu* v = cpus[c].current;
+        if (v) log(LogLevel::info, "cpu%u: d%uv%u", c, unsigned{v->domain.id.raw}, v->id.raw);
+    }
+}
+
+void show_time() {
+    log(LogLevel::info, "System time %ld ns, TSC %lu kHz", static_cast<long>(clock::now().n), clock::tsc_khz);
+}
+
+void reboot() {
+    log(LogLevel::warning, "'R' pressed: rebooting the machine");
+    machine_restart();
+}
+
+struct Key {
+    char key;
+    const char* what;
+    void (*run)();
+};
+constexpr Key keys[] = {
+    {'h', "show this help", show_help},        {'q', "show domains and vCPUs", show_domains},
+    {'m', "show memory", show_memory},         {'g', "show grant tables", show_grants},
+    {'r', "show what the CPUs run", show_cpus}, {'t', "show time", show_time},
+    {'R', "reboot the machine", reboot},
+};
+
+void show_help() {
+    for (const Key& k : keys) log(LogLevel::info, "key '%c': %s", k.key, k.what);
+}
+
+void press(char c) {
+    for (const Key& k : keys)
+        if (k.key == c) return k.run();
+    log(LogLevel::info, "key '%c' has no meaning; 'h' shows those that have", c);
+}
+
+}  // namespace
+
+Result<uint64_t> debug_keys(const Call& c) {
+    const xen::SysctlDebugKeys& k = c.op.u.debug_keys;
+    constexpr uint32_t most_keys = 256;
+    if (k.nr_keys > most_keys) return Err{Errc::inval};
+    for (uint32_t i = 0; i < k.nr_keys; ++i) press(TRY(GuestPtr<char>(k.keys.addr).fetch(i)));
+    return 0;
+}
+
+}  // namespace hv::sysctl

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The machine's CPUs and memory, as tools see them: one node.
+#include <algorithm>
+
+#include "hypervisor/guest/pv/cpuid.hpp"
+#include "hypervisor/hypercall/machine_info.hpp"
+#include "hypervisor/hypercall/sysctl.hpp"
+#include "hypervisor/sched/scheduler.hpp"
+#include "hypervisor/time/clock.hpp"
+
+namespace hv::sysctl {
+
+namespace {
+
+using Answer = Result<uint64_t>;
+
+/// The first eight words of the machine's feature set, which `xm info` prints as hw_caps.
+void hardware_caps(uint32_t (&caps)[8]) {
+    const auto leaf = [](uint32_t l, uint32_t sub) {
+        const xen::CpuidLeaf* found = raw_policy.find(l, sub);
+        return found ? *found : xen::CpuidLeaf{};
+    };
+    constexpr uint32_t none = xen::XEN_CPUID_NO_SUBLEAF;
+    caps[0] = leaf(1, none).d;
+    caps[1] = leaf(1, none).c;
+    caps[2] = leaf(0x80000001, none).d;
+    caps[3] = leaf(0x80000001, none).c;
+    caps[4] = leaf(0xd, 1).a;
+    caps[5] = leaf(7, 0).b;
+    caps[6] = leaf(7, 0).c;
+    caps[7] = leaf(0x80000007, none).d;
+}
+
+}  // namespace
+
+Answer physinfo(const Call& c) {
+    xen::SysctlPhysInfo& p = c.op.u.physinfo;
+    p = xen::zeroed<xen::SysctlPhysInfo>();
+    p.threads_per_core = machine_info.threads_per_core;
+    p.cores_per_socket = machine_info.cores_per_socket;
+    p.nr_cpus = cpu_count;
+    p.max_cpu_id = cpu_count - 1;
+    p.nr_nodes = 1;
+    p.max_node_id = 0;
+    p.cpu_khz = static_cast<uint32_t>(clock::tsc_khz);
+    p.capabilities = xen::XEN_SYSCTL_PHYSCAP_pv | xen::XEN_SYSCTL_PHYSCAP_gnttab_v1;
+    p.total_pages = heap::total_pages().n;
+    p.free_pages = heap::free_pages().n;
+    p.outstanding_pages = claimed_pages().n;
+    p.max_mfn = max_frame - 1;
+    hardware_caps(p.hw_cap);
+    return c.done();
+}
+
+Answer getcpuinfo(const Call& c) {
+    xen::SysctlGetCpuInfo& g = c.op.u.getcpuinfo;
+    const uint32_t n = std::min(g.max_cpus, cpu_count);
+    const auto out = GuestPtr<xen::SysctlCpuInfo>::of(g.info);
+    for (uint32_t i = 0; i < n; ++i) {
+        const uint64_t idle = cpus[i].idle ? static_cast<uint64_t>(sched::runtime(*cpus[i].idle).n) : 0;
+        TRY(out.store({idle}, i));
+    }
+    g.nr_cpus = n;
+    return c.done();
+}
+
+Answer availheap(const Call& c) {
+    xen::SysctlAvailHeap& a = c.op.u.availheap;
+    if (a.node > 0) return Err{Errc::inval};
+    const bool all = a.min_bitwidth == 0 && a.max_bitwidth == 0;
+    const unsigned top = a.max_bitwidth ? std::min(a.max_bitwidth, 64u) : 64u;
+    a.avail_bytes = (all ? heap::free_pages() : heap::free_pages_between(a.min_bitwidth, top)).bytes();
+    return c.done();
+}
+
+Answer cputopoinfo(const Call& c) {
+    xen::SysctlCpuTopoInfo& t = c.op.u.cputopoinfo;
+    const auto out = GuestPtr<xen::SysctlCpuTopo>::of(t.cputopo);
+    const uint32_t threads = std::max(machine_info.threads_per_core, 1u);
+    const uint32_t cores = std::max(machine_info.cores_per_socket, 1u);
+    if (!out.null()) {
+        const uint32_t n = std::min(t.num_cpus, cpu_count);
+        for (uint32_t i = 0; i < n; ++i) {
+            const uint32_t core = cpus[i].apic_id / threads;
+            TRY(out.store({core % cores, core / cores, 0}, i));
+        }
+        t.num_cpus = n;
+    } else {
+        t.num_cpus = cpu_count;
+    }
+    return c.done();
+}
+
+Answer numainfo(const Call& c) {
+    xen::SysctlNumaInfo& i = c.op.u.numainfo;
+    const auto memory = GuestPtr<xen::SysctlMemInfo>::of(i.meminfo);
+    const auto distance = GuestPtr<uint32_t>::of(i.distance);
+    const bool counts_only = memory.null() && distance.null();
+    if (!counts_only && i.num_nodes > 0) {
+        if (!memory.null()) TRY(memory.store({heap::total_pages().bytes(), heap::free_pages().bytes()}));
+        constexpr uint32_t to_itself = 10;
+        if (!distance.null()) TRY(distance.store(to_itself));
+    }
+    i.num_nodes = counts_only ? 1 : std::min(i.num_nodes, 1u);
+    return c.done();
+}
+
+Answer pcitopoinfo(const Call& c) {
+    xen::SysctlPciTopoInfo& t = c.op.u.pcitopoinfo;
+    if (t.devs.is_null() || t.nodes.is_null()) return Err{Errc::inval};
+    const auto nodes = GuestPtr<uint32_t>::of(t.nodes);
+    // dom0 does not tell us where a device is near; one node makes the question idle.
+    for (uint32_t i = 0; i < t.num_devs; ++i) {
+        if (i >= 65536) return Err{Errc::inval};
+        TRY(nodes.store(xen::XEN_INVALID_NODE_ID, i));
+    }
+    return c.done();
+}
+
+}  // namespace hv::sysctl
