@@ -1,0 +1,218 @@
+// link: xmverbs xendcore
+// SPDX-License-Identifier: Apache-2.0
+// xm against a xend in the same process: columns, texts and exit statuses that scripts rely on.
+#include "toolstack/xm/app.hpp"
+
+#include <gtest/gtest.h>
+
+#include "toolstack/xend/server/router.hpp"
+#include "xend_fakes.hpp"
+
+namespace {
+
+struct Ran {
+    int status;
+    std::string out;
+    std::string err;
+};
+
+struct Shell {
+    fakes::Machine m;
+    xend::Router router{m.manager};
+    std::string config;
+    bool root = true;
+    std::function<void()> meanwhile;  // what happens while xm sleeps
+    std::string joined;
+
+    Shell() { config = m.folder.file("demo.cfg", file_text()); }
+    std::string file_text() {
+        m.folder.file("vmlinuz");
+        m.folder.file("disk.img");
+        return "name = 'demo'\nkernel = '" + (m.folder.path / "vmlinuz").string() + "'\nmemory = 64\nvcpus = 2\n" +
+               "uuid = 'f4bc2456-e4ce-11f1-a449-af95deeadde8'\ndisk = ['file:" + (m.folder.path / "disk.img").string() + ",xvda,w']\n" +
+               "vif = ['bridge=xenbr0']\non_reboot = 'restart'\n";
+    }
+    Ran xm(std::vector<std::string> words, xend::Transport* other = nullptr) {
+        std::ostringstream out, err;
+        xm::World world{other != nullptr ? *other : router, out, err, root,
+                        [this](unsigned) {
+                            if (meanwhile) meanwhile();
+                        },
+                        [this](const std::string& tty, const std::function<base::Outcome<>()>& then) -> base::Outcome<> {
+                            joined = tty;
+                            return then();
+                        }};
+        const int status = xm::run(world, words);
+        return {status, out.str(), err.str()};
+    }
+};
+
+TEST(Xm, CreatesAndLists) {
+    Shell s;
+    Ran r = s.xm({"create", s.config});
+    EXPECT_EQ(r.status, 0) << r.err;
+    EXPECT_EQ(r.out, "Using config file \"" + s.config + "\".\nStarted domain demo\n");
+    EXPECT_EQ(r.err, "");
+    r = s.xm({"list"});
+    EXPECT_EQ(r.out,
+              "Name                                        ID   Mem VCPUs      State   Time(s)\n"
+              "Domain-0                                     0   512     2     r-----      56.6\n"
+              "demo                                         1    64     1     -b----       0.3\n");
+    EXPECT_EQ(s.xm({"list", "demo"}).out,
+              "Name                                        ID   Mem VCPUs      State   Time(s)\n"
+              "demo                                         1    64     1     -b----       0.3\n");
+    EXPECT_EQ(s.xm({"domid", "demo"}).out, "1\n");
+    EXPECT_EQ(s.xm({"domname", "1"}).out, "demo\n");
+    EXPECT_EQ(s.xm({"vcpu-list", "demo"}).out,
+              "Name                                ID  VCPU   CPU State   Time(s) CPU Affinity\n"
+              "demo                                 1     0     0   -b-       1.5 any cpu\n"
+              "demo                                 1     1     -   --p       1.5 0,2,3\n");
+    EXPECT_EQ(s.xm({"block-list", "demo"}).out,
+              "Vdev  BE handle state evt-ch ring-ref BE-path\n"
+              "51712 0  0      1     -1     -1       /local/domain/0/backend/vbd/1/51712\n");
+    EXPECT_EQ(s.xm({"network-list", "demo"}).out,
+              "Idx BE     MAC Addr.     handle state evt-ch tx-/rx-ring-ref BE-path\n"
+              "0   0  00:16:3e:4b:b1:ec 0      1     -1        -1/-1        /local/domain/0/backend/vif/1/0\n");
+    r = s.xm({"list", "-l", "demo"});
+    EXPECT_EQ(r.status, 0);
+    EXPECT_TRUE(r.out.starts_with("(domain\n    (domid 1)\n    (uuid f4bc2456-e4ce-11f1-a449-af95deeadde8)")) << r.out;
+    for (const char* part : {"(image (linux (kernel ", "(on_reboot restart)", "(state -b----)", "(store_mfn 1000)", "(console_mfn 1001)"}) {
+        EXPECT_NE(r.out.find(part), std::string::npos) << part << " in " << r.out;
+    }
+    r = s.xm({"uptime", "demo"});
+    EXPECT_TRUE(r.out.starts_with("Name                                ID Uptime \ndemo                                 1 ")) << r.out;
+    EXPECT_EQ(s.xm({"sched-credit", "-d", "demo"}).out,
+              "Name                                ID Weight  Cap\n"
+              "demo                                 1    256    0\n");
+    EXPECT_EQ(s.xm({"sched-credit", "-d", "demo", "-w", "512"}).status, 0);
+    EXPECT_EQ(s.m.hypervisor.params[1].weight, 512);
+}
+
+TEST(Xm, OptionsOfCreate) {
+    Shell s;
+    Ran r = s.xm({"create", "-n", s.config, "memory=32", "name=other"});
+    EXPECT_EQ(r.status, 0);
+    EXPECT_NE(r.out.find("(name other)"), std::string::npos);
+    EXPECT_NE(r.out.find("(memory 32)"), std::string::npos);
+    EXPECT_EQ(s.m.hypervisor.all.size(), 1U) << "a dry run makes nothing";
+    r = s.xm({"create", "-qp", "-f", s.config});
+    EXPECT_EQ(r.status, 0) << r.err;
+    EXPECT_EQ(r.out, "");
+    EXPECT_NE(s.xm({"list"}).out.find("--p---"), std::string::npos);
+    EXPECT_EQ(s.xm({"unpause", "demo"}).status, 0);
+    EXPECT_EQ(s.xm({"destroy", "demo"}).status, 0);
+    EXPECT_EQ(s.m.hypervisor.all.size(), 1U);
+
+    // -c: the console first, then the start
+    int naps = 0;
+    s.meanwhile = [&] {
+        if (++naps == 3) s.m.stores.tree.write("/local/domain/2/console/tty", "/dev/pts/9");
+    };
+    r = s.xm({"create", "-c", s.config});
+    EXPECT_EQ(r.status, 0) << r.err;
+    EXPECT_EQ(s.joined, "/dev/pts/9");
+    EXPECT_NE(r.out.find("Started domain demo"), std::string::npos);
+    EXPECT_EQ(s.xm({"console", "demo"}).status, 0);
+    EXPECT_EQ(s.xm({"console", "0"}).status, 1);
+}
+
+TEST(Xm, ErrorsAreOneLine) {
+    Shell s;
+    const auto error = [&](std::vector<std::string> words) {
+        const Ran r = s.xm(std::move(words));
+        EXPECT_EQ(r.status, 1);
+        return r.err.substr(0, r.err.find('\n'));
+    };
+    EXPECT_EQ(error({"create", "/nowhere/x.cfg"}), "Error: Cannot open config file \"/nowhere/x.cfg\": No such file or directory");
+    const std::string bad = s.m.folder.file("bad.cfg", "name = 'x'\nmemory = [\n");
+    EXPECT_EQ(error({"create", bad}), "Error: " + bad + ":2:10: the bracket that opens here is never closed");
+    const std::string empty = s.m.folder.file("empty.cfg", "");
+    EXPECT_EQ(error({"create", empty}), "Error: " + empty + ": No kernel specified");
+    EXPECT_EQ(error({"create", s.config, "kernel=/nowhere/k"}), "Error: Kernel image does not exist: /nowhere/k");
+    EXPECT_EQ(error({"create", "--nonsense", s.config}), "Error: option --nonsense not recognized");
+    EXPECT_EQ(error({"destroy", "nobody"}), "Error: Domain 'nobody' does not exist.");
+    EXPECT_EQ(error({"destroy", "0"}), "Error: Cannot destroy privileged domain 0");
+    EXPECT_EQ(error({"destroy"}), "Error: 'xm destroy' requires 1 argument.");
+    EXPECT_EQ(error({"rename", "a"}), "Error: 'xm rename' requires 2 arguments.");
+    EXPECT_EQ(error({"frobnicate"}), "Error: Subcommand frobnicate not found!");
+    EXPECT_EQ(error({"domname", "x"}), "Error: Invalid argument.");
+    EXPECT_EQ(error({"list", "--state=running", "demo"}), "Error: You may specify either a state or a particular VM, but not both");
+    EXPECT_EQ(error({"sched-credit", "-w", "5"}), "Error: No domain given.");
+    ASSERT_EQ(s.xm({"create", s.config}).status, 0);
+    EXPECT_EQ(error({"create", s.config, "uuid="  "11111111-2222-3333-4444-555555555555"}), "Error: Domain 'demo' already exists with ID '1'");
+    s.root = false;
+    EXPECT_EQ(error({"list"}), "Error: Most commands need root access. Please try again as root.");
+}
+
+TEST(Xm, ShutdownWaits) {
+    Shell s;
+    ASSERT_EQ(s.xm({"create", s.config}).status, 0);
+    int naps = 0;
+    s.meanwhile = [&] {
+        if (++naps != 2) return;
+        s.m.hypervisor.stop("1", xenctrl::ShutdownReason::poweroff);
+        auto ignored = s.m.manager.reap();
+    };
+    const Ran r = s.xm({"shutdown", "-w", "demo"});
+    EXPECT_EQ(r.status, 0) << r.err;
+    EXPECT_EQ(r.out, "Domain demo terminated\nAll domains terminated\n");
+    EXPECT_EQ(s.xm({"shutdown", "-a"}).status, 0) << "nothing to do is no failure";
+}
+
+struct NoXend final : xend::Transport {
+    base::Outcome<xend::Reply> call(const xend::Request&) override {
+        return base::fail(base::Errc::connrefused, "Unable to connect to xend: Connection refused. Is xend running?");
+    }
+};
+
+TEST(Xm, WithoutXend) {
+    Shell s;
+    NoXend none;
+    const Ran r = s.xm({"list"}, &none);
+    EXPECT_EQ(r.status, 1);
+    EXPECT_EQ(r.err, "Error: Unable to connect to xend: Connection refused. Is xend running?\n");
+    s.root = false;
+    EXPECT_EQ(s.xm({"help"}, &none).status, 0);
+    EXPECT_EQ(s.xm({"create", "--help"}, &none).status, 0);
+}
+
+TEST(Xm, HelpKnowsEveryVerb) {
+    Shell s;
+    const Ran all = s.xm({"help", "--long"});
+    EXPECT_EQ(all.status, 0);
+    for (const xm::Verb& verb : xm::verbs()) {
+        EXPECT_NE(all.out.find("\n " + std::string(verb.name) + " "), std::string::npos) << verb.name << " is in no group";
+        const Ran one = s.xm({"help", std::string(verb.name)});
+        EXPECT_TRUE(one.out.starts_with("Usage: xm " + std::string(verb.name))) << one.out;
+    }
+    EXPECT_EQ(s.xm({}).status, 1);
+    EXPECT_EQ(s.xm({"shutd", "nobody"}).err, "Error: Domain 'nobody' does not exist.\n") << "a unique beginning is enough";
+    EXPECT_EQ(s.xm({"dom", "1"}).status, 1);
+}
+
+TEST(Xm, Host) {
+    Shell s;
+    const Ran r = s.xm({"info"});
+    EXPECT_NE(r.out.find("\nnr_cpus                : 4\n"), std::string::npos) << r.out;
+    EXPECT_NE(r.out.find("\nnode_to_cpu            : node0:0-3\n"), std::string::npos);
+    EXPECT_NE(r.out.find("\nxen_major              : 4\nxen_minor              : 17\nxen_extra              : .5\n"), std::string::npos);
+    EXPECT_EQ(s.xm({"dmesg"}).out, "(XEN) hello\n");
+}
+
+// What others may send to xend: every request has an answer, and none without POST changes anything.
+TEST(Router, RefusesWhatItDoesNotKnow) {
+    Shell s;
+    using xend::Request;
+    EXPECT_EQ(s.router.handle({Request::Method::get, "/xend/", {}}).body, "(ls node domain)");
+    EXPECT_EQ(s.router.handle({Request::Method::get, "/xend/domain", {}}).body, "(Domain-0)");
+    EXPECT_EQ(s.router.handle({Request::Method::get, "/xend/nothing", {}}).status, 404);
+    EXPECT_EQ(s.router.handle({Request::Method::post, "/xend/domain/0", {}}).status, 406);
+    EXPECT_EQ(s.router.handle({Request::Method::post, "/xend/domain/0", {{"op", "fly"}}}).status, 501);
+    EXPECT_EQ(s.router.handle({Request::Method::get, "/xend/domain/0", {{"op", "destroy"}}}).status, 501);
+    EXPECT_EQ(s.router.handle({Request::Method::post, "/xend/domain", {{"op", "create"}}}).body, "(xend.err 'Missing parameter: config')");
+    const auto bad = s.router.handle({Request::Method::post, "/xend/domain", {{"op", "create"}, {"config", "(vm"}}});
+    EXPECT_EQ(bad.status, 200);
+    EXPECT_TRUE(bad.body.starts_with("(xend.err ")) << bad.body;
+}
+
+}  // namespace
