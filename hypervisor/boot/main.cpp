@@ -14,7 +14,8 @@
 #include "hypervisor/boot/platform.hpp"
 #include "hypervisor/domain/idle.hpp"
 #include "hypervisor/guest/pv/cpuid.hpp"
-#include "hypervisor/mm/frame.hpp"
+#include "hypervisor/hypercall/machine_info.hpp"
+#include "hypervisor/mm/host_map.hpp"
 #include "hypervisor/rt/log_ring.hpp"
 #include "hypervisor/rt/panic.hpp"
 #include "hypervisor/sched/scheduler.hpp"
@@ -63,6 +64,15 @@ void start_clock() {
     clock::set_wallclock(read_cmos_seconds(), 0, clock::now());
 }
 
+/// What hypercalls tell of the machine.
+void describe_machine() {
+    for (const parse::MemoryRange& r : host_memory_map.ranges()) {
+        if (machine_info.memory_map_entries == MachineInfo::max_ranges) break;
+        machine_info.memory_map[machine_info.memory_map_entries++] = {r.start, r.size(), static_cast<uint32_t>(r.type)};
+    }
+    memcpy(machine_info.command_line, options.command_line, sizeof machine_info.command_line);
+}
+
 void must(const base::Status& s, const char* what) {
     if (!s) panic("%s failed: error %u", what, static_cast<unsigned>(s.error()));
 }
@@ -85,6 +95,7 @@ extern "C" [[noreturn]] void boot_main(uint32_t magic, uint32_t info) {
     cpus[0].loaded_cr4 = cpu_features.cr4;
     load_descriptors(cpus[0]);
 
+    describe_machine();
     platform_discover(record, physical_memory());
     start_clock();
     platform_init_interrupts();

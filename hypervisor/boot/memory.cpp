@@ -14,7 +14,9 @@
 
 namespace hv {
 
-// frame_table, machine_to_phys and max_frame are mm/'s; this file gives them their memory.
+PageInfo* frame_table = nullptr;
+uint64_t* machine_to_phys = nullptr;
+uint64_t max_frame = 0;
 
 namespace {
 

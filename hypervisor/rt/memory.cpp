@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The four memory routines that compilers call on their own.
+/// The routines that compilers call on their own.
 #include <cstddef>
 #include <cstdint>
 
@@ -37,6 +37,21 @@ int memcmp(const void* a, const void* b, size_t n) {
     for (size_t i = 0; i < n; ++i)
         if (x[i] != y[i]) return x[i] < y[i] ? -1 : 1;
     return 0;
+}
+
+/// For g++'s std::string_view::find.
+void* memchr(const void* s, int c, size_t n) {
+    const auto* p = static_cast<const uint8_t*>(s);
+    for (size_t i = 0; i < n; ++i)
+        if (p[i] == static_cast<uint8_t>(c)) return const_cast<uint8_t*>(p + i);
+    return nullptr;
+}
+
+/// What __builtin_popcountll becomes on a CPU that may lack POPCNT.
+int __popcountdi2(uint64_t v) {
+    int n = 0;
+    for (; v; v &= v - 1) ++n;
+    return n;
 }
 
 size_t strlen(const char* s) {
