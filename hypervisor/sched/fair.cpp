@@ -134,7 +134,7 @@ void FairScheduler::wake(Vcpu& v) {
             if (target != home && v.running_on.load(std::memory_order_acquire) >= 0) continue;
             set_runstate(v, xen::RUNSTATE_runnable, now);
             to.charge(now);
-            to.admit(e, fair::wake_bonus);
+            to.admit(e, fair::wake_bonus, newest_clock_.load(std::memory_order_relaxed));
             v.cpu.store(target, std::memory_order_release);
             to.enqueue(e);
             preempt = preempts(to, target, e, now);
@@ -176,7 +176,10 @@ void FairScheduler::yield(Vcpu& v) {
 void FairScheduler::affinity_changed(Vcpu& v) {
     if (!v.sched_data) return;
     const unsigned cpu = v.cpu.load(std::memory_order_acquire);
-    if (allowed(v) >> cpu & 1) return;
+    if (allowed(v) >> cpu & 1) {
+        nudge_idle(v);  // its new place may be free
+        return;
+    }
     if (v.running_on.load(std::memory_order_acquire) >= 0)
         sched::reschedule(cpu);  // switched_out() moves it
     else
@@ -203,7 +206,7 @@ void FairScheduler::relocate(Vcpu& v) {
             if (!queued) return;
             const Nanos now = clock::now();
             to.charge(now);
-            to.admit(e, fair::max_lag);
+            to.admit(e, fair::max_lag, newest_clock_.load(std::memory_order_relaxed));
             to.enqueue(e);
             preempt = preempts(to, target, e, now);
         }
@@ -225,7 +228,7 @@ bool FairScheduler::pull_from(unsigned cpu, unsigned source, bool only_better) {
         if (!(allowed(e.vcpu) >> cpu & 1) || e.vcpu.running_on.load(std::memory_order_acquire) >= 0) continue;
         from.dequeue(e);
         e.vcpu.cpu.store(cpu, std::memory_order_release);
-        to.admit(e, fair::max_lag);
+        to.admit(e, fair::max_lag, newest_clock_.load(std::memory_order_relaxed));
         to.enqueue(e);
         return true;
     }
@@ -279,6 +282,14 @@ SchedDecision FairScheduler::take_best(FairQueue& q, unsigned cpu, Vcpu& prev, N
     return {&best->vcpu, q.length.load(std::memory_order_relaxed) ? fair::slice : fair::slice_alone};
 }
 
+/// Keeps the newest of all clocks, to within a millisecond (so that CPUs rarely write it).
+void FairScheduler::note_clock(uint64_t clock) {
+    uint64_t newest = newest_clock_.load(std::memory_order_relaxed);
+    while (distance(clock, newest) > fair::clock_step &&
+           !newest_clock_.compare_exchange_weak(newest, clock, std::memory_order_relaxed)) {
+    }
+}
+
 SchedDecision FairScheduler::pick(unsigned cpu, Vcpu& prev, Nanos now) {
     FairQueue& q = fair_queue(cpu);
     const uint64_t bit = uint64_t{1} << cpu;
@@ -286,6 +297,7 @@ SchedDecision FairScheduler::pick(unsigned cpu, Vcpu& prev, Nanos now) {
     {
         Guard g(q.lock);
         q.charge(now);
+        note_clock(q.clock);
         if (!prev.idle) {
             FairVcpu& e = fair_data(prev);
             e.running = false;
@@ -354,7 +366,7 @@ void FairScheduler::leave(Vcpu& prev, unsigned cpu) {
         if (queued) {
             const Nanos now = clock::now();
             to.charge(now);
-            to.admit(e, fair::max_lag);
+            to.admit(e, fair::max_lag, newest_clock_.load(std::memory_order_relaxed));
             to.enqueue(e);
             preempt = preempts(to, target, e, now);
         }

@@ -55,6 +55,9 @@ public:
 private:
     std::atomic<uint64_t> idle_cpus_{0};
     std::atomic<uint64_t> online_cpus_{0};
+    std::atomic<uint64_t> newest_clock_{0};
+
+    void note_clock(uint64_t clock);
 
     bool pull(unsigned cpu, bool only_better);
     bool pull_from(unsigned cpu, unsigned source, bool only_better);

@@ -15,6 +15,7 @@ inline constexpr int64_t wake_bonus = 3'000'000;      ///< how far behind the cl
 inline constexpr int64_t granularity = 200'000;       ///< advantage that justifies preempting, vruntime
 inline constexpr int64_t pull_margin = 1'000'000;     ///< advantage that justifies changing CPUs, vruntime
 inline constexpr int64_t max_lag = 50'000'000;        ///< how far behind the clock a moved vCPU may start, vruntime
+inline constexpr int64_t clock_step = 1'000'000;       ///< precision of the newest clock, vruntime
 inline constexpr Nanos balance_interval = Nanos::ms(1);
 
 /// a - b for virtual runtimes.
@@ -89,8 +90,10 @@ struct FairQueue {
         if (skip == &e) skip = nullptr;
         published(-1);
     }
-    /// Brings the virtual runtime of one that comes from outside near this queue's.
-    void admit(FairVcpu& e, int64_t bonus) REQUIRES(lock) {
+    /// Brings the virtual runtime of one that comes from outside near this queue's. A CPU that was idle has a clock of the
+    /// past: it goes on from `newest`, the clock of those that were not.
+    void admit(FairVcpu& e, int64_t bonus, uint64_t newest) REQUIRES(lock) {
+        if (!curr && queue.empty() && fair::distance(newest, clock) > 0) clock = newest;
         if (fair::distance(e.vruntime, clock) < -bonus) e.vruntime = clock - static_cast<uint64_t>(bonus);
         if (!curr && queue.empty()) {
             if (fair::distance(e.vruntime, clock) > 0) clock = e.vruntime;  // nobody here to be fair to

@@ -122,7 +122,9 @@ void schedule() {
     arch::switch_to(prev, next);
     the_scheduler.switched_out(prev);  // from here on prev may run anywhere else
     start_ticks(next, c.id);
-    if (!next.idle) update_guest_runstate(next);
+    if (next.idle) return;
+    vcpu_update_time(next);
+    update_guest_runstate(next);
 }
 
 // -- run states -------------------------------------------------------------------------------------------------------

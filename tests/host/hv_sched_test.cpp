@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: Apache-2.0
+// link: hvcore
+// tsan
+#include "hypervisor/sched/scheduler.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <random>
+#include <thread>
+
+#include "hypervisor/sched/fair.hpp"
+#include "tests/host/hv_fixture.hpp"
+
+namespace {
+
+using namespace hvtest;
+using base::Nanos;
+
+/// Plays CPUs by turns in virtual time: interrupts come when they are due.
+class Simulation {
+public:
+    explicit Simulation(unsigned cpu_count) : cpus_(cpu_count) {
+        machine();
+        for (unsigned c = 0; c < test_cpus; ++c) kicks_[c] = host::record(c).kicks.load();
+    }
+
+    /// Runs until `end`, calling each(step) after every step of at most `step`.
+    template <class F>
+    void run(Nanos duration, Nanos step, F each) {
+        const Nanos end = host::now() + duration;
+        while (host::now() < end) {
+            Nanos next = std::min(end, host::now() + step);
+            for (unsigned c = 0; c < cpus_; ++c) next = std::min(next, Nanos{host::record(c).deadline.load()});
+            if (next > host::now()) host::advance(next - host::now());
+            settle();
+            each();
+        }
+        host::become(0);
+    }
+    void run(Nanos duration) {
+        run(duration, Nanos::ms(5), [] {});
+    }
+    /// Lets every CPU do what it was told to.
+    void settle() {
+        for (int turn = 0; turn < 8; ++turn) {
+            bool quiet = true;
+            for (unsigned c = 0; c < cpus_; ++c) {
+                host::become(c);
+                if (host::record(c).deadline.load() <= host::now().n) cpus[c].raise(SoftIrq::timer);
+                if (cpus[c].pending.load()) quiet = false;
+                host::soft_interrupts();
+            }
+            check();
+            if (quiet) break;
+        }
+    }
+    void check() {
+        for (unsigned c = 0; c < cpus_; ++c) {
+            Vcpu& v = *cpus[c].current;
+            if (v.idle) continue;
+            ASSERT_EQ(v.running_on.load(), static_cast<int32_t>(c));
+            for (unsigned other = 0; other < c; ++other) ASSERT_NE(cpus[other].current, &v) << "on two CPUs";
+        }
+    }
+
+private:
+    unsigned cpus_;
+    uint64_t kicks_[test_cpus];
+};
+
+/// Keeps the vCPUs of a test on the first n CPUs.
+void confine(Guest& g, unsigned n) {
+    for (unsigned i = 0; i < g->limits.max_vcpus; ++i) g.vcpu(i).affinity = (uint64_t{1} << n) - 1;
+}
+
+std::vector<double> shares(unsigned cpu_count, const std::vector<uint16_t>& weights, Nanos duration = Nanos::s(10)) {
+    Simulation sim(cpu_count);
+    std::vector<std::unique_ptr<Guest>> guests;
+    for (size_t i = 0; i < weights.size(); ++i) {
+        guests.push_back(std::make_unique<Guest>(static_cast<uint16_t>(i + 1)));
+        EXPECT_TRUE(sched::scheduler().set_params(*guests[i], {weights[i], 0}));
+        confine(*guests[i], cpu_count);
+        guests[i]->start();
+    }
+    sim.settle();
+    std::vector<Nanos> before;
+    for (auto& g : guests) before.push_back(sched::runtime(g->vcpu()));
+    sim.run(duration);
+    std::vector<double> got;
+    for (size_t i = 0; i < guests.size(); ++i)
+        got.push_back(static_cast<double>((sched::runtime(guests[i]->vcpu()) - before[i]).n) / static_cast<double>(duration.n));
+    for (auto& g : guests) g->stop();
+    sim.settle();
+    return got;
+}
+
+TEST(Fairness, WeightsOnOneCpu) {
+    auto s = shares(1, {256, 512});
+    EXPECT_NEAR(s[0], 1.0 / 3, 0.01);
+    EXPECT_NEAR(s[1], 2.0 / 3, 0.01);
+    s = shares(1, {256, 256});
+    EXPECT_NEAR(s[0], 0.5, 0.01);
+    s = shares(1, {10, 100, 1000, 65535}, Nanos::s(100));
+    const double total = 10 + 100 + 1000 + 65535;
+    EXPECT_NEAR(s[0], 10 / total, 0.02);
+    EXPECT_NEAR(s[2], 1000 / total, 0.02);
+    EXPECT_NEAR(s[3], 65535 / total, 0.02);
+}
+
+TEST(Fairness, ThreeOnTwoCpus) {
+    for (double s : shares(2, {256, 256, 256})) EXPECT_NEAR(s, 2.0 / 3, 0.02);
+}
+
+TEST(Fairness, WeightsOnTwoCpus) {
+    auto s = shares(2, {256, 256, 512});
+    EXPECT_NEAR(s[0], 0.5, 0.02);
+    EXPECT_NEAR(s[1], 0.5, 0.02);
+    EXPECT_NEAR(s[2], 1.0, 0.02);
+    s = shares(2, {100, 200, 300, 400});
+    for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(s[i], 0.2 * static_cast<double>(i + 1), 0.02) << i;
+}
+
+TEST(Fairness, AWeightBeyondOneCpuTakesOne) {
+    auto s = shares(2, {10000, 10, 10, 10});
+    EXPECT_NEAR(s[0], 1.0, 0.02);
+    for (size_t i = 1; i < 4; ++i) EXPECT_NEAR(s[i], 1.0 / 3, 0.02) << i;
+}
+
+TEST(Fairness, ManyOnFourCpus) {
+    auto s = shares(4, std::vector<uint16_t>(13, 256));
+    for (double x : s) EXPECT_NEAR(x, 4.0 / 13, 0.02);
+}
+
+TEST(Fairness, PinnedNextToFree) {
+    Simulation sim(2);
+    Guest pinned(1), a(2), b(3);
+    pinned.vcpu().affinity = 2;
+    confine(a, 2);
+    confine(b, 2);
+    for (Guest* g : {&pinned, &a, &b}) g->start();
+    sim.run(Nanos::s(10));
+    for (Guest* g : {&pinned, &a, &b}) {
+        EXPECT_NEAR(static_cast<double>(sched::runtime(g->vcpu()).n), 10e9 * 2 / 3, 10e9 * 0.02);
+        g->stop();
+    }
+    sim.settle();
+}
+
+TEST(Latency, ASleeperPreemptsASpinner) {
+    Simulation sim(1);
+    Guest spinner(1), sleeper(2);
+    confine(spinner, 1);
+    confine(sleeper, 1);
+    spinner.start();
+    sleeper.start();
+    sim.settle();
+    Vcpu& v = sleeper.vcpu();
+    Nanos woken{}, worst{}, total{};
+    int wakes = 0;
+    Nanos next_wake{}, next_sleep{};
+    bool waiting = false;
+    sim.run(Nanos::s(2), Nanos::us(10), [&] {
+        const Nanos now = host::now();
+        if (cpus[0].current == &v) {
+            if (waiting) {
+                waiting = false;
+                total = total + (now - woken);
+                worst = std::max(worst, now - woken);
+                next_sleep = now + Nanos::us(50);
+                ++wakes;
+            } else if (now >= next_sleep) {
+                host::become(0);
+                sched::block_current();
+                next_wake = now + Nanos::ms(2);
+                sim.settle();
+            }
+        } else if (!waiting && now >= next_wake) {
+            waiting = true;
+            woken = now;
+            host::become(0);
+            sched::unblock(v);
+        }
+    });
+    EXPECT_GT(wakes, 900);
+    EXPECT_LT(total.n / wakes, 50'000);
+    EXPECT_LT(worst.n, 300'000);
+    for (Guest* g : {&spinner, &sleeper}) g->stop();
+    sim.settle();
+}
+
+TEST(Latency, WakingOftenDoesNotBuyTime) {
+    Simulation sim(1);
+    Guest spinner(1), greedy(2);
+    confine(spinner, 1);
+    confine(greedy, 1);
+    spinner.start();
+    greedy.start();
+    Vcpu& v = greedy.vcpu();
+    Nanos blocked_at{};
+    sim.run(Nanos::s(10), Nanos::us(100), [&] {
+        // Wants 80 %: runs 4 ms, sleeps 1 ms.
+        host::become(0);
+        if (cpus[0].current == &v && host::now() - v.runstate_since > Nanos::ms(4)) {
+            sched::block_current();
+            blocked_at = host::now();
+            sim.settle();
+        } else if ((v.pause_flags.load() & vpf_blocked) && host::now() - blocked_at > Nanos::ms(1)) {
+            sched::unblock(v);
+        }
+    });
+    // It cannot use what falls into its sleeps, but it must not get more than its half.
+    EXPECT_LT(sched::runtime(v).n, 5'200'000'000);
+    EXPECT_GT(sched::runtime(v).n, 3'800'000'000);
+    for (Guest* g : {&spinner, &greedy}) g->stop();
+    sim.settle();
+}
+
+TEST(Properties, RandomLife) {
+    Simulation sim(test_cpus);
+    std::vector<std::unique_ptr<Guest>> guests;
+    std::mt19937 random(42);
+    for (uint16_t i = 1; i <= 6; ++i) {
+        guests.push_back(std::make_unique<Guest>(i, 3));
+        (void)sched::scheduler().set_params(*guests.back()->d, {static_cast<uint16_t>(random() % 1000 + 1), 0});
+        guests.back()->start();
+    }
+    for (int step = 0; step < 20000; ++step) {
+        Guest& g = *guests[random() % guests.size()];
+        Vcpu& v = g.vcpu(static_cast<unsigned>(random() % 3));
+        const auto on = static_cast<unsigned>(random() % test_cpus);
+        host::become(on);
+        switch (random() % 6) {
+            case 0:
+                if (!cpus[on].current->idle) sched::block_current();
+                break;
+            case 1:
+            case 2:
+                sched::unblock(v);
+                break;
+            case 3:
+                v.affinity = random() % 15 + 1;
+                sched::affinity_changed(v);
+                break;
+            case 4:
+                if (!cpus[on].current->idle) sched::yield_current();
+                break;
+            default:
+                host::advance(Nanos::us(static_cast<int64_t>(random() % 3000)));
+        }
+        sim.settle();
+        // Work conservation: nobody who may run on an idle CPU waits.
+        for (auto& any : guests) {
+            for (unsigned i = 0; i < 3; ++i) {
+                Vcpu& w = any->vcpu(i);
+                if (!w.runnable() || w.running_on.load() >= 0) continue;
+                for (unsigned c = 0; c < test_cpus; ++c)
+                    ASSERT_FALSE(cpus[c].current->idle && (w.affinity.load() >> c & 1)) << "step " << step << " cpu " << c;
+            }
+        }
+        // And nobody runs where it may not, or when it may not.
+        for (unsigned c = 0; c < test_cpus; ++c) {
+            const Vcpu& w = *cpus[c].current;
+            if (w.idle) continue;
+            ASSERT_TRUE(w.affinity.load() >> c & 1);
+            ASSERT_TRUE(w.runnable());
+        }
+    }
+    for (auto& g : guests) {
+        xen::VcpuRunstateInfo info = sched::runstate(g->vcpu());
+        EXPECT_GT(info.time[0] + info.time[1] + info.time[2] + info.time[3], 0u);
+        g->stop();
+    }
+    sim.settle();
+}
+
+// -- threads as CPUs --------------------------------------------------------------------------------------------------
+
+std::atomic<int> inside[64];
+
+void entered(Vcpu& prev, Vcpu& next) {
+    if (!prev.idle) inside[prev.domain.id.raw].fetch_sub(1, std::memory_order_acq_rel);
+    if (!next.idle && inside[next.domain.id.raw].fetch_add(1, std::memory_order_acq_rel) != 0) {
+        std::fprintf(stderr, "vCPU of domain %u on two CPUs\n", unsigned{next.domain.id.raw});
+        std::abort();
+    }
+}
+
+TEST(Threads, NeverOnTwoCpus) {
+    machine();
+    std::vector<std::unique_ptr<Guest>> guests;
+    for (uint16_t i = 1; i <= 7; ++i) {
+        guests.push_back(std::make_unique<Guest>(i));
+        guests.back()->start();
+    }
+    host::on_switch = entered;
+    std::atomic<int> left{test_cpus};
+    std::vector<std::thread> threads;
+    for (unsigned c = 0; c < test_cpus; ++c) {
+        threads.emplace_back([&, c] {
+            host::become(c);
+            std::mt19937 random(c);
+            for (int i = 0; i < 10000; ++i) {
+                host::advance(Nanos::us(static_cast<int64_t>(random() % 200)));
+                if (host::record(c).deadline.load() <= host::now().n) cpus[c].raise(SoftIrq::timer);
+                host::soft_interrupts();
+                Vcpu& v = guests[random() % guests.size()]->vcpu();
+                switch (random() % 5) {
+                    case 0:
+                        if (!current().idle) sched::block_current();
+                        break;
+                    case 1:
+                    case 2:
+                        sched::unblock(v);
+                        break;
+                    case 3:
+                        if (!current().idle) sched::yield_current();
+                        break;
+                    default:
+                        sched::pause_nosync(v);
+                        sched::unpause(v);
+                }
+            }
+            --left;
+            // Keep serving: others may wait for a vCPU that is here.
+            while (left) host::soft_interrupts();
+        });
+    }
+    for (auto& t : threads) t.join();
+    host::become(0);
+    for (auto& g : guests) g->stop();
+    for (int turn = 0; turn < 4; ++turn) {
+        for (unsigned c = 0; c < test_cpus; ++c) {
+            host::become(c);
+            host::soft_interrupts();
+            EXPECT_TRUE(turn < 3 || current().idle);
+        }
+    }
+    host::on_switch = nullptr;
+    host::become(0);
+    for (unsigned i = 1; i <= 7; ++i) EXPECT_EQ(inside[i].load(), 0);
+}
+
+}  // namespace
