@@ -49,9 +49,10 @@ struct Domain {
     std::atomic<bool> shut_down{false};   ///< all vCPUs have stopped
     uint32_t shutdown_code = ~0u;         ///< SHUTDOWN_*
     uint32_t relinquish_stage = 0;        ///< how far domain_relinquish() has come
-    uint32_t controller_pauses = 0;       ///< 0 or 1: paused by XEN_DOMCTL_pausedomain
+    uint32_t controller_pauses = 0;       ///< XEN_DOMCTL_pausedomain calls in force
     uint32_t pause_count = 0;             ///< domain_pause()s in force, that of the controller included
     std::atomic<bool> debugger_attached{false};
+    std::atomic<uint32_t> suspend_port{0};  ///< XEN_DOMCTL_subscribe: event channel raised when it has suspended
     std::atomic<bool> creation_finished{false};
     uint8_t handle[16] = {};              ///< uuid
     uint32_t ssidref = 0;
@@ -134,7 +135,7 @@ void domain_pause(Domain& d);          ///< all vCPUs off the CPUs when it retur
 void domain_unpause(Domain& d);
 void domain_unpause_except_self(Domain& d);
 void domain_pause_except_self(Domain& d);
-/// XEN_DOMCTL_pausedomain and unpausedomain: once each. Errors: inval when it is not (or already) so.
+/// XEN_DOMCTL_pausedomain and unpausedomain; counted. Errors: inval when it is not paused, overflow.
 Status domain_pause_by_controller(Domain& d);
 Status domain_unpause_by_controller(Domain& d);
 /// Undoes domain_shutdown(): the vCPUs run again.

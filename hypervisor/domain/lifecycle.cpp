@@ -74,10 +74,11 @@ void domain_pause_except_self(Domain& d) { pause(d, &d == &current().domain ? &c
 void domain_unpause_except_self(Domain& d) { unpause(d, &d == &current().domain ? &current() : nullptr); }
 
 Status domain_pause_by_controller(Domain& d) {
+    constexpr uint32_t most = 255;
     {
         Guard g(d.lock);
-        if (d.controller_pauses != 0) return ok;
-        d.controller_pauses = 1;
+        if (d.controller_pauses == most) return Err{Errc::overflow};
+        if (d.controller_pauses++ != 0) return ok;
     }
     domain_pause(d);
     return ok;
@@ -87,7 +88,7 @@ Status domain_unpause_by_controller(Domain& d) {
     {
         Guard g(d.lock);
         if (d.controller_pauses == 0) return Err{Errc::inval};
-        d.controller_pauses = 0;
+        if (--d.controller_pauses != 0) return ok;
         d.creation_finished.store(true, std::memory_order_release);
     }
     domain_unpause(d);
@@ -102,6 +103,8 @@ void domain_shutdown(Domain& d, uint32_t reason) {
     __atomic_compare_exchange_n(&d.shutdown_code, &none, reason, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
     each_vcpu(d, [](Vcpu& v) { sched::pause_nosync(v); });
     d.shut_down.store(true, std::memory_order_release);
+    const uint32_t port = d.suspend_port.load(std::memory_order_acquire);
+    if (d.shutdown_code == xen::SHUTDOWN_suspend && port) (void)event_send(d, Port(port));
     send_global_virq(xen::VIRQ_DOM_EXC);
 }
 

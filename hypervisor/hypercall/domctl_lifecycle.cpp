@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Domains come to life, stop, die.
+#include "hypervisor/guest/pv/pv.hpp"
+#include "hypervisor/hypercall/domctl.hpp"
+#include "hypervisor/rt/log.hpp"
+#include "hypervisor/time/clock.hpp"
+
+namespace hv::domctl {
+
+using Answer = Result<uint64_t>;
+
+Answer destroydomain(const Call& c) {
+    if (c.on_self()) return Err{Errc::inval};
+    const auto s = domain_kill(c.d);
+    if (s) return 0;
+    if (s.error() == Errc::restart) return c.again();
+    return Err{s.error()};
+}
+
+Answer pausedomain(const Call& c) {
+    if (c.on_self()) return Err{Errc::inval};
+    TRY(domain_pause_by_controller(c.d));
+    return 0;
+}
+
+Answer unpausedomain(const Call& c) {
+    if (c.on_self()) return Err{Errc::inval};
+    TRY(domain_unpause_by_controller(c.d));
+    return 0;
+}
+
+Answer resumedomain(const Call& c) {
+    if (c.on_self()) return Err{Errc::inval};
+    domain_resume(c.d);
+    return 0;
+}
+
+Answer max_vcpus(const Call& c) {
+    // The number was fixed when the domain was made; this call makes them.
+    if (c.op.u.max_vcpus.max != c.d.limits.max_vcpus || c.on_self()) return Err{Errc::inval};
+    for (uint32_t i = 0; i < c.d.limits.max_vcpus; ++i) {
+        if (c.d.vcpus[i]) continue;
+        TRY(vcpu_create(c.d, VcpuId(i)));
+        if (i + 1 < c.d.limits.max_vcpus && arch::preempt_wanted()) return c.again();
+    }
+    return 0;
+}
+
+Answer setdomainhandle(const Call& c) {
+    Guard g(c.d.lock);
+    memcpy(c.d.handle, c.op.u.setdomainhandle.handle.bytes, sizeof c.d.handle);
+    return 0;
+}
+
+Answer setdebugging(const Call& c) {
+    if (c.on_self()) return Err{Errc::inval};
+    c.d.debugger_attached.store(c.op.u.setdebugging.enable != 0, std::memory_order_release);
+    return 0;
+}
+
+Answer settimeoffset(const Call& c) {
+    c.d.time_offset_seconds = static_cast<uint64_t>(c.op.u.settimeoffset.time_offset_seconds);
+    domain_update_wallclock(c.d);
+    return 0;
+}
+
+Answer sendtrigger(const Call& c) {
+    const xen::DomctlSendTrigger& t = c.op.u.sendtrigger;
+    if (t.trigger != xen::XEN_DOMCTL_SENDTRIGGER_NMI) return Err{Errc::nosys};
+    Vcpu& v = *TRY(c.vcpu(t.vcpu));
+    if (!v.pv) return Err{Errc::inval};
+    v.pv->nmi_pending = true;
+    vcpu_kick(v);
+    return 0;
+}
+
+Answer subscribe(const Call& c) {
+    c.d.suspend_port.store(c.op.u.subscribe.port, std::memory_order_release);
+    return 0;
+}
+
+Answer tsc_info(const Call& c) {
+    xen::DomctlTscInfo& t = c.op.u.tsc_info;
+    if (c.op.cmd == xen::XEN_DOMCTL_gettscinfo) {
+        t.tsc_mode = c.d.tsc_mode;
+        t.gtsc_khz = static_cast<uint32_t>(clock::tsc_khz);
+        t.incarnation = c.d.tsc_incarnation;
+        t.elapsed_nsec = static_cast<uint64_t>(clock::now().n);
+        t.pad = 0;
+        return c.done();
+    }
+    if (c.on_self()) return Err{Errc::inval};
+    // Modes: 0 as the hypervisor thinks right, 1 always emulated, 2 never. Guests read the TSC itself in all of them.
+    constexpr uint32_t always_emulated = 1, never_emulated = 2;
+    if (t.tsc_mode > never_emulated) return Err{Errc::inval};
+    if (t.tsc_mode == always_emulated)
+        guest_log(LogLevel::warning, "d%u: an emulated TSC was asked for; the machine's is used",
+                  unsigned{c.d.id.raw});
+    Paused p(c);
+    c.d.tsc_mode = t.tsc_mode;
+    c.d.tsc_incarnation = t.incarnation;
+    return 0;
+}
+
+}  // namespace hv::domctl

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+/// A domain's memory limit, its frames' types, and its hypercall page.
+#include "hypervisor/guest/pv/types.hpp"
+#include "hypervisor/hypercall/domctl.hpp"
+#include "hypervisor/hypercall/hypercall_page.hpp"
+
+namespace hv::domctl {
+
+namespace {
+
+using Answer = Result<uint64_t>;
+
+uint64_t frame_type(uint64_t frame, DomId owner) {
+    auto page = PageRef::acquire(Mfn(frame), owner);
+    if (!page) return xen::XEN_DOMCTL_PFINFO_XTAB;
+    const uint64_t word = page.value().page().type.load(std::memory_order_acquire);
+    if (!(word & page::users_mask)) return xen::XEN_DOMCTL_PFINFO_NOTAB;
+    uint64_t type = xen::XEN_DOMCTL_PFINFO_NOTAB;
+    switch (type_of(word)) {
+        case PageType::l1:
+            type = xen::XEN_DOMCTL_PFINFO_L1TAB;
+            break;
+        case PageType::l2:
+            type = xen::XEN_DOMCTL_PFINFO_L2TAB;
+            break;
+        case PageType::l3:
+            type = xen::XEN_DOMCTL_PFINFO_L3TAB;
+            break;
+        case PageType::l4:
+            type = xen::XEN_DOMCTL_PFINFO_L4TAB;
+            break;
+        default:
+            break;
+    }
+    return word & page::pinned ? type | xen::XEN_DOMCTL_PFINFO_LPINTAB : type;
+}
+
+}  // namespace
+
+Answer max_mem(const Call& c) {
+    // May be less than the domain has: it then gets nothing new until it has given enough back.
+    Guard g(c.d.page_list_lock);
+    c.d.max_pages = c.op.u.max_mem.max_memkb >> 2;
+    return 0;
+}
+
+Answer getpageframeinfo3(const Call& c) {
+    const xen::DomctlGetPageFrameInfo3& p = c.op.u.getpageframeinfo3;
+    constexpr uint64_t most = 1024;
+    if (c.on_self()) return Err{Errc::inval};
+    if (p.num > most) return Err{Errc::toobig};
+    const auto array = GuestPtr<uint64_t>::of(p.array);
+    for (uint64_t i = 0; i < p.num; ++i) {
+        const uint64_t frame = TRY(array.fetch(i));
+        TRY(array.store(frame_type(frame, c.d.id), i));
+    }
+    return 0;
+}
+
+/// Without shadow page tables or a log of dirty pages there is nothing to switch but off.
+Answer shadow_op(const Call& c) {
+    xen::DomctlShadowOp& s = c.op.u.shadow_op;
+    if (c.on_self()) return Err{Errc::inval};
+    switch (s.op) {
+        case xen::XEN_DOMCTL_SHADOW_OP_OFF:
+            return 0;
+        case xen::XEN_DOMCTL_SHADOW_OP_GET_ALLOCATION:
+            s.mb = 0;
+            return c.done();
+        case xen::XEN_DOMCTL_SHADOW_OP_SET_ALLOCATION:
+            return s.mb == 0 ? Answer(0) : Answer(Err{Errc::opnotsupp});
+        case xen::XEN_DOMCTL_SHADOW_OP_ENABLE:
+        case xen::XEN_DOMCTL_SHADOW_OP_ENABLE_TEST:
+        case xen::XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY:
+        case xen::XEN_DOMCTL_SHADOW_OP_CLEAN:
+        case xen::XEN_DOMCTL_SHADOW_OP_PEEK:
+            return Err{Errc::opnotsupp};
+        default:
+            return Err{Errc::inval};
+    }
+}
+
+Answer hypercall_init(const Call& c) {
+    auto page = PageRef::acquire(Mfn(c.op.u.hypercall_init.gmfn), c.d.id);
+    if (!page) return Err{Errc::access};
+    PageInfo& p = page.value().page();
+    // Writing as the guest would: a page table or descriptor table is not for that.
+    if (!get_writable_type(p)) return Err{Errc::access};
+    fill_hypercall_page(map_mfn(page.value().mfn()));
+    put_writable_type(p);
+    return 0;
+}
+
+}  // namespace hv::domctl

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+/// vCPU state beyond VcpuGuestContext: extended registers, callbacks, MSRs, CPUID.
+#include "hypervisor/arch/x86/features.hpp"
+#include "hypervisor/guest/pv/cpuid.hpp"
+#include "hypervisor/guest/pv/pv.hpp"
+#include "hypervisor/hypercall/domctl.hpp"
+#include "hypervisor/hypercall/policy_copy.hpp"
+#include "lib/base/bits.hpp"
+
+namespace hv::domctl {
+
+namespace {
+
+using Answer = Result<uint64_t>;
+
+// -- extended registers -----------------------------------------------------------------------------------------------
+
+/// In front of the XSAVE area: XCR0, and all bits XCR0 ever had.
+struct ExtendedHeader {
+    uint64_t xcr0;
+    uint64_t xcr0_accumulated;
+};
+constexpr uint64_t x87_sse = 3;
+constexpr size_t legacy_bytes = 512;
+constexpr size_t header_bytes = 64;
+
+Answer get_extended(const Call& c, Vcpu& v) {
+    xen::DomctlVcpuExtState& e = c.op.u.vcpuextstate;
+    const uint64_t size = sizeof(ExtendedHeader) + cpu_features.xsave_size;
+    if (e.size == 0 && e.xfeature_mask == 0) {
+        e.xfeature_mask = cpu_features.xcr0;
+        e.size = size;
+        return c.done();
+    }
+    if (e.size != size || e.xfeature_mask != cpu_features.xcr0) return Err{Errc::inval};
+    Paused p(c);
+    const ExtendedHeader h{v.pv->xcr0, v.pv->xcr0 | x87_sse};
+    TRY(GuestPtr<ExtendedHeader>(e.buffer.addr).store(h));
+    if (!arch::copy_to_guest(e.buffer.addr + sizeof h, v.fpu, cpu_features.xsave_size)) return Err{Errc::fault};
+    return c.done();
+}
+
+/// An area that XRSTOR will take. Errors: inval.
+Status check_area(const uint8_t* area) {
+    uint64_t header[header_bytes / 8];
+    memcpy(header, area + legacy_bytes, sizeof header);
+    if (header[0] & ~cpu_features.xcr0) return Err{Errc::inval};  // XSTATE_BV
+    for (size_t i = 1; i < header_bytes / 8; ++i)
+        if (header[i]) return Err{Errc::inval};  // XCOMP_BV: compacted form; the rest is reserved
+    uint32_t mxcsr = 0;
+    memcpy(&mxcsr, area + 24, sizeof mxcsr);
+    if (mxcsr & ~0xffffu) return Err{Errc::inval};
+    return ok;
+}
+
+Answer set_extended(const Call& c, Vcpu& v) {
+    const xen::DomctlVcpuExtState& e = c.op.u.vcpuextstate;
+    const uint64_t area_size = cpu_features.xsave_size;
+    if (area_size < legacy_bytes + header_bytes) return Err{Errc::opnotsupp};
+    if (e.size < sizeof(ExtendedHeader) + legacy_bytes + header_bytes || e.size > sizeof(ExtendedHeader) + area_size)
+        return Err{Errc::inval};
+    const auto h = TRY(GuestPtr<ExtendedHeader>(e.buffer.addr).fetch());
+    if ((h.xcr0 & ~cpu_features.xcr0) || !(h.xcr0 & 1)) return Err{Errc::inval};
+    auto* area = static_cast<uint8_t*>(TRY(heap::alloc_bytes(area_size)));
+    Status s = ok;
+    if (arch::copy_from_guest(area, e.buffer.addr + sizeof h, e.size - sizeof h)) {
+        if (check_area(area)) {
+            Paused p(c);
+            memcpy(v.fpu, area, area_size);
+            v.pv->xcr0 = h.xcr0;
+            heap::free_bytes(area, area_size);
+            return 0;
+        }
+        heap::free_bytes(area, area_size);
+        return Err{Errc::inval};
+    }
+    heap::free_bytes(area, area_size);
+    return Err{Errc::fault};
+}
+
+}  // namespace
+
+Answer vcpu_extended_state(const Call& c) {
+    if (c.on_self()) return Err{Errc::inval};
+    Vcpu& v = *TRY(c.vcpu(c.op.u.vcpuextstate.vcpu));
+    if (!v.fpu || !v.pv) return Err{Errc::inval};
+    return c.op.cmd == xen::XEN_DOMCTL_getvcpuextstate ? get_extended(c, v) : set_extended(c, v);
+}
+
+// -- callbacks of 32-bit system calls ---------------------------------------------------------------------------------
+
+Answer extended_context(const Call& c) {
+    xen::DomctlExtVcpuContext& e = c.op.u.ext_vcpucontext;
+    if (c.on_self()) return Err{Errc::inval};
+    Vcpu& v = *TRY(c.vcpu(e.vcpu));
+    if (!v.pv) return Err{Errc::inval};
+    constexpr uint32_t size = offsetof(xen::DomctlExtVcpuContext, mcg_cap) + sizeof(xen::HvmVmceVcpu);
+    Paused p(c);
+    if (c.op.cmd == xen::XEN_DOMCTL_get_ext_vcpucontext) {
+        const uint32_t id = e.vcpu;
+        e = xen::zeroed<xen::DomctlExtVcpuContext>();
+        e.vcpu = id;
+        e.size = size;
+        e.sysenter_callback_eip = v.pv->sysenter.address;
+        e.sysenter_disables_events = v.pv->sysenter.masks_events;
+        e.syscall32_callback_eip = v.pv->syscall32.address;
+        e.syscall32_disables_events = v.pv->syscall32.masks_events;
+        return c.done();
+    }
+    if (e.size < offsetof(xen::DomctlExtVcpuContext, mcg_cap)) return Err{Errc::inval};
+    if (!base::canonical(e.sysenter_callback_eip) || !base::canonical(e.syscall32_callback_eip)) return Err{Errc::inval};
+    v.pv->sysenter = {e.sysenter_callback_eip, e.sysenter_disables_events != 0};
+    v.pv->syscall32 = {e.syscall32_callback_eip, e.syscall32_disables_events != 0};
+    return 0;
+}
+
+/// None of a PV guest's MSRs has to move with it.
+Answer vcpu_msrs(const Call& c) {
+    xen::DomctlVcpuMsrs& m = c.op.u.vcpu_msrs;
+    if (c.on_self()) return Err{Errc::inval};
+    TRY(c.vcpu(m.vcpu));
+    if (c.op.cmd == xen::XEN_DOMCTL_set_vcpu_msrs) return m.msr_count == 0 ? Answer(0) : Answer(Err{Errc::inval});
+    m.msr_count = 0;
+    return c.done();
+}
+
+// -- CPUID ------------------------------------------------------------------------------------------------------------
+
+namespace {
+
+Answer set_policy(const Call& c) {
+    xen::DomctlCpuPolicy& p = c.op.u.cpu_policy;
+    if (c.d.creation_finished.load(std::memory_order_acquire)) return Err{Errc::exist};
+    if (p.nr_leaves > CpuPolicy::capacity || p.nr_msrs > policy_msr_capacity) return Err{Errc::toobig};
+    if (p.nr_leaves == 0) return 0;
+    const uint32_t n = p.nr_leaves;
+    xen::CpuidLeaf* leaves = TRY(make_array<xen::CpuidLeaf>(n));
+    Status s = GuestPtr<xen::CpuidLeaf>::of(p.leaves).fetch_many(leaves, n);
+    const bool fetched = static_cast<bool>(s);
+    const Status set = fetched ? pv_set_policy(c.d, {leaves, n}) : Status(Err{s.error()});
+    destroy_array(leaves, n);
+    constexpr uint32_t no_leaf = ~0u;
+    p.err_leaf = p.err_subleaf = p.err_msr = no_leaf;
+    TRY(c.arg.store(c.op));
+    if (!set) return Err{set.error()};
+    return 0;
+}
+
+}  // namespace
+
+Answer cpu_policy(const Call& c) {
+    if (c.op.cmd == xen::XEN_DOMCTL_set_cpu_policy) return set_policy(c);
+    xen::DomctlCpuPolicy& p = c.op.u.cpu_policy;
+    TRY(copy_policy_out(pv_domain_policy(c.d), p.leaves, p.nr_leaves, p.msrs, p.nr_msrs));
+    return c.done();
+}
+
+}  // namespace hv::domctl

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+/// vCPUs: registers, places, shares.
+#include "hypervisor/guest/pv/pv.hpp"
+#include "hypervisor/hypercall/domctl.hpp"
+#include "hypervisor/sched/scheduler.hpp"
+
+namespace hv::domctl {
+
+namespace {
+
+using Answer = Result<uint64_t>;
+
+Answer set_context(const Call& c, Vcpu& v, const xen::VcpuGuestContext& context) {
+    Paused p(c);
+    if (auto s = pv_set_context(v, context); !s) {
+        if (s.error() == Errc::restart) return c.again();
+        return Err{s.error()};
+    }
+    if (context.flags & xen::VGCF_online)
+        v.pause_flags.fetch_and(~uint32_t{vpf_down}, std::memory_order_acq_rel);
+    else
+        v.pause_flags.fetch_or(vpf_down, std::memory_order_acq_rel);
+    return 0;
+}
+
+}  // namespace
+
+Answer setvcpucontext(const Call& c) {
+    const xen::DomctlVcpuContext& a = c.op.u.vcpucontext;
+    if (c.on_self()) return Err{Errc::inval};
+    Vcpu& v = *TRY(c.vcpu(a.vcpu));
+    if (a.ctxt.is_null()) return Err{Errc::inval};  // resetting a vCPU is for HVM guests
+    // Too large for the stack.
+    Owned<xen::VcpuGuestContext> context(TRY(make<xen::VcpuGuestContext>()));
+    TRY(GuestPtr<xen::VcpuGuestContext>::of(a.ctxt).fetch_many(context.get(), 1));
+    return set_context(c, v, *context);
+}
+
+Answer getvcpucontext(const Call& c) {
+    const xen::DomctlVcpuContext& a = c.op.u.vcpucontext;
+    if (c.on_self()) return Err{Errc::inval};
+    Vcpu& v = *TRY(c.vcpu(a.vcpu));
+    if (!v.initialised) return Err{Errc::nodata};
+    Owned<xen::VcpuGuestContext> context(TRY(make<xen::VcpuGuestContext>()));
+    {
+        Paused p(c);
+        pv_get_context(v, *context);
+    }
+    TRY(GuestPtr<xen::VcpuGuestContext>::of(a.ctxt).store_many(context.get(), 1));
+    return 0;
+}
+
+Answer getvcpuinfo(const Call& c) {
+    xen::DomctlGetVcpuInfo& i = c.op.u.getvcpuinfo;
+    const Vcpu& v = *TRY(c.vcpu(i.vcpu));
+    const uint32_t flags = v.pause_flags.load(std::memory_order_acquire);
+    i.online = !(flags & vpf_down);
+    i.blocked = (flags & vpf_blocked) != 0;
+    i.running = v.running_on.load(std::memory_order_acquire) >= 0;
+    i.cpu_time = static_cast<uint64_t>(sched::runtime(v).n);
+    i.cpu = v.cpu.load(std::memory_order_acquire);
+    return c.done();
+}
+
+namespace {
+
+/// All CPUs asked for, online or not, when the map names all online ones: so that "any" stays any.
+Result<uint64_t> wanted_cpus(const xen::XenctlBitmap& map) {
+    const uint64_t bits = TRY(fetch_bitmap(map));
+    if ((bits & online_cpus()) == online_cpus()) return ~uint64_t{0};
+    return bits;
+}
+
+Status set_affinity(Vcpu& v, xen::DomctlVcpuAffinity& a) {
+    if (a.flags & xen::XEN_VCPUAFFINITY_HARD) {
+        const uint64_t hard = TRY(wanted_cpus(a.cpumap_hard));
+        if (!(hard & online_cpus())) return Err{Errc::inval};
+        v.affinity.store(hard, std::memory_order_release);
+        TRY(store_bitmap(a.cpumap_hard, hard & online_cpus()));
+    }
+    if (a.flags & xen::XEN_VCPUAFFINITY_SOFT) {
+        v.soft_affinity = TRY(wanted_cpus(a.cpumap_soft));
+        TRY(store_bitmap(a.cpumap_soft, v.soft_affinity & online_cpus() & v.affinity.load()));
+    }
+    sched::affinity_changed(v);
+    return ok;
+}
+
+Status get_affinity(const Vcpu& v, const xen::DomctlVcpuAffinity& a) {
+    if (a.flags & xen::XEN_VCPUAFFINITY_HARD) TRY(store_bitmap(a.cpumap_hard, v.affinity.load()));
+    if (a.flags & xen::XEN_VCPUAFFINITY_SOFT) TRY(store_bitmap(a.cpumap_soft, v.soft_affinity));
+    return ok;
+}
+
+}  // namespace
+
+Answer vcpu_affinity(const Call& c) {
+    xen::DomctlVcpuAffinity& a = c.op.u.vcpuaffinity;
+    constexpr uint32_t maps = xen::XEN_VCPUAFFINITY_HARD | xen::XEN_VCPUAFFINITY_SOFT;
+    const bool set = c.op.cmd == xen::XEN_DOMCTL_setvcpuaffinity;
+    const uint32_t known = set ? maps | xen::XEN_VCPUAFFINITY_FORCE : maps;
+    if (!(a.flags & maps) || (a.flags & ~known)) return Err{Errc::inval};
+    Vcpu& v = *TRY(c.vcpu(a.vcpu));
+    TRY(set ? set_affinity(v, a) : get_affinity(v, a));
+    return 0;
+}
+
+/// One node: a domain is near it or nowhere.
+Answer node_affinity(const Call& c) {
+    const xen::XenctlBitmap& map = c.op.u.nodeaffinity.nodemap;
+    if (c.op.cmd == xen::XEN_DOMCTL_getnodeaffinity) {
+        TRY(store_bitmap(map, 1));
+        return 0;
+    }
+    if (!(TRY(fetch_bitmap(map)) & 1)) return Err{Errc::inval};
+    return 0;
+}
+
+Answer scheduler_op(const Call& c) {
+    xen::DomctlSchedulerOp& s = c.op.u.scheduler_op;
+    Scheduler& scheduler = sched::scheduler();
+    if (s.sched_id != scheduler.abi_id()) return Err{Errc::inval};
+    switch (s.cmd) {
+        case xen::XEN_DOMCTL_SCHEDOP_getinfo: {
+            const SchedParams p = scheduler.params(c.d);
+            s.u.credit2.weight = p.weight;
+            s.u.credit2.cap = p.cap;
+            return c.done();
+        }
+        case xen::XEN_DOMCTL_SCHEDOP_putinfo: {
+            SchedParams p = scheduler.params(c.d);
+            if (s.u.credit2.weight) p.weight = s.u.credit2.weight;
+            constexpr uint16_t unchanged = 0xffff;
+            if (s.u.credit2.cap != unchanged) p.cap = s.u.credit2.cap;
+            TRY(scheduler.set_params(c.d, p));
+            return c.done();
+        }
+        default:
+            return Err{Errc::inval};  // no parameters of single vCPUs
+    }
+}
+
+}  // namespace hv::domctl
