@@ -314,7 +314,10 @@ SchedDecision FairScheduler::pick(unsigned cpu, Vcpu& prev, Nanos now) {
         empty = q.length.load(std::memory_order_relaxed) == 0;
         const bool look_around = empty || now >= q.next_balance;
         if (look_around) q.next_balance = now + fair::balance_interval;
-        if (!look_around) return take_best(q, cpu, prev, now);
+        if (!look_around) {
+            const SchedDecision d = take_best(q, cpu, prev, now);
+            if (!d.next->idle) return d;  // else: what waits here may not run here
+        }
     }
     pull(cpu, !empty);
     for (bool idle_marked = false;; idle_marked = true) {
