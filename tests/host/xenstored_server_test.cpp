@@ -411,6 +411,19 @@ TEST(Quota, TransactionCannotBeUsedToPassIt) {
     EXPECT_EQ(h.server.database().nodes_of(DomId{1}), 5);
 }
 
+TEST(Quota, WritingTheSameNodeInATransactionIsBounded) {
+    Harness h;
+    Connection& tool = h.socket();
+    Connection& guest = h.domain(1);
+    h.write(tool, "/g", "");
+    h.chmod(tool, "/g", {"b0"});
+    const uint32_t tx = h.begin(guest);
+    int done = 0;
+    while (done < 10000 && h.write(guest, "/g/x", std::string(1000, 'v'), tx).empty()) ++done;
+    EXPECT_GT(done, 200);
+    EXPECT_LT(done, 300);
+}
+
 TEST(Domains, LeaveNothingBehindForTheNextOfTheirNumber) {
     Harness h;
     Connection& tool = h.socket();

@@ -19,6 +19,7 @@ constexpr NamedQuota quotas[] = {
     {"watches", &Quota::watches},
     {"transactions", &Quota::transactions},
     {"transaction-nodes", &Quota::transaction_nodes},
+    {"transaction-bytes", &Quota::transaction_bytes},
     {"node-permissions", &Quota::permissions},
     {"node-size", &Quota::node_size},
     {"outstanding-bytes", &Quota::output_bytes},

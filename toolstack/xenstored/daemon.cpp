@@ -109,7 +109,8 @@ DomainState Daemon::domain_state(DomId domid) {
     }
     if (!control_) return {true, false, false};
     const auto info = control_->info(domid);
-    if (!info) return {};
+    // Only a clear answer counts as death: a failed question must not cost a living domain its nodes.
+    if (!info) return {info.failure().code != Errc::srch, false, false};
     return {true, info->dying, info->shutdown};
 }
 

@@ -54,7 +54,15 @@ Status Database::note(const Scope& scope, std::string_view path, uint8_t what) c
         return base::ok;
     }
     if (!scope.caller.privileged() && seen.size() >= quota_.transaction_nodes) return Err{Errc::nospc};
+    TRY(charge(scope, path.size()));
     seen.emplace(std::string(path), what);
+    return base::ok;
+}
+
+Status Database::charge(const Scope& scope, size_t bytes) const {
+    Transaction& t = *scope.transaction;
+    if (!scope.caller.privileged() && t.bytes + bytes > quota_.transaction_bytes) return Err{Errc::nospc};
+    t.bytes += bytes;
     return base::ok;
 }
 
@@ -119,6 +127,7 @@ Status Database::submit(const Scope& scope, Change change) {
     Applied done{change.kind, change.path, {}};
     if (scope.transaction != nullptr) {
         Transaction& t = *scope.transaction;
+        TRY(charge(scope, change.path.size() + change.value.size()));
         Tree next = t.tree;
         Accounts accounts = t.accounts;
         TRY(apply(next, accounts, change, done));

@@ -69,6 +69,7 @@ struct Transaction {
     Accounts accounts;
     std::map<std::string, uint8_t, std::less<>> seen;
     std::vector<Change> changes;
+    size_t bytes = 0;     ///< what `seen` and `changes` hold
     bool doomed = false;  ///< lost its snapshot in a restart: can only end with EAGAIN
 };
 
@@ -90,7 +91,7 @@ public:
     Status remove(const Scope& scope, const std::string& path);
     Status set_permissions(const Scope& scope, const std::string& path, Permissions permissions);
 
-    Transaction begin() const { return Transaction{tree_, tree_, Accounts(&accounts_), {}, {}, false}; }
+    Transaction begin() const { return Transaction{tree_, tree_, Accounts(&accounts_), {}, {}, 0, false}; }
     /// Puts a transaction's changes into the live tree, all or none.
     /// Errors: again (something it looked at has changed), nospc (quota).
     Status commit(const Transaction& transaction);
@@ -117,6 +118,8 @@ private:
     Status note(const Scope& scope, std::string_view path, uint8_t what) const;
     const Tree& tree_of(const Scope& scope) const { return scope.transaction != nullptr ? scope.transaction->tree : tree_; }
     Status submit(const Scope& scope, Change change);
+    /// Adds to what a transaction holds. Errors: nospc (quota).
+    Status charge(const Scope& scope, size_t bytes) const;
     Status apply(Tree& tree, Accounts& accounts, const Change& change, Applied& done);
     Status apply_write(Tree& tree, Accounts& accounts, const Change& change, Applied& done);
     Status create(Tree& tree, Accounts& accounts, const Change& change, Applied& done);

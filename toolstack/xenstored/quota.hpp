@@ -17,6 +17,7 @@ struct Quota {
     size_t watches = 128;
     size_t transactions = 10;         ///< open at one time
     size_t transaction_nodes = 1024;  ///< nodes looked at in one transaction
+    size_t transaction_bytes = 256 * 1024;  ///< paths looked at and changes wished for in one transaction
     size_t permissions = 5;           ///< entries of one node's list
     size_t output_bytes = 256 * 1024; ///< replies and events not yet taken; more events are merged, not lost
 };
