@@ -49,6 +49,7 @@ inline constexpr std::uint32_t SEGBASE_GS_USER_SEL = 3;
 inline constexpr std::uint32_t VGCF_in_syscall = 1u << 8;
 inline constexpr auto VGCF_IN_SYSCALL = VGCF_in_syscall;
 
+/// What HYPERVISOR_iret finds on the guest kernel's stack. flags: VGCF_in_syscall returns by SYSRET.
 struct IretContext {
     std::uint64_t rax;
     std::uint64_t r11;
@@ -62,6 +63,7 @@ struct IretContext {
 };
 static_assert(exact_layout<IretContext, 72>);
 
+/// A vCPU's registers as the tools and the debugger see them.
 struct CpuUserRegs {
     std::uint64_t r15;
     std::uint64_t r14;
@@ -100,6 +102,7 @@ struct CpuUserRegs {
 };
 static_assert(exact_layout<CpuUserRegs, 200>);
 
+/// CR2 of the last page fault bounced to the guest.
 struct ArchVcpuInfo {
     std::uint64_t cr2;
     std::uint64_t pad;
@@ -112,6 +115,7 @@ inline constexpr std::uint32_t FIRST_RESERVED_GDT_ENTRY = 0x1c00;
 
 inline constexpr std::uint32_t XEN_LEGACY_MAX_VCPUS = 32;
 
+/// One entry of a PV guest's virtual IDT; a table of them ends with address 0.
 struct TrapInfo {
     std::uint8_t vector;
     std::uint8_t flags;
@@ -129,6 +133,8 @@ inline constexpr std::uint32_t VGCF_failsafe_disables_events = 1u << 3;
 inline constexpr std::uint32_t VGCF_syscall_disables_events = 1u << 4;
 inline constexpr std::uint32_t VGCF_online = 1u << 5;
 
+/// Everything a PV vCPU starts with or is saved as (VCPUOP_initialise, set/getvcpucontext). gdt_frames are frames;
+/// ctrlreg[1] holds the user page table's CR3.
 struct VcpuGuestContext {
     struct {
         char x[512];
@@ -154,6 +160,7 @@ struct VcpuGuestContext {
 };
 static_assert(exact_layout<VcpuGuestContext, 5168>);
 
+/// Where a PV guest publishes its p2m for the tools, and why an NMI came.
 struct ArchSharedInfo {
     std::uint64_t max_pfn;
     xen_pfn_t pfn_to_mfn_frame_list_list;
@@ -178,6 +185,7 @@ inline constexpr std::uint32_t XEN_X86_EMU_VPCI = 1u << 10;
 inline constexpr std::uint32_t XEN_X86_EMU_ALL = 2047;
 inline constexpr std::uint32_t XEN_X86_MSR_RELAXED = 1u << 0;
 
+/// x86 part of domain creation: which devices the hypervisor emulates (none for PV).
 struct ArchDomainConfig {
     std::uint32_t emulation_flags;
     std::uint32_t misc_flags;
@@ -188,6 +196,7 @@ inline constexpr auto XEN_X86_MISC_FLAGS_MAX = XEN_X86_MSR_RELAXED;
 
 inline constexpr std::uint32_t XEN_CPUID_NO_SUBLEAF = 0xffffffff;
 
+/// One CPUID leaf of a policy.
 struct CpuidLeaf {
     std::uint32_t leaf;
     std::uint32_t subleaf;
@@ -198,6 +207,7 @@ struct CpuidLeaf {
 };
 static_assert(exact_layout<CpuidLeaf, 24>);
 
+/// One MSR of a policy.
 struct MsrEntry {
     std::uint32_t idx;
     std::uint32_t flags;

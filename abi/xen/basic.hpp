@@ -112,6 +112,7 @@ inline constexpr std::uint32_t MMUEXT_FLUSH_CACHE_GLOBAL = 18;
 inline constexpr std::uint32_t MMUEXT_MARK_SUPER = 19;
 inline constexpr std::uint32_t MMUEXT_UNMARK_SUPER = 20;
 
+/// One extended MMU operation; a caller passes an array of them.
 struct MmuextOp {
     std::uint32_t cmd;
     std::uint32_t _pad;
@@ -157,12 +158,14 @@ inline constexpr domid_t DOMID_INVALID = 0x7ff4;
 inline constexpr domid_t DOMID_IDLE = 0x7fff;
 inline constexpr domid_t DOMID_MASK = 0x7fff;
 
+/// ptr: machine address of a page-table entry (or M2P slot), its low two bits say what to do; val: what to write.
 struct MmuUpdate {
     std::uint64_t ptr;
     std::uint64_t val;
 };
 static_assert(exact_layout<MmuUpdate, 16>);
 
+/// One call of a batch; result replaces what the call returns.
 struct MulticallEntry {
     xen_ulong_t op;
     xen_ulong_t result;
@@ -170,6 +173,8 @@ struct MulticallEntry {
 };
 static_assert(exact_layout<MulticallEntry, 64>);
 
+/// Time of a vCPU: odd version = being written. ns = system_time + (((tsc - tsc_timestamp) << tsc_shift) *
+/// tsc_to_system_mul >> 32).
 struct VcpuTimeInfo {
     std::uint32_t version;
     std::uint32_t pad0;
@@ -185,6 +190,7 @@ static_assert(exact_layout<VcpuTimeInfo, 32>);
 inline constexpr std::uint32_t XEN_PVCLOCK_TSC_STABLE_BIT = 1u << 0;
 inline constexpr std::uint32_t XEN_PVCLOCK_GUEST_STOPPED = 1u << 1;
 
+/// Per-vCPU part of event delivery and time; in the shared page or where the guest registered it.
 struct VcpuInfo {
     std::uint8_t evtchn_upcall_pending;
     std::uint8_t evtchn_upcall_mask;
@@ -195,6 +201,7 @@ struct VcpuInfo {
 };
 static_assert(exact_layout<VcpuInfo, 64>);
 
+/// The page every guest shares with the hypervisor: event bits, masks, wall clock (wc_*, seqlock by wc_version).
 struct SharedInfo {
     VcpuInfo vcpu_info[32];
     xen_ulong_t evtchn_pending[64];
@@ -209,6 +216,7 @@ static_assert(exact_layout<SharedInfo, 3136>);
 
 inline constexpr std::uint32_t MAX_GUEST_CMDLINE = 1024;
 
+/// What a PV guest finds at %rsi when it starts.
 struct StartInfo {
     char magic[32];
     std::uint64_t nr_pages;
@@ -247,6 +255,7 @@ inline constexpr std::uint32_t SIF_MOD_START_PFN = 1u << 3;
 inline constexpr std::uint32_t SIF_VIRT_P2M_4TOOLS = 1u << 4;
 inline constexpr std::uint32_t SIF_PM_MASK = 0xff00;
 
+/// One module of dom0 when SIF_MULTIBOOT_MOD is set.
 struct MultibootModList {
     std::uint32_t mod_start;
     std::uint32_t mod_end;
@@ -259,6 +268,7 @@ inline constexpr std::uint32_t XEN_VGATYPE_TEXT_MODE_3 = 0x03;
 inline constexpr std::uint32_t XEN_VGATYPE_VESA_LFB = 0x23;
 inline constexpr std::uint32_t XEN_VGATYPE_EFI_LFB = 0x70;
 
+/// The screen as dom0 finds it.
 struct Dom0VgaConsoleInfo {
     std::uint8_t video_type;
     std::uint8_t _pad[3];
@@ -299,6 +309,7 @@ struct Uuid {
 };
 static_assert(exact_layout<Uuid, 16>);
 
+/// A bitmap of nr_bits bits in the caller's memory (CPU and node maps).
 struct XenctlBitmap {
     Handle<std::uint8_t> bitmap;
     std::uint32_t nr_bits;

@@ -21,6 +21,7 @@ inline constexpr std::uint32_t CALLBACKF_mask_events = 1u << 0;
 
 inline constexpr std::uint32_t CALLBACKOP_register = 0;
 
+/// An entry point of the guest kernel; flags: CALLBACKF_mask_events.
 struct CallbackRegister {
     std::uint16_t type;
     std::uint16_t flags;

@@ -9,6 +9,7 @@
 
 namespace xen {
 
+/// The console page: two byte rings with free-running indexes.
 struct XenconsInterface {
     char in[1024];
     char out[2048];

@@ -157,6 +157,7 @@ inline constexpr std::uint32_t XEN_DOMCTL_gdbsx_pausevcpu = 1001;
 inline constexpr std::uint32_t XEN_DOMCTL_gdbsx_unpausevcpu = 1002;
 inline constexpr std::uint32_t XEN_DOMCTL_gdbsx_domstatus = 1003;
 
+/// Argument of HYPERVISOR_domctl. `domain` names the target; u holds the operation's own structure.
 struct Domctl {
     std::uint32_t cmd;
     std::uint32_t interface_version;

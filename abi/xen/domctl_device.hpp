@@ -138,6 +138,7 @@ static_assert(exact_layout<DomctlSetTarget, 2>);
 
 inline constexpr std::uint32_t XEN_CPUID_INPUT_UNUSED = 0xffffffff;
 
+/// CPUID leaves and MSRs of a domain; err_* tell which entry was refused.
 struct DomctlCpuPolicy {
     std::uint32_t nr_leaves;
     std::uint32_t nr_msrs;
@@ -172,6 +173,7 @@ struct DomctlHvmContextPartial {
 };
 static_assert(exact_layout<DomctlHvmContextPartial, 24>);
 
+/// How a domain sees the TSC: mode, frequency in kHz, incarnation.
 struct DomctlTscInfo {
     std::uint32_t tsc_mode;
     std::uint32_t gtsc_khz;
@@ -274,6 +276,7 @@ struct DomctlCacheFlush {
 };
 static_assert(exact_layout<DomctlCacheFlush, 16>);
 
+/// Size of a domain's paging pool in bytes.
 struct DomctlPagingMempool {
     std::uint64_t size;
 };

@@ -26,6 +26,7 @@ inline constexpr auto XEN_DOMCTL_IOMMU_MAX = XEN_DOMCTL_IOMMU_no_sharept;
 
 inline constexpr std::uint32_t XEN_DOMCTL_GRANT_version_mask = 0xf;
 
+/// XEN_DOMCTL_createdomain; the new id comes back in Domctl::domain.
 struct DomctlCreateDomain {
     std::uint32_t ssidref;
     DomainHandle handle;
@@ -56,6 +57,8 @@ inline constexpr std::uint32_t XEN_DOMINF_shutdownshift = 16;
 
 inline constexpr std::uint32_t XEN_INVALID_MAX_VCPU_ID = 0xffffffff;
 
+/// A domain's state: flags are XEN_DOMINF_*, with the shutdown reason above XEN_DOMINF_shutdownshift; cpu_time in
+/// ns.
 struct DomctlGetDomainInfo {
     domid_t domain;
     std::uint16_t pad1;
@@ -91,6 +94,7 @@ inline constexpr std::uint32_t XEN_DOMCTL_PFINFO_XALLOC = 0xe0000000;
 inline constexpr std::uint32_t XEN_DOMCTL_PFINFO_BROKEN = 0xd0000000;
 inline constexpr std::uint32_t XEN_DOMCTL_PFINFO_LTAB_MASK = 0xf0000000;
 
+/// Replaces frame numbers in the array by XEN_DOMCTL_PFINFO_* types.
 struct DomctlGetPageFrameInfo3 {
     std::uint64_t num;
     Handle<xen_pfn_t> array;
@@ -117,6 +121,7 @@ struct DomctlShadowOpStats {
 };
 static_assert(exact_layout<DomctlShadowOpStats, 8>);
 
+/// Log-dirty and paging pools; pages counts bits of dirty_bitmap.
 struct DomctlShadowOp {
     std::uint32_t op;
     std::uint32_t mode;
@@ -128,11 +133,13 @@ struct DomctlShadowOp {
 };
 static_assert(exact_layout<DomctlShadowOp, 40>);
 
+/// The most a domain may own, in KiB.
 struct DomctlMaxMem {
     std::uint64_t max_memkb;
 };
 static_assert(exact_layout<DomctlMaxMem, 8>);
 
+/// Reads or writes a whole vCPU.
 struct DomctlVcpuContext {
     std::uint32_t vcpu;
     std::uint32_t _pad;
@@ -161,6 +168,7 @@ inline constexpr std::uint32_t XEN_VCPUAFFINITY_HARD = 1u << 0;
 inline constexpr std::uint32_t XEN_VCPUAFFINITY_SOFT = 1u << 1;
 inline constexpr std::uint32_t XEN_VCPUAFFINITY_FORCE = 1u << 2;
 
+/// Hard and soft CPU affinity; flags say which of the two.
 struct DomctlVcpuAffinity {
     std::uint32_t vcpu;
     std::uint32_t flags;
@@ -216,6 +224,7 @@ inline constexpr std::uint32_t XEN_DOMCTL_SCHEDOP_getinfo = 1;
 inline constexpr std::uint32_t XEN_DOMCTL_SCHEDOP_putvcpuinfo = 2;
 inline constexpr std::uint32_t XEN_DOMCTL_SCHEDOP_getvcpuinfo = 3;
 
+/// Reads or sets scheduling parameters of a domain or of its vCPUs.
 struct DomctlSchedulerOp {
     std::uint32_t sched_id;
     std::uint32_t cmd;
@@ -265,6 +274,7 @@ struct DomctlIoPortPermission {
 };
 static_assert(exact_layout<DomctlIoPortPermission, 12>);
 
+/// Fills the domain's hypercall page at this frame.
 struct DomctlHypercallInit {
     std::uint64_t gmfn;
 };
@@ -282,6 +292,7 @@ struct DomctlHvmContext {
 };
 static_assert(exact_layout<DomctlHvmContext, 16>);
 
+/// Guest word size in bits.
 struct DomctlAddressSize {
     std::uint32_t size;
 };

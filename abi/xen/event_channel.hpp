@@ -24,6 +24,7 @@ inline constexpr std::uint32_t EVTCHNOP_init_control = 11;
 inline constexpr std::uint32_t EVTCHNOP_expand_array = 12;
 inline constexpr std::uint32_t EVTCHNOP_set_priority = 13;
 
+/// Makes a port of `dom` that remote_dom may bind to.
 struct EvtchnAllocUnbound {
     domid_t dom;
     domid_t remote_dom;
@@ -31,6 +32,7 @@ struct EvtchnAllocUnbound {
 };
 static_assert(exact_layout<EvtchnAllocUnbound, 8>);
 
+/// Connects a new local port to remote_port of remote_dom.
 struct EvtchnBindInterdomain {
     domid_t remote_dom;
     std::uint16_t _pad;
@@ -78,6 +80,7 @@ inline constexpr std::uint32_t EVTCHNSTAT_pirq = 3;
 inline constexpr std::uint32_t EVTCHNSTAT_virq = 4;
 inline constexpr std::uint32_t EVTCHNSTAT_ipi = 5;
 
+/// What a port is: EVTCHNSTAT_*, and its peer.
 struct EvtchnStatus {
     domid_t dom;
     std::uint16_t _pad;
@@ -115,6 +118,7 @@ struct EvtchnReset {
 };
 static_assert(exact_layout<EvtchnReset, 2>);
 
+/// Switches a vCPU to the FIFO event queues; control_gfn holds the EvtchnFifoControlBlock.
 struct EvtchnInitControl {
     std::uint64_t control_gfn;
     std::uint32_t offset;
@@ -124,6 +128,7 @@ struct EvtchnInitControl {
 };
 static_assert(exact_layout<EvtchnInitControl, 24>);
 
+/// Adds one page of event words.
 struct EvtchnExpandArray {
     std::uint64_t array_gfn;
 };
@@ -165,6 +170,7 @@ inline constexpr std::uint32_t EVTCHN_FIFO_LINK_BITS = 17;
 inline constexpr std::uint32_t EVTCHN_FIFO_LINK_MASK = 0x1ffff;
 inline constexpr std::uint32_t EVTCHN_FIFO_NR_CHANNELS = 1u << 17;
 
+/// Per-vCPU heads of the sixteen FIFO queues; ready has one bit per queue.
 struct EvtchnFifoControlBlock {
     std::uint32_t ready;
     std::uint32_t _rsvd;

@@ -9,6 +9,7 @@
 
 namespace xen {
 
+/// A grant: flags last, written with release semantics; the granting guest owns domid and frame.
 struct GrantEntryV1 {
     std::uint16_t flags;
     domid_t domid;
@@ -41,6 +42,7 @@ struct GrantEntryHeader {
 };
 static_assert(exact_layout<GrantEntryHeader, 4>);
 
+/// A version 2 grant: full page, part of a page, or passed on from a third domain.
 union GrantEntryV2 {
     GrantEntryHeader hdr;
     struct {
@@ -78,6 +80,7 @@ inline constexpr std::uint32_t GNTTABOP_get_version = 10;
 inline constexpr std::uint32_t GNTTABOP_swap_grant_ref = 11;
 inline constexpr std::uint32_t GNTTABOP_cache_flush = 12;
 
+/// Maps another domain's grant; handle names the mapping for the unmap. status: GNTST_*.
 struct GnttabMapGrantRef {
     std::uint64_t host_addr;
     std::uint32_t flags;
@@ -89,6 +92,7 @@ struct GnttabMapGrantRef {
 };
 static_assert(exact_layout<GnttabMapGrantRef, 32>);
 
+/// Undoes a mapping.
 struct GnttabUnmapGrantRef {
     std::uint64_t host_addr;
     std::uint64_t dev_bus_addr;
@@ -98,6 +102,7 @@ struct GnttabUnmapGrantRef {
 };
 static_assert(exact_layout<GnttabUnmapGrantRef, 24>);
 
+/// Sizes the table and returns its frames.
 struct GnttabSetupTable {
     domid_t dom;
     std::uint16_t _pad;
@@ -114,6 +119,7 @@ struct GnttabDumpTable {
 };
 static_assert(exact_layout<GnttabDumpTable, 4>);
 
+/// Gives a page away to a waiting domain.
 struct GnttabTransfer {
     xen_pfn_t mfn;
     domid_t domid;
@@ -127,6 +133,7 @@ static_assert(exact_layout<GnttabTransfer, 24>);
 inline constexpr std::uint32_t GNTCOPY_source_gref = 1u << 0;
 inline constexpr std::uint32_t GNTCOPY_dest_gref = 1u << 1;
 
+/// Copies within and between pages named by grant or by frame.
 struct GnttabCopy {
     struct GnttabCopyPtr {
         union {
@@ -145,6 +152,7 @@ struct GnttabCopy {
 };
 static_assert(layout<GnttabCopy, 40>);
 
+/// How many frames a table has and may have.
 struct GnttabQuerySize {
     domid_t dom;
     std::uint16_t _pad;
@@ -164,6 +172,7 @@ struct GnttabUnmapAndReplace {
 };
 static_assert(exact_layout<GnttabUnmapAndReplace, 24>);
 
+/// Chooses the table's version; comes back with the one in use.
 struct GnttabSetVersion {
     std::uint32_t version;
 };

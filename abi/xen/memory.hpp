@@ -18,6 +18,7 @@ inline constexpr std::uint32_t XENMEMF_populate_on_demand = 1u << 16;
 inline constexpr std::uint32_t XENMEMF_exact_node_request = 1u << 17;
 inline constexpr std::uint32_t XENMEMF_vnode = 1u << 18;
 
+/// A list of extents of 2^extent_order pages each.
 struct MemoryReservation {
     Handle<xen_pfn_t> extent_start;
     xen_ulong_t nr_extents;
@@ -30,6 +31,7 @@ static_assert(exact_layout<MemoryReservation, 32>);
 
 inline constexpr std::uint32_t XENMEM_exchange = 11;
 
+/// Gives extents back and takes others in one step; nr_exchanged tells how far it came.
 struct MemoryExchange {
     MemoryReservation in;
     MemoryReservation out;
@@ -49,6 +51,7 @@ inline constexpr std::uint32_t XENMEM_maximum_reservation = 4;
 inline constexpr std::uint32_t XENMEM_maximum_gpfn = 14;
 inline constexpr std::uint32_t XENMEM_machphys_mfn_list = 5;
 
+/// Frames of the machine-to-phys table, one per 2 MiB of it.
 struct MachphysMfnList {
     std::uint32_t max_extents;
     std::uint32_t _pad;
@@ -61,6 +64,7 @@ static_assert(exact_layout<MachphysMfnList, 24>);
 inline constexpr std::uint32_t XENMEM_machphys_compat_mfn_list = 25;
 inline constexpr std::uint32_t XENMEM_machphys_mapping = 12;
 
+/// Where guests find the machine-to-phys table, and its highest entry.
 struct MachphysMapping {
     xen_ulong_t v_start;
     xen_ulong_t v_end;
@@ -79,6 +83,7 @@ inline constexpr std::uint32_t XENMEM_add_to_physmap = 7;
 
 inline constexpr std::uint32_t XENMAPIDX_grant_table_status = 0x80000000;
 
+/// Puts a page of `space` (XENMAPSPACE_*) at gpfn.
 struct AddToPhysmap {
     domid_t domid;
     std::uint16_t size;
@@ -115,6 +120,7 @@ static_assert(exact_layout<RemoveFromPhysmap, 16>);
 
 inline constexpr std::uint32_t XENMEM_memory_map = 9;
 
+/// Room for nr_entries e820 entries of 20 bytes; comes back with how many there are.
 struct MemoryMap {
     std::uint32_t nr_entries;
     std::uint32_t _pad;
@@ -284,6 +290,7 @@ inline constexpr std::uint32_t XENMEM_resource_grant_table_id_shared = 0;
 inline constexpr std::uint32_t XENMEM_resource_grant_table_id_status = 1;
 inline constexpr std::uint32_t XENMEM_resource_ioreq_server_frame_bufioreq = 0;
 
+/// Maps a resource of a domain (grant frames, ioreq pages) without its help.
 struct MemAcquireResource {
     domid_t domid;
     std::uint16_t type;

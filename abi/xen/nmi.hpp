@@ -15,6 +15,7 @@ inline constexpr std::uint64_t XEN_NMIREASON_unknown = std::uint64_t{1} << 2;
 
 inline constexpr std::uint32_t XENNMI_register_callback = 0;
 
+/// Entry point for virtual NMIs.
 struct NmiCallback {
     std::uint64_t handler_address;
     std::uint64_t pad;

@@ -79,6 +79,7 @@ inline constexpr std::uint32_t MAP_PIRQ_TYPE_MULTI_MSI = 0x4;
 
 inline constexpr std::uint32_t PHYSDEVOP_map_pirq = 13;
 
+/// Gives a domain a GSI or MSI as a pirq.
 struct PhysdevMapPirq {
     domid_t domid;
     std::uint16_t _pad;
@@ -185,6 +186,7 @@ inline constexpr std::uint32_t XEN_PCI_DEV_PXM = 0x4;
 
 inline constexpr std::uint32_t PHYSDEVOP_pci_device_add = 25;
 
+/// Tells the hypervisor of a PCI device; node numbers may follow.
 struct PhysdevPciDeviceAdd {
     std::uint16_t seg;
     std::uint8_t bus;

@@ -21,6 +21,7 @@ static_assert(exact_layout<XenpfSetTime32, 16>);
 
 inline constexpr std::uint32_t XENPF_settime64 = 62;
 
+/// Wall clock: seconds and nanoseconds of UTC at system_time ns after boot.
 struct XenpfSetTime64 {
     std::uint64_t secs;
     std::uint32_t nsecs;
@@ -197,6 +198,7 @@ inline constexpr std::uint32_t XEN_FW_EFI_PCI_ROM = 5;
 inline constexpr std::uint32_t XEN_FW_EFI_APPLE_PROPERTIES = 6;
 inline constexpr std::uint32_t XEN_FW_KBD_SHIFT_FLAGS = 5;
 
+/// What firmware told at boot: disks, EDD, VBE, EFI tables.
 struct XenpfFirmwareInfo {
     std::uint32_t type;
     std::uint32_t index;
@@ -262,6 +264,7 @@ static_assert(layout<XenpfFirmwareInfo, 40>);
 inline constexpr std::uint32_t XENPF_enter_acpi_sleep = 51;
 inline constexpr std::uint32_t XENPF_ACPI_SLEEP_EXTENDED = 0x00000001;
 
+/// PM1 control values for the sleep state dom0's ACPI chose.
 struct XenpfEnterAcpiSleep {
     std::uint16_t val_a;
     std::uint16_t val_b;
@@ -414,6 +417,7 @@ inline constexpr std::uint32_t XENPF_get_cpuinfo = 55;
 inline constexpr std::uint32_t XEN_PCPU_FLAGS_ONLINE = 1;
 inline constexpr std::uint32_t XEN_PCPU_FLAGS_INVALID = 2;
 
+/// One physical CPU by number: APIC id, ACPI id, whether online.
 struct XenpfPcpuInfo {
     std::uint32_t xen_cpuid;
     std::uint32_t max_present;
@@ -508,6 +512,7 @@ struct XenpfSymData {
 };
 static_assert(exact_layout<XenpfSymData, 32>);
 
+/// Argument of HYPERVISOR_platform_op: u holds the operation's own structure.
 struct PlatformOp {
     std::uint32_t cmd;
     std::uint32_t interface_version;

@@ -18,11 +18,13 @@ inline constexpr std::uint32_t SCHEDOP_shutdown_code = 5;
 inline constexpr std::uint32_t SCHEDOP_watchdog = 6;
 inline constexpr std::uint32_t SCHEDOP_pin_override = 7;
 
+/// reason: SHUTDOWN_*.
 struct SchedShutdown {
     std::uint32_t reason;
 };
 static_assert(exact_layout<SchedShutdown, 4>);
 
+/// Waits for one of these ports, or until timeout (ns of system time, 0 = none).
 struct SchedPoll {
     Handle<evtchn_port_t> ports;
     std::uint32_t nr_ports;
@@ -38,6 +40,7 @@ struct SchedRemoteShutdown {
 };
 static_assert(exact_layout<SchedRemoteShutdown, 8>);
 
+/// A watchdog that shuts the domain down timeout seconds from now.
 struct SchedWatchdog {
     std::uint32_t id;
     std::uint32_t timeout;

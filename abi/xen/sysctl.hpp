@@ -60,6 +60,7 @@ inline constexpr std::uint32_t XEN_SYSCTL_livepatch_op = 27;
 
 inline constexpr std::uint32_t XEN_SYSCTL_get_cpu_policy = 29;
 
+/// Argument of HYPERVISOR_sysctl: u holds the operation's own structure.
 struct Sysctl {
     std::uint32_t cmd;
     std::uint32_t interface_version;

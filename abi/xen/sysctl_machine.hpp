@@ -12,6 +12,7 @@ namespace xen {
 
 inline constexpr std::uint32_t XEN_SYSCTL_INTERFACE_VERSION = 0x00000015;
 
+/// Reads the hypervisor's log from `index` on.
 struct SysctlReadConsole {
     std::uint8_t clear;
     std::uint8_t incremental;
@@ -55,6 +56,7 @@ inline constexpr std::uint32_t XEN_SYSCTL_PHYSCAP_gnttab_v1 = 1u << 8;
 inline constexpr std::uint32_t XEN_SYSCTL_PHYSCAP_gnttab_v2 = 1u << 9;
 inline constexpr auto XEN_SYSCTL_PHYSCAP_MAX = XEN_SYSCTL_PHYSCAP_gnttab_v2;
 
+/// The machine: CPUs, pages, capabilities.
 struct SysctlPhysInfo {
     std::uint32_t threads_per_core;
     std::uint32_t cores_per_socket;
@@ -99,6 +101,7 @@ struct SysctlPerfcOp {
 };
 static_assert(exact_layout<SysctlPerfcOp, 32>);
 
+/// States of up to max_domains domains from first_domain on.
 struct SysctlGetDomainInfoList {
     domid_t first_domain;
     std::uint16_t _pad;
@@ -363,6 +366,7 @@ inline constexpr std::uint32_t XEN_INVALID_CORE_ID = 0xffffffff;
 inline constexpr std::uint32_t XEN_INVALID_SOCKET_ID = 0xffffffff;
 inline constexpr std::uint32_t XEN_INVALID_NODE_ID = 0xffffffff;
 
+/// Where a CPU sits.
 struct SysctlCpuTopo {
     std::uint32_t core;
     std::uint32_t socket;
@@ -386,6 +390,7 @@ struct SysctlMemInfo {
 };
 static_assert(exact_layout<SysctlMemInfo, 16>);
 
+/// Nodes: memory and distances.
 struct SysctlNumaInfo {
     std::uint32_t num_nodes;
     std::uint32_t _pad;

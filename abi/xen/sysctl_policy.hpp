@@ -18,6 +18,7 @@ inline constexpr std::uint32_t XEN_SYSCTL_CPUPOOL_OP_MOVEDOMAIN = 6;
 inline constexpr std::uint32_t XEN_SYSCTL_CPUPOOL_OP_FREEINFO = 7;
 inline constexpr std::uint32_t XEN_SYSCTL_CPUPOOL_PAR_ANY = 0xffffffff;
 
+/// Creates, destroys and changes CPU pools.
 struct SysctlCpuPoolOp {
     std::uint32_t op;
     std::uint32_t cpupool_id;

@@ -17,6 +17,7 @@ inline constexpr std::uint32_t VCPUOP_get_runstate_info = 4;
 
 inline constexpr std::uint64_t XEN_RUNSTATE_UPDATE = 0x8000000000000000;
 
+/// Time spent in each RUNSTATE_*, in ns; odd XEN_RUNSTATE_UPDATE bit in state_entry_time = being written.
 struct VcpuRunstateInfo {
     std::int32_t state;
     std::uint32_t _pad;
@@ -52,6 +53,7 @@ static_assert(exact_layout<VcpuSetPeriodicTimer, 8>);
 inline constexpr std::uint32_t VCPUOP_set_singleshot_timer = 8;
 inline constexpr std::uint32_t VCPUOP_stop_singleshot_timer = 9;
 
+/// timeout_abs_ns in system time; VCPU_SSHOTTMR_future refuses times in the past.
 struct VcpuSetSingleshotTimer {
     std::uint64_t timeout_abs_ns;
     std::uint32_t flags;
@@ -63,6 +65,7 @@ inline constexpr std::uint32_t VCPU_SSHOTTMR_future = 1u << 0;
 
 inline constexpr std::uint32_t VCPUOP_register_vcpu_info = 10;
 
+/// Moves a vCPU's VcpuInfo to offset bytes into a frame of the guest's choice.
 struct VcpuRegisterVcpuInfo {
     std::uint64_t mfn;
     std::uint32_t offset;

@@ -16,6 +16,7 @@ inline constexpr std::uint64_t XEN_EXTRAVERSION_LEN = 16;
 
 inline constexpr std::uint32_t XENVER_compile_info = 2;
 
+/// Who built the hypervisor, when and with what.
 struct CompileInfo {
     char compiler[64];
     char compile_by[16];
@@ -41,6 +42,7 @@ static_assert(exact_layout<PlatformParameters, 8>);
 
 inline constexpr std::uint32_t XENVER_get_features = 6;
 
+/// A 32-bit word of XENFEAT_* bits.
 struct FeatureInfo {
     std::uint32_t submap_idx;
     std::uint32_t submap;

@@ -39,6 +39,7 @@ inline constexpr char XS_WRITE_NONE[] = "NONE";
 inline constexpr char XS_WRITE_CREATE[] = "CREATE";
 inline constexpr char XS_WRITE_CREATE_EXCL[] = "CREATE|EXCL";
 
+/// Header of every xenstore message; len bytes of payload follow.
 struct XsdSockMsg {
     std::uint32_t type;
     std::uint32_t req_id;
@@ -52,6 +53,7 @@ inline constexpr std::uint32_t XS_WATCH_TOKEN = 1;
 
 inline constexpr std::uint32_t XENSTORE_RING_SIZE = 1024;
 
+/// The xenstore page: two byte rings, features, connection state.
 struct XenstoreDomainInterface {
     char req[1024];
     char rsp[1024];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The xenstore wire format: 16-byte little-endian header, then at most XENSTORE_PAYLOAD_MAX bytes of payload.
-/// Freestanding; no allocation. All views point into the caller's buffer.
+/// No allocation. All views point into the caller's buffer.
 #pragma once
 
 #include <cstddef>

@@ -216,6 +216,7 @@ struct DmOpNrVcpus {
 };
 static_assert(exact_layout<DmOpNrVcpus, 4>);
 
+/// One device-model operation; u holds its own structure.
 struct DmOp {
     std::uint32_t op;
     std::uint32_t pad;

@@ -13,6 +13,7 @@ namespace xen {
 inline constexpr std::uint32_t HVMOP_set_param = 0;
 inline constexpr std::uint32_t HVMOP_get_param = 1;
 
+/// One HVM parameter: index HVM_PARAM_*.
 struct HvmParam {
     domid_t domid;
     std::uint16_t pad;

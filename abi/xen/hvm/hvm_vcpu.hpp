@@ -65,6 +65,7 @@ static_assert(exact_layout<VcpuHvmX8664, 112>);
 inline constexpr std::uint32_t VCPU_HVM_MODE_32B = 0;
 inline constexpr std::uint32_t VCPU_HVM_MODE_64B = 1;
 
+/// First state of a vCPU of an HVM or PVH guest.
 struct VcpuHvmContext {
     std::uint32_t mode;
     std::uint32_t pad;

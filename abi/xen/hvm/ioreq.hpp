@@ -23,6 +23,7 @@ inline constexpr std::uint32_t IOREQ_TYPE_PCI_CONFIG = 2;
 inline constexpr std::uint32_t IOREQ_TYPE_TIMEOFFSET = 7;
 inline constexpr std::uint32_t IOREQ_TYPE_INVALIDATE = 8;
 
+/// One emulated access that a device model answers; state: STATE_IOREQ_*.
 struct Ioreq {
     std::uint64_t addr;
     std::uint64_t data;

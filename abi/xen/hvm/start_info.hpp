@@ -18,6 +18,7 @@ inline constexpr std::uint32_t XEN_HVM_MEMMAP_TYPE_UNUSABLE = 5;
 inline constexpr std::uint32_t XEN_HVM_MEMMAP_TYPE_DISABLED = 6;
 inline constexpr std::uint32_t XEN_HVM_MEMMAP_TYPE_PMEM = 7;
 
+/// What a PVH guest finds at %ebx.
 struct HvmStartInfo {
     std::uint32_t magic;
     std::uint32_t version;
@@ -32,6 +33,7 @@ struct HvmStartInfo {
 };
 static_assert(exact_layout<HvmStartInfo, 56>);
 
+/// One module of a PVH guest; addresses are physical.
 struct HvmModlistEntry {
     std::uint64_t paddr;
     std::uint64_t size;
@@ -40,6 +42,7 @@ struct HvmModlistEntry {
 };
 static_assert(exact_layout<HvmModlistEntry, 32>);
 
+/// One range of a PVH guest's memory map.
 struct HvmMemmapTableEntry {
     std::uint64_t addr;
     std::uint64_t size;
