@@ -356,7 +356,9 @@ void FairScheduler::switched_out(Vcpu& prev) {
 
 /// The last step of a vCPU on a CPU where it may not be any more.
 void FairScheduler::leave(Vcpu& prev, unsigned cpu) {
-    const auto target = static_cast<unsigned>(std::countr_zero(allowed(prev)));
+    const uint64_t mask = allowed(prev);
+    const uint64_t idle = idle_cpus_.load(std::memory_order_seq_cst) & mask;
+    const auto target = static_cast<unsigned>(std::countr_zero(idle ? idle : mask));
     bool preempt = false;
     {
         FairQueue& from = fair_queue(cpu);
