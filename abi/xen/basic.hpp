@@ -2,9 +2,9 @@
 /// The core of the interface: hypercall operations on memory and CPUs, the shared pages, start info.
 #pragma once
 
-#include "abi/xen/types.hpp"
 #include "abi/xen/arch_x86.hpp"
 #include "abi/xen/console.hpp"
+#include "abi/xen/types.hpp"
 
 #include <cstddef>
 #include <cstdint>

@@ -11,11 +11,11 @@ namespace xen {
 
 /// True when T has exactly `Size` bytes and may be copied between guest and hypervisor as raw memory.
 template <class T, std::size_t Size>
-inline constexpr bool layout = sizeof(T) == Size && std::is_trivially_copyable_v<T> && std::is_standard_layout_v<T>;
+inline constexpr bool layout = sizeof(T) == Size&& std::is_trivially_copyable_v<T>&& std::is_standard_layout_v<T>;
 
 /// layout, and no byte of T is hidden padding: storing a T can never carry stray bytes to a guest.
 template <class T, std::size_t Size>
-inline constexpr bool exact_layout = layout<T, Size> && std::has_unique_object_representations_v<T>;
+inline constexpr bool exact_layout = layout<T, Size>&& std::has_unique_object_representations_v<T>;
 
 /// A pointer in the caller's address space, as hypercall arguments hold it. Never to be dereferenced by the callee:
 /// `addr` goes through the copy routines of whoever receives it. T documents the element type only.

@@ -73,8 +73,7 @@ base::Result<AcpiTables> AcpiTables::search(const PhysicalWindow& memory) {
 }
 
 base::Result<AcpiTables> AcpiTables::from_rsdp(Bytes rsdp, const PhysicalWindow& memory) {
-    if (!inside(rsdp, 0, rsdp_size_1) || __builtin_memcmp(rsdp.data(), rsdp_signature, 8) != 0)
-        return base::Err{Errc::noent};
+    if (!inside(rsdp, 0, rsdp_size_1) || __builtin_memcmp(rsdp.data(), rsdp_signature, 8) != 0) return base::Err{Errc::noent};
     if (!sums_to_zero(rsdp.first(rsdp_size_1))) return base::Err{Errc::badmsg};
     AcpiTables tables;
     tables.memory_ = memory;
@@ -94,8 +93,7 @@ base::Result<AcpiTables> AcpiTables::from_rsdp(Bytes rsdp, const PhysicalWindow&
 
 std::uint64_t AcpiTables::address(std::uint32_t index) const {
     const std::uint64_t at = header_size + std::uint64_t{index} * entry_size_;
-    return entry_size_ == 8 ? load_unchecked<std::uint64_t>(root_table_, at)
-                            : load_unchecked<std::uint32_t>(root_table_, at);
+    return entry_size_ == 8 ? load_unchecked<std::uint64_t>(root_table_, at) : load_unchecked<std::uint32_t>(root_table_, at);
 }
 
 base::Result<Bytes> AcpiTables::table(const char (&signature)[5], std::uint32_t nth) const {

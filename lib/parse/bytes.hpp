@@ -54,9 +54,7 @@ constexpr std::string_view until_nul(std::string_view text) {
     return cut(text, 0, n);
 }
 
-inline std::string_view as_text(Bytes bytes) {
-    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
+inline std::string_view as_text(Bytes bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
 
 /// A list with room for `Capacity` items, in place. T is trivially copyable.
 template <class T, std::size_t Capacity>
@@ -106,16 +104,15 @@ struct PhysicalWindow {
 
     /// Errors: range when any byte lies outside the window.
     base::Result<Bytes> bytes(std::uint64_t address, std::uint64_t length) const {
-        if (address < first || address - first > size || length > size - (address - first))
-            return base::Err{base::Errc::range};
+        if (address < first || address - first > size || length > size - (address - first)) return base::Err{base::Errc::range};
         return Bytes{base + (address - first), static_cast<std::size_t>(length)};
     }
     /// The NUL-terminated text at `address`, cut at `limit` characters or at the window's end.
     std::string_view text(std::uint64_t address, std::uint64_t limit = 4096) const {
         if (address < first || address - first >= size) return {};
         const std::uint64_t room = size - (address - first);
-        return until_nul({reinterpret_cast<const char*>(base + (address - first)),
-                          static_cast<std::size_t>(room < limit ? room : limit)});
+        return until_nul(
+            {reinterpret_cast<const char*>(base + (address - first)), static_cast<std::size_t>(room < limit ? room : limit)});
     }
 };
 

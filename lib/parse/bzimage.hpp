@@ -15,16 +15,16 @@ enum class Packing : std::uint8_t { unknown, elf, gzip, bzip2, lzma, xz, lzo, lz
 Packing detect_packing(Bytes payload);
 const char* packing_name(Packing packing);
 
-inline constexpr std::uint16_t bzimage_kernel_64 = 1u << 0;        ///< xloadflags: has the 64-bit entry
-inline constexpr std::uint16_t bzimage_above_4g = 1u << 1;         ///< xloadflags: may be loaded above 4 GiB
+inline constexpr std::uint16_t bzimage_kernel_64 = 1u << 0;  ///< xloadflags: has the 64-bit entry
+inline constexpr std::uint16_t bzimage_above_4g = 1u << 1;   ///< xloadflags: may be loaded above 4 GiB
 
 struct BzImage {
-    std::uint16_t protocol;      ///< boot protocol version, 0x20d = 2.13
-    std::uint16_t load_flags;    ///< xloadflags (0 before protocol 2.12)
-    std::uint64_t setup_size;    ///< bytes of real-mode code in front of the protected-mode part
+    std::uint16_t protocol;    ///< boot protocol version, 0x20d = 2.13
+    std::uint16_t load_flags;  ///< xloadflags (0 before protocol 2.12)
+    std::uint64_t setup_size;  ///< bytes of real-mode code in front of the protected-mode part
     Packing packing;
-    Bytes payload;               ///< the packed kernel; for packings other than gzip its last 4 bytes are the unpacked size
-    std::uint32_t unpacked_size; ///< what those bytes claim: a hint from the file, judge before use
+    Bytes payload;                ///< the packed kernel; for packings other than gzip its last 4 bytes are the unpacked size
+    std::uint32_t unpacked_size;  ///< what those bytes claim: a hint from the file, judge before use
 };
 
 /// Whether the file carries a Linux boot header.

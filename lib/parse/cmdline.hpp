@@ -16,7 +16,7 @@ struct Option {
     std::string_view key;    ///< before '='; a "no-" prefix is cut off when there is no value
     std::string_view value;  ///< after '=', quotes around it removed; empty without '='
     bool has_value = false;
-    bool negated = false;    ///< was written "no-key"
+    bool negated = false;  ///< was written "no-key"
 
     /// Yes or no: "key", "no-key", and the values 1/0 yes/no on/off true/false enable/disable. Errors: inval.
     base::Result<bool> boolean() const;

@@ -16,7 +16,8 @@ MemoryType known_type(std::uint32_t type) {
         case MemoryType::acpi:
         case MemoryType::nvs:
         case MemoryType::unusable:
-        case MemoryType::persistent: return static_cast<MemoryType>(type);
+        case MemoryType::persistent:
+            return static_cast<MemoryType>(type);
     }
     return MemoryType::reserved;
 }
@@ -24,12 +25,18 @@ MemoryType known_type(std::uint32_t type) {
 /// Where ranges overlap, the higher one wins: what must not be touched beats what may be.
 unsigned restrictiveness(MemoryType type) {
     switch (type) {
-        case MemoryType::ram: return 0;
-        case MemoryType::persistent: return 1;
-        case MemoryType::acpi: return 2;
-        case MemoryType::nvs: return 3;
-        case MemoryType::reserved: return 4;
-        case MemoryType::unusable: return 5;
+        case MemoryType::ram:
+            return 0;
+        case MemoryType::persistent:
+            return 1;
+        case MemoryType::acpi:
+            return 2;
+        case MemoryType::nvs:
+            return 3;
+        case MemoryType::reserved:
+            return 4;
+        case MemoryType::unusable:
+            return 5;
     }
     return 4;
 }
@@ -178,12 +185,18 @@ const MemoryRange* MemoryMap::find(std::uint64_t address) const {
 
 const char* memory_type_name(MemoryType type) {
     switch (type) {
-        case MemoryType::ram: return "usable";
-        case MemoryType::reserved: return "reserved";
-        case MemoryType::acpi: return "ACPI data";
-        case MemoryType::nvs: return "ACPI NVS";
-        case MemoryType::unusable: return "unusable";
-        case MemoryType::persistent: return "persistent";
+        case MemoryType::ram:
+            return "usable";
+        case MemoryType::reserved:
+            return "reserved";
+        case MemoryType::acpi:
+            return "ACPI data";
+        case MemoryType::nvs:
+            return "ACPI NVS";
+        case MemoryType::unusable:
+            return "unusable";
+        case MemoryType::persistent:
+            return "persistent";
     }
     return "unknown";
 }

@@ -16,8 +16,8 @@ constexpr Probability even_odds = 1024;
 constexpr std::uint32_t normalise_below = 1u << 24;
 constexpr unsigned first_literal_state_after_match = 7;
 constexpr std::size_t min_match = 2;
-constexpr std::size_t special_slots = 4;   ///< distances below this slot need no extra bits
-constexpr std::size_t direct_slots = 14;   ///< from this slot on, high bits are coded without a model
+constexpr std::size_t special_slots = 4;  ///< distances below this slot need no extra bits
+constexpr std::size_t direct_slots = 14;  ///< from this slot on, high bits are coded without a model
 
 /// No symbol takes more input than this (51 decisions of at most one byte each cost far less in bits).
 constexpr std::ptrdiff_t symbol_slack = 32;
@@ -263,11 +263,10 @@ base::Status Decoder::run(const std::uint8_t* chunk_end, std::uint8_t* limit) {
             state = state < 4 ? 0 : state < 10 ? state - 3 : state - 6;
             continue;
         }
-        const std::uint32_t count = rc.bit(w_.is_rep[state]) ? rep_match(rc, position, state, rep)
-                                                             : match(rc, position, state, rep);
+        const std::uint32_t count =
+            rc.bit(w_.is_rep[state]) ? rep_match(rc, position, state, rep) : match(rc, position, state, rep);
         const auto distance = std::size_t{rep[0]} + 1;
-        if (distance > static_cast<std::size_t>(out - dictionary) || count > static_cast<std::size_t>(limit - out))
-            [[unlikely]]
+        if (distance > static_cast<std::size_t>(out - dictionary) || count > static_cast<std::size_t>(limit - out)) [[unlikely]]
             return base::Err{Errc::badmsg};
         copy_match(out, distance, count, buffer_end);
         out += count;

@@ -70,7 +70,7 @@ private:
 
 struct BlockHeader {
     std::size_t size = 0;
-    std::uint64_t packed_size = UINT64_MAX;    ///< UINT64_MAX: not told
+    std::uint64_t packed_size = UINT64_MAX;  ///< UINT64_MAX: not told
     std::uint64_t unpacked_size = UINT64_MAX;
     bool x86 = false;
     std::uint32_t x86_start = 0;
@@ -108,8 +108,7 @@ base::Result<BlockHeader> read_block_header(Bytes in) {
     BlockHeader out;
     out.size = (std::size_t{byte_at(in, 0)} + 1) * 4;
     const Bytes header = TRY(slice(in, 0, out.size));
-    if (crc32(header.first(out.size - 4)) != load_unchecked<std::uint32_t>(header, out.size - 4))
-        return base::Err{Errc::badmsg};
+    if (crc32(header.first(out.size - 4)) != load_unchecked<std::uint32_t>(header, out.size - 4)) return base::Err{Errc::badmsg};
     Reader r(header.first(out.size - 4));
     TRY(r.skip(1));
     const std::uint8_t flags = TRY(r.byte());
@@ -160,10 +159,8 @@ base::Status StreamDecoder::read_header() {
 
 base::Status StreamDecoder::check(Bytes unpacked) {
     const Bytes stored = TRY(slice(in_, at_, check_size()));
-    if (check_ == check_crc32 && crc32(unpacked) != load_unchecked<std::uint32_t>(stored, 0))
-        return base::Err{Errc::badmsg};
-    if (check_ == check_crc64 && crc64(unpacked) != load_unchecked<std::uint64_t>(stored, 0))
-        return base::Err{Errc::badmsg};
+    if (check_ == check_crc32 && crc32(unpacked) != load_unchecked<std::uint32_t>(stored, 0)) return base::Err{Errc::badmsg};
+    if (check_ == check_crc64 && crc64(unpacked) != load_unchecked<std::uint64_t>(stored, 0)) return base::Err{Errc::badmsg};
     at_ += check_size();
     return base::ok;
 }

@@ -42,9 +42,7 @@ base::Result<std::size_t> ByteRing::write(std::span<const std::byte> in) const {
     return std::size_t{count};
 }
 
-base::Result<std::uint32_t> ByteRing::readable() const {
-    return ring_used(load_own(cons_), load_peer(prod_), size());
-}
+base::Result<std::uint32_t> ByteRing::readable() const { return ring_used(load_own(cons_), load_peer(prod_), size()); }
 
 base::Result<std::uint32_t> ByteRing::writable() const {
     return size() - TRY(ring_used(load_peer(cons_), load_own(prod_), size()));

@@ -14,9 +14,7 @@ const Sxp::List no_items;
 bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 /// Characters that end an atom and are atoms of their own (parentheses and quotes apart, which mean something).
-bool is_separator(char c) {
-    return std::string_view("{}<>[]!;").find(c) != std::string_view::npos;
-}
+bool is_separator(char c) { return std::string_view("{}<>[]!;").find(c) != std::string_view::npos; }
 
 /// Digit value of a hexadecimal character, or -1.
 int hex_digit(char c) {
@@ -29,17 +27,26 @@ int hex_digit(char c) {
 /// The character that `\c` stands for; nothing when it is no simple escape.
 std::optional<char> simple_escape(char c) {
     switch (c) {
-        case 'a': return '\a';
-        case 'b': return '\b';
-        case 't': return '\t';
-        case 'n': return '\n';
-        case 'v': return '\v';
-        case 'f': return '\f';
-        case 'r': return '\r';
+        case 'a':
+            return '\a';
+        case 'b':
+            return '\b';
+        case 't':
+            return '\t';
+        case 'n':
+            return '\n';
+        case 'v':
+            return '\v';
+        case 'f':
+            return '\f';
+        case 'r':
+            return '\r';
         case '\\':
         case '\'':
-        case '"': return c;
-        default: return std::nullopt;
+        case '"':
+            return c;
+        default:
+            return std::nullopt;
     }
 }
 
@@ -126,8 +133,8 @@ Sxp& Sxp::set(std::string wanted, std::string value) {
 std::size_t Sxp::remove(std::string_view wanted) {
     List& list = items();
     if (list.empty()) return 0;
-    const auto end = std::remove_if(list.begin() + 1, list.end(),
-                                    [&](const Sxp& item) { return item.is_list() && item.name() == wanted; });
+    const auto end =
+        std::remove_if(list.begin() + 1, list.end(), [&](const Sxp& item) { return item.is_list() && item.name() == wanted; });
     const auto removed = static_cast<std::size_t>(list.end() - end);
     list.erase(end, list.end());
     return removed;
@@ -174,7 +181,8 @@ base::Outcome<> SxpParser::step(char c) {
         case State::comment:
             if (c == '\n') state_ = State::blank;
             return base::Unit{};
-        case State::blank: return in_blank(c);
+        case State::blank:
+            return in_blank(c);
         case State::atom:
             if (is_blank(c) || is_separator(c) || c == '(' || c == ')' || c == '"' || c == '\'' || c == '\x04') {
                 OTRY(end_atom());
@@ -182,10 +190,13 @@ base::Outcome<> SxpParser::step(char c) {
             }
             token_ += c;
             return base::Unit{};
-        case State::string: return in_string(c);
-        case State::escape: return in_escape(c);
+        case State::string:
+            return in_string(c);
+        case State::escape:
+            return in_escape(c);
         case State::hex:
-        case State::octal: return in_number(c);
+        case State::octal:
+            return in_number(c);
     }
     return base::Unit{};
 }
@@ -197,15 +208,20 @@ base::Outcome<> SxpParser::in_blank(char c) {
             ended_ = true;
             if (!open_.empty()) return syntax("the transmission ends inside a list");
             return base::Unit{};
-        case '#': state_ = State::comment; return base::Unit{};
-        case '(': return open_list();
-        case ')': return close_list();
+        case '#':
+            state_ = State::comment;
+            return base::Unit{};
+        case '(':
+            return open_list();
+        case ')':
+            return close_list();
         case '"':
         case '\'':
             quote_ = c;
             state_ = State::string;
             return base::Unit{};
-        default: break;
+        default:
+            break;
     }
     if (static_cast<unsigned char>(c) < 0x20 || c == '\x7f') return syntax("unexpected control character");
     if (is_separator(c)) return complete(Sxp::atom(std::string(1, c)));
@@ -288,13 +304,13 @@ base::Outcome<> SxpParser::complete(Sxp value) {
 }
 
 base::Failure SxpParser::syntax(const std::string& what) const {
-    return base::fail(base::Errc::inval, "Syntax error at line " + std::to_string(line_) + ", column " +
-                                             std::to_string(column_) + ": " + what);
+    return base::fail(base::Errc::inval,
+                      "Syntax error at line " + std::to_string(line_) + ", column " + std::to_string(column_) + ": " + what);
 }
 
 base::Failure SxpParser::too_big(const std::string& what) const {
-    return base::fail(base::Errc::toobig, "Input refused at line " + std::to_string(line_) + ", column " +
-                                              std::to_string(column_) + ": " + what);
+    return base::fail(base::Errc::toobig,
+                      "Input refused at line " + std::to_string(line_) + ", column " + std::to_string(column_) + ": " + what);
 }
 
 base::Outcome<std::vector<Sxp>> parse_sxp_all(std::string_view text, SxpLimits limits) {
@@ -308,8 +324,7 @@ base::Outcome<std::vector<Sxp>> parse_sxp_all(std::string_view text, SxpLimits l
 
 base::Outcome<Sxp> parse_sxp(std::string_view text, SxpLimits limits) {
     std::vector<Sxp> all = OTRY(parse_sxp_all(text, limits));
-    if (all.size() != 1)
-        return base::fail(base::Errc::inval, "Expected one value, found " + std::to_string(all.size()));
+    if (all.size() != 1) return base::fail(base::Errc::inval, "Expected one value, found " + std::to_string(all.size()));
     return std::move(all.front());
 }
 

@@ -26,9 +26,7 @@ public:
     /// (name)
     static Sxp named(std::string name) { return list({atom(std::move(name))}); }
     /// (name value)
-    static Sxp pair(std::string name, std::string value) {
-        return list({atom(std::move(name)), atom(std::move(value))});
-    }
+    static Sxp pair(std::string name, std::string value) { return list({atom(std::move(name)), atom(std::move(value))}); }
     static Sxp pair(std::string name, Sxp value) { return list({atom(std::move(name)), std::move(value)}); }
 
     bool is_atom() const { return value_.index() == 0; }
@@ -80,7 +78,7 @@ private:
 /// What a parser accepts before it gives up on its peer.
 struct SxpLimits {
     std::size_t depth = 64;
-    std::size_t values = 200'000;      ///< atoms and lists in one top-level value
+    std::size_t values = 200'000;         ///< atoms and lists in one top-level value
     std::size_t bytes = 4 * 1024 * 1024;  ///< input characters of one top-level value
 };
 

@@ -15,16 +15,25 @@ bool is_bare(char c) {
 /// The letter of the escape that stands for `c`, or 0.
 char escape_letter(char c) {
     switch (c) {
-        case '\a': return 'a';
-        case '\b': return 'b';
-        case '\t': return 't';
-        case '\n': return 'n';
-        case '\v': return 'v';
-        case '\f': return 'f';
-        case '\r': return 'r';
+        case '\a':
+            return 'a';
+        case '\b':
+            return 'b';
+        case '\t':
+            return 't';
+        case '\n':
+            return 'n';
+        case '\v':
+            return 'v';
+        case '\f':
+            return 'f';
+        case '\r':
+            return 'r';
         case '\\':
-        case '\'': return c;
-        default: return 0;
+        case '\'':
+            return c;
+        default:
+            return 0;
     }
 }
 

@@ -14,15 +14,15 @@ struct ErrorName {
 
 /// The errors that exist on the wire.
 constexpr ErrorName error_names[] = {
-    {Errc::inval, "EINVAL"},   {Errc::access, "EACCES"}, {Errc::exist, "EEXIST"},     {Errc::isdir, "EISDIR"},
-    {Errc::noent, "ENOENT"},   {Errc::nomem, "ENOMEM"},  {Errc::nospc, "ENOSPC"},     {Errc::io, "EIO"},
-    {Errc::notempty, "ENOTEMPTY"}, {Errc::nosys, "ENOSYS"}, {Errc::rofs, "EROFS"},    {Errc::busy, "EBUSY"},
-    {Errc::again, "EAGAIN"},   {Errc::isconn, "EISCONN"}, {Errc::toobig, "E2BIG"},    {Errc::perm, "EPERM"},
+    {Errc::inval, "EINVAL"},       {Errc::access, "EACCES"},  {Errc::exist, "EEXIST"}, {Errc::isdir, "EISDIR"},
+    {Errc::noent, "ENOENT"},       {Errc::nomem, "ENOMEM"},   {Errc::nospc, "ENOSPC"}, {Errc::io, "EIO"},
+    {Errc::notempty, "ENOTEMPTY"}, {Errc::nosys, "ENOSYS"},   {Errc::rofs, "EROFS"},   {Errc::busy, "EBUSY"},
+    {Errc::again, "EAGAIN"},       {Errc::isconn, "EISCONN"}, {Errc::toobig, "E2BIG"}, {Errc::perm, "EPERM"},
 };
 
 constexpr bool path_character(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '/' ||
-           c == '_' || c == '@';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '/' || c == '_' ||
+           c == '@';
 }
 
 }  // namespace
@@ -51,8 +51,7 @@ base::Result<std::size_t> encode_message(std::span<std::byte> out, std::uint32_t
     if (payload.size() > xs_payload_max) return base::Err{Errc::toobig};
     const std::size_t whole = xs_header_size + payload.size();
     if (out.size() < whole) return base::Err{Errc::nobufs};
-    encode_header(out.first<xs_header_size>(),
-                  {type, request, transaction, static_cast<std::uint32_t>(payload.size())});
+    encode_header(out.first<xs_header_size>(), {type, request, transaction, static_cast<std::uint32_t>(payload.size())});
     if (!payload.empty()) __builtin_memcpy(out.data() + xs_header_size, payload.data(), payload.size());
     return whole;
 }

@@ -23,9 +23,7 @@ struct XsMessage {
     std::span<const std::byte> payload;
 
     /// The payload as characters, NULs included.
-    std::string_view text() const {
-        return {reinterpret_cast<const char*>(payload.data()), payload.size()};
-    }
+    std::string_view text() const { return {reinterpret_cast<const char*>(payload.data()), payload.size()}; }
     /// Header and payload: how much of the buffer this message takes.
     std::size_t size() const { return xs_header_size + payload.size(); }
 };
@@ -33,7 +31,7 @@ struct XsMessage {
 /// What peek_message found: `complete` only when header and payload are all there.
 struct XsPeek {
     bool complete;
-    XsMessage message;  ///< only when complete
+    XsMessage message;   ///< only when complete
     std::size_t wanted;  ///< bytes the buffer must hold before the next try
 };
 

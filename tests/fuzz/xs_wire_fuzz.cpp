@@ -27,10 +27,9 @@ void walk_messages(std::span<const std::byte> stream) {
         std::array<std::string_view, 3> three;
         static_cast<void>(proto::split_exactly(message.text(), three));
         std::array<std::byte, proto::xs_message_max> copy;
-        const auto size = proto::encode_message(copy, message.header.type, message.header.req_id, message.header.tx_id,
-                                                message.text());
-        if (!size || size.value() != message.size() || std::memcmp(copy.data(), stream.data(), size.value()) != 0)
-            std::abort();
+        const auto size =
+            proto::encode_message(copy, message.header.type, message.header.req_id, message.header.tx_id, message.text());
+        if (!size || size.value() != message.size() || std::memcmp(copy.data(), stream.data(), size.value()) != 0) std::abort();
         stream = stream.subspan(message.size());
     }
 }

@@ -73,8 +73,9 @@ constexpr Fact our_facts[] = {
 }  // namespace
 
 #define __XEN_TOOLS__ 1
+#include <xen/xen.h>  // first: the arch headers need it
+
 #include <xen/arch-x86/cpuid.h>
-#include <xen/hvm/save.h>
 #include <xen/arch-x86/hvm/start_info.h>
 #include <xen/arch-x86/xen-mca.h>
 #include <xen/callback.h>
@@ -90,6 +91,7 @@ constexpr Fact our_facts[] = {
 #include <xen/hvm/hvm_vcpu.h>
 #include <xen/hvm/ioreq.h>
 #include <xen/hvm/params.h>
+#include <xen/hvm/save.h>
 #include <xen/hypfs.h>
 #include <xen/io/console.h>
 #include <xen/io/xenbus.h>
@@ -105,7 +107,6 @@ constexpr Fact our_facts[] = {
 #include <xen/trace.h>
 #include <xen/vcpu.h>
 #include <xen/version.h>
-#include <xen/xen.h>
 
 #include <algorithm>
 #include <cctype>

@@ -174,8 +174,8 @@ TEST(Acpi, ReadsHpetAndMcfg) {
     EXPECT_EQ(parse::read_hpet(bytes_of(hpet_table)).value().address.address, 0xfed00000u);
     EXPECT_EQ(parse::read_hpet(bytes_of(hpet_table)).value().minimum_tick, 100u);
     EXPECT_EQ(parse::read_hpet({}).error(), Errc::badmsg);
-    const std::string mcfg = table("MCFG", packed(std::uint64_t{0}, std::uint64_t{0xb0000000}, std::uint16_t{0},
-                                                  std::uint8_t{0}, std::uint8_t{255}, 0u));
+    const std::string mcfg = table(
+        "MCFG", packed(std::uint64_t{0}, std::uint64_t{0xb0000000}, std::uint16_t{0}, std::uint8_t{0}, std::uint8_t{255}, 0u));
     parse::FixedList<parse::AcpiMcfgWindow, 16> windows;
     ASSERT_TRUE(parse::read_mcfg(bytes_of(mcfg), windows));
     ASSERT_EQ(windows.size(), 1u);

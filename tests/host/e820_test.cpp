@@ -84,8 +84,7 @@ TEST(MemoryMap, AgreesWithTheDefinition) {
         }
         for (std::size_t i = 1; i < map.ranges().size(); ++i) {
             ASSERT_LE(map.ranges()[i - 1].end, map.ranges()[i].start);
-            ASSERT_FALSE(map.ranges()[i - 1].end == map.ranges()[i].start &&
-                         map.ranges()[i - 1].type == map.ranges()[i].type);
+            ASSERT_FALSE(map.ranges()[i - 1].end == map.ranges()[i].start && map.ranges()[i - 1].type == map.ranges()[i].type);
         }
     }
 }

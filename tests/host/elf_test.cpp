@@ -43,10 +43,14 @@ struct Segment {
 std::string elf(const std::vector<Segment>& segments, const std::string& notes, bool as_segment, bool as_section) {
     const auto notes_size = std::uint64_t{notes.size()};
     const std::uint16_t count = static_cast<std::uint16_t>(segments.size() + (as_segment ? 1 : 0));
-    std::string out = std::string("\x7f" "ELF\x02\x01\x01", 7) + std::string(9, '\0');
+    std::string out = std::string(
+                          "\x7f"
+                          "ELF\x02\x01\x01",
+                          7) +
+                      std::string(9, '\0');
     out += packed(std::uint16_t{2}, std::uint16_t{62}, 1u, std::uint64_t{0xffffffff81000040}, std::uint64_t{64},
-                  std::uint64_t{0x400}, 0u, std::uint16_t{64}, std::uint16_t{56}, count, std::uint16_t{64},
-                  std::uint16_t{1}, std::uint16_t{0});
+                  std::uint64_t{0x400}, 0u, std::uint16_t{64}, std::uint16_t{56}, count, std::uint16_t{64}, std::uint16_t{1},
+                  std::uint16_t{0});
     for (const Segment& s : segments)
         out += packed(s.type, 5u, s.offset, s.vaddr, s.paddr, s.file_size, s.mem_size, std::uint64_t{4096});
     if (as_segment)
@@ -146,7 +150,11 @@ std::string bzimage(const std::string& payload, std::uint16_t version = 0x20f) {
 }
 
 TEST(BzImage, FindsThePayload) {
-    const std::string payload = std::string("\xfd" "7zXZ\0", 6) + std::string(20, 'p') + packed(1000u);
+    const std::string payload = std::string(
+                                    "\xfd"
+                                    "7zXZ\0",
+                                    6) +
+                                std::string(20, 'p') + packed(1000u);
     const std::string file = bzimage(payload);
     ASSERT_TRUE(parse::is_bzimage(bytes_of(file)));
     auto opened = parse::open_bzimage(bytes_of(file));

@@ -123,11 +123,10 @@ TEST(Multiboot, ReadsVersion2) {
     tags.add(1, std::string("line\0", 5));
     tags.add(2, std::string("GRUB\0", 5));
     tags.add(3, packed(0x200000u, 0x200400u) + std::string("dom0\0", 5));
-    tags.add(6, packed(24u, 0u, std::uint64_t{0}, std::uint64_t{0x1000}, 1u, 0u, std::uint64_t{0x1000},
-                       std::uint64_t{0x1000}, 2u, 0u));
-    tags.add(8, packed(std::uint64_t{0xe0000000}, 4096u, 1024u, 768u, std::uint8_t{32}, std::uint8_t{1},
-                       std::uint16_t{0}, std::uint8_t{16}, std::uint8_t{8}, std::uint8_t{8}, std::uint8_t{8},
-                       std::uint8_t{0}, std::uint8_t{8}));
+    tags.add(6, packed(24u, 0u, std::uint64_t{0}, std::uint64_t{0x1000}, 1u, 0u, std::uint64_t{0x1000}, std::uint64_t{0x1000}, 2u,
+                       0u));
+    tags.add(8, packed(std::uint64_t{0xe0000000}, 4096u, 1024u, 768u, std::uint8_t{32}, std::uint8_t{1}, std::uint16_t{0},
+                       std::uint8_t{16}, std::uint8_t{8}, std::uint8_t{8}, std::uint8_t{8}, std::uint8_t{0}, std::uint8_t{8}));
     tags.add(15, "RSD PTR new");
     tags.add(14, "RSD PTR old");
     tags.add(77, "unknown");

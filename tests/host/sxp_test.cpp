@@ -17,8 +17,9 @@ Sxp parsed(std::string_view text) {
 }
 
 TEST(Sxp, ReadsAConfigurationAndAnswersQuestions) {
-    const Sxp vm = parsed("# saved\n(vm (name 'my vm') (memory 64) (vcpus) # end\n"
-                          "(device (vif (mac 00:16:3e:00:00:01))) (device (vbd (dev xvda))))");
+    const Sxp vm = parsed(
+        "# saved\n(vm (name 'my vm') (memory 64) (vcpus) # end\n"
+        "(device (vif (mac 00:16:3e:00:00:01))) (device (vbd (dev xvda))))");
     EXPECT_EQ(vm.name(), "vm");
     EXPECT_EQ(vm.child_value("name"), "my vm");
     EXPECT_EQ(vm.child_value("memory"), "64");
@@ -117,8 +118,7 @@ TEST(Sxp, PrettyPrintsWithinTheWidth) {
     const std::string text = to_pretty_string(vm);
     EXPECT_EQ(parsed(text), vm);
     std::size_t start = 0;
-    for (std::size_t end; (end = text.find('\n', start)) != std::string::npos; start = end + 1)
-        EXPECT_LE(end - start, 80u);
+    for (std::size_t end; (end = text.find('\n', start)) != std::string::npos; start = end + 1) EXPECT_LE(end - start, 80u);
     EXPECT_NE(text.find("\n    (key0 "), std::string::npos);
     EXPECT_EQ(to_pretty_string(parsed("(a (b c))")), "(a (b c))");
 }
