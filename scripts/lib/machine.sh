@@ -37,7 +37,13 @@ machine_command() {
     if [ "$emulator" = bochs ]; then bochs_command; else qemu_command; fi
 }
 
-hypervisor_line() { printf '%s' "com1=115200,8n1 console=com1 dom0_mem=512M,max:512M loglvl=all guest_loglvl=all$append"; }
+hypervisor_line() {
+    local line="com1=115200,8n1 console=com1 dom0_mem=512M,max:512M loglvl=all guest_loglvl=all"
+    # TCG runs XSAVE and XRSTOR without the trap that CR0.TS asks for. Xen switches the FPU lazily on AMD models, so dom0
+    # would restore into another domain's registers: programs in dom0 die at random once a second domain runs.
+    [ "$hypervisor" = xen ] && line+=" spec-ctrl=eager-fpu"
+    printf '%s' "$line$append"
+}
 dom0_line() {
     local line="console=hvc0 earlyprintk=xen panic=1"
     [ "$dom0" = debian ] && line+=" root=/dev/sda rw"

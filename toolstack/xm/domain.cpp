@@ -53,16 +53,20 @@ Outcome<std::vector<Target>> targets(Call& call) {
     return out;
 }
 
-/// Waits until none of these domain ids is left; a domain that is restarted gets a new one.
+/// Waits until none of these domain ids is left; a domain that is restarted gets a new one. One that stopped and stays
+/// is preserved: it will not go.
 Outcome<> wait_for_end(Call& call, std::vector<Target> left) {
+    constexpr unsigned preserved_after = 20;  // looks, half a second apart
+    std::map<std::string, unsigned> stopped;
     while (!left.empty()) {
         const std::vector<Sxp> now = OTRY(call.xend.domains());
         std::erase_if(left, [&](const Target& target) {
-            const bool there = std::any_of(now.begin(), now.end(), [&](const Sxp& sxp) {
-                return sxp.child_value("domid", "") == target.domid && sxp.child_value("state", "").find_first_of("sc") == std::string::npos;
-            });
-            if (!there) call.out << "Domain " << target.name << " terminated" << std::endl;
-            return !there;
+            const auto at = std::find_if(now.begin(), now.end(), [&](const Sxp& sxp) { return sxp.child_value("domid", "") == target.domid; });
+            const bool stays = at != now.end() && at->child_value("state", "").find_first_of("sc") != std::string::npos &&
+                               ++stopped[target.domid] >= preserved_after;
+            if (at != now.end() && !stays) return false;
+            call.out << "Domain " << target.name << " terminated" << std::endl;
+            return true;
         });
         if (!left.empty()) call.world.sleep(500);
     }
