@@ -156,9 +156,9 @@ void update_guest_runstate(Vcpu& v) {
     // Readers on other vCPUs see the flag as long as the copy is not whole.
     info.state_entry_time |= xen::XEN_RUNSTATE_UPDATE;
     arch::copy_to_guest(va + entry_time, &info.state_entry_time, sizeof info.state_entry_time);
-    std::atomic_thread_fence(std::memory_order_release);
+    std::atomic_signal_fence(std::memory_order_release);  // x86 keeps stores in order; so must the compiler
     arch::copy_to_guest(va, &info, sizeof info);
-    std::atomic_thread_fence(std::memory_order_release);
+    std::atomic_signal_fence(std::memory_order_release);
     info.state_entry_time &= ~xen::XEN_RUNSTATE_UPDATE;
     arch::copy_to_guest(va + entry_time, &info.state_entry_time, sizeof info.state_entry_time);
 }

@@ -77,8 +77,7 @@ Nanos now() { return from_tsc(arch::read_tsc()); }
 Wallclock wallclock() {
     for (;;) {
         const uint32_t before = wall_version.load(std::memory_order_acquire);
-        const Wallclock w{wall_sec.load(std::memory_order_relaxed), wall_nsec.load(std::memory_order_relaxed)};
-        std::atomic_thread_fence(std::memory_order_acquire);
+        const Wallclock w{wall_sec.load(std::memory_order_acquire), wall_nsec.load(std::memory_order_acquire)};
         if (!(before & 1) && wall_version.load(std::memory_order_relaxed) == before) return w;
         detail::spin_wait();
     }
