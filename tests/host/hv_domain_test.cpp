@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+// link: hvcore
+#include "hypervisor/domain/domain.hpp"
+
+#include <random>
+
+#include "abi/xen/sched.hpp"
+#include "hypervisor/event/event.hpp"
+#include "hypervisor/grant/grant.hpp"
+#include "hypervisor/guest/pv/types.hpp"
+#include "tests/host/hv_calls.hpp"
+
+namespace {
+
+using namespace hvtest;
+
+void settle() {
+    host::soft_interrupts();
+    domains_reap();
+}
+
+TEST(Domain, TwoHundredLivesLeaveNothingBehind) {
+    control_domain();
+    std::mt19937 random(3);
+    settle();
+    { Guest warm_up(100, 2); }
+    settle();
+    const Resources before;
+    for (unsigned round = 0; round < 200; ++round) {
+        host::preempt_every(round % 7);
+        {
+            Guest g(static_cast<uint16_t>(1 + round % 50), 1 + static_cast<unsigned>(random() % 5));
+            for (auto n = random() % 40; n; --n) g.page();
+            if (round % 2) {
+                ASSERT_TRUE(vcpu_map_info(g.vcpu(), g.page(), 64 * (round % 8)));
+            }
+            if (round % 3 == 0) g.start();
+            (void)must(event_alloc_unbound(g, DomId(0)));
+            (void)must(event_bind_ipi(g, VcpuId(0)));
+            (void)must(get_grant_frame(g, round % 4));
+            if (round % 5 == 0) domain_shutdown(g, xen::SHUTDOWN_poweroff);
+            if (round % 11 == 0) (void)domain_claim(g, 500);
+        }
+        host::preempt_every(0);
+        settle();
+        ASSERT_EQ(Resources(), before) << "round " << round;
+        ASSERT_EQ(claimed_pages().n, 0u);
+    }
+}
+
+TEST(Domain, FailedCreationGivesEverythingBack) {
+    control_domain();
+    settle();
+    const Resources before;
+    // Take memory away until creation fails, at each point where it can.
+    std::vector<Mfn> taken;
+    while (heap::free_pages().n > 60) taken.push_back(must(heap::alloc(0)));
+    for (unsigned left = 60; left > 0; --left) {
+        auto d = domain_create(DomId(7), GuestKind::pv, {}, false);
+        if (d) {
+            auto v = vcpu_create(*d.value(), VcpuId(0));
+            while (!domain_kill(*d.value())) {
+            }
+        }
+        {
+            DomainRef gone = d ? std::move(d).take() : DomainRef();
+        }
+        settle();
+        ASSERT_EQ(heap::free_pages().n, left);
+        taken.push_back(must(heap::alloc(0)));
+    }
+    for (Mfn m : taken) heap::free(m, 0);
+    EXPECT_EQ(Resources(), before);
+    EXPECT_FALSE(lookup_domain(DomId(7)));
+}
+
+TEST(Domain, PagesAreClearedAndNumbered) {
+    control_domain();
+    Mfn first{0};
+    {
+        Guest g(3);
+        const Mfn m = must(domain_alloc_pages(*g.d, 3, 64));
+        std::memset(map_mfn(m), 0xaa, 8 * page_size);
+        set_m2p(m, 5);
+        EXPECT_EQ(g->tot_pages, 8u);
+        first = m;
+    }
+    settle();
+    EXPECT_EQ(m2p(first), invalid_m2p_entry);
+    Guest g(4);
+    for (int i = 0; i < 2000; ++i) {
+        const Mfn m = must(domain_alloc_pages(*g.d, 3, 64));
+        for (unsigned b = 0; b < 8 * page_size; b += 512) ASSERT_EQ(map_mfn(m)[b], 0);
+        if (m == first) break;
+    }
+    EXPECT_EQ(domain_alloc_pages(*g.d, 19, 64).error(), Errc::inval);
+    g->max_pages = g->tot_pages + 3;
+    EXPECT_EQ(domain_alloc_pages(*g.d, 2, 64).error(), Errc::toobig);
+    EXPECT_TRUE(domain_alloc_pages(*g.d, 1, 64));
+}
+
+TEST(Domain, StaysAsZombieWhileAPageIsHeld) {
+    control_domain();
+    settle();
+    const Resources before;
+    PageInfo* held = nullptr;
+    {
+        Guest g(9);
+        held = &page_of(g.page());
+        ASSERT_TRUE(get_page(*held, DomId(9)));
+        for (int i = 0; i < 10; ++i) g.page();
+    }
+    settle();
+    {
+        DomainRef d = lookup_domain(DomId(9));
+        ASSERT_TRUE(d);
+        EXPECT_EQ(d->dying.load(), DyingState::dead);
+        EXPECT_EQ(d->tot_pages, 1u);
+        EXPECT_TRUE(domain_kill(*d));
+    }
+    EXPECT_EQ(domain_create(DomId(9), GuestKind::pv, {}, false).error(), Errc::exist);
+    put_page(*held);
+    EXPECT_FALSE(lookup_domain(DomId(9)));
+    settle();
+    EXPECT_EQ(Resources(), before);
+}
+
+TEST(Domain, SharedPagesOutliveItWithoutKeepingIt) {
+    control_domain();
+    settle();
+    const Resources before;
+    PageInfo* info = nullptr;
+    {
+        Guest g(9);
+        info = &page_of(mfn_of(g->shared));
+        ASSERT_TRUE(get_page(*info, DomId(9)));
+        EXPECT_EQ(get_page(*info, DomId(8)), false);
+    }
+    settle();
+    EXPECT_FALSE(lookup_domain(DomId(9)));
+    EXPECT_EQ(heap::free_pages().n, before.pages - 1);
+    EXPECT_FALSE(get_page(*info, DomId(9)));
+    put_page(*info);
+    EXPECT_EQ(Resources(), before);
+}
+
+TEST(Domain, TableFindsByIdAndInOrder) {
+    control_domain();
+    settle();
+    Guest a(30), b(20), c(25);
+    std::vector<uint16_t> ids;
+    for (DomainRef d = next_domain(DomId(1)); d; d = next_domain(DomId::from_reg(d->id.raw + 1u))) ids.push_back(d->id.raw);
+    EXPECT_EQ(ids, (std::vector<uint16_t>{20, 25, 30}));
+    EXPECT_EQ(&*must(find_domain(DomId(25))), &*c.d);
+    EXPECT_EQ(find_domain(DomId(26)).error(), Errc::srch);
+    EXPECT_EQ(find_domain(DomId(0x7ff2)).error(), Errc::srch);
+    EXPECT_EQ(domain_create(DomId(20), GuestKind::pv, {}, false).error(), Errc::exist);
+    EXPECT_FALSE(lookup_domain(must(domain_unused_id())));
+}
+
+TEST(Domain, ClaimsKeepMemoryForTheirOwner) {
+    control_domain();
+    settle();
+    Guest a(1), b(2);
+    const uint64_t free = heap::free_pages().n;
+    ASSERT_TRUE(domain_claim(a, free - 10));
+    EXPECT_EQ(claimed_pages().n, free - 10);
+    EXPECT_EQ(domain_claim(a, 5).error(), Errc::inval);  // one claim at a time
+    EXPECT_EQ(domain_claim(b, 20).error(), Errc::nomem);
+    EXPECT_EQ(domain_alloc_pages(*b.d, 4, 64).error(), Errc::nomem);
+    ASSERT_TRUE(domain_alloc_pages(*a.d, 4, 64));
+    EXPECT_EQ(claimed_pages().n, free - 26);
+    EXPECT_EQ(a->outstanding_claim.load(), free - 26);
+    ASSERT_TRUE(domain_alloc_pages(*b.d, 3, 64));
+    ASSERT_TRUE(domain_claim(a, 0));
+    EXPECT_EQ(claimed_pages().n, 0u);
+    ASSERT_TRUE(domain_alloc_pages(*b.d, 4, 64));
+}
+
+TEST(Domain, PageInUseCannotBeStolen) {
+    control_domain();
+    Guest g(5);
+    const Mfn m = g.page();
+    PageInfo& p = page_of(m);
+    EXPECT_EQ(PageRef::acquire(m, DomId(6)).error(), Errc::perm);
+    EXPECT_EQ(PageRef::acquire(Mfn(max_frame), DomId(5)).error(), Errc::inval);
+    PageRef ref = must(PageRef::acquire(m, DomId(5)));
+    ASSERT_TRUE(get_writable_type(p));
+    EXPECT_EQ(domain_steal_page(*g.d, p).error(), Errc::busy);
+    put_writable_type(p);
+    {
+        PageRef other = must(PageRef::acquire(m, DomId(5)));
+        EXPECT_EQ(domain_steal_page(*g.d, p).error(), Errc::busy);
+    }
+    ASSERT_TRUE(domain_steal_page(*g.d, p));
+    (void)ref.release();
+    EXPECT_EQ(g->tot_pages, 0u);
+    EXPECT_FALSE(get_page(p, DomId(5)));
+    ASSERT_TRUE(domain_assign_page(*g.d, p));
+    EXPECT_EQ(g->tot_pages, 1u);
+}
+
+TEST(Domain, PausesAreCounted) {
+    control_domain();
+    Guest g(6, 2);
+    g.start();
+    EXPECT_TRUE(g.vcpu().runnable());
+    domain_pause(g);
+    domain_pause(g);
+    EXPECT_FALSE(g.vcpu(1).runnable());
+    domain_unpause(g);
+    EXPECT_FALSE(g.vcpu().runnable());
+    domain_unpause(g);
+    EXPECT_TRUE(g.vcpu().runnable());
+    host::soft_interrupts();
+    domain_shutdown(g, xen::SHUTDOWN_suspend);
+    EXPECT_FALSE(g.vcpu().runnable());
+    EXPECT_EQ(g->shutdown_code, xen::SHUTDOWN_suspend);
+    domain_shutdown(g, xen::SHUTDOWN_crash);
+    EXPECT_EQ(g->shutdown_code, xen::SHUTDOWN_suspend);
+    for (unsigned c = 0; c < test_cpus; ++c) {
+        host::become(c);
+        host::soft_interrupts();
+    }
+    host::become(0);
+    domain_resume(g);
+    EXPECT_TRUE(g.vcpu().runnable());
+    g.stop();
+    for (unsigned c = 0; c < test_cpus; ++c) {
+        host::become(c);
+        host::soft_interrupts();
+    }
+    host::become(0);
+}
+
+TEST(Domain, TimeIsPublishedWithEvenVersions) {
+    control_domain();
+    Guest g(6);
+    const xen::VcpuTimeInfo& t = g.vcpu().info.load()->time;
+    vcpu_update_time(g.vcpu());
+    EXPECT_EQ(t.version % 2, 0u);
+    EXPECT_NE(t.version, 0u);
+    EXPECT_NE(t.tsc_to_system_mul, 0u);
+    g->time_offset_seconds = 100;
+    domain_update_wallclock(g);
+    EXPECT_EQ(g->shared->wc_version % 2, 0u);
+}
+
+}  // namespace
