@@ -181,7 +181,8 @@ TEST_F(DaemonTest, AnIdleClientFindsTheNewDaemonByItself) {
 TEST_F(DaemonTest, TwentyDeathsLoseNoAcknowledgedWrite) {
     auto s = connect();
     for (int i = 0; i < 20; ++i) {
-        for (int k = 0; k < 20; ++k) ASSERT_TRUE(static_cast<bool>(s->write("/r/" + std::to_string(i) + "/" + std::to_string(k), "v")));
+        for (int k = 0; k < 20; ++k)
+            ASSERT_TRUE(static_cast<bool>(s->write("/r/" + std::to_string(i) + "/" + std::to_string(k), "v")));
         kill();
         start();
     }
@@ -190,7 +191,8 @@ TEST_F(DaemonTest, TwentyDeathsLoseNoAcknowledgedWrite) {
 
 TEST(Permission, TextBothWays) {
     for (const char* text : {"n0", "r5", "w32751", "b1"}) EXPECT_EQ(to_string(*parse_permission(text)), text);
-    for (const char* text : {"", "n", "x1", "r-1", "r1x", "r65536", "1"}) EXPECT_FALSE(parse_permission(text).has_value()) << text;
+    for (const char* text : {"", "n", "x1", "r-1", "r1x", "r65536", "1"})
+        EXPECT_FALSE(parse_permission(text).has_value()) << text;
 }
 
 TEST(Listing, LooksAsPeopleKnowIt) {

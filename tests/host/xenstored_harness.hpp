@@ -59,7 +59,8 @@ public:
 
     /// Sends one request; the reply, after keeping the events that came with it.
     Answer ask(Connection& c, uint32_t type, const std::string& payload, uint32_t tx = 0) {
-        proto::XsMessage m{{type, 7, tx, static_cast<uint32_t>(payload.size())}, std::as_bytes(std::span(payload.data(), payload.size()))};
+        proto::XsMessage m{{type, 7, tx, static_cast<uint32_t>(payload.size())},
+                           std::as_bytes(std::span(payload.data(), payload.size()))};
         server.handle(c, m);
         drain();
         Answer a = replies[c.number].front();
@@ -110,8 +111,12 @@ public:
         const Answer a = ask(c, xen::XS_READ, words({path}), tx);
         return a.ok() ? a.payload : "!" + a.error();
     }
-    std::string remove(Connection& c, const std::string& path, uint32_t tx = 0) { return ask(c, xen::XS_RM, words({path}), tx).error(); }
-    std::string mkdir(Connection& c, const std::string& path, uint32_t tx = 0) { return ask(c, xen::XS_MKDIR, words({path}), tx).error(); }
+    std::string remove(Connection& c, const std::string& path, uint32_t tx = 0) {
+        return ask(c, xen::XS_RM, words({path}), tx).error();
+    }
+    std::string mkdir(Connection& c, const std::string& path, uint32_t tx = 0) {
+        return ask(c, xen::XS_MKDIR, words({path}), tx).error();
+    }
     /// Children joined by commas, or "!ENOENT".
     std::string list(Connection& c, const std::string& path, uint32_t tx = 0) {
         const Answer a = ask(c, xen::XS_DIRECTORY, words({path}), tx);

@@ -92,7 +92,8 @@ public:
     }
     bool done() const { return next_ == 200 && replies_ == 200 && events_.size() == 199 && out_.empty(); }
     std::string state() const {
-        return "sent " + std::to_string(next_) + " replies " + std::to_string(replies_) + " events " + std::to_string(events_.size());
+        return "sent " + std::to_string(next_) + " replies " + std::to_string(replies_) + " events " +
+               std::to_string(events_.size());
     }
 
 private:
@@ -126,9 +127,7 @@ private:
             const auto& message = found.value().message;
             if (message.header.type == xen::XS_WATCH_EVENT) {
                 const std::string path(proto::XsStrings(message.text()).next());
-                if (path != "data") {
-                    EXPECT_TRUE(events_.insert(path).second) << path << " was told twice";
-                }
+                if (path != "data") { EXPECT_TRUE(events_.insert(path).second) << path << " was told twice"; }
             } else {
                 EXPECT_EQ(message.header.req_id, replies_) << "an answer is missing or double";
                 EXPECT_NE(message.header.type, xen::XS_ERROR) << message.text();
@@ -148,7 +147,8 @@ private:
 void introduce(Life& life, uint16_t id) {
     Connection& tool = life.server.add_socket();
     const auto ask = [&](uint32_t type, const std::string& payload) {
-        proto::XsMessage m{{type, 1, 0, static_cast<uint32_t>(payload.size())}, std::as_bytes(std::span(payload.data(), payload.size()))};
+        proto::XsMessage m{{type, 1, 0, static_cast<uint32_t>(payload.size())},
+                           std::as_bytes(std::span(payload.data(), payload.size()))};
         life.server.handle(tool, m);
     };
     const std::string home = "/local/domain/" + std::to_string(id);
@@ -201,9 +201,14 @@ TEST(Recovery, EveryPrefixOfTheJournalGivesAnEarlierState) {
     for (int i = 0; i < 60; ++i) {
         const std::string path = "/n" + std::to_string(random() % 5) + "/m" + std::to_string(random() % 5);
         switch (random() % 4) {
-            case 0: h.remove(tool, path); break;
-            case 1: h.chmod(tool, path, {"n3", "r4"}); break;
-            default: h.write(tool, path, std::to_string(i));
+            case 0:
+                h.remove(tool, path);
+                break;
+            case 1:
+                h.chmod(tool, path, {"n3", "r4"});
+                break;
+            default:
+                h.write(tool, path, std::to_string(i));
         }
         file += h.server.journal().take_group();
         states.emplace_back(file.size(), h.dump());
@@ -262,9 +267,9 @@ TEST(Recovery, KeepsDomainsWatchesSpecialsAndDoomsTransactions) {
     ASSERT_GT(again.server.recover(file, boot), 0u);
     EXPECT_EQ(again.dump(), h.dump());
     Connection& back = *again.server.domains().at(3).ring;
-    EXPECT_EQ(again.read(back, "data/x", tx), "!ENOENT");        // its snapshot is lost,
-    EXPECT_EQ(again.write(back, "data/x", "1", tx), "");         // it may go on,
-    EXPECT_EQ(again.end(back, tx), "EAGAIN");                    // and is told to begin again
+    EXPECT_EQ(again.read(back, "data/x", tx), "!ENOENT");  // its snapshot is lost,
+    EXPECT_EQ(again.write(back, "data/x", "1", tx), "");   // it may go on,
+    EXPECT_EQ(again.end(back, tx), "EAGAIN");              // and is told to begin again
     EXPECT_NE(again.begin(back), tx);
     again.take_events(back);
     Connection& tool2 = again.socket();
@@ -337,7 +342,8 @@ TEST(Rings, RandomPagesAreHarmless) {
         for (int step = 0; step < 20; ++step) {
             Page& page = machine.pages[1];
             const size_t from = random() % 2 == 0 ? 2048 : 0;
-            for (int i = 0; i < 40; ++i) page.bytes[from + random() % (2080 - from)] = static_cast<char>(random() % 4 == 0 ? random() : 0);
+            for (int i = 0; i < 40; ++i)
+                page.bytes[from + random() % (2080 - from)] = static_cast<char>(random() % 4 == 0 ? random() : 0);
             life.turn(1, 0, random);
         }
         ASSERT_TRUE(life.server.database().check().empty());

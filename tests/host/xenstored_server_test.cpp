@@ -27,7 +27,7 @@ TEST(Wire, ErrorsAreNames) {
     Connection& c = h.socket();
     EXPECT_EQ(h.read(c, "/nope"), "!ENOENT");
     EXPECT_EQ(h.read(c, "/bad path"), "!EINVAL");
-    EXPECT_EQ(h.ask(c, 20, words({"1"})).error(), "ENOSYS");   // XS_RESTRICT, removed
+    EXPECT_EQ(h.ask(c, 20, words({"1"})).error(), "ENOSYS");  // XS_RESTRICT, removed
     EXPECT_EQ(h.ask(c, 999, words({"1"})).error(), "ENOSYS");
     EXPECT_EQ(h.ask(c, xen::XS_READ, "/no-nul").error(), "EINVAL");
     EXPECT_EQ(h.ask(c, xen::XS_READ, "").error(), "EINVAL");
@@ -205,8 +205,8 @@ TEST(Transactions, OnlyRealConflictsFail) {
     h.write(a, "/local/domain/2/x", "1");
     uint32_t tx = h.begin(a);
     h.write(a, "/local/domain/1/new", "v", tx);
-    h.write(b, "/local/domain/2/x", "other");       // elsewhere
-    h.write(b, "/local/domain/3/x", "sibling");     // a sibling of a parent
+    h.write(b, "/local/domain/2/x", "other");    // elsewhere
+    h.write(b, "/local/domain/3/x", "sibling");  // a sibling of a parent
     EXPECT_EQ(h.end(a, tx), "");
     EXPECT_EQ(h.read(b, "/local/domain/1/new"), "v");
 
@@ -220,19 +220,19 @@ TEST(Transactions, OnlyRealConflictsFail) {
     tx = h.begin(a);
     h.list(a, "/local/domain", tx);
     h.write(b, "/local/domain/4/x", "1");
-    EXPECT_EQ(h.end(a, tx), "EAGAIN");              // the listing has changed
+    EXPECT_EQ(h.end(a, tx), "EAGAIN");  // the listing has changed
 
     tx = h.begin(a);
     h.remove(a, "/local/domain/4", tx);
     h.write(b, "/local/domain/4/deep/new", "1");
-    EXPECT_EQ(h.end(a, tx), "EAGAIN");              // something came into what was removed
-    EXPECT_EQ(h.end(a, tx), "ENOENT");              // it is over
+    EXPECT_EQ(h.end(a, tx), "EAGAIN");  // something came into what was removed
+    EXPECT_EQ(h.end(a, tx), "ENOENT");  // it is over
 
     tx = h.begin(a);
     EXPECT_EQ(h.read(a, "/late/come", tx), "!ENOENT");
     h.write(b, "/late/come", "1");
     h.write(a, "/q", "1", tx);
-    EXPECT_EQ(h.end(a, tx), "EAGAIN");              // what was missing appeared
+    EXPECT_EQ(h.end(a, tx), "EAGAIN");  // what was missing appeared
     EXPECT_EQ(h.end(a, h.begin(a), "F"), "");
 }
 

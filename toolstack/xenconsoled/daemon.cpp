@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The loop: output to terminals and logs, input to guests. Finding consoles is in discovery.cpp.
+#include "toolstack/xenconsoled/daemon.hpp"
 #include "abi/xen/basic.hpp"
 #include "abi/xen/sysctl.hpp"
 #include "abi/xen/sysctl_machine.hpp"
-#include "toolstack/xenconsoled/daemon.hpp"
 
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <array>
@@ -26,9 +26,7 @@ namespace {
 
 constexpr uint32_t virq_con_ring = 8;  ///< Source: VIRQ_CON_RING, xen.h
 
-int64_t now_ms() {
-    return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::milliseconds(1);
-}
+int64_t now_ms() { return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::milliseconds(1); }
 
 void write_log(const service::Fd& file, std::string_view bytes) {
     while (file && !bytes.empty()) {
@@ -91,11 +89,16 @@ Outcome<Unit> Daemon::run() {
         if (n < 0 && errno != EINTR) return system_failure("epoll");
         for (int i = 0; i < n; ++i) {
             const int fd = ready[static_cast<size_t>(i)].data.fd;
-            if (fd == signals_.get()) on_signal();
-            else if (fd == timer_.get()) on_timer();
-            else if (fd == events_->fd()) on_event_channels();
-            else if (fd == store_->event_fd()) on_store_events();
-            else on_terminal(fd);
+            if (fd == signals_.get())
+                on_signal();
+            else if (fd == timer_.get())
+                on_timer();
+            else if (fd == events_->fd())
+                on_event_channels();
+            else if (fd == store_->event_fd())
+                on_store_events();
+            else
+                on_terminal(fd);
         }
     }
     return base::ok;

@@ -101,7 +101,11 @@ void Daemon::look_at_domain(DomId domid) {
     const std::string others = home_of(domid.raw) + "/device/console";
     auto names = store_->directory(others);
     if (!names) return;
-    for (const std::string& name : *names) look_at_console({domid.raw, others + "/" + name});
+    for (const std::string& name : *names) {
+        std::string path = others;
+        path.append("/").append(name);
+        look_at_console({domid.raw, std::move(path)});
+    }
 }
 
 std::optional<Description> Daemon::describe(const Key& key) {

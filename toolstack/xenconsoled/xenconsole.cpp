@@ -120,7 +120,8 @@ private:
     }
 
     void step() {
-        pollfd fds[] = {{store_.event_fd(), POLLIN, 0}, {terminal_ ? terminal_.get() : -1, POLLIN, 0},
+        pollfd fds[] = {{store_.event_fd(), POLLIN, 0},
+                        {terminal_ ? terminal_.get() : -1, POLLIN, 0},
                         {input_open_ ? STDIN_FILENO : -1, POLLIN, 0}};
         if (::poll(fds, 3, -1) < 0 && errno != EINTR) over_ = true;
         if (fds[1].revents != 0) from_domain();
@@ -207,10 +208,17 @@ bool parse(int argc, char** argv, CommandLine& line) {
                 if (!parse_number(::optarg, 65535, n)) return false;
                 line.notify_fd = static_cast<int>(n);
                 break;
-            case 'e': line.escape = static_cast<char>(::optarg[0] & 0x1f); break;
-            case 't': case 'i': break;
-            case 'h': std::fputs(usage_text, stdout); std::exit(0);
-            default: return false;
+            case 'e':
+                line.escape = static_cast<char>(::optarg[0] & 0x1f);
+                break;
+            case 't':
+            case 'i':
+                break;
+            case 'h':
+                std::fputs(usage_text, stdout);
+                std::exit(0);
+            default:
+                return false;
         }
     }
     if (argc - ::optind != 1) {

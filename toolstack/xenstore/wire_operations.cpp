@@ -112,7 +112,8 @@ Outcome<TransactionId> WireStore::start_transaction() {
 WireStore::Status WireStore::end_transaction(TransactionId tx, Ending ending) {
     // One that went away with its connection is as good as discarded.
     if (ending == Ending::discard && !transactions_.contains(tx.raw)) return base::ok;
-    auto done = command(xen::XS_TRANSACTION_END, tx, terminated(ending == Ending::commit ? "T" : "F"), "Cannot end a transaction");
+    auto done =
+        command(xen::XS_TRANSACTION_END, tx, terminated(ending == Ending::commit ? "T" : "F"), "Cannot end a transaction");
     transactions_.erase(tx.raw);
     return done;
 }
@@ -142,7 +143,8 @@ WireStore::Status WireStore::release(base::DomId domid) {
 }
 
 Outcome<bool> WireStore::is_introduced(base::DomId domid) {
-    const std::string reply = OTRY(request(xen::XS_IS_DOMAIN_INTRODUCED, {}, number(domid.raw), about("Cannot ask about", domid)));
+    const std::string reply =
+        OTRY(request(xen::XS_IS_DOMAIN_INTRODUCED, {}, number(domid.raw), about("Cannot ask about", domid)));
     return reply.starts_with('T');
 }
 

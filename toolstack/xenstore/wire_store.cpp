@@ -101,7 +101,9 @@ Outcome<Unit> WireStore::connect() {
 
 Outcome<Unit> WireStore::set_watches_again() {
     for (const auto& [path, token] : watches_) {
-        const auto set = exchange(xen::XS_WATCH, {}, path + '\0' + token + '\0');
+        std::string payload = path;
+        payload.append(1, '\0').append(token).append(1, '\0');
+        const auto set = exchange(xen::XS_WATCH, {}, payload);
         if (!set && !connection_) return set.failure();
         // A watch that is refused now (a quota, say) stays wished for; the next connection may take it.
     }
@@ -122,7 +124,8 @@ void WireStore::disconnect() {
     connection_ = OwnedFd();  // leaves the epoll set by being closed
     input_.clear();
     transactions_.clear();
-    const itimerspec every{{0, std::chrono::nanoseconds(retry_pause).count()}, {0, std::chrono::nanoseconds(retry_pause).count()}};
+    const itimerspec every{{0, std::chrono::nanoseconds(retry_pause).count()},
+                           {0, std::chrono::nanoseconds(retry_pause).count()}};
     ::timerfd_settime(retry_.get(), 0, &every, nullptr);
 }
 

@@ -22,8 +22,8 @@ namespace xenstored {
 
 struct DaemonOptions {
     std::string directory = "/run/xenstored";
-    std::string log_file;        ///< empty: standard error
-    bool serve_domains = true;   ///< false: sockets only (no hypervisor needed)
+    std::string log_file;       ///< empty: standard error
+    bool serve_domains = true;  ///< false: sockets only (no hypervisor needed)
     bool recover = true;
     bool trace = false;
     Quota quota;

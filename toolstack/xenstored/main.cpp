@@ -47,14 +47,22 @@ bool parse_count(const char* text, size_t& out) {
 
 constexpr int run_dir_option = 256;
 constexpr option long_options[] = {
-    {"no-fork", no_argument, nullptr, 'N'},         {"pid-file", required_argument, nullptr, 'F'},
-    {"output-pid", no_argument, nullptr, 'P'},      {"no-domain-init", no_argument, nullptr, 'D'},
-    {"no-recovery", no_argument, nullptr, 'R'},     {"trace-file", required_argument, nullptr, 'T'},
-    {"verbose", no_argument, nullptr, 'V'},         {"entry-nb", required_argument, nullptr, 'E'},
-    {"entry-size", required_argument, nullptr, 'S'}, {"watch-nb", required_argument, nullptr, 'W'},
-    {"transaction", required_argument, nullptr, 't'}, {"perm-nb", required_argument, nullptr, 'A'},
-    {"run-dir", required_argument, nullptr, run_dir_option}, {"help", no_argument, nullptr, 'H'},
-    {"internal-db", no_argument, nullptr, 'I'},     {"preserve-local", no_argument, nullptr, 'L'},
+    {"no-fork", no_argument, nullptr, 'N'},
+    {"pid-file", required_argument, nullptr, 'F'},
+    {"output-pid", no_argument, nullptr, 'P'},
+    {"no-domain-init", no_argument, nullptr, 'D'},
+    {"no-recovery", no_argument, nullptr, 'R'},
+    {"trace-file", required_argument, nullptr, 'T'},
+    {"verbose", no_argument, nullptr, 'V'},
+    {"entry-nb", required_argument, nullptr, 'E'},
+    {"entry-size", required_argument, nullptr, 'S'},
+    {"watch-nb", required_argument, nullptr, 'W'},
+    {"transaction", required_argument, nullptr, 't'},
+    {"perm-nb", required_argument, nullptr, 'A'},
+    {"run-dir", required_argument, nullptr, run_dir_option},
+    {"help", no_argument, nullptr, 'H'},
+    {"internal-db", no_argument, nullptr, 'I'},
+    {"preserve-local", no_argument, nullptr, 'L'},
     {nullptr, 0, nullptr, 0},
 };
 
@@ -64,22 +72,53 @@ bool parse(int argc, char** argv, CommandLine& line) {
     for (int c; (c = ::getopt_long(argc, argv, "NF:PDRT:VE:S:W:t:A:HIL", long_options, nullptr)) != -1;) {
         bool good = true;
         switch (c) {
-            case 'N': line.foreground = true; break;
-            case 'F': line.pid_file = ::optarg; break;
-            case 'P': line.print_pid = true; break;
-            case 'D': line.daemon.serve_domains = false; break;
-            case 'R': line.daemon.recover = false; break;
-            case 'T': line.daemon.log_file = ::optarg; break;
-            case 'V': line.daemon.trace = true; break;
-            case 'E': good = parse_count(::optarg, quota.nodes); break;
-            case 'S': good = parse_count(::optarg, quota.node_size); break;
-            case 'W': good = parse_count(::optarg, quota.watches); break;
-            case 't': good = parse_count(::optarg, quota.transactions); break;
-            case 'A': good = parse_count(::optarg, quota.permissions); break;
-            case run_dir_option: line.daemon.directory = ::optarg; break;
-            case 'I': case 'L': break;  // our tree is always in memory, and local nodes always stay
-            case 'H': std::fputs(usage_text, stdout); std::exit(0);
-            default: good = false;
+            case 'N':
+                line.foreground = true;
+                break;
+            case 'F':
+                line.pid_file = ::optarg;
+                break;
+            case 'P':
+                line.print_pid = true;
+                break;
+            case 'D':
+                line.daemon.serve_domains = false;
+                break;
+            case 'R':
+                line.daemon.recover = false;
+                break;
+            case 'T':
+                line.daemon.log_file = ::optarg;
+                break;
+            case 'V':
+                line.daemon.trace = true;
+                break;
+            case 'E':
+                good = parse_count(::optarg, quota.nodes);
+                break;
+            case 'S':
+                good = parse_count(::optarg, quota.node_size);
+                break;
+            case 'W':
+                good = parse_count(::optarg, quota.watches);
+                break;
+            case 't':
+                good = parse_count(::optarg, quota.transactions);
+                break;
+            case 'A':
+                good = parse_count(::optarg, quota.permissions);
+                break;
+            case run_dir_option:
+                line.daemon.directory = ::optarg;
+                break;
+            case 'I':
+            case 'L':
+                break;  // our tree is always in memory, and local nodes always stay
+            case 'H':
+                std::fputs(usage_text, stdout);
+                std::exit(0);
+            default:
+                good = false;
         }
         if (!good) return false;
     }

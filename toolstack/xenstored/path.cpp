@@ -8,7 +8,8 @@ namespace xenstored {
 namespace {
 
 bool is_path_character(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '/' || c == '_' || c == '@';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '/' || c == '_' ||
+           c == '@';
 }
 
 /// What is left of an absolute path below /local/domain/N/, or the whole path.

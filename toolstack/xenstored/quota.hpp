@@ -12,14 +12,14 @@ namespace xenstored {
 
 /// Limits for one unprivileged domain; domain 0 has none. Defaults are those of Xen 4.17's daemon.
 struct Quota {
-    size_t nodes = 1000;              ///< nodes it owns
-    size_t node_size = 2048;          ///< bytes of one node: value, permissions, names of children
+    size_t nodes = 1000;      ///< nodes it owns
+    size_t node_size = 2048;  ///< bytes of one node: value, permissions, names of children
     size_t watches = 128;
-    size_t transactions = 10;         ///< open at one time
-    size_t transaction_nodes = 1024;  ///< nodes looked at in one transaction
+    size_t transactions = 10;               ///< open at one time
+    size_t transaction_nodes = 1024;        ///< nodes looked at in one transaction
     size_t transaction_bytes = 256 * 1024;  ///< paths looked at and changes wished for in one transaction
-    size_t permissions = 5;           ///< entries of one node's list
-    size_t output_bytes = 256 * 1024; ///< replies and events not yet taken; more events are merged, not lost
+    size_t permissions = 5;                 ///< entries of one node's list
+    size_t output_bytes = 256 * 1024;       ///< replies and events not yet taken; more events are merged, not lost
 };
 
 /// Counts nodes per owner. With a base it counts differences to it (a transaction's view).

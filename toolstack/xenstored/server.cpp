@@ -148,7 +148,8 @@ void Server::trace(const Connection& connection, const proto::XsMessage& message
 
 void Server::send_reply(Connection& to, uint32_t type, const xen::XsdSockMsg& request, std::string_view payload) {
     std::string bytes(proto::xs_header_size + payload.size(), '\0');
-    const auto made = proto::encode_message(std::as_writable_bytes(std::span(bytes)), type, request.req_id, request.tx_id, payload);
+    const auto made =
+        proto::encode_message(std::as_writable_bytes(std::span(bytes)), type, request.req_id, request.tx_id, payload);
     if (!made) return;
     if (to.kind == ConnectionKind::ring) journal_.ring_output(to.caller.domid, bytes);
     to.out.add_reply(std::move(bytes));

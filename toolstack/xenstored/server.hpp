@@ -62,10 +62,10 @@ struct Domain {
 
 /// What recovery found for one ring, for the transport to go on with.
 struct RingResume {
-    uint32_t consumed = 0;        ///< requests read so far (index)
-    std::string partial;          ///< bytes of an incomplete request
-    uint32_t output_index = 0;    ///< response index at which `output` begins
-    std::string output;           ///< all bytes produced from there
+    uint32_t consumed = 0;      ///< requests read so far (index)
+    std::string partial;        ///< bytes of an incomplete request
+    uint32_t output_index = 0;  ///< response index at which `output` begins
+    std::string output;         ///< all bytes produced from there
 };
 
 class Server {

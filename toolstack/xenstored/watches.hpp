@@ -14,11 +14,11 @@
 namespace xenstored {
 
 struct Watch {
-    uint64_t number;    ///< never used twice
+    uint64_t number;  ///< never used twice
     Connection* owner;
-    std::string path;   ///< absolute, or special
+    std::string path;  ///< absolute, or special
     std::string token;
-    bool relative;      ///< the client named it relative to its home: events are reported so
+    bool relative;  ///< the client named it relative to its home: events are reported so
 };
 
 class WatchTable {

@@ -70,9 +70,8 @@ Outcome<base::Unit> list_below(Store& store, const Layout& layout, const std::st
             if (list) permissions = permissions_text(*list);
         }
         say(listing_line(layout, depth, layout.full_path ? child : name, escaped(*value), permissions));
-        if (const auto done = list_below(store, layout, child, depth + 1); !done) {
-            if (done.failure().code != base::Errc::noent) return done;
-        }
+        auto done = list_below(store, layout, child, depth + 1);
+        if (!done && done.failure().code != base::Errc::noent) return done;
     }
     return base::ok;
 }

@@ -32,12 +32,19 @@ std::string escaped(std::string_view raw) {
     std::string out;
     for (const char c : raw) {
         const auto u = static_cast<unsigned char>(c);
-        if (c == '\n') out += "\\n";
-        else if (c == '\t') out += "\\t";
-        else if (c == '\r') out += "\\r";
-        else if (c == '\\') out += "\\\\";
-        else if (u >= ' ' && u <= '~') out += c;
-        else out.append({'\\', static_cast<char>('0' + (u >> 6)), static_cast<char>('0' + ((u >> 3) & 7)), static_cast<char>('0' + (u & 7))});
+        if (c == '\n')
+            out += "\\n";
+        else if (c == '\t')
+            out += "\\t";
+        else if (c == '\r')
+            out += "\\r";
+        else if (c == '\\')
+            out += "\\\\";
+        else if (u >= ' ' && u <= '~')
+            out += c;
+        else
+            out.append({'\\', static_cast<char>('0' + (u >> 6)), static_cast<char>('0' + ((u >> 3) & 7)),
+                        static_cast<char>('0' + (u & 7))});
     }
     return out;
 }
@@ -50,12 +57,15 @@ std::optional<std::string> unescaped(std::string_view typed) {
             continue;
         }
         if (++at == typed.size()) return std::nullopt;
-        const char kind = typed[at];
+        constexpr std::string_view letters = "ntr\\";
+        constexpr std::string_view meanings = "\n\t\r\\";
         int v = -1;
-        if (kind == 'n' || kind == 't' || kind == 'r' || kind == '\\') {
-            v = kind == 'n' ? '\n' : kind == 't' ? '\t' : kind == 'r' ? '\r' : '\\';
+        if (const size_t letter = letters.find(typed[at]); letter != std::string_view::npos) {
+            out += meanings[letter];
             ++at;
-        } else if (kind == 'x') {
+            continue;
+        }
+        if (typed[at] == 'x') {
             v = number(typed, ++at, 16, 2);
         } else {
             v = number(typed, at, 8, 3);
@@ -71,17 +81,15 @@ std::string listing_line(const Layout& layout, size_t depth, std::string_view na
     std::string line = layout.full_path ? std::string() : std::string(depth, ' ');
     line += name;
     // A full path does not count towards the width.
-    size_t used = layout.full_path ? 0 : line.size();
+    const size_t used = layout.full_path ? 0 : line.size();
     if (used + value.size() + frame > layout.width) {
         const size_t room = layout.width > frame + used ? layout.width - frame - used : 0;
         line += " = \"" + value.substr(0, room) + "\\...\"";
-        used = layout.width;
     } else {
         line += " = \"" + value + "\"";
-        used = layout.full_path ? 0 : line.size();
-        if (layout.permissions) line += ' ';
         const size_t end = layout.full_path ? 0 : std::min(permission_column, layout.width);
-        for (size_t column = used + 1; layout.permissions && column < end; ++column) line += (column & 1) != 0 ? '.' : ' ';
+        if (layout.permissions) line += ' ';
+        for (size_t column = line.size(); layout.permissions && column < end; ++column) line += (column & 1) != 0 ? '.' : ' ';
     }
     if (layout.permissions) line.append("  (").append(permissions).append(")");
     return line;
