@@ -46,7 +46,14 @@ protected:
         EXPECT_TRUE(built) << built.failure().text;
         return built ? built->id : DomId{0x7fff};
     }
-    sim::Machine machine;
+    void TearDown() override {
+        for (const auto& d : control.list().take())
+            if (d.id != DomId{0}) { EXPECT_TRUE(control.destroy(d.id)); }
+        machine.program = nullptr;
+        EXPECT_EQ(backend.mappings(), 0U);
+        EXPECT_EQ(control.list()->size(), 1U);
+    }
+    sim::Machine& machine = sim::Machine::instance();
     sim::SimBackend backend{machine};
     xenctrl::Control control{backend};
     NoStore store;
@@ -72,10 +79,10 @@ TEST_F(BuilderSim, ADomainOfThePlannedShape) {
 
 TEST_F(BuilderSim, EveryPageTableHasItsType) {
     const auto p = plan();
-    build(p);
+    const DomId id = build(p);
     std::map<uint64_t, uint64_t> mfn_of;
     for (uint64_t m = 0; m < hv::max_frame; ++m)
-        if (hv::page_of(hv::Mfn{m}).owner.load() == 1 && hv::m2p(hv::Mfn{m}) < p.pages) mfn_of[hv::m2p(hv::Mfn{m})] = m;
+        if (hv::page_of(hv::Mfn{m}).owner.load() == id.raw && hv::m2p(hv::Mfn{m}) < p.pages) mfn_of[hv::m2p(hv::Mfn{m})] = m;
     for (const builder::TablePage& t : p.layout.table_pages) {
         const auto type = hv::type_of(hv::page_of(hv::Mfn{mfn_of.at(t.pfn)}).type.load());
         EXPECT_EQ(static_cast<unsigned>(type), t.level) << "pfn " << t.pfn;

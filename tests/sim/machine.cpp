@@ -40,9 +40,9 @@ Machine::Machine(unsigned cpus, uint64_t frames) {
     make_dom0();
 }
 
-Machine::~Machine() {
-    hv::dom0 = nullptr;
-    hv::host::power_off();
+Machine& Machine::instance() {
+    static Machine* const machine = new Machine(2, 64 << 10);  // 256 MiB; never powered off
+    return *machine;
 }
 
 void Machine::make_dom0() {

@@ -35,13 +35,13 @@ private:
     hv::Vcpu& vcpu_;
 };
 
-/// One per process at a time. Thread-safe: everything runs under one lock, dom0 always on CPU 0.
+/// The process's machine: like the hypervisor's own state there is one, powered on at first use; tests share it and
+/// leave it as they found it. Thread-safe: everything runs under one lock, dom0 always on CPU 0.
 class Machine {
 public:
     using Program = std::function<void(GuestCpu&)>;
 
-    explicit Machine(unsigned cpus = 2, uint64_t frames = 64 << 10);
-    ~Machine();
+    static Machine& instance();
     Machine(const Machine&) = delete;
     Machine& operator=(const Machine&) = delete;
 
@@ -61,6 +61,7 @@ public:
 
 private:
     friend class GuestCpu;
+    Machine(unsigned cpus, uint64_t frames);
     int64_t call_as(hv::Vcpu& vcpu, uint64_t number, const std::array<uint64_t, 6>& arguments);
     void run_everybody();
     bool run_cpu(unsigned cpu);

@@ -102,6 +102,11 @@ protected:
         EXPECT_TRUE(manager->recover());
     }
 
+    ~XmSim() override {
+        for (const auto& d : control.list().take())
+            if (d.id != base::DomId{0}) { EXPECT_TRUE(manager->destroy(std::to_string(d.id.raw))); }
+    }
+
     int xm(const std::vector<std::string>& words) {
         out.str("");
         err.str("");
@@ -124,7 +129,7 @@ protected:
     }
 
     Files files;
-    sim::Machine machine;
+    sim::Machine& machine = sim::Machine::instance();
     sim::Guests guests{machine};
     sim::SimBackend backend{machine};
     xenctrl::Control control{backend};
