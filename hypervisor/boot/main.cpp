@@ -42,7 +42,7 @@ void run_constructors() {
 }
 
 void start_consoles() {
-    set_log_levels(options.own_level, options.guest_level);
+    set_log_levels(options.own_level, options.guest_levels);
     set_panic_reboot(!options.noreboot);
     if (options.console_serial) serial_start(options.com1);
     if (options.console_vga) vga_start();

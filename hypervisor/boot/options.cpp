@@ -33,16 +33,30 @@ bool set_consoles(std::string_view list) {
     return true;
 }
 
-bool set_level(std::string_view text, LogLevel& level) {
-    // "LVL/LVL": the second is the rate limit's threshold, which follows the first here.
-    const size_t slash = text.find('/');
-    const std::string_view word = slash == std::string_view::npos ? text : std::string_view(text.data(), slash);
+bool level_of(std::string_view word, LogLevel& level) {
     if (word == "none" || word == "error") level = LogLevel::error;
     else if (word == "warning") level = LogLevel::warning;
     else if (word == "info") level = LogLevel::info;
     else if (word == "debug" || word == "all") level = LogLevel::debug;
     else return false;
     return true;
+}
+
+/// "LVL" or "LVL/LVL": kept always, and kept at a limited rate.
+bool set_levels(std::string_view text, GuestLogLevels& levels) {
+    parse::ValueList items(text, '/');
+    const auto always = items.next();
+    const auto limited = items.next();
+    if (!always || !level_of(*always, levels.always)) return false;
+    if (!limited) levels.limited = levels.always;
+    return !limited || level_of(*limited, levels.limited);
+}
+
+bool set_own_level(std::string_view text) {
+    GuestLogLevels levels;
+    const bool good = set_levels(text, levels);
+    if (good) options.own_level = levels.limited;
+    return good;
 }
 
 bool set_amount(std::string_view text, MemoryAmount& out) {
@@ -99,8 +113,8 @@ bool apply(const parse::Option& o, bool& known) {
     if (o.key == "dom0_mem") return set_dom0_mem(o.value);
     if (o.key == "dom0_max_vcpus") return set_number(o.value, options.dom0_max_vcpus, 1, 64);
     if (o.key == "maxcpus") return set_number(o.value, options.max_cpus, 1, 64);
-    if (o.key == "loglvl") return set_level(o.value, options.own_level);
-    if (o.key == "guest_loglvl") return set_level(o.value, options.guest_level);
+    if (o.key == "loglvl") return set_own_level(o.value);
+    if (o.key == "guest_loglvl") return set_levels(o.value, options.guest_levels);
     if (o.key == "noreboot" || (o.key == "reboot" && o.negated)) {
         options.noreboot = true;
         return true;

@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "hypervisor/dev/serial.hpp"
-#include "hypervisor/rt/log.hpp"
+#include "hypervisor/rt/log_ring.hpp"
 
 namespace hv {
 
@@ -27,7 +27,7 @@ struct Options {
     uint64_t mem_limit = 0;       ///< 0: all
     bool noreboot = false;
     LogLevel own_level = LogLevel::info;
-    LogLevel guest_level = LogLevel::warning;
+    GuestLogLevels guest_levels;
     char scheduler[16] = "credit2";
     char command_line[1024] = {};
 };

@@ -116,7 +116,8 @@ Result<uint32_t> pirq_map_gsi(Domain& d, uint32_t gsi, int32_t wanted) {
     Guard g(irq_lock);
     IrqLine& line = gsi_lines[gsi];
     if (d.pirqs->lines[pirq] == &line) return pirq;
-    if (line.handler) return Err{Errc::busy};
+    // The hypervisor's own line: it may be named, but an event channel will not bind to it.
+    if (line.handler) return pirq;
     if (d.pirqs->lines[pirq] || line.owner.load(std::memory_order_relaxed)) return Err{Errc::exist};
     TRY(prepare_gsi(gsi));
     line.pirq = pirq;

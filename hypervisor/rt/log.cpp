@@ -18,7 +18,7 @@ uint32_t ring_start = 0;
 uint32_t ring_end = 0;
 ConsoleSink* sinks = nullptr;
 LogLevel own_level = LogLevel::debug;
-LogLevel guest_level = LogLevel::warning;
+GuestLogLevels guest_levels;
 std::atomic<bool> lock_broken{false};
 
 void append(const char* text, size_t n) {
@@ -68,9 +68,9 @@ void add_console(ConsoleSink& sink) {
     sinks = &sink;
 }
 
-void set_log_levels(LogLevel own, LogLevel guest) {
+void set_log_levels(LogLevel own, GuestLogLevels guest) {
     own_level = own;
-    guest_level = guest;
+    guest_levels = guest;
 }
 
 void log(LogLevel level, const char* fmt, ...) {
@@ -82,7 +82,7 @@ void log(LogLevel level, const char* fmt, ...) {
 }
 
 void guest_log(LogLevel level, const char* fmt, ...) {
-    if (level > guest_level || !guest_line_allowed()) return;
+    if (level > guest_levels.always && (level > guest_levels.limited || !guest_line_allowed())) return;
     va_list ap;
     va_start(ap, fmt);
     write_line(fmt, ap);

@@ -17,8 +17,13 @@ size_t log_read(char* dst, size_t size, uint32_t& index, bool clear);
 /// Appends raw text to the ring and the consoles (console_io of guests).
 void log_write(const char* text, size_t n);
 
+/// Lines that guests cause: kept up to `always`; up to `limited` at most ten a second.
+struct GuestLogLevels {
+    LogLevel always = LogLevel::error;
+    LogLevel limited = LogLevel::warning;
+};
 /// Levels up to which lines are kept: our own, and those caused by guests. Set from loglvl= and guest_loglvl=.
-void set_log_levels(LogLevel own, LogLevel guest);
+void set_log_levels(LogLevel own, GuestLogLevels guest);
 
 /// Somewhere that log text appears: serial line, screen. Registered once at boot, never removed.
 struct ConsoleSink {

@@ -49,10 +49,24 @@ constexpr Mask masks[] = {
     {0, no_subleaf, all, all, all, all},
     {1, no_subleaf, all, 0x00ffffff, leaf1_ecx, leaf1_edx},
     {2, no_subleaf, all, all, all, all},
+    // All zero: not offered. They are rows because the tools' serialised form has every leaf up to the last one, and
+    // write back as many as they were given.
+    {3, no_subleaf, 0, 0, 0, 0},
+    {5, no_subleaf, 0, 0, 0, 0},
+    {6, no_subleaf, 0, 0, 0, 0},
+    {8, no_subleaf, 0, 0, 0, 0},
+    {9, no_subleaf, 0, 0, 0, 0},
+    {0xa, no_subleaf, 0, 0, 0, 0},
+    {0xb, 0, 0, 0, 0, 0},
+    {0xb, 1, 0, 0, 0, 0},
+    {0xc, no_subleaf, 0, 0, 0, 0},
+    {hypervisor_base, no_subleaf, 0, 0, 0, 0},
+    {hypervisor_base + 0x100, no_subleaf, 0, 0, 0, 0},
     {4, 0, all, all, all, all},
     {4, 1, all, all, all, all},
     {4, 2, all, all, all, all},
     {4, 3, all, all, all, all},
+    {4, 4, all, all, all, all},
     {7, 0, 0, leaf7_ebx, leaf7_ecx, leaf7_edx},
     {0xd, 0, 7, all, all, 0},
     {0xd, 1, 1 /*xsaveopt*/, 0, 0, 0},
@@ -70,7 +84,7 @@ constexpr Mask masks[] = {
 constexpr uint32_t max_basic = 0xd;
 constexpr uint32_t max_extended = 0x80000008;
 
-bool has_subleaves(uint32_t leaf) { return leaf == 4 || leaf == 7 || leaf == 0xd; }
+bool has_subleaves(uint32_t leaf) { return leaf == 4 || leaf == 7 || leaf == 0xb || leaf == 0xd; }
 
 uint32_t capped(uint32_t value, uint32_t limit) { return value < limit ? value : limit; }
 
@@ -161,8 +175,9 @@ void pv_cpuid_init() {
     const uint32_t host_basic = hw::cpuid(0).a;
     const uint32_t host_extended = hw::cpuid(0x80000000).a;
     for (const Mask& m : masks) {
+        const bool hypervisors = m.leaf >= hypervisor_base && m.leaf < 0x80000000;
         const uint32_t limit = m.leaf >= 0x80000000 ? host_extended : host_basic;
-        if (m.leaf <= limit) add_leaf(m);
+        if (hypervisors || m.leaf <= limit) add_leaf(m);
     }
 }
 

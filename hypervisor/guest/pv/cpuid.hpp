@@ -14,7 +14,8 @@ namespace hv {
 /// CPUID leaves as the tools read and write them (XEN_SYSCTL_get_cpu_policy, XEN_DOMCTL_set_cpu_policy).
 /// A leaf without subleaves has subleaf XEN_CPUID_NO_SUBLEAF.
 struct CpuPolicy {
-    static constexpr unsigned capacity = 64;
+    /// Room for every leaf that the tools write back, most of them zero: their form has a slot for each possible subleaf.
+    static constexpr unsigned capacity = 128;
     xen::CpuidLeaf leaves[capacity] = {};
     unsigned count = 0;
     const xen::CpuidLeaf* find(uint32_t leaf, uint32_t subleaf) const;

@@ -36,17 +36,13 @@ void raw_out(uint16_t port, unsigned bytes, uint32_t value) {
 
 }  // namespace
 
-bool pv_port_allowed(const Vcpu& v, uint16_t port, unsigned bytes) {
-    const PvVcpu& pv = *v.pv;
-    // User code needs I/O privilege level 3 from its kernel; the kernel itself any.
-    if (!pv.in_kernel && pv.iopl < 3) return false;
-    if (v.domain.privileged) return true;
-    return v.domain.pv->ioports.contains(port, uint64_t{port} + bytes - 1);
-}
+/// Who may execute I/O instructions at all: the guest's kernel once it has raised its I/O privilege level, its user
+/// code at level 3. Ports that are not the domain's then read as if nothing was there: kernels probe.
+bool pv_port_allowed(const Vcpu& v, uint16_t, unsigned) { return v.pv->iopl >= (v.pv->in_kernel ? 1 : 3); }
 
 uint32_t pv_port_in(Vcpu& v, uint16_t port, unsigned bytes) {
+    if (is_pci_address(port, bytes)) return v.domain.pv->pci_address;
     if (v.domain.privileged) {
-        if (is_pci_address(port, bytes)) return v.domain.pv->pci_address;
         if (is_pci_data(port)) {
             uint32_t address = 0;
             if (!pci_register(v, port, address)) return all_ones(bytes);
@@ -59,11 +55,11 @@ uint32_t pv_port_in(Vcpu& v, uint16_t port, unsigned bytes) {
 }
 
 void pv_port_out(Vcpu& v, uint16_t port, unsigned bytes, uint32_t value) {
+    if (is_pci_address(port, bytes)) {
+        v.domain.pv->pci_address = value;
+        return;
+    }
     if (v.domain.privileged) {
-        if (is_pci_address(port, bytes)) {
-            v.domain.pv->pci_address = value;
-            return;
-        }
         if (is_pci_data(port)) {
             uint32_t address = 0;
             if (pci_register(v, port, address)) pci_config_write(address, bytes, value);
