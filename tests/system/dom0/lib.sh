@@ -42,6 +42,14 @@ wait_until() {
     done
 }
 
+# pattern MIB: what the sample domU makes too (guests/linux/init)
+pattern() {
+    local i=0
+    [ -s $WORK/pattern ] || yes "xenolith test pattern" | head -c 1048576 >$WORK/pattern
+    while [ $i -lt "$1" ]; do cat $WORK/pattern; i=$((i + 1)); done
+}
+complaints() { dmesg | grep -E 'BUG:|WARNING: CPU|Oops|Call Trace|general protection|soft lockup|rcu.*stall'; }
+
 # --- domains ---------------------------------------------------------------------------------------------------------
 listed() { $TOOL list 2>/dev/null | awk -v n="$1" 'NR > 1 && $1 == n { found = 1 } END { exit !found }'; }
 gone() { ! listed "$1"; }

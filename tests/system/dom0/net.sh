@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The bridge: ping and 16 MiB over TCP, between dom0 and a domU both ways, and between two domUs.
 net_config() { guest "$1" "extra = \"console=hvc0 $2\"" 'vif = [ "bridge=xenbr0" ]' 'memory = 96' 'vcpus = 1'; }
-pattern16() { yes "xenolith test pattern" | dd bs=1M count=16 iflag=fullblock 2>/dev/null; }
-expected=$(pattern16 | md5sum | cut -d' ' -f1)
+expected=$(pattern 16 | md5sum | cut -d' ' -f1)
 forget_console net1
 forget_console net2
 check "$TOOL create of the first guest" $TOOL create "$(net_config net1 'ip=10.0.0.11 ping=10.0.0.1 serve=7001')"
@@ -11,7 +10,7 @@ check "the guest pings dom0" wait_until 60 said net1 'guest: ping 10.0.0.1 ok'
 check "dom0 pings the guest" wait_until 30 ping -c 1 -W 2 10.0.0.11
 wait_until 20 said net1 'guest: listening on 7001'
 usleep 500000
-pattern16 | timeout 120 nc 10.0.0.11 7001
+pattern 16 | timeout 120 nc 10.0.0.11 7001
 wait_until 60 said net1 'guest: received'
 equal "16 MiB over TCP, dom0 to guest" "guest: received $expected" "$(told net1 'guest: received')"
 ready net1
@@ -23,7 +22,7 @@ check "the second guest pings the first" wait_until 60 said net2 'guest: ping 10
 ready net2
 wait_until 30 test -s $WORK/received
 equal "16 MiB over TCP, guest to dom0" "$expected" "$(cat $WORK/received)"
-type_to net2 'yes "xenolith test pattern" | dd bs=1M count=16 iflag=fullblock 2>/dev/null | nc 10.0.0.11 7003'
+type_to net2 'pattern 16 | nc 10.0.0.11 7003'
 wait_until 90 said net1 'relay: '
 equal "16 MiB over TCP, guest to guest" "relay: $expected" "$(told net1 '^relay: ' | cut -d' ' -f1,2)"
 end net1
