@@ -35,6 +35,9 @@ CpuRecord& record(unsigned cpu);
 /// Lets arch::preempt_wanted() answer yes each n-th time; 0: never.
 void preempt_every(unsigned n);
 
+/// Only these addresses of the process are guest memory; anything else faults. Without it everything is but page 0.
+void guest_window(uint64_t first, uint64_t bytes);
+
 /// Called by arch::switch_to(), after `current` changed. For tests that check who runs where.
 extern void (*on_switch)(Vcpu& prev, Vcpu& next);
 

@@ -110,11 +110,23 @@ void soft_interrupts() {
 
 }  // namespace host
 
+namespace {
+uint64_t window_first = base::page_size;
+uint64_t window_end = ~uint64_t{0};
+}  // namespace
+
+void host::guest_window(uint64_t first, uint64_t bytes) {
+    window_first = first;
+    window_end = first + bytes;
+}
+
 namespace arch {
 
 namespace {
 /// The first page is nobody's, so that null pointers fault as a guest's would.
-bool faults(uint64_t gva, size_t n) { return n != 0 && (gva < base::page_size || gva + n < gva); }
+bool faults(uint64_t gva, size_t n) {
+    return n != 0 && (gva < window_first || gva + n < gva || gva + n > window_end);
+}
 Regs fake_regs[max_cpus];
 }  // namespace
 

@@ -85,7 +85,7 @@ Result<uint64_t> setup_gsi(uint64_t arg) {
 
 Result<uint64_t> free_pirq(Vcpu& v, uint64_t arg) {
     auto f = TRY(fetch<xen::PhysdevGetFreePirq>(arg));
-    f.pirq = static_cast<int32_t>(TRY(pirq_free_number(v.domain)));
+    f.pirq = TRY(pirq_free_number(v.domain));
     TRY(GuestPtr<xen::PhysdevGetFreePirq>::from_reg(arg).store(f));
     return uint64_t{0};
 }
