@@ -38,7 +38,7 @@ private:
 /// At most `events` turns per `period`; then the guest's event channel stays masked until the period ends.
 class RateLimit {
 public:
-    static constexpr unsigned events = 30;
+    static constexpr unsigned events = 300;
     static constexpr int64_t period_ms = 200;
 
     /// Counts one turn at time `now`; false when it was one too many.

@@ -15,6 +15,7 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <limits>
 
 namespace xenconsoled {
 
@@ -138,21 +139,33 @@ void Daemon::on_event_channels() {
         } else {
             // It stays masked until the period ends; its output waits in its own ring meanwhile.
             console.masked = true;
-            const itimerspec soon{{0, 0}, {0, RateLimit::period_ms * 1'000'000}};
-            ::timerfd_settime(timer_.get(), 0, &soon, nullptr);
+            arm_timer();
         }
     }
+}
+
+/// Wakes us when the first of the periods of masked consoles ends.
+void Daemon::arm_timer() {
+    int64_t first = std::numeric_limits<int64_t>::max();
+    for (const auto& [key, console] : consoles_) {
+        if (console->masked) first = std::min(first, console->rate.end());
+    }
+    if (first == std::numeric_limits<int64_t>::max()) return;
+    const int64_t wait = std::max<int64_t>(first - now_ms(), 1);
+    const itimerspec then{{0, 0}, {wait / 1000, wait % 1000 * 1'000'000}};
+    ::timerfd_settime(timer_.get(), 0, &then, nullptr);
 }
 
 void Daemon::on_timer() {
     uint64_t ticks = 0;
     (void)!::read(timer_.get(), &ticks, sizeof ticks);
     for (auto& [key, console] : consoles_) {
-        if (!console->masked) continue;
+        if (!console->masked || now_ms() < console->rate.end()) continue;
         console->masked = false;
         (void)events_->unmask(console->port);
         take_output(*console);
     }
+    arm_timer();
 }
 
 void Daemon::take_output(Console& console) {

@@ -75,6 +75,7 @@ private:
     void on_signal();
     void on_terminal(int fd);
     void on_timer();
+    void arm_timer();
     void read_hypervisor_log();
 
     void look_at_domains();
