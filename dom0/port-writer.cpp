@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copies standard input to an I/O port, byte by byte: `port-writer 0xe9 < FILE`. It is how a script's output leaves the
-// machine: the emulator's debug port needs no driver, no interrupt and no console of the hypervisor under test.
+// machine: the emulator's debug port needs no driver, no interrupt and no console of the hypervisor under test. A port
+// of 0x2e8 and above is taken for a serial line's: each byte waits until the one before is on its way.
 // Ends at end of file, or on SIGTERM once everything already written to its pipe has gone out (a script may leave
 // daemons behind that hold the pipe open for ever).
 #include <fcntl.h>
@@ -30,6 +31,16 @@ bool input_waits() {
         if (ready < 0 && errno != EINTR) return false;
     }
 }
+
+constexpr off_t first_serial_port = 0x2e8;
+constexpr off_t line_status = 5;           // offset of a UART's line status register
+constexpr unsigned char ready_to_send = 0x20;
+
+void wait_for_line(int device, off_t port) {
+    unsigned char status = 0;
+    for (int tries = 0; tries < 100000; ++tries)
+        if (pread(device, &status, 1, port + line_status) != 1 || (status & ready_to_send) != 0) return;
+}
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -38,7 +49,7 @@ int main(int argc, char** argv) {
         return 2;
     }
     const off_t port = static_cast<off_t>(std::strtoul(argv[1], nullptr, 0));
-    const int device = open("/dev/port", O_WRONLY | O_CLOEXEC);
+    const int device = open("/dev/port", O_RDWR | O_CLOEXEC);
     if (device < 0) {
         std::perror("port-writer: /dev/port");
         return 1;
@@ -50,11 +61,13 @@ int main(int argc, char** argv) {
     while (input_waits()) {
         const ssize_t count = read(STDIN_FILENO, buffer.data(), buffer.size());
         if (count <= 0) return count == 0 ? 0 : 1;
-        for (ssize_t i = 0; i < count; ++i)
+        for (ssize_t i = 0; i < count; ++i) {
+            if (port >= first_serial_port) wait_for_line(device, port);
             if (pwrite(device, &buffer[static_cast<size_t>(i)], 1, port) != 1) {
                 std::perror("port-writer: write");
                 return 1;
             }
+        }
     }
     return 0;
 }

@@ -78,6 +78,8 @@ need_qemu() {
     need_packages qemu-system-x86 seabios
 }
 
+need_bochs() { need_packages bochs bochs-term bochsbios vgabios grub-pc-bin grub-common xorriso mtools; }
+
 # fetch_package NAME: downloads a Debian package once and takes it apart; prints the folder.
 fetch_package() {
     local dir=$CACHE/packages/$1

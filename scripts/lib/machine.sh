@@ -47,6 +47,7 @@ hypervisor_line() {
 dom0_line() {
     local line="console=hvc0 earlyprintk=xen panic=1"
     [ "$dom0" = debian ] && line+=" root=/dev/sda rw"
+    [ "$emulator" = bochs ] && line+=" xenolith.out=0x2f8 xenolith.control=0x3e8"
     printf '%s' "$line$dom0_append"
 }
 
@@ -74,6 +75,43 @@ qemu_command() {
         command+=(-serial mon:stdio)
     fi
     command+=(${disks[@]+"${disks[@]}"} ${qemu_more[@]+"${qemu_more[@]}"})
+}
+
+# Bochs starts from a CD with GRUB on it. Its serial lines go to files and pipes; there is no terminal.
+bochs_command() {
+    local iso=$run/iso share=/usr/share/bochs
+    [ -n "$exec_file" ] || die "--emulator bochs has no terminal: use --exec FILE"
+    [ "$dom0" = mini ] || die "--emulator bochs boots the mini dom0 only"
+    mkdir -p "$iso/boot/grub"
+    cp "$image" "$iso/boot/hypervisor"
+    {
+        printf 'set timeout=0\nmenuentry xenolith {\n  multiboot /boot/hypervisor %s\n' "$(hypervisor_line)"
+        if [ -n "$kernel" ]; then
+            cp "$kernel" "$iso/boot/vmlinuz"
+            cp "$initrd" "$iso/boot/initrd"
+            printf '  module /boot/vmlinuz %s\n  module /boot/initrd\n' "$(dom0_line)"
+        fi
+        printf '}\n'
+    } >"$iso/boot/grub/grub.cfg"
+    [ -n "$print" ] || grub-mkrescue -o "$run/boot.iso" "$iso" >"$run/mkrescue.log" 2>&1 || { tail "$run/mkrescue.log" >&2; die "grub-mkrescue failed"; }
+    cat >"$run/bochsrc" <<R
+cpu: model=corei7_haswell_4770, count=1, ips=100000000, reset_on_triple_fault=0
+memory: guest=$mem, host=$mem
+romimage: file=$share/BIOS-bochs-latest
+vgaromimage: file=$share/VGABIOS-lgpl-latest
+ata0-master: type=cdrom, path=$run/boot.iso, status=inserted
+boot: cdrom
+com1: enabled=1, mode=file, dev=$run/console.log
+com2: enabled=1, mode=file, dev=$run/out
+com3: enabled=1, mode=file, dev=$run/control
+display_library: rfb, options="timeout=0"
+log: $run/bochs.log
+panic: action=report
+error: action=report
+clock: sync=none
+R
+    echo c >"$run/bochs.start"
+    command=(env BXSHARE=$share bochs -q -f "$run/bochsrc" -rc "$run/bochs.start")
 }
 
 seconds_since() { local now=$EPOCHREALTIME; awk -v a="$1" -v b="$now" 'BEGIN { printf "%.2f", b - a }'; }
