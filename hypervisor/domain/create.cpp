@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Making domains and vCPUs. What fails half-way is undone by the same code that ends a domain.
 #include "hypervisor/arch/x86/features.hpp"
+#include "hypervisor/domain/guest_kind.hpp"
 #include "hypervisor/domain/idle.hpp"
 #include "hypervisor/domain/internal.hpp"
 #include "hypervisor/event/event.hpp"
 #include "hypervisor/event/vcpu_timers.hpp"
 #include "hypervisor/grant/grant.hpp"
-#include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/irq/irq.hpp"
 #include "hypervisor/sched/scheduler.hpp"
 #include "hypervisor/time/clock.hpp"

@@ -2,12 +2,11 @@
 /// The end of a domain, in two acts: domain_kill() takes everything it does or holds of others away and lets go of its
 /// pages; free_domain() frees the structures when nobody refers to the domain or a page of it any more.
 #include "hypervisor/arch/x86/features.hpp"
+#include "hypervisor/domain/guest_kind.hpp"
 #include "hypervisor/domain/internal.hpp"
 #include "hypervisor/domain/watchdog.hpp"
 #include "hypervisor/event/event.hpp"
 #include "hypervisor/grant/grant.hpp"
-#include "hypervisor/guest/pv/pv.hpp"
-#include "hypervisor/guest/pv/types.hpp"
 #include "hypervisor/irq/irq.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/sched/scheduler.hpp"

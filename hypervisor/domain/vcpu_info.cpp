@@ -3,7 +3,6 @@
 #include <cstring>
 
 #include "hypervisor/domain/domain.hpp"
-#include "hypervisor/guest/pv/types.hpp"
 #include "hypervisor/sched/scheduler.hpp"
 #include "hypervisor/time/clock.hpp"
 

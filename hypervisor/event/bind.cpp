@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Opening ports, moving them between vCPUs, asking about them.
 #include "hypervisor/event/internal.hpp"
-#include "hypervisor/hypercall/hypercall.hpp"
+#include "hypervisor/arch/x86/speculation.hpp"
 #include "hypervisor/irq/pirq.hpp"
 
 namespace hv {

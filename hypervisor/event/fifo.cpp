@@ -11,7 +11,6 @@
 #include <cstring>
 
 #include "hypervisor/event/internal.hpp"
-#include "hypervisor/guest/pv/types.hpp"
 #include "hypervisor/rt/log.hpp"
 
 namespace hv {

@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "hypervisor/event/internal.hpp"
-#include "hypervisor/hypercall/hypercall.hpp"
+#include "hypervisor/arch/x86/speculation.hpp"
 #include "hypervisor/rt/log.hpp"
 
 namespace hv {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// GNTTABOP_copy: bytes between two pages, each named by grant or by frame.
 #include "hypervisor/grant/grant.hpp"
-#include "hypervisor/guest/pv/types.hpp"
 
 namespace hv {
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Mapping and unmapping: handles of the mapping domain, page-table entries through guest/pv.
 #include "hypervisor/grant/grant.hpp"
-#include "hypervisor/guest/pv/grant_map.hpp"
-#include "hypervisor/hypercall/hypercall.hpp"
+#include "hypervisor/grant/guest_map.hpp"
+#include "hypervisor/arch/x86/speculation.hpp"
 #include "hypervisor/rt/log.hpp"
 
 namespace hv {

@@ -7,8 +7,7 @@
 ///
 /// What was promised stays valid while in use, whatever the guest writes: the active entry remembers frame and user.
 #include "hypervisor/grant/grant.hpp"
-#include "hypervisor/guest/pv/types.hpp"
-#include "hypervisor/hypercall/hypercall.hpp"
+#include "hypervisor/arch/x86/speculation.hpp"
 #include "hypervisor/rt/log.hpp"
 
 namespace hv {

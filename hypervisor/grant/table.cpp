@@ -2,7 +2,7 @@
 /// The table itself: frames shared with the guest, their active entries, life and death.
 #include "hypervisor/grant/grant.hpp"
 
-#include "hypervisor/hypercall/hypercall.hpp"
+#include "hypervisor/arch/x86/speculation.hpp"
 #include "hypervisor/rt/log.hpp"
 
 namespace hv {

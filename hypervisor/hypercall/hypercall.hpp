@@ -9,6 +9,7 @@
 
 #include "abi/xen/types.hpp"
 #include "hypervisor/arch/x86/cpu.hpp"
+#include "hypervisor/arch/x86/speculation.hpp"
 #include "hypervisor/domain/domain.hpp"
 #include "lib/base/result.hpp"
 
@@ -57,17 +58,6 @@ public:
         return GuestPtr<M>(gva_ + offset);
     }
 };
-
-/// `i` forced below `n` even under speculation; call after the bounds check. n > 0.
-inline uint64_t clamp_index(uint64_t i, uint64_t n) {
-#ifdef HV_HOST
-    return i < n ? i : 0;
-#else
-    uint64_t mask = 0;
-    asm("cmp %1, %2; sbb %0, %0" : "=r"(mask) : "r"(n), "r"(i) : "cc");
-    return i & mask;
-#endif
-}
 
 /// Stops a hypercall that is not done: it will be entered again with these arguments.
 template <class... A>

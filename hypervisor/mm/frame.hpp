@@ -91,6 +91,12 @@ void get_page_again(PageInfo& p);
 /// Drops a reference; the last one frees the frame and uncharges its owner.
 void put_page(PageInfo& p);
 
+// The writable type; implemented by guest/pv, which has the rules of types.
+/// Raises the writable count of a page the caller has a reference on. Any CPU, no locks. False: it is a table.
+bool get_writable_type(PageInfo& p);
+/// Drops a writable use. Any CPU, no locks.
+void put_writable_type(PageInfo& p);
+
 /// What put_page() calls when the last reference is gone; implemented by domain/, which knows the owners.
 void page_unreferenced(PageInfo& p);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hypervisor/guest/pv/grant_map.hpp"
+#include "hypervisor/grant/guest_map.hpp"
 
 #include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/guest/pv/pt_update.hpp"

@@ -7,6 +7,7 @@
 
 #include "abi/xen/arch_x86.hpp"
 #include "hypervisor/domain/domain.hpp"
+#include "hypervisor/domain/guest_kind.hpp"
 #include "hypervisor/mm/frame.hpp"
 #include "hypervisor/sync/spinlock.hpp"
 
@@ -86,16 +87,9 @@ struct PvVcpu {
 inline constexpr uint64_t perdomain_base = 0xffff'8200'0000'0000;
 inline constexpr uint64_t gdt_va(VcpuId id) { return perdomain_base + uint64_t{id.raw} * 32 * page_size; }
 inline constexpr uint64_t ldt_va(VcpuId id) { return gdt_va(id) + 16 * page_size; }
-inline constexpr unsigned pv_max_vcpus = 512;
 
-// -- life (pv_domain.cpp) -----------------------------------------------------------------------------------------
-Status pv_domain_create(Domain& d);
-/// Frees what is left after pv_relinquish(): no guest page is referenced any more.
-void pv_domain_destroy(Domain& d);
-Status pv_vcpu_create(Vcpu& v);
-void pv_vcpu_destroy(Vcpu& v);
-/// Drops page-table roots, pins, descriptor tables. All vCPUs are paused. Errors: restart, call again.
-Status pv_relinquish(Domain& d);
+// Creation and end are declared in domain/guest_kind.hpp, for domain/ to call.
+
 /// Sets all registers from a guest's or tool's context. Errors: inval, perm (frames not owned), restart.
 Status pv_set_context(Vcpu& v, const xen::VcpuGuestContext& c);
 void pv_get_context(Vcpu& v, xen::VcpuGuestContext& c);

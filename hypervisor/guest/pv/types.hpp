@@ -25,11 +25,6 @@ inline constexpr uint8_t owned_by_parent = 2;  ///< this partial table belongs t
 inline PageType type_of(uint64_t word) { return static_cast<PageType>(word >> page::type_shift); }
 inline bool is_table(PageType t) { return t >= PageType::l1 && t <= PageType::l4; }
 
-/// Raises the writable count of a page the caller has a reference on. Any CPU, no locks. False: it is a table.
-bool get_writable_type(PageInfo& p);
-/// Drops a writable use. Any CPU, no locks.
-void put_writable_type(PageInfo& p);
-
 /// Raises the count of a table or descriptor-table type; the first use validates.
 /// Locks: owner.pv->lock held. Errors: inval, perm (contents not allowed, or in use as something else), busy,
 /// restart (interrupted: the state is kept; call again).
