@@ -2,6 +2,8 @@
 /// Making and ending the PV half of domains and vCPUs.
 #include <cstring>
 
+#include "hypervisor/arch/x86/features.hpp"
+#include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/guest/pv/cpuid.hpp"
 #include "hypervisor/guest/pv/descriptors.hpp"
@@ -73,6 +75,8 @@ Status pv_vcpu_create(Vcpu& v) {
         return Err{window.error()};
     }
     v.pv->descriptor_l1 = window.value();
+    // Guests take a set OSXSAVE for the sign that XSAVE is theirs to use, and the CPU shows it to user code anyway.
+    v.pv->cr4 = cpu_features.xsave ? hw::cr4_osxsave : 0;
     v.pv->debug[6] = 0xffff0ff0;
     v.pv->debug[7] = 0x400;
     if (v.fpu) init_fpu(v.fpu);
