@@ -30,7 +30,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         if (uses[i].end() > uses[i + 1].first) std::abort();
     if (uses.back().end() > l.end || l.end > plan->pages) std::abort();
     for (const builder::LoadPiece& p : plan->pieces)
-        if (p.address + p.memory_size > l.kernel.end() * 4096 || p.file_size > size || p.offset > size - p.file_size) std::abort();
+        if (p.address + p.memory_size > l.kernel.end() * 4096 || p.file_size > size || p.offset > size - p.file_size)
+            std::abort();
     for (const builder::TablePage& t : l.table_pages)
         if (t.pfn >= plan->pages) std::abort();
     return 0;

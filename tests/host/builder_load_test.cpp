@@ -78,7 +78,8 @@ protected:
     void TearDown() override { std::system(("rm -rf " + folder_).c_str()); }
     std::string file(const Bytes& bytes, const std::string& name = "k") {
         const std::string path = folder_ + "/" + name;
-        std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+        std::ofstream(path, std::ios::binary)
+            .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
         return path;
     }
     std::string file(const std::string& text) {

@@ -117,7 +117,9 @@ TEST(BuilderPlan, HoldsForEveryShape) {
                         auto p = builder::plan(input(mib), images(shape, ramdisk));
                         ASSERT_TRUE(p) << p.failure().text << " base " << std::hex << base;
                         check(*p);
-                        if (HasFatalFailure()) FAIL() << "mib " << mib << " ramdisk " << ramdisk << " at " << at << " base " << base << " old " << old;
+                        if (HasFatalFailure())
+                            FAIL() << "mib " << mib << " ramdisk " << ramdisk << " at " << at << " base " << base << " old "
+                                   << old;
                     }
 }
 
@@ -134,7 +136,8 @@ TEST(BuilderPlan, RefusesWithOneClearLine) {
     EXPECT_EQ(refusal({.init_p2m = 0xffff'ffff'8100'0000}), "Kernel /k wants its p2m list at an address that is not free");
     EXPECT_EQ(refusal({.load_at = uint64_t{1} << 60}), "Kernel /k asks to be loaded outside of a domain's memory");
     EXPECT_EQ(refusal({}, input(16)), "Too little memory: 16 MiB, but kernel /k (1 MiB) need at least 21 MiB");
-    EXPECT_EQ(refusal({}, input(24), 8 << 20), "Too little memory: 24 MiB, but kernel /k (1 MiB) and ramdisk /r (8 MiB) need at least 29 MiB");
+    EXPECT_EQ(refusal({}, input(24), 8 << 20),
+              "Too little memory: 24 MiB, but kernel /k (1 MiB) and ramdisk /r (8 MiB) need at least 29 MiB");
 }
 
 TEST(BuilderPlan, RefusesBadInput) {

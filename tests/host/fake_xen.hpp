@@ -78,13 +78,20 @@ public:
 
     int64_t hypercall(uint64_t number, const std::array<uint64_t, 5>& a) override {
         switch (number) {
-            case xen::HYPERVISOR_domctl: return domctl(*at<xen::Domctl>(a[0]));
-            case xen::HYPERVISOR_sysctl: return sysctl(*at<xen::Sysctl>(a[0]));
-            case xen::HYPERVISOR_memory_op: return memory_op(a[0], a[1]);
-            case xen::HYPERVISOR_event_channel_op: return alloc_unbound(*at<xen::EvtchnAllocUnbound>(a[1]));
-            case xen::HYPERVISOR_mmuext_op: return pin(*at<xen::MmuextOp>(a[0]), static_cast<uint16_t>(a[3]));
-            case xen::HYPERVISOR_xen_version: return version(a[0], a[1]);
-            default: return error(Errc::nosys);
+            case xen::HYPERVISOR_domctl:
+                return domctl(*at<xen::Domctl>(a[0]));
+            case xen::HYPERVISOR_sysctl:
+                return sysctl(*at<xen::Sysctl>(a[0]));
+            case xen::HYPERVISOR_memory_op:
+                return memory_op(a[0], a[1]);
+            case xen::HYPERVISOR_event_channel_op:
+                return alloc_unbound(*at<xen::EvtchnAllocUnbound>(a[1]));
+            case xen::HYPERVISOR_mmuext_op:
+                return pin(*at<xen::MmuextOp>(a[0]), static_cast<uint16_t>(a[3]));
+            case xen::HYPERVISOR_xen_version:
+                return version(a[0], a[1]);
+            default:
+                return error(Errc::nosys);
         }
     }
 
@@ -113,7 +120,8 @@ public:
     Outcome<xencall::ForeignMapping> map_resource(DomId domain, uint32_t type, uint32_t, uint64_t, size_t count) override {
         if (const int64_t r = step("map_resource"); r < 0) return base::fail(static_cast<Errc>(-r), "injected");
         const auto d = domains.find(domain.raw);
-        if (d == domains.end() || type != xen::XENMEM_resource_grant_table || count != 1) return base::fail(Errc::inval, "no such resource");
+        if (d == domains.end() || type != xen::XENMEM_resource_grant_table || count != 1)
+            return base::fail(Errc::inval, "no such resource");
         const base::Gfn frame{d->second.grant_frame};
         return map_frames({&frame, 1});
     }
@@ -121,7 +129,9 @@ public:
         ::munmap(at, pages * base::page_size);
         --mappings;
     }
-    Outcome<std::unique_ptr<xencall::EventChannels>> open_event_channels() override { return base::fail(Errc::nosys, "none here"); }
+    Outcome<std::unique_ptr<xencall::EventChannels>> open_event_channels() override {
+        return base::fail(Errc::nosys, "none here");
+    }
     Outcome<std::unique_ptr<xencall::Grants>> open_grants() override { return base::fail(Errc::nosys, "none here"); }
 
 private:
@@ -152,7 +162,8 @@ private:
     void dirty(uint64_t start, uint64_t pages) {
         const std::vector<uint8_t> filler(base::page_size, 0xc2);
         for (uint64_t i = 0; i < pages; ++i)
-            if (::pwrite(memory_, filler.data(), filler.size(), static_cast<off_t>((start + i) * base::page_size)) < 0) std::abort();
+            if (::pwrite(memory_, filler.data(), filler.size(), static_cast<off_t>((start + i) * base::page_size)) < 0)
+                std::abort();
     }
 
     Outcome<xencall::ForeignMapping> map_frames(std::span<const base::Gfn> frames) {
@@ -161,7 +172,8 @@ private:
             size_t run = 1;
             while (i + run < frames.size() && frames[i + run].raw == frames[i].raw + run) ++run;
             void* to = static_cast<std::byte*>(at) + i * base::page_size;
-            if (::mmap(to, run * base::page_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, memory_, static_cast<off_t>(frames[i].address())) != to)
+            if (::mmap(to, run * base::page_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, memory_,
+                       static_cast<off_t>(frames[i].address())) != to)
                 std::abort();
             i += run;
         }
@@ -171,10 +183,10 @@ private:
 
     int64_t domctl(xen::Domctl& op) {
         static const std::map<uint32_t, const char*> names{
-            {xen::XEN_DOMCTL_createdomain, "create"},       {xen::XEN_DOMCTL_max_vcpus, "max_vcpus"},
-            {xen::XEN_DOMCTL_destroydomain, "destroy"},     {xen::XEN_DOMCTL_max_mem, "max_mem"},
-            {xen::XEN_DOMCTL_getdomaininfo, "info"},        {xen::XEN_DOMCTL_setvcpucontext, "set_context"},
-            {xen::XEN_DOMCTL_hypercall_init, "hypercall"},  {xen::XEN_DOMCTL_unpausedomain, "unpause"},
+            {xen::XEN_DOMCTL_createdomain, "create"},      {xen::XEN_DOMCTL_max_vcpus, "max_vcpus"},
+            {xen::XEN_DOMCTL_destroydomain, "destroy"},    {xen::XEN_DOMCTL_max_mem, "max_mem"},
+            {xen::XEN_DOMCTL_getdomaininfo, "info"},       {xen::XEN_DOMCTL_setvcpucontext, "set_context"},
+            {xen::XEN_DOMCTL_hypercall_init, "hypercall"}, {xen::XEN_DOMCTL_unpausedomain, "unpause"},
             {xen::XEN_DOMCTL_pausedomain, "pause"}};
         const auto name = names.find(op.cmd);
         if (const int64_t r = step(name == names.end() ? "domctl " + std::to_string(op.cmd) : name->second); r < 0) return r;
@@ -185,14 +197,28 @@ private:
         if (found == domains.end()) return error(Errc::srch);
         FakeDomain& d = found->second;
         switch (op.cmd) {
-            case xen::XEN_DOMCTL_destroydomain: return destroy(found);
-            case xen::XEN_DOMCTL_max_vcpus: d.made_vcpus = op.u.max_vcpus.max; return 0;
-            case xen::XEN_DOMCTL_max_mem: d.max_kib = op.u.max_mem.max_memkb; return 0;
-            case xen::XEN_DOMCTL_hypercall_init: d.hypercall_page = op.u.hypercall_init.gmfn; return 0;
-            case xen::XEN_DOMCTL_setvcpucontext: d.context = *at<xen::VcpuGuestContext>(op.u.vcpucontext.ctxt.addr); return 0;
-            case xen::XEN_DOMCTL_unpausedomain: d.paused = false; return 0;
-            case xen::XEN_DOMCTL_pausedomain: d.paused = true; return 0;
-            default: return error(Errc::nosys);
+            case xen::XEN_DOMCTL_destroydomain:
+                return destroy(found);
+            case xen::XEN_DOMCTL_max_vcpus:
+                d.made_vcpus = op.u.max_vcpus.max;
+                return 0;
+            case xen::XEN_DOMCTL_max_mem:
+                d.max_kib = op.u.max_mem.max_memkb;
+                return 0;
+            case xen::XEN_DOMCTL_hypercall_init:
+                d.hypercall_page = op.u.hypercall_init.gmfn;
+                return 0;
+            case xen::XEN_DOMCTL_setvcpucontext:
+                d.context = *at<xen::VcpuGuestContext>(op.u.vcpucontext.ctxt.addr);
+                return 0;
+            case xen::XEN_DOMCTL_unpausedomain:
+                d.paused = false;
+                return 0;
+            case xen::XEN_DOMCTL_pausedomain:
+                d.paused = true;
+                return 0;
+            default:
+                return error(Errc::nosys);
         }
     }
 
@@ -266,7 +292,8 @@ private:
 
     int64_t memory_op(uint64_t command, uint64_t argument) {
         switch (command) {
-            case xen::XENMEM_populate_physmap: return populate(*at<xen::MemoryReservation>(argument));
+            case xen::XENMEM_populate_physmap:
+                return populate(*at<xen::MemoryReservation>(argument));
             case xen::XENMEM_claim_pages: {
                 if (const int64_t r = step("claim"); r < 0) return r;
                 const auto& op = *at<xen::MemoryReservation>(argument);
@@ -281,7 +308,8 @@ private:
                 domains.at(op.domid).map.assign(from, from + op.map.nr_entries * 20);
                 return 0;
             }
-            default: return error(Errc::nosys);
+            default:
+                return error(Errc::nosys);
         }
     }
 

@@ -18,13 +18,13 @@ struct KernelShape {
     uint64_t virt_base = 0xffff'ffff'8000'0000;
     uint64_t load_at = 0x100'0000;  // physical, of the first segment
     uint64_t text_size = 0x3000;
-    uint64_t data_size = 0x1800;    // in the file
-    uint64_t bss_size = 0x5000;     // behind the data
-    uint64_t gap = 0x2000;          // between text and data
+    uint64_t data_size = 0x1800;  // in the file
+    uint64_t bss_size = 0x5000;   // behind the data
+    uint64_t gap = 0x2000;        // between text and data
     std::optional<uint64_t> init_p2m = 0x80'0000'0000;
     bool mod_start_pfn = true;
     bool notes = true;
-    bool xen_entry = true;          // false: a PVH-only kernel
+    bool xen_entry = true;  // false: a PVH-only kernel
     uint64_t entry_offset = 0x40;
     std::optional<uint64_t> hypercall_offset = 0x1000;
     uint16_t machine = 62;

@@ -107,7 +107,8 @@ TEST_F(Xenctrl, PopulateReportsHowMuchItGot) {
     EXPECT_EQ(xen.free_pages(), 0U);
     EXPECT_EQ(frames.back(), frames.size() - 1);  // what was not made keeps its pfn
     EXPECT_EQ(control.info(d)->pages, free);
-    EXPECT_EQ(control.claim(d, 1).failure().text, "Cannot set aside 4 KiB for domain 1: Not enough free memory in the hypervisor");
+    EXPECT_EQ(control.claim(d, 1).failure().text,
+              "Cannot set aside 4 KiB for domain 1: Not enough free memory in the hypervisor");
 }
 
 TEST_F(Xenctrl, VersionTextsNeedNoTerminator) {

@@ -170,7 +170,8 @@ public:
             const int64_t r = call(xen::GNTTABOP_map_grant_ref, &op);
             if (r < 0 || op.status != 0) {
                 drop(held);
-                return fail(Errc::inval, "Cannot map grant " + std::to_string(ref.raw) + " of domain " + std::to_string(domain.raw));
+                return fail(Errc::inval,
+                            "Cannot map grant " + std::to_string(ref.raw) + " of domain " + std::to_string(domain.raw));
             }
             held.push_back({op.handle, op.dev_bus_addr});
             frames.push_back(op.dev_bus_addr / page_size);
@@ -253,7 +254,8 @@ Outcome<xencall::ForeignMapping> SimBackend::map_foreign(DomId domain, std::span
     return xencall::ForeignMapping(*this, at, frames.size());
 }
 
-Outcome<xencall::ForeignMapping> SimBackend::map_resource(DomId domain, uint32_t type, uint32_t id, uint64_t first, size_t frames) {
+Outcome<xencall::ForeignMapping> SimBackend::map_resource(DomId domain, uint32_t type, uint32_t id, uint64_t first,
+                                                          size_t frames) {
     const Lock lock(machine_.lock());
     std::vector<uint64_t> list(frames);
     auto op = xen::zeroed<xen::MemAcquireResource>();
@@ -263,7 +265,8 @@ Outcome<xencall::ForeignMapping> SimBackend::map_resource(DomId domain, uint32_t
     op.nr_frames = static_cast<uint32_t>(frames);
     op.frame = first;
     op.frame_list.addr = reinterpret_cast<uint64_t>(list.data());
-    const int64_t r = machine_.hypercall(xen::HYPERVISOR_memory_op, {xen::XENMEM_acquire_resource, reinterpret_cast<uint64_t>(&op)});
+    const int64_t r =
+        machine_.hypercall(xen::HYPERVISOR_memory_op, {xen::XENMEM_acquire_resource, reinterpret_cast<uint64_t>(&op)});
     if (r < 0) return failure(r, "Cannot get a resource of domain " + std::to_string(domain.raw));
     std::vector<base::Gfn> gfns;
     for (const uint64_t frame : list) gfns.emplace_back(frame);

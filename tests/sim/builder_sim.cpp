@@ -97,9 +97,7 @@ TEST_F(BuilderSim, EverythingComesBackExactly) {
     for (int i = 0; i < 30; ++i) {
         const DomId id = build(p);
         ASSERT_LT(machine.free_pages(), before);
-        if (i % 3 == 0) {
-            ASSERT_TRUE(control.unpause(id));
-        }
+        if (i % 3 == 0) { ASSERT_TRUE(control.unpause(id)); }
         ASSERT_TRUE(control.destroy(id));
         ASSERT_EQ(machine.free_pages(), before) << "round " << i;
         ASSERT_EQ(hv::heap::bytes_in_use(), objects) << "round " << i;

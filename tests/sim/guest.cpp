@@ -78,7 +78,9 @@ void GuestKernel::receive(GuestCpu& cpu) {
         if (input_.size() < sizeof header + header.len) return;
         const std::string payload = input_.substr(sizeof header, header.len);
         input_.erase(0, sizeof header + header.len);
-        handle(cpu, header.type == xen::XS_WATCH_EVENT ? header.type : (header.req_id == waiting_for_ ? uint32_t{xen::XS_READ} : 0), payload);
+        handle(cpu,
+               header.type == xen::XS_WATCH_EVENT ? header.type : (header.req_id == waiting_for_ ? uint32_t{xen::XS_READ} : 0),
+               payload);
     }
 }
 

@@ -105,7 +105,8 @@ void StoreService::wait() {
     for (const auto& [number, client] : sockets_) {
         const xenstored::Connection* c = server_->find(number);
         const uint32_t wanted = c != nullptr ? client->wanted_events(*c) : uint32_t{EPOLLIN};
-        fds.push_back({client->fd(), static_cast<short>(((wanted & EPOLLIN) != 0 ? POLLIN : 0) | ((wanted & EPOLLOUT) != 0 ? POLLOUT : 0)), 0});
+        fds.push_back({client->fd(),
+                       static_cast<short>(((wanted & EPOLLIN) != 0 ? POLLIN : 0) | ((wanted & EPOLLOUT) != 0 ? POLLOUT : 0)), 0});
         numbers.push_back(number);
     }
     ::poll(fds.data(), fds.size(), -1);

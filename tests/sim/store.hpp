@@ -11,8 +11,8 @@
 #include <thread>
 
 #include "tests/sim/backend.hpp"
-#include "toolstack/xend/core/ports.hpp"
 #include "toolstack/xenctrl/control.hpp"
+#include "toolstack/xend/core/ports.hpp"
 #include "toolstack/xenstored/ring_session.hpp"
 #include "toolstack/xenstored/socket_client.hpp"
 
@@ -26,7 +26,8 @@ public:
 
     xenstore::Location location() const;
 
-    base::Outcome<xenstored::RingStart> attach_ring(base::DomId domid, base::Gfn gfn, base::Port port, xenstored::Attach how) override;
+    base::Outcome<xenstored::RingStart> attach_ring(base::DomId domid, base::Gfn gfn, base::Port port,
+                                                    xenstored::Attach how) override;
     void detach_ring(base::DomId domid) override;
     xenstored::DomainState domain_state(base::DomId domid) override;
     void log(const std::string& line) override;

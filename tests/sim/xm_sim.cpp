@@ -72,12 +72,14 @@ public:
     }
     ~Files() { std::filesystem::remove_all(folder); }
     void write(const std::string& name, const std::vector<std::byte>& bytes) {
-        std::ofstream(folder + "/" + name, std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+        std::ofstream(folder + "/" + name, std::ios::binary)
+            .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
     }
     std::string config(const std::string& name, const std::string& more = "") {
         const std::string path = folder + "/" + name + ".cfg";
         std::ofstream(path) << "name = \"" << name << "\"\nkernel = \"" << folder << "/kernel\"\nramdisk = \"" << folder
-                            << "/initrd\"\nmemory = 24\nvcpus = 2\nextra = \"quiet\"\n" << more << "\n";
+                            << "/initrd\"\nmemory = 24\nvcpus = 2\nextra = \"quiet\"\n"
+                            << more << "\n";
         return path;
     }
     std::string disk() const { return "disk = [ 'file:" + folder + "/disk.img,xvda,w' ]"; }
@@ -110,8 +112,13 @@ protected:
     int xm(const std::vector<std::string>& words) {
         out.str("");
         err.str("");
-        xm::World world{*router, out, err, true, [](unsigned ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); },
-                        [](const std::string&, const auto&) -> Outcome<> { return base::fail(base::Errc::nosys, "no terminal"); }};
+        xm::World world{
+            *router,
+            out,
+            err,
+            true,
+            [](unsigned ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); },
+            [](const std::string&, const auto&) -> Outcome<> { return base::fail(base::Errc::nosys, "no terminal"); }};
         return xm::run(world, words);
     }
     std::string state(const std::string& name) {

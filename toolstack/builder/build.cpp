@@ -84,7 +84,8 @@ Outcome<> load_images(const Plan& plan, DomainFrames& frames) {
     const std::span<const std::byte> image(*plan.images->kernel);
     for (const LoadPiece& piece : pieces) {
         if (piece.address > clean_to) OTRY(frames.fill(clean_to, {}, piece.address - clean_to));
-        OTRY(frames.fill(piece.address, image.subspan(piece.offset, std::min(piece.file_size, piece.memory_size)), piece.memory_size));
+        OTRY(frames.fill(piece.address, image.subspan(piece.offset, std::min(piece.file_size, piece.memory_size)),
+                         piece.memory_size));
         clean_to = std::max(clean_to, piece.address + piece.memory_size);
     }
     const uint64_t end = plan.layout.kernel.end() * base::page_size;
@@ -142,7 +143,8 @@ xen::StartInfo start_info(const Plan& plan, const DomainFrames& frames, Mfn shar
         s.mod_len = plan.images->ramdisk->size();
         if (!l.ramdisk_mapped) s.flags |= xen::SIF_MOD_START_PFN;
     }
-    std::memcpy(s.cmd_line, plan.input.command_line.c_str(), std::min<size_t>(plan.input.command_line.size(), xen::MAX_GUEST_CMDLINE - 1));
+    std::memcpy(s.cmd_line, plan.input.command_line.c_str(),
+                std::min<size_t>(plan.input.command_line.size(), xen::MAX_GUEST_CMDLINE - 1));
     return s;
 }
 
@@ -197,7 +199,8 @@ Outcome<BuiltDomain> fill_domain(Control& control, DomId domain, const Plan& pla
     OTRY(set_scheduling(control, domain, plan.input));
     DomainFrames frames(control, domain);
     OTRY(give_memory(control, domain, plan, frames));
-    const Ports ports{OTRY(control.alloc_unbound(domain, plan.input.store_domain)), OTRY(control.alloc_unbound(domain, plan.input.console_domain))};
+    const Ports ports{OTRY(control.alloc_unbound(domain, plan.input.store_domain)),
+                      OTRY(control.alloc_unbound(domain, plan.input.console_domain))};
     const Mfn shared_info = OTRY(control.info(domain)).shared_info;
     OTRY(load_images(plan, frames));
     OTRY(write_p2m(plan, frames));
@@ -208,7 +211,8 @@ Outcome<BuiltDomain> fill_domain(Control& control, DomId domain, const Plan& pla
     OTRY(seed_grants(control, domain, plan, frames));
     OTRY(control.pin_l4(domain, Mfn{frames.mfn(plan.layout.tables.first)}));
     OTRY(control.set_vcpu_context(domain, VcpuId{0}, boot_context(plan, frames)));
-    return BuiltDomain{domain, Mfn{frames.mfn(plan.layout.store)}, ports.store, Mfn{frames.mfn(plan.layout.console)}, ports.console};
+    return BuiltDomain{domain, Mfn{frames.mfn(plan.layout.store)}, ports.store, Mfn{frames.mfn(plan.layout.console)},
+                       ports.console};
 }
 
 }  // namespace

@@ -21,7 +21,9 @@ base::Outcome<uint64_t> DomainFrames::populate_large(uint64_t pages) {
     for (size_t i = 0; i < extents.size(); ++i) extents[i] = i * large_pages;
     if (extents.empty()) return uint64_t{0};
     const size_t made = OTRY(control_.populate(domain_, extents, large_order));
-    for (size_t i = 0; i < made; ++i) std::iota(mfns_.begin() + static_cast<ptrdiff_t>(i * large_pages), mfns_.begin() + static_cast<ptrdiff_t>((i + 1) * large_pages), extents[i]);
+    for (size_t i = 0; i < made; ++i)
+        std::iota(mfns_.begin() + static_cast<ptrdiff_t>(i * large_pages),
+                  mfns_.begin() + static_cast<ptrdiff_t>((i + 1) * large_pages), extents[i]);
     return made * large_pages;
 }
 
@@ -34,8 +36,8 @@ base::Outcome<> DomainFrames::populate(uint64_t pages) {
         const size_t made = OTRY(control_.populate(domain_, std::span(mfns_).subspan(done, count), 0));
         done += made;
         if (made < count)
-            return base::fail(base::Errc::nomem, "Not enough free memory in the hypervisor: " + std::to_string(pages * 4) + " KiB wanted, " +
-                                                     std::to_string(done * 4) + " KiB found");
+            return base::fail(base::Errc::nomem, "Not enough free memory in the hypervisor: " + std::to_string(pages * 4) +
+                                                     " KiB wanted, " + std::to_string(done * 4) + " KiB found");
     }
     return base::Unit{};
 }

@@ -26,31 +26,33 @@ struct Closer {
     ~Closer() { ::close(fd); }
 };
 
-base::Failure file_failure(const std::string& path, const char* what) {
+base::Failure file_failure(const std::string& cannot) {
     const int e = errno;
-    return fail(static_cast<Errc>(e), std::string(what) + " " + path + ": " + std::strerror(e));
+    return fail(static_cast<Errc>(e), cannot + ": " + std::strerror(e));
 }
 
 Outcome<std::vector<std::byte>> read_file(const std::string& path, const char* role) {
-    const std::string cannot = std::string("Cannot read ") + role;
+    const std::string cannot = std::string("Cannot read ") + role + " " + path;
     const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a fifo must not hang the caller
-    if (fd < 0) return file_failure(path, cannot.c_str());
+    if (fd < 0) return file_failure(cannot);
     const Closer closer{fd};
     struct stat st {};
-    if (::fstat(fd, &st) < 0) return file_failure(path, cannot.c_str());
-    if (S_ISDIR(st.st_mode)) return fail(Errc::isdir, cannot + " " + path + ": it is a directory");
-    if (!S_ISREG(st.st_mode)) return fail(Errc::inval, cannot + " " + path + ": it is not a regular file");
+    if (::fstat(fd, &st) < 0) return file_failure(cannot);
+    if (S_ISDIR(st.st_mode)) return fail(Errc::isdir, cannot + ": it is a directory");
+    if (!S_ISREG(st.st_mode)) return fail(Errc::inval, cannot + ": it is not a regular file");
     const auto size = static_cast<size_t>(st.st_size);
-    if (size > largest_image) return fail(Errc::toobig, cannot + " " + path + ": larger than 1 GiB");
-    if (size == 0) return fail(Errc::noexec, cannot + " " + path + ": the file is empty");
+    if (size > largest_image) return fail(Errc::toobig, cannot + ": larger than 1 GiB");
+    if (size == 0) return fail(Errc::noexec, cannot + ": the file is empty");
     std::vector<std::byte> bytes(size);
-    for (size_t done = 0; done < size;) {
+    size_t done = 0;
+    while (done < size) {
         const ssize_t n = ::read(fd, bytes.data() + done, size - done);
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return file_failure(path, cannot.c_str());
-        if (n == 0) return fail(Errc::io, cannot + " " + path + ": it became shorter while being read");
+        if (n < 0) return file_failure(cannot);
+        if (n == 0) break;
         done += static_cast<size_t>(n);
     }
+    if (done < size) return fail(Errc::io, cannot + ": it became shorter while being read");
     return bytes;
 }
 
@@ -71,7 +73,8 @@ std::string looks_like(Bytes bytes) {
     if (starts_with(bytes, "MZ")) return "a DOS or EFI program";
     if (starts_with(bytes, "QFI\xfb")) return "a qcow2 disk image";
     const parse::Packing packing = parse::detect_packing(bytes);
-    if (packing != parse::Packing::unknown) return std::string(parse::packing_name(packing)) + "-packed data that holds no kernel";
+    if (packing != parse::Packing::unknown)
+        return std::string(parse::packing_name(packing)) + "-packed data that holds no kernel";
     const auto head = bytes.first(std::min<size_t>(bytes.size(), 512));
     const bool text = std::ranges::all_of(head, [](std::byte b) {
         const auto c = std::to_integer<unsigned>(b);
@@ -110,7 +113,8 @@ Outcome<std::vector<std::byte>> kernel_elf(const std::string& path) {
         const Bytes whole(file);
         uint32_t hint = 0;  // gzip ends with the size it unpacks to
         if (file.size() >= 4) hint = parse::load_unchecked<uint32_t>(whole, file.size() - 4);
-        std::vector<std::byte> plain = OTRY(unpack(whole, packing, packing == parse::Packing::gzip ? hint : 0).context("Kernel " + path));
+        std::vector<std::byte> plain =
+            OTRY(unpack(whole, packing, packing == parse::Packing::gzip ? hint : 0).context("Kernel " + path));
         if (!parse::is_elf(plain)) return not_a_kernel(path, file);
         return plain;
     }
@@ -127,7 +131,8 @@ Outcome<SharedBytes> load_ramdisk(const std::string& path) {
 std::optional<FileIdentity> identify(const std::string& path) {
     struct stat st {};
     if (::stat(path.c_str(), &st) < 0) return std::nullopt;
-    return FileIdentity{st.st_dev, st.st_ino, st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec, st.st_ctim.tv_sec, st.st_ctim.tv_nsec};
+    return FileIdentity{st.st_dev,          st.st_ino,         st.st_size,        st.st_mtim.tv_sec,
+                        st.st_mtim.tv_nsec, st.st_ctim.tv_sec, st.st_ctim.tv_nsec};
 }
 
 }  // namespace

@@ -58,13 +58,15 @@ Outcome<Kernel> read_kernel(const Images& images) {
     const std::string& path = images.kernel_path;
     const auto opened = parse::ElfImage::open(*images.kernel);
     if (!opened) {
-        if (opened.error() == Errc::range) return fail(Errc::badmsg, "Kernel " + path + " is truncated or damaged: a segment lies outside the file");
+        if (opened.error() == Errc::range)
+            return fail(Errc::badmsg, "Kernel " + path + " is truncated or damaged: a segment lies outside the file");
         return fail(Errc::noexec, "Kernel " + path + " is not a 64-bit x86 kernel");
     }
     const parse::ElfImage& elf = opened.value();
     auto notes = parse::read_xen_notes(elf);
     if (!notes) {
-        if (notes.error() == Errc::noent) return fail(Errc::noexec, "Kernel " + path + " has no Xen notes: it is not built to run as a PV domain");
+        if (notes.error() == Errc::noent)
+            return fail(Errc::noexec, "Kernel " + path + " has no Xen notes: it is not built to run as a PV domain");
         return fail(Errc::noexec, "Kernel " + path + " has damaged Xen notes");
     }
     Kernel k;
@@ -90,8 +92,7 @@ Outcome<Kernel> read_kernel(const Images& images) {
 /// What the kernel says about itself must make sense before anything is laid out by it.
 Outcome<> check_kernel(const Kernel& k, const std::string& path) {
     const parse::XenNotes& n = k.notes;
-    if (!n.entry && !n.virt_base)
-        return fail(Errc::noexec, "Kernel " + path + " can only be started as PVH, not as a PV domain");
+    if (!n.entry && !n.virt_base) return fail(Errc::noexec, "Kernel " + path + " can only be started as PVH, not as a PV domain");
     if (!n.xen_version.empty() && n.xen_version != "xen-3.0")
         return fail(Errc::noexec, "Kernel " + path + " is for another interface: " + std::string(n.xen_version.substr(0, 32)));
     if (!n.loader.empty() && n.loader != "generic")
@@ -100,7 +101,8 @@ Outcome<> check_kernel(const Kernel& k, const std::string& path) {
     if (!mappable(k.virt_base, k.end)) return fail(Errc::noexec, "Kernel " + path + " has a virtual base that no domain can use");
     if (k.entry < k.virt_base + k.start || k.entry >= k.virt_base + k.end)
         return fail(Errc::noexec, "Kernel " + path + ": its entry point is outside of the image");
-    if (n.hypercall_page && (*n.hypercall_page < k.virt_base + k.start || *n.hypercall_page > k.virt_base + k.end - base::page_size))
+    if (n.hypercall_page &&
+        (*n.hypercall_page < k.virt_base + k.start || *n.hypercall_page > k.virt_base + k.end - base::page_size))
         return fail(Errc::noexec, "Kernel " + path + ": its hypercall page is outside of the image");
     return base::Unit{};
 }
@@ -108,17 +110,20 @@ Outcome<> check_kernel(const Kernel& k, const std::string& path) {
 Outcome<> check_input(const BuildInput& input) {
     const uint32_t vcpus = std::max(input.vcpus, input.max_vcpus);
     if (input.vcpus == 0) return fail(Errc::inval, "A domain needs at least one CPU");
-    if (vcpus > highest_vcpus) return fail(Errc::inval, "Too many CPUs: " + std::to_string(vcpus) + ", at most " + std::to_string(highest_vcpus));
+    if (vcpus > highest_vcpus)
+        return fail(Errc::inval, "Too many CPUs: " + std::to_string(vcpus) + ", at most " + std::to_string(highest_vcpus));
     if (input.memory_kib < lowest_memory_kib)
         return fail(Errc::nomem, "Too little memory: " + std::to_string(input.memory_kib) + " KiB, a domain needs at least " +
                                      std::to_string(lowest_memory_kib) + " KiB");
     if (input.max_memory_kib != 0 && input.max_memory_kib < input.memory_kib)
-        return fail(Errc::inval, "The memory limit (" + std::to_string(input.max_memory_kib) + " KiB) is below the memory given at the start (" +
-                                     std::to_string(input.memory_kib) + " KiB)");
-    if (std::max(input.memory_kib, input.max_memory_kib) / 4 > highest_pages) return fail(Errc::inval, "Too much memory for a PV domain");
+        return fail(Errc::inval, "The memory limit (" + std::to_string(input.max_memory_kib) +
+                                     " KiB) is below the memory given at the start (" + std::to_string(input.memory_kib) +
+                                     " KiB)");
+    if (std::max(input.memory_kib, input.max_memory_kib) / 4 > highest_pages)
+        return fail(Errc::inval, "Too much memory for a PV domain");
     if (input.command_line.size() >= xen::MAX_GUEST_CMDLINE)
-        return fail(Errc::toobig, "The kernel's command line is too long: " + std::to_string(input.command_line.size()) + " characters, at most " +
-                                      std::to_string(xen::MAX_GUEST_CMDLINE - 1));
+        return fail(Errc::toobig, "The kernel's command line is too long: " + std::to_string(input.command_line.size()) +
+                                      " characters, at most " + std::to_string(xen::MAX_GUEST_CMDLINE - 1));
     return base::Unit{};
 }
 
@@ -130,7 +135,8 @@ Outcome<> check_ranges(const Kernel& k, const Plan& p) {
     if (!k.notes.init_p2m) mapped += list + base::page_size;
     mapped += mapped / 256 + 4 * map_granule;  // tables, single pages, pad: more than they can be
     if (!mappable(k.virt_base, mapped))
-        return fail(Errc::noexec, "Kernel " + p.images->kernel_path + " and what must be mapped with it do not fit into the address space");
+        return fail(Errc::noexec,
+                    "Kernel " + p.images->kernel_path + " and what must be mapped with it do not fit into the address space");
     if (!k.notes.init_p2m) return base::Unit{};
     const uint64_t at = *k.notes.init_p2m;
     const bool overlaps = at < k.virt_base + mapped && k.virt_base < at + list;
@@ -214,7 +220,8 @@ std::string mib(uint64_t bytes) { return std::to_string((bytes + (1 << 20) - 1) 
 base::Failure too_little(const Plan& p) {
     std::string text = "Too little memory: " + mib(p.pages * base::page_size) + ", but kernel " + p.images->kernel_path + " (" +
                        mib(p.layout.kernel.pages * base::page_size) + ")";
-    if (!p.images->ramdisk->empty()) text += " and ramdisk " + p.images->ramdisk_path + " (" + mib(p.images->ramdisk->size()) + ")";
+    if (!p.images->ramdisk->empty())
+        text += " and ramdisk " + p.images->ramdisk_path + " (" + mib(p.images->ramdisk->size()) + ")";
     return fail(Errc::nomem, text + " need at least " + mib(p.layout.end * base::page_size));
 }
 

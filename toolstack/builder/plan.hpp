@@ -20,22 +20,22 @@ using base::Pfn;
 
 /// What the caller wants; xend fills it from a DomainConfig.
 struct BuildInput {
-    std::string name;                    // for messages only
+    std::string name;  // for messages only
     std::array<uint8_t, 16> uuid{};
-    std::string kernel;                  // path
-    std::string ramdisk;                 // path; empty: none
-    std::string command_line;            // without the path of the kernel
-    uint64_t memory_kib = 0;             // given at the start
-    uint64_t max_memory_kib = 0;         // 0: same as memory_kib
-    uint32_t vcpus = 1;                  // brought up by the guest itself
-    uint32_t max_vcpus = 0;              // 0: same as vcpus
+    std::string kernel;           // path
+    std::string ramdisk;          // path; empty: none
+    std::string command_line;     // without the path of the kernel
+    uint64_t memory_kib = 0;      // given at the start
+    uint64_t max_memory_kib = 0;  // 0: same as memory_kib
+    uint32_t vcpus = 1;           // brought up by the guest itself
+    uint32_t max_vcpus = 0;       // 0: same as vcpus
     uint32_t ssidref = 0;
     uint32_t cpupool = 0;
     uint32_t max_event_channels = 1023;
-    int32_t max_grant_frames = -1;       // -1: the hypervisor's default
+    int32_t max_grant_frames = -1;  // -1: the hypervisor's default
     int32_t max_maptrack_frames = -1;
-    DomId store_domain{0};               // where xenstored runs
-    DomId console_domain{0};             // where xenconsoled runs
+    DomId store_domain{0};    // where xenstored runs
+    DomId console_domain{0};  // where xenconsoled runs
     std::optional<uint32_t> tsc_mode;
     std::optional<uint16_t> sched_weight;
     std::optional<uint16_t> sched_cap;
@@ -47,7 +47,7 @@ using SharedBytes = std::shared_ptr<const std::vector<std::byte>>;
 /// The files, read and unpacked.
 struct Images {
     std::string kernel_path;
-    SharedBytes kernel;   // an ELF image, whatever it was packed in
+    SharedBytes kernel;  // an ELF image, whatever it was packed in
     std::string ramdisk_path;
     SharedBytes ramdisk;  // never null; empty when there is none
 };
@@ -74,15 +74,15 @@ struct LoadPiece {
 
 /// One range of virtual addresses that the first page tables map.
 struct MappedRange {
-    uint64_t virt = 0;   // page aligned
-    Extent frames;       // mapped one after the other
+    uint64_t virt = 0;  // page aligned
+    Extent frames;      // mapped one after the other
 };
 
 /// One page table of the new domain: where it stands and what it covers.
 struct TablePage {
     uint64_t pfn = 0;
-    unsigned level = 1;   // 1..4
-    uint64_t virt = 0;    // first address it covers
+    unsigned level = 1;  // 1..4
+    uint64_t virt = 0;   // first address it covers
 };
 
 struct Layout {
@@ -91,19 +91,19 @@ struct Layout {
     std::optional<uint64_t> hypercall_page;  // pfn
     Extent kernel;
     Extent ramdisk;
-    bool ramdisk_mapped = true;              // false: start_info carries its pfn
-    Extent p2m;                              // the list, and behind it the page tables that map it when it stands apart
+    bool ramdisk_mapped = true;  // false: start_info carries its pfn
+    Extent p2m;                  // the list, and behind it the page tables that map it when it stands apart
     uint64_t p2m_virt = 0;
-    bool p2m_apart = false;                  // at INIT_P2M, outside the kernel's own range
-    uint64_t start_info = 0;                 // pfn of each single page
+    bool p2m_apart = false;   // at INIT_P2M, outside the kernel's own range
+    uint64_t start_info = 0;  // pfn of each single page
     uint64_t store = 0;
     uint64_t console = 0;
     Extent tables;
     uint64_t stack = 0;
-    uint64_t mapped_end = 0;                 // end of the kernel's initial mapping, virtual
+    uint64_t mapped_end = 0;  // end of the kernel's initial mapping, virtual
     std::vector<MappedRange> mapped;
-    std::vector<TablePage> table_pages;      // the L4 is first; includes those in `p2m`
-    uint64_t end = 0;                        // pfn behind the last one in use
+    std::vector<TablePage> table_pages;  // the L4 is first; includes those in `p2m`
+    uint64_t end = 0;                    // pfn behind the last one in use
 };
 
 struct Plan {
@@ -111,7 +111,7 @@ struct Plan {
     std::shared_ptr<const Images> images;
     std::vector<LoadPiece> pieces;
     Layout layout;
-    uint64_t pages = 0;      // given at the start
+    uint64_t pages = 0;  // given at the start
     uint64_t max_pages = 0;
 };
 

@@ -10,7 +10,8 @@ namespace xencall::dev {
 
 /// A request number without direction, as these devices use: size, device letter, number.
 constexpr unsigned long request(char letter, unsigned number, size_t size) {
-    return (static_cast<unsigned long>(size) << 16) | (static_cast<unsigned long>(static_cast<unsigned char>(letter)) << 8) | number;
+    return (static_cast<unsigned long>(size) << 16) | (static_cast<unsigned long>(static_cast<unsigned char>(letter)) << 8) |
+           number;
 }
 
 struct Hypercall {

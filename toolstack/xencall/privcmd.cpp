@@ -35,8 +35,9 @@ public:
             if (void* page = take_spare()) return page;
         }
         const size_t bytes = pages * page_size;
-        void* at = fd_ ? ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(), 0)
-                       : ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED | MAP_POPULATE, -1, 0);
+        void* at =
+            fd_ ? ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(), 0)
+                : ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED | MAP_POPULATE, -1, 0);
         if (at == MAP_FAILED) return failure_of_errno("Cannot get memory for a hypercall");
         ::madvise(at, bytes, MADV_DONTFORK);  // copy-on-write in a child would move the page
         return at;
@@ -109,7 +110,8 @@ public:
 
     Outcome<ForeignMapping> map_resource(DomId domain, uint32_t type, uint32_t id, uint64_t first, size_t frames) override {
         ForeignMapping mapping = OTRY(reserve(frames, Access::read_write));
-        dev::MapResource op{domain.raw, type, id, static_cast<uint32_t>(first), frames, reinterpret_cast<uint64_t>(mapping.data())};
+        dev::MapResource op{
+            domain.raw, type, id, static_cast<uint32_t>(first), frames, reinterpret_cast<uint64_t>(mapping.data())};
         if (::ioctl(fd_.get(), dev::privcmd_map_resource, &op) < 0)
             return failure_of_errno("Cannot map resource " + std::to_string(type) + " of domain " + std::to_string(domain.raw));
         return mapping;
@@ -140,7 +142,8 @@ public:
 
     Outcome<base::Port> bind_unbound(DomId remote) override {
         dev::BindUnbound op{remote.raw};
-        return port_of(::ioctl(fd_.get(), dev::evtchn_bind_unbound, &op), "Cannot open an event channel to domain " + std::to_string(remote.raw));
+        return port_of(::ioctl(fd_.get(), dev::evtchn_bind_unbound, &op),
+                       "Cannot open an event channel to domain " + std::to_string(remote.raw));
     }
     Outcome<base::Port> bind_interdomain(DomId remote, base::Port port) override {
         dev::BindInterdomain op{remote.raw, port.raw};
@@ -194,7 +197,8 @@ public:
     explicit DeviceGrants(Fd fd) : fd_(std::move(fd)) {}
 
     Outcome<GrantMapping> map(DomId domain, std::span<const base::GrantRef> refs, Access access) override {
-        if (refs.empty() || refs.size() > 4096) return fail(Errc::inval, "Bad number of grants to map: " + std::to_string(refs.size()));
+        if (refs.empty() || refs.size() > 4096)
+            return fail(Errc::inval, "Bad number of grants to map: " + std::to_string(refs.size()));
         const auto words = sizeof(dev::MapGrants) / sizeof(uint64_t) + refs.size();  // a reference is one word
         std::vector<uint64_t> storage(words, 0);
         auto* op = reinterpret_cast<dev::MapGrants*>(storage.data());

@@ -44,7 +44,8 @@ namespace {
 void fill_create(xen::DomctlCreateDomain& c, const CreateOptions& o) {
     c.ssidref = o.ssidref;
     std::memcpy(c.handle.bytes, o.handle.data(), o.handle.size());
-    c.flags = (o.hvm ? xen::XEN_DOMCTL_CDF_hvm : 0) | (o.hap ? xen::XEN_DOMCTL_CDF_hap : 0) | (o.iommu ? xen::XEN_DOMCTL_CDF_iommu : 0);
+    c.flags =
+        (o.hvm ? xen::XEN_DOMCTL_CDF_hvm : 0) | (o.hap ? xen::XEN_DOMCTL_CDF_hap : 0) | (o.iommu ? xen::XEN_DOMCTL_CDF_iommu : 0);
     c.max_vcpus = o.max_vcpus;
     c.max_evtchn_port = o.max_event_channels;
     c.max_grant_frames = o.max_grant_frames;
@@ -77,7 +78,8 @@ Outcome<> Control::destroy(DomId domain) {
         if (r >= 0) return Unit{};
         // A large domain is taken apart in pieces so that dom0 stays responsive.
         const auto code = static_cast<Errc>(-r);
-        if (code != Errc::again && code != Errc::restart) return failure_of(r, "Cannot destroy domain " + std::to_string(domain.raw));
+        if (code != Errc::again && code != Errc::restart)
+            return failure_of(r, "Cannot destroy domain " + std::to_string(domain.raw));
     }
 }
 
@@ -201,11 +203,14 @@ Outcome<Port> Control::alloc_unbound(DomId domain, DomId remote) {
 }
 
 Outcome<> Control::seed_grants(DomId domain, std::span<const GrantSeed> seeds) {
-    auto table = OTRY(backend_.map_resource(domain, xen::XENMEM_resource_grant_table, xen::XENMEM_resource_grant_table_id_shared, 0, 1));
+    auto table =
+        OTRY(backend_.map_resource(domain, xen::XENMEM_resource_grant_table, xen::XENMEM_resource_grant_table_id_shared, 0, 1));
     for (const GrantSeed& seed : seeds) {
         if (seed.ref >= base::page_size / sizeof(xen::GrantEntryV1) || seed.frame.raw > UINT32_MAX)
-            return base::fail(Errc::inval, "Grant entry " + std::to_string(seed.ref) + of_domain(domain) + " cannot be filled from outside");
-        const xen::GrantEntryV1 entry{static_cast<uint16_t>(xen::GTF_permit_access), seed.to.raw, static_cast<uint32_t>(seed.frame.raw)};
+            return base::fail(Errc::inval,
+                              "Grant entry " + std::to_string(seed.ref) + of_domain(domain) + " cannot be filled from outside");
+        const xen::GrantEntryV1 entry{static_cast<uint16_t>(xen::GTF_permit_access), seed.to.raw,
+                                      static_cast<uint32_t>(seed.frame.raw)};
         std::memcpy(table.data() + seed.ref * sizeof entry, &entry, sizeof entry);
     }
     return Unit{};
@@ -220,7 +225,8 @@ Outcome<> Control::set_tsc_info(DomId domain, uint32_t mode, uint32_t khz, uint3
 Outcome<> Control::set_cpu_policy(DomId domain, const CpuPolicy& policy) {
     auto leaves = OTRY(Buffer<xen::CpuidLeaf>::make(backend_, policy.leaves.size()));
     auto msrs = OTRY(Buffer<xen::MsrEntry>::make(backend_, policy.msrs.size()));
-    std::ranges::transform(policy.leaves, leaves.get(), [](const CpuidLeaf& l) { return xen::CpuidLeaf{l.leaf, l.subleaf, l.a, l.b, l.c, l.d}; });
+    std::ranges::transform(policy.leaves, leaves.get(),
+                           [](const CpuidLeaf& l) { return xen::CpuidLeaf{l.leaf, l.subleaf, l.a, l.b, l.c, l.d}; });
     std::ranges::transform(policy.msrs, msrs.get(), [](const MsrEntry& m) { return xen::MsrEntry{m.index, 0, m.value}; });
     auto op = OTRY(domctl_buffer(domain, xen::XEN_DOMCTL_set_cpu_policy));
     auto& p = op->u.cpu_policy;

@@ -33,7 +33,8 @@ Outcome<> Control::claim(DomId domain, uint64_t pages) {
     op->nr_extents = pages;
     op->domid = domain.raw;
     const int64_t r = call(xen::HYPERVISOR_memory_op, xen::XENMEM_claim_pages, op.address());
-    if (r < 0) return failure_of(r, "Cannot set aside " + std::to_string(pages * 4) + " KiB for domain " + std::to_string(domain.raw));
+    if (r < 0)
+        return failure_of(r, "Cannot set aside " + std::to_string(pages * 4) + " KiB for domain " + std::to_string(domain.raw));
     return Unit{};
 }
 

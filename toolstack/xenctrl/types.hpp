@@ -31,7 +31,7 @@ const char* shutdown_reason_name(ShutdownReason reason);
 
 struct DomainInfo {
     DomId id;
-    bool dying = false;     // being torn down, or dead but still referenced
+    bool dying = false;  // being torn down, or dead but still referenced
     bool hvm = false;
     bool shutdown = false;  // the guest stopped; `reason` says why
     bool paused = false;    // by control software
@@ -40,14 +40,14 @@ struct DomainInfo {
     bool debugged = false;
     bool hap = false;
     ShutdownReason reason = ShutdownReason::poweroff;  // meaningful with `shutdown`
-    uint64_t pages = 0;              // allocated now
-    uint64_t max_pages = 0;          // ~0: no limit
-    uint64_t outstanding_pages = 0;  // claimed, not yet allocated
+    uint64_t pages = 0;                                // allocated now
+    uint64_t max_pages = 0;                            // ~0: no limit
+    uint64_t outstanding_pages = 0;                    // claimed, not yet allocated
     uint64_t shared_pages = 0;
     uint64_t paged_pages = 0;
-    Nanos cpu_time;                  // all vCPUs together
+    Nanos cpu_time;  // all vCPUs together
     uint32_t online_vcpus = 0;
-    uint32_t vcpus = 0;              // highest vCPU id + 1
+    uint32_t vcpus = 0;  // highest vCPU id + 1
     uint32_t ssidref = 0;
     uint32_t cpupool = 0;
     Handle handle{};
@@ -143,14 +143,14 @@ struct CreateOptions {
     uint32_t ssidref = 0;
     uint32_t max_vcpus = 1;
     uint32_t max_event_channels = 1023;
-    int32_t max_grant_frames = -1;     // -1: the hypervisor's default
+    int32_t max_grant_frames = -1;  // -1: the hypervisor's default
     int32_t max_maptrack_frames = -1;
-    uint8_t grant_version = 1;         // highest the domain may choose
+    uint8_t grant_version = 1;  // highest the domain may choose
     uint32_t cpupool = 0;
     bool hvm = false;
     bool hap = false;
     bool iommu = false;
-    uint32_t emulation_flags = 0;      // XEN_X86_EMU_*; 0 for PV
+    uint32_t emulation_flags = 0;  // XEN_X86_EMU_*; 0 for PV
 };
 
 /// One leaf of a CPU policy (subleaf ~0: the leaf has none).

@@ -95,15 +95,32 @@ Outcome<Options> parse_options(int argc, char** argv) {
     optind = 1;
     for (int c; (c = getopt(argc, argv, "+r:m:M:v:t:k:pS")) != -1;) {
         switch (c) {
-            case 'r': o.input.ramdisk = optarg; break;
-            case 'm': o.input.memory_kib = std::strtoull(optarg, nullptr, 10) << 10; break;
-            case 'M': o.input.max_memory_kib = std::strtoull(optarg, nullptr, 10) << 10; break;
-            case 'v': o.input.vcpus = static_cast<uint32_t>(std::strtoul(optarg, nullptr, 10)); break;
-            case 't': o.run_ms = static_cast<unsigned>(std::strtoul(optarg, nullptr, 10)); break;
-            case 'k': o.slack = std::strtoull(optarg, nullptr, 10); break;
-            case 'p': o.paused = true; break;
-            case 'S': o.store = false; break;
-            default: return fail(Errc::inval, "bad option");
+            case 'r':
+                o.input.ramdisk = optarg;
+                break;
+            case 'm':
+                o.input.memory_kib = std::strtoull(optarg, nullptr, 10) << 10;
+                break;
+            case 'M':
+                o.input.max_memory_kib = std::strtoull(optarg, nullptr, 10) << 10;
+                break;
+            case 'v':
+                o.input.vcpus = static_cast<uint32_t>(std::strtoul(optarg, nullptr, 10));
+                break;
+            case 't':
+                o.run_ms = static_cast<unsigned>(std::strtoul(optarg, nullptr, 10));
+                break;
+            case 'k':
+                o.slack = std::strtoull(optarg, nullptr, 10);
+                break;
+            case 'p':
+                o.paused = true;
+                break;
+            case 'S':
+                o.store = false;
+                break;
+            default:
+                return fail(Errc::inval, "bad option");
         }
     }
     if (optind >= argc) return fail(Errc::inval, "no kernel given");
@@ -124,19 +141,23 @@ Outcome<> list(xenctrl::Control& control) {
 Outcome<> info(xenctrl::Control& control) {
     const auto v = OTRY(control.version());
     const auto p = OTRY(control.physinfo());
-    std::printf("version %u.%u%s\ncapabilities %s\nchangeset %s\ncommand line %s\ncompiler %s, by %s@%s, %s\n", v.major, v.minor, v.extra.c_str(),
-                v.capabilities.c_str(), v.changeset.c_str(), v.command_line.c_str(), v.compiler.c_str(), v.compiled_by.c_str(),
-                v.compile_domain.c_str(), v.compile_date.c_str());
-    std::printf("cpus %u nodes %u khz %u threads %u cores %u\n", p.cpus, p.nodes, p.cpu_khz, p.threads_per_core, p.cores_per_socket);
-    std::printf("total_pages %llu\nfree_pages %llu\n", static_cast<unsigned long long>(p.total_pages), static_cast<unsigned long long>(p.free_pages));
+    std::printf("version %u.%u%s\ncapabilities %s\nchangeset %s\ncommand line %s\ncompiler %s, by %s@%s, %s\n", v.major, v.minor,
+                v.extra.c_str(), v.capabilities.c_str(), v.changeset.c_str(), v.command_line.c_str(), v.compiler.c_str(),
+                v.compiled_by.c_str(), v.compile_domain.c_str(), v.compile_date.c_str());
+    std::printf("cpus %u nodes %u khz %u threads %u cores %u\n", p.cpus, p.nodes, p.cpu_khz, p.threads_per_core,
+                p.cores_per_socket);
+    std::printf("total_pages %llu\nfree_pages %llu\n", static_cast<unsigned long long>(p.total_pages),
+                static_cast<unsigned long long>(p.free_pages));
     std::printf("scheduler %s\n", xenctrl::scheduler_name(OTRY(control.scheduler())));
     const auto topology = OTRY(control.cpu_topology());
     for (size_t i = 0; i < topology.size(); ++i)
         std::printf("cpu %zu core %u socket %u node %u\n", i, topology[i].core, topology[i].socket, topology[i].node);
     for (const auto& node : OTRY(control.numa()).nodes)
-        std::printf("node memory %llu free %llu\n", static_cast<unsigned long long>(node.bytes), static_cast<unsigned long long>(node.free_bytes));
+        std::printf("node memory %llu free %llu\n", static_cast<unsigned long long>(node.bytes),
+                    static_cast<unsigned long long>(node.free_bytes));
     const auto idle = OTRY(control.cpu_idle_times());
-    for (size_t i = 0; i < idle.size(); ++i) std::printf("cpu %zu idle %lld ms\n", i, static_cast<long long>(idle[i].n / 1'000'000));
+    for (size_t i = 0; i < idle.size(); ++i)
+        std::printf("cpu %zu idle %lld ms\n", i, static_cast<long long>(idle[i].n / 1'000'000));
     const auto policy = OTRY(control.system_cpu_policy(xenctrl::PolicyKind::pv_default));
     std::printf("policy leaves %zu msrs %zu\n", policy.leaves.size(), policy.msrs.size());
     return Unit{};
@@ -209,7 +230,8 @@ Outcome<uint64_t> await_freed(xenctrl::Control& control, DomId domain, uint64_t 
     return now;
 }
 
-Outcome<> one_round(xenctrl::Control& control, builder::StoreIntroduce& store, const builder::Plan& plan, unsigned run_ms, uint64_t wanted) {
+Outcome<> one_round(xenctrl::Control& control, builder::StoreIntroduce& store, const builder::Plan& plan, unsigned run_ms,
+                    uint64_t wanted) {
     const auto start = Clock::now();
     const auto built = OTRY(builder::build(control, store, plan));
     const auto build_ms = ms_since(start);
@@ -221,8 +243,9 @@ Outcome<> one_round(xenctrl::Control& control, builder::StoreIntroduce& store, c
     OTRY(control.destroy(built.id));
     const auto destroy_ms = ms_since(start) - build_ms - run_ms;
     const auto after = OTRY(await_freed(control, built.id, wanted));
-    std::printf("domain %u build %llu ms, destroy %llu ms, free pages %llu\n", built.id.raw, static_cast<unsigned long long>(build_ms),
-                static_cast<unsigned long long>(destroy_ms), static_cast<unsigned long long>(after));
+    std::printf("domain %u build %llu ms, destroy %llu ms, free pages %llu\n", built.id.raw,
+                static_cast<unsigned long long>(build_ms), static_cast<unsigned long long>(destroy_ms),
+                static_cast<unsigned long long>(after));
     return Unit{};
 }
 
@@ -247,12 +270,14 @@ Outcome<> with_domain(xenctrl::Control& control, const std::string& verb, int ar
     if (verb == "unpause") return control.unpause(id);
     if (verb == "destroy") return control.destroy(id);
     if (verb == "shutdown")
-        return control.remote_shutdown(id, static_cast<xenctrl::ShutdownReason>(argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 0));
+        return control.remote_shutdown(id,
+                                       static_cast<xenctrl::ShutdownReason>(argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 0));
     return fail(Errc::inval, "unknown verb " + verb);
 }
 
 Outcome<> run(int argc, char** argv) {
-    if (argc < 2) return fail(Errc::inval, "usage: domtool list|info|dmesg|keys|create|run|rounds|pause|unpause|destroy|shutdown ...");
+    if (argc < 2)
+        return fail(Errc::inval, "usage: domtool list|info|dmesg|keys|create|run|rounds|pause|unpause|destroy|shutdown ...");
     const std::string verb = argv[1];
     auto backend = OTRY(xencall::open_privcmd());
     xenctrl::Control control(*backend);
@@ -264,7 +289,8 @@ Outcome<> run(int argc, char** argv) {
     }
     if (verb == "keys" && argc > 2) return control.debug_keys(argv[2]);
     if (verb == "create" || verb == "run") return create(control, OTRY(parse_options(argc - 1, argv + 1)), verb == "run");
-    if (verb == "rounds" && argc > 3) return rounds(control, OTRY(parse_options(argc - 2, argv + 2)), std::strtoul(argv[2], nullptr, 10));
+    if (verb == "rounds" && argc > 3)
+        return rounds(control, OTRY(parse_options(argc - 2, argv + 2)), std::strtoul(argv[2], nullptr, 10));
     return with_domain(control, verb, argc - 1, argv + 1);
 }
 
