@@ -85,11 +85,11 @@ bochs_command() {
     mkdir -p "$iso/boot/grub"
     cp "$image" "$iso/boot/hypervisor"
     {
-        printf 'set timeout=0\nmenuentry xenolith {\n  multiboot /boot/hypervisor %s\n' "$(hypervisor_line)"
+        printf 'set timeout=0\nmenuentry xenolith {\n  multiboot /boot/hypervisor placeholder %s\n' "$(hypervisor_line)"
         if [ -n "$kernel" ]; then
             cp "$kernel" "$iso/boot/vmlinuz"
             cp "$initrd" "$iso/boot/initrd"
-            printf '  module /boot/vmlinuz %s\n  module /boot/initrd\n' "$(dom0_line)"
+            printf '  module /boot/vmlinuz placeholder %s\n  module /boot/initrd\n' "$(dom0_line)"
         fi
         printf '}\n'
     } >"$iso/boot/grub/grub.cfg"
