@@ -214,7 +214,7 @@ TEST(Create, NamesAndDisksAreNotSharedByAccident) {
     EXPECT_EQ(create_error(m, second, "name"), "Domain 'demo' already exists with ID '1'");
     second.name = "second";
     EXPECT_EQ(create_error(m, second, "disk"), "File " + second.disks[0].target +
-                                                   " is mounted read-write in guest domain 'demo', and so cannot be mounted read-write now.");
+                                                   " is in use: it is mounted read-write in guest domain 'demo', and so cannot be mounted read-write now.");
     second.disks[0].mode = config::DiskMode::read_only;
     EXPECT_NE(create_error(m, second, "read of a written disk").find("mounted read-only now"), std::string::npos);
     second.disks[0].mode = config::DiskMode::shared_write;

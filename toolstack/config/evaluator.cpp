@@ -337,7 +337,8 @@ Outcome<Value> Evaluator::dict(Position where) {
         OTRY(expect(":", "':'"));
         Value item = OTRY(sum());
         OTRY(charge(Value{}));
-        dict.items.emplace_back(std::move(key), std::move(item));
+        dict.keys.push_back(std::move(key));
+        dict.values.push_back(std::move(item));
         if (token_.is(",")) {
             OTRY(step());
         } else if (!token_.is("}")) {

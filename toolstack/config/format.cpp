@@ -123,8 +123,8 @@ Outcome<std::string> one_field(const Spec& spec, const Value& value) {
 const Value* by_name(const Value& value, const std::string& name) {
     const auto* dict = value.as<Value::Dict>();
     if (dict == nullptr) return nullptr;
-    for (const auto& [key, item] : dict->items) {
-        if (const auto* text = key.as<std::string>(); text != nullptr && *text == name) return &item;
+    for (size_t i = 0; i < dict->keys.size(); ++i) {
+        if (const auto* text = dict->keys[i].as<std::string>(); text != nullptr && *text == name) return &dict->values[i];
     }
     return nullptr;
 }

@@ -46,7 +46,7 @@ std::optional<Uuid> Uuid::parse(std::string_view text) {
         const int digit = digit_of(text[i]);
         if (digit < 0) return std::nullopt;
         uint8_t& byte = out.bytes[nibble / 2];
-        byte = static_cast<uint8_t>((byte << 4U) | static_cast<unsigned>(digit));
+        byte = static_cast<uint8_t>((unsigned{byte} << 4U) | static_cast<unsigned>(digit));
         ++nibble;
     }
     return out;

@@ -33,7 +33,8 @@ size_t Value::weight() const {
     } else if (const auto* t = as<Tuple>()) {
         for (const Value& v : t->items) sum += v.weight();
     } else if (const auto* d = as<Dict>()) {
-        for (const auto& [k, v] : d->items) sum += k.weight() + v.weight();
+        for (const Value& v : d->keys) sum += v.weight();
+        for (const Value& v : d->values) sum += v.weight();
     } else if (const auto* s = as<std::string>()) {
         sum += s->size() / 16;
     }

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <variant>
 #include <vector>
 
@@ -25,8 +24,9 @@ struct Value {
     struct Tuple {
         List items;
     };
-    struct Dict {
-        std::vector<std::pair<Value, Value>> items;
+    struct Dict {  // keys[i] belongs to values[i], in the order written
+        List keys;
+        List values;
     };
     std::variant<None, bool, int64_t, double, std::string, List, Tuple, Dict> data;
     Position where;

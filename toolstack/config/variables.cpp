@@ -257,7 +257,9 @@ void compose_ip(Context& c) {
 }
 
 void warn_unknown(Context& c, const Variables& variables) {
-    for (const auto& [name, value] : variables.items()) {
+    for (const auto& item : variables.items()) {
+        const std::string& name = item.first;
+        const Value& value = item.second;
         const bool known = std::any_of(rows.begin(), rows.end(), [&](const Row& row) { return row.name == name; });
         if (known || name.starts_with("_") || name.starts_with("xm_")) continue;
         const bool later = std::find(not_yet.begin(), not_yet.end(), name) != not_yet.end();

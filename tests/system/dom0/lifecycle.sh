@@ -13,7 +13,7 @@ equal "$TOOL vcpu-list shows both" 2 "$($TOOL vcpu-list life | awk 'NR > 1 && $1
 equal "$TOOL block-list shows the disk, connected" "51712 4" "$($TOOL block-list life | awk '$1 == 51712 { print $1, $4 }')"
 equal "$TOOL network-list shows the card, connected" "0 4" "$($TOOL network-list life | awk 'NR == 2 { print $1, $5 }')"
 check "console: what is typed arrives, and is answered" sh -c ". $TESTS/lib.sh; type_to life 'echo answer-\$((6 * 7))'; wait_until 20 said life 'answer-42'"
-(sleep 2; echo 'echo through-\$((40 + 2))-console'; sleep 4) | timeout 20 script -qec "$TOOL console life" /dev/null >$WORK/console.out 2>&1
+(sleep 2; echo 'echo through-$((40 + 2))-console'; sleep 4) | timeout 20 script -qec "$TOOL console life" /dev/null >$WORK/console.out 2>&1
 check "$TOOL console carries both directions" sh -c "grep -q 'through-42-console' $WORK/console.out || { cat $WORK/console.out; false; }"
 check "$TOOL pause" $TOOL pause life
 check "a paused domain shows p" wait_until 10 sh -c ". $TESTS/lib.sh; case \$(state_of life) in *p*) ;; *) false;; esac"

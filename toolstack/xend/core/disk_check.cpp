@@ -105,7 +105,7 @@ Outcome<> check_one(const config::Disk& disk, const std::vector<User>& users) {
     const bool writes = disk.mode != config::DiskMode::read_only;
     for (const User& user : users) {
         if (!writes && !user.writes) continue;
-        return base::fail(Errc::busy, (disk.type == "file" ? "File " : "Device ") + disk.target + " is mounted " +
+        return base::fail(Errc::busy, (disk.type == "file" ? "File " : "Device ") + disk.target + " is in use: it is mounted " +
                                           (user.writes ? "read-write" : "read-only") + " in " + user.who + ", and so cannot be mounted " +
                                           (writes ? "read-write" : "read-only") + " now.");
     }
