@@ -5,10 +5,11 @@
 #include <sys/ioctl.h>
 
 extern "C" {
+#include <xen/xen.h>  // first: the others use its types
+
 #include <xen/sys/evtchn.h>
 #include <xen/sys/gntdev.h>
 #include <xen/sys/privcmd.h>
-#include <xen/xen.h>
 }
 
 #include "toolstack/xencall/devices_abi.hpp"
