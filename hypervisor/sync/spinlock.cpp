@@ -5,17 +5,16 @@
 #include "hypervisor/arch/x86/cpu.hpp"
 #include "hypervisor/rt/log.hpp"
 
+#ifdef HV_DEBUG
 namespace hv::detail {
 
-uint8_t rank_push(uint8_t rank, [[maybe_unused]] bool same) {
+uint8_t rank_push(uint8_t rank, bool same) {
     Cpu& c = this_cpu();
     const uint8_t outer = c.lock_rank;
-#ifdef HV_DEBUG
     if (rank > outer || (rank == outer && !same)) {
         c.lock_rank = 0xff;  // the panic itself takes locks
         panic("Lock order: rank %u taken inside rank %u", unsigned{rank}, unsigned{outer});
     }
-#endif
     c.lock_rank = rank;
     return outer;
 }
@@ -23,3 +22,4 @@ uint8_t rank_push(uint8_t rank, [[maybe_unused]] bool same) {
 void rank_pop(uint8_t outer) { this_cpu().lock_rank = outer; }
 
 }  // namespace hv::detail
+#endif

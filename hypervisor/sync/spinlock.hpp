@@ -35,8 +35,13 @@ enum class Rank : uint8_t {
 namespace detail {
 /// Checks the order and records `rank` as the innermost lock of this CPU; returns the one before it.
 /// Panics (debug images) unless rank < innermost; `same` allows equal ranks.
+#ifdef HV_DEBUG
 uint8_t rank_push(uint8_t rank, bool same);
 void rank_pop(uint8_t outer);
+#else
+inline uint8_t rank_push(uint8_t, bool) { return 0xff; }
+inline void rank_pop(uint8_t) {}
+#endif
 /// One turn of a waiting loop: serves this CPU's cross-CPU requests, then pauses.
 void spin_wait();
 }  // namespace detail
