@@ -121,6 +121,13 @@ void make_m2p(uint64_t frames) {
     machine_to_phys = map_mfn<uint64_t>(Mfn::of_address(at));
     memset(machine_to_phys, 0xff, bytes);
     map_m2p(Mfn::of_address(at), bytes, take_table_page);
+    // Tools map it as a foreign domain's memory, to read: a type that is never given up keeps it from being writable.
+    constexpr uint64_t never_writable = (static_cast<uint64_t>(PageType::segdesc) << page::type_shift) | page::validated | 1;
+    for (uint64_t f = at >> 12; f < (at + bytes) >> 12; ++f) {
+        frame_table[f].type.store(never_writable, std::memory_order_relaxed);
+        frame_table[f].owner.store(xen::DOMID_XEN, std::memory_order_relaxed);
+        frame_table[f].count.store(page::allocated | page::hyp_page | 1, std::memory_order_relaxed);
+    }
 }
 
 void log_memory_map() {

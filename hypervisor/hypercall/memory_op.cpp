@@ -27,7 +27,8 @@ Answer about_domain(const Call& c) {
     if (c.cmd == xen::XENMEM_maximum_reservation) return d->max_pages;
     if (c.cmd == xen::XENMEM_maximum_gpfn) {
         const uint64_t pages = d->shared ? __atomic_load_n(&d->shared->arch.max_pfn, __ATOMIC_RELAXED) : 0;
-        return pages - 1;
+        // Guests tell a count, and none before they run: 0 then, as -1 would be an error number.
+        return pages ? pages - 1 : 0;
     }
     Guard g(d->page_list_lock);
     return d->tot_pages;
