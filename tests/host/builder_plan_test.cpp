@@ -104,9 +104,9 @@ TEST(BuilderPlan, OldKernelsGetEverythingMapped) {
 }
 
 TEST(BuilderPlan, HoldsForEveryShape) {
-    for (const uint64_t mib : {32, 33, 64, 1000, 4096, 70'000})
-        for (const size_t ramdisk : {0, 1, 4096, 9'000'000})
-            for (const uint64_t at : {0x100'0000, 0x20'0000, 0x100'1000})
+    for (const uint64_t mib : {32U, 33U, 64U, 1000U, 4096U, 70'000U})
+        for (const size_t ramdisk : {0U, 1U, 4096U, 9'000'000U})
+            for (const uint64_t at : {0x100'0000U, 0x20'0000U, 0x100'1000U})
                 for (const uint64_t base : {0xffff'ffff'8000'0000ULL, 0xffff'8800'0000'0000ULL, 0xffff'ffff'8010'0000ULL, 0ULL})
                     for (const bool old : {false, true}) {
                         KernelShape shape;
