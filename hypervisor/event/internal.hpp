@@ -2,6 +2,7 @@
 /// What the files of event/ share.
 #pragma once
 
+#include "hypervisor/arch/x86/speculation.hpp"
 #include "hypervisor/event/event.hpp"
 
 namespace hv::event {
@@ -21,9 +22,19 @@ inline bool word_cas(uint32_t* w, uint32_t& expected, uint32_t desired) {
 
 // -- ports.cpp --------------------------------------------------------------------------------------------------------
 /// The port object with this number, whatever its state; null beyond what exists.
-EventPort* find_port(EventChannels& e, uint32_t number) REQUIRES(e.lock);
+inline EventPort* find_port(EventChannels& e, uint32_t number) REQUIRES(e.lock) {
+    constexpr unsigned per_bucket = EventChannels::bucket_ports;
+    const uint64_t count = uint64_t{e.bucket_count} * per_bucket;
+    if (number >= count) return nullptr;
+    const uint64_t n = clamp_index(number, count);
+    return &e.buckets[n / per_bucket][n % per_bucket];
+}
 /// The same for an open port. Errors: inval.
-Result<EventPort*> open_port(EventChannels& e, uint32_t number) REQUIRES(e.lock);
+inline Result<EventPort*> open_port(EventChannels& e, uint32_t number) REQUIRES(e.lock) {
+    EventPort* p = find_port(e, number);
+    if (!p || p->state == PortState::free || p->state == PortState::reserved) return Err{Errc::inval};
+    return p;
+}
 /// A free port, still in state free: the caller sets the state. Errors: nospc, nomem, inval when dying.
 Result<EventPort*> alloc_port(Domain& d, EventChannels& e) REQUIRES(e.lock);
 /// To be called with each port that alloc_port() gave, once its state is set.

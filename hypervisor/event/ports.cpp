@@ -3,7 +3,6 @@
 #include <cstring>
 
 #include "hypervisor/event/internal.hpp"
-#include "hypervisor/arch/x86/speculation.hpp"
 #include "hypervisor/rt/log.hpp"
 
 namespace hv {
@@ -51,19 +50,6 @@ bool reusable(EventChannels& e, const EventPort& p) {
 }
 
 }  // namespace
-
-EventPort* find_port(EventChannels& e, uint32_t number) {
-    const uint64_t count = uint64_t{e.bucket_count} * per_bucket;
-    if (number >= count) return nullptr;
-    const uint64_t n = clamp_index(number, count);
-    return &e.buckets[n / per_bucket][n % per_bucket];
-}
-
-Result<EventPort*> open_port(EventChannels& e, uint32_t number) {
-    EventPort* p = find_port(e, number);
-    if (!p || p->state == PortState::free || p->state == PortState::reserved) return Err{Errc::inval};
-    return p;
-}
 
 Result<EventPort*> alloc_port(Domain& d, EventChannels& e) {
     if (d.dying.load(std::memory_order_acquire) != DyingState::alive) return Err{Errc::inval};

@@ -381,7 +381,8 @@ void FairScheduler::leave(Vcpu& prev, unsigned cpu) {
 }
 
 xen::VcpuRunstateInfo FairScheduler::snapshot(const Vcpu& v) const {
-    auto info = xen::zeroed<xen::VcpuRunstateInfo>();
+    xen::VcpuRunstateInfo info;
+    info._pad = 0;
     for (;;) {
         const unsigned cpu = v.cpu.load(std::memory_order_acquire);
         Guard g(fair_queue(cpu).lock);
