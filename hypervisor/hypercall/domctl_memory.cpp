@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// A domain's memory limit, its frames' types, and its hypercall page.
+#include "hypervisor/guest/pv/hypercall_page.hpp"
 #include "hypervisor/guest/pv/types.hpp"
 #include "hypervisor/hypercall/domctl.hpp"
-#include "hypervisor/hypercall/hypercall_page.hpp"
 
 namespace hv::domctl {
 

@@ -5,8 +5,8 @@
 #include "abi/xen/platform.hpp"
 #include "abi/xen/sysctl.hpp"
 #include "abi/xen/version.hpp"
+#include "hypervisor/guest/pv/hypercall_page.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
-#include "hypervisor/hypercall/hypercall_page.hpp"
 #include "tests/host/hv_calls.hpp"
 
 namespace {
