@@ -91,7 +91,8 @@ TEST(Config, ErrorsNameThePlace) {
     EXPECT_EQ(error_of("memory = lots"), "f:1:10: 'lots' has no value; a text needs quotes");
     EXPECT_EQ(error_of("memory = 'lots'"), "f:1:10: memory: 'lots' is not a number");
     EXPECT_EQ(error_of("vcpus = 0"), "f:1:9: vcpus: 0 is out of range (1 to 128)");
-    EXPECT_EQ(error_of("\n\ndisk = ['phy:a,xvda']"), "f:3:9: Invalid disk specifier: phy:a,xvda (BACK,DEV,MODE[,BACKDOM] is wanted)");
+    EXPECT_EQ(error_of("\n\ndisk = ['phy:a,xvda']"),
+              "f:3:9: Invalid disk specifier: phy:a,xvda (BACK,DEV,MODE[,BACKDOM] is wanted)");
     EXPECT_EQ(error_of("vif = ['colour=red']"), "f:1:8: Invalid vif option: colour");
     EXPECT_EQ(error_of("on_reboot = 'perhaps'"), "f:1:13: on_reboot: invalid restart event: on_reboot = perhaps");
     EXPECT_EQ(error_of("  memory = 1"), "f:1:3: unexpected indentation");

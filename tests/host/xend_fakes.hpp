@@ -98,7 +98,9 @@ public:
         }
         return out;
     }
-    Outcome<xenstore::Permissions> permissions(std::string_view path, Tx) override { return tree_.nodes[std::string(path)].permissions; }
+    Outcome<xenstore::Permissions> permissions(std::string_view path, Tx) override {
+        return tree_.nodes[std::string(path)].permissions;
+    }
     Status set_permissions(std::string_view path, const xenstore::Permissions& p, Tx) override {
         tree_.nodes[std::string(path)].permissions = p;
         return base::ok;
@@ -138,8 +140,8 @@ struct FakeHypervisor final : xend::Hypervisor {
     std::vector<xenctrl::DomainInfo> all;
     uint64_t free_pages = 100'000;
     uint16_t next_id = 1;
-    std::string build_error;        // a build fails late with this
-    bool crash_at_once = false;     // a new domain crashes as soon as it runs
+    std::string build_error;     // a build fails late with this
+    bool crash_at_once = false;  // a new domain crashes as soon as it runs
     std::map<uint16_t, xenctrl::SchedParams> params;
 
     FakeHypervisor() {
@@ -236,7 +238,8 @@ struct FakeHypervisor final : xend::Hypervisor {
         plan.pages = input.memory_kib / 4;
         return plan;
     }
-    Outcome<builder::BuiltDomain> build(const builder::Plan& plan, builder::StoreIntroduce& store, builder::BuildObserver& observer) override {
+    Outcome<builder::BuiltDomain> build(const builder::Plan& plan, builder::StoreIntroduce& store,
+                                        builder::BuildObserver& observer) override {
         xenctrl::DomainInfo info{};
         info.id = DomId{next_id++};
         info.paused = true;
@@ -270,7 +273,8 @@ struct FakeScripts final : xend::Scripts {
             if (key == "XENBUS_PATH") path = value;
             if (key == "vif") vif = value;
         }
-        calls.push_back(call.path.substr(call.path.find_last_of('/') + 1) + " " + call.arguments[0] + (vif.empty() ? "" : " " + vif));
+        calls.push_back(call.path.substr(call.path.find_last_of('/') + 1) + " " + call.arguments[0] +
+                        (vif.empty() ? "" : " " + vif));
         const bool attach = call.arguments[0] == "add" || call.arguments[0] == "online";
         if (!attach) return base::ok;
         if (!error.empty()) {

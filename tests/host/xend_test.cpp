@@ -101,8 +101,10 @@ TEST(Create, WritesWhatLinuxExpects) {
               "/local/domain/1/device/vif/0/backend = \"/local/domain/0/backend/vif/1/0\" (n1,r0)\n"
               "/local/domain/1/device/vif/0/backend-id = \"0\" (n1,r0)\n"
               "/local/domain/1/device/vif/0/handle = \"0\" (n1,r0)\n"
-              "/local/domain/1/device/vif/0/mac = \"" + mac + "\" (n1,r0)\n"
-              "/local/domain/1/device/vif/0/state = \"1\" (n1,r0)\n");
+              "/local/domain/1/device/vif/0/mac = \"" +
+                  mac +
+                  "\" (n1,r0)\n"
+                  "/local/domain/1/device/vif/0/state = \"1\" (n1,r0)\n");
     const std::string disk = made->record->config.disks[0].target;
     EXPECT_EQ(m.nodes("/local/domain/0/backend/vbd/1/51712"),
               "/local/domain/0/backend/vbd/1/51712 = \"\" (n0,r1)\n"
@@ -115,11 +117,13 @@ TEST(Create, WritesWhatLinuxExpects) {
               "/local/domain/0/backend/vbd/1/51712/hotplug-status = \"connected\" (n0,r1)\n"
               "/local/domain/0/backend/vbd/1/51712/mode = \"w\" (n0,r1)\n"
               "/local/domain/0/backend/vbd/1/51712/online = \"1\" (n0,r1)\n"
-              "/local/domain/0/backend/vbd/1/51712/params = \"" + disk + "\" (n0,r1)\n"
-              "/local/domain/0/backend/vbd/1/51712/removable = \"0\" (n0,r1)\n"
-              "/local/domain/0/backend/vbd/1/51712/script = \"/etc/xen/scripts/block\" (n0,r1)\n"
-              "/local/domain/0/backend/vbd/1/51712/state = \"2\" (n0,r1)\n"
-              "/local/domain/0/backend/vbd/1/51712/type = \"file\" (n0,r1)\n");
+              "/local/domain/0/backend/vbd/1/51712/params = \"" +
+                  disk +
+                  "\" (n0,r1)\n"
+                  "/local/domain/0/backend/vbd/1/51712/removable = \"0\" (n0,r1)\n"
+                  "/local/domain/0/backend/vbd/1/51712/script = \"/etc/xen/scripts/block\" (n0,r1)\n"
+                  "/local/domain/0/backend/vbd/1/51712/state = \"2\" (n0,r1)\n"
+                  "/local/domain/0/backend/vbd/1/51712/type = \"file\" (n0,r1)\n");
     EXPECT_EQ(m.nodes("/local/domain/1/console"),
               "/local/domain/1/console = \"\" (n0,r1)\n"
               "/local/domain/1/console/backend = \"/local/domain/0/backend/console/1/0\" (n0,r1)\n"
@@ -190,15 +194,17 @@ TEST(Create, EveryFailureIsUndoneAndNamed) {
     EXPECT_EQ(create_error(m, c, "phy"), "Disk " + c.disks[0].target + " is not a block device; use file: for image files");
     c = m.demo();
     c.memory_mib = 4096;
-    EXPECT_EQ(create_error(m, c, "memory"),
-              "Not enough free memory and dom0_min_mem is 0, so I cannot release any more. I need 4196352 KiB but only have 400000.");
+    EXPECT_EQ(
+        create_error(m, c, "memory"),
+        "Not enough free memory and dom0_min_mem is 0, so I cannot release any more. I need 4196352 KiB but only have 400000.");
     c = m.demo("Domain-0");
     EXPECT_EQ(create_error(m, c, "dom0's name"), "Domain 'Domain-0' already exists with ID '0'");
     m.hypervisor.build_error = "out of luck";
     EXPECT_EQ(create_error(m, m.demo(), "build"), "out of luck");
     m.hypervisor.build_error.clear();
     m.scripts.error = "Could not find bridge device xenbr0";
-    EXPECT_EQ(create_error(m, m.demo(), "script"), "Device 51712 (vbd) could not be connected. Could not find bridge device xenbr0");
+    EXPECT_EQ(create_error(m, m.demo(), "script"),
+              "Device 51712 (vbd) could not be connected. Could not find bridge device xenbr0");
     m.scripts.error.clear();
     m.stores.tree.back_ends = false;
     EXPECT_EQ(create_error(m, m.demo(), "back end"), "Device 51712 (vbd) could not be connected. Backend device not found.");
@@ -213,8 +219,9 @@ TEST(Create, NamesAndDisksAreNotSharedByAccident) {
     second.uuid = config::Uuid::random();
     EXPECT_EQ(create_error(m, second, "name"), "Domain 'demo' already exists with ID '1'");
     second.name = "second";
-    EXPECT_EQ(create_error(m, second, "disk"), "File " + second.disks[0].target +
-                                                   " is in use: it is mounted read-write in guest domain 'demo', and so cannot be mounted read-write now.");
+    EXPECT_EQ(create_error(m, second, "disk"),
+              "File " + second.disks[0].target +
+                  " is in use: it is mounted read-write in guest domain 'demo', and so cannot be mounted read-write now.");
     second.disks[0].mode = config::DiskMode::read_only;
     EXPECT_NE(create_error(m, second, "read of a written disk").find("mounted read-only now"), std::string::npos);
     second.disks[0].mode = config::DiskMode::shared_write;

@@ -29,12 +29,15 @@ struct Shell {
         m.folder.file("vmlinuz");
         m.folder.file("disk.img");
         return "name = 'demo'\nkernel = '" + (m.folder.path / "vmlinuz").string() + "'\nmemory = 64\nvcpus = 2\n" +
-               "uuid = 'f4bc2456-e4ce-11f1-a449-af95deeadde8'\ndisk = ['file:" + (m.folder.path / "disk.img").string() + ",xvda,w']\n" +
-               "vif = ['bridge=xenbr0']\non_reboot = 'restart'\n";
+               "uuid = 'f4bc2456-e4ce-11f1-a449-af95deeadde8'\ndisk = ['file:" + (m.folder.path / "disk.img").string() +
+               ",xvda,w']\n" + "vif = ['bridge=xenbr0']\non_reboot = 'restart'\n";
     }
     Ran xm(std::vector<std::string> words, xend::Transport* other = nullptr) {
         std::ostringstream out, err;
-        xm::World world{other != nullptr ? *other : router, out, err, root,
+        xm::World world{other != nullptr ? *other : router,
+                        out,
+                        err,
+                        root,
                         [this](unsigned) {
                             if (meanwhile) meanwhile();
                         },
@@ -76,11 +79,13 @@ TEST(Xm, CreatesAndLists) {
     r = s.xm({"list", "-l", "demo"});
     EXPECT_EQ(r.status, 0);
     EXPECT_TRUE(r.out.starts_with("(domain\n    (domid 1)\n    (uuid f4bc2456-e4ce-11f1-a449-af95deeadde8)")) << r.out;
-    for (const char* part : {"(image (linux (kernel ", "(on_reboot restart)", "(state -b----)", "(store_mfn 1000)", "(console_mfn 1001)"}) {
+    for (const char* part :
+         {"(image (linux (kernel ", "(on_reboot restart)", "(state -b----)", "(store_mfn 1000)", "(console_mfn 1001)"}) {
         EXPECT_NE(r.out.find(part), std::string::npos) << part << " in " << r.out;
     }
     r = s.xm({"uptime", "demo"});
-    EXPECT_TRUE(r.out.starts_with("Name                                ID Uptime \ndemo                                 1 ")) << r.out;
+    EXPECT_TRUE(r.out.starts_with("Name                                ID Uptime \ndemo                                 1 "))
+        << r.out;
     EXPECT_EQ(s.xm({"sched-credit", "-d", "demo"}).out,
               "Name                                ID Weight  Cap\n"
               "demo                                 1    256    0\n");
@@ -123,7 +128,8 @@ TEST(Xm, ErrorsAreOneLine) {
         EXPECT_EQ(r.status, 1);
         return r.err.substr(0, r.err.find('\n'));
     };
-    EXPECT_EQ(error({"create", "/nowhere/x.cfg"}), "Error: Cannot open config file \"/nowhere/x.cfg\": No such file or directory");
+    EXPECT_EQ(error({"create", "/nowhere/x.cfg"}),
+              "Error: Cannot open config file \"/nowhere/x.cfg\": No such file or directory");
     const std::string bad = s.m.folder.file("bad.cfg", "name = 'x'\nmemory = [\n");
     EXPECT_EQ(error({"create", bad}), "Error: " + bad + ":2:10: the bracket that opens here is never closed");
     const std::string empty = s.m.folder.file("empty.cfg", "");
@@ -136,10 +142,14 @@ TEST(Xm, ErrorsAreOneLine) {
     EXPECT_EQ(error({"rename", "a"}), "Error: 'xm rename' requires 2 arguments.");
     EXPECT_EQ(error({"frobnicate"}), "Error: Subcommand frobnicate not found!");
     EXPECT_EQ(error({"domname", "x"}), "Error: Invalid argument.");
-    EXPECT_EQ(error({"list", "--state=running", "demo"}), "Error: You may specify either a state or a particular VM, but not both");
+    EXPECT_EQ(error({"list", "--state=running", "demo"}),
+              "Error: You may specify either a state or a particular VM, but not both");
     EXPECT_EQ(error({"sched-credit", "-w", "5"}), "Error: No domain given.");
     ASSERT_EQ(s.xm({"create", s.config}).status, 0);
-    EXPECT_EQ(error({"create", s.config, "uuid="  "11111111-2222-3333-4444-555555555555"}), "Error: Domain 'demo' already exists with ID '1'");
+    EXPECT_EQ(error({"create", s.config,
+                     "uuid="
+                     "11111111-2222-3333-4444-555555555555"}),
+              "Error: Domain 'demo' already exists with ID '1'");
     s.root = false;
     EXPECT_EQ(error({"list"}), "Error: Most commands need root access. Please try again as root.");
 }
@@ -195,7 +205,8 @@ TEST(Xm, Host) {
     const Ran r = s.xm({"info"});
     EXPECT_NE(r.out.find("\nnr_cpus                : 4\n"), std::string::npos) << r.out;
     EXPECT_NE(r.out.find("\nnode_to_cpu            : node0:0-3\n"), std::string::npos);
-    EXPECT_NE(r.out.find("\nxen_major              : 4\nxen_minor              : 17\nxen_extra              : .5\n"), std::string::npos);
+    EXPECT_NE(r.out.find("\nxen_major              : 4\nxen_minor              : 17\nxen_extra              : .5\n"),
+              std::string::npos);
     EXPECT_EQ(s.xm({"dmesg"}).out, "(XEN) hello\n");
 }
 
@@ -209,7 +220,8 @@ TEST(Router, RefusesWhatItDoesNotKnow) {
     EXPECT_EQ(s.router.handle({Request::Method::post, "/xend/domain/0", {}}).status, 406);
     EXPECT_EQ(s.router.handle({Request::Method::post, "/xend/domain/0", {{"op", "fly"}}}).status, 501);
     EXPECT_EQ(s.router.handle({Request::Method::get, "/xend/domain/0", {{"op", "destroy"}}}).status, 501);
-    EXPECT_EQ(s.router.handle({Request::Method::post, "/xend/domain", {{"op", "create"}}}).body, "(xend.err 'Missing parameter: config')");
+    EXPECT_EQ(s.router.handle({Request::Method::post, "/xend/domain", {{"op", "create"}}}).body,
+              "(xend.err 'Missing parameter: config')");
     const auto bad = s.router.handle({Request::Method::post, "/xend/domain", {{"op", "create"}, {"config", "(vm"}}});
     EXPECT_EQ(bad.status, 200);
     EXPECT_TRUE(bad.body.starts_with("(xend.err ")) << bad.body;

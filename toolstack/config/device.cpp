@@ -79,7 +79,8 @@ Outcome<> set_vif_key(Vif& vif, std::string_view key, std::string_view value) {
     } else if (key == "script") {
         vif.script = text;
     } else if (key == "vifname") {
-        if (value.size() > 15) return base::fail(Errc::inval, "Invalid vif option: vifname=" + text + " has more than 15 characters");
+        if (value.size() > 15)
+            return base::fail(Errc::inval, "Invalid vif option: vifname=" + text + " has more than 15 characters");
         vif.vifname = text;
     } else if (key == "ip") {
         vif.ip = text;

@@ -31,7 +31,8 @@ Outcome<> validate_devices(const DomainConfig& config) {
     std::set<std::string> macs, names;
     for (const Vif& vif : config.vifs) {
         if (!vif.mac.empty() && !macs.insert(vif.mac).second) return inval("vif: the MAC address " + vif.mac + " is given twice");
-        if (!vif.vifname.empty() && !names.insert(vif.vifname).second) return inval("vif: the name " + vif.vifname + " is given twice");
+        if (!vif.vifname.empty() && !names.insert(vif.vifname).second)
+            return inval("vif: the name " + vif.vifname + " is given twice");
         if (vif.type == "ioemu") return inval("vif: type=ioemu needs an HVM domain, which is not supported yet");
         for (const std::string* text : {&vif.bridge, &vif.script, &vif.vifname, &vif.ip, &vif.rate, &vif.model}) {
             if (!printable(*text)) return inval("vif: control characters in a value");
@@ -94,20 +95,28 @@ Outcome<> validate(const DomainConfig& config) {
     if (!config.bootloader.empty()) return inval("bootloader: boot loaders are not supported yet; give kernel and ramdisk");
     if (config.kernel.empty()) return inval("No kernel specified");
     if (config.kernel[0] != '/') return inval("kernel: '" + config.kernel + "' is not an absolute path");
-    if (!config.ramdisk.empty() && config.ramdisk[0] != '/') return inval("ramdisk: '" + config.ramdisk + "' is not an absolute path");
+    if (!config.ramdisk.empty() && config.ramdisk[0] != '/')
+        return inval("ramdisk: '" + config.ramdisk + "' is not an absolute path");
     if (config.memory_mib == 0) return inval("memory: a domain needs some memory");
-    if (config.memory_mib > (1U << 24U)) return inval("memory: " + std::to_string(config.memory_mib) + " MiB is more than 16 TiB");
-    if (config.maxmem_mib > (1U << 24U)) return inval("maxmem: " + std::to_string(config.maxmem_mib) + " MiB is more than 16 TiB");
+    if (config.memory_mib > (1U << 24U))
+        return inval("memory: " + std::to_string(config.memory_mib) + " MiB is more than 16 TiB");
+    if (config.maxmem_mib > (1U << 24U))
+        return inval("maxmem: " + std::to_string(config.maxmem_mib) + " MiB is more than 16 TiB");
     if (config.maxmem_mib != 0 && config.maxmem_mib < config.memory_mib) {
-        return inval("maxmem: " + std::to_string(config.maxmem_mib) + " MiB is less than memory (" + std::to_string(config.memory_mib) + ")");
+        return inval("maxmem: " + std::to_string(config.maxmem_mib) + " MiB is less than memory (" +
+                     std::to_string(config.memory_mib) + ")");
     }
     if (config.vcpus == 0 || config.vcpus > max_vcpus) return inval("vcpus: must be 1 to " + std::to_string(max_vcpus));
     if (!config.nfs_root.empty() && config.nfs_server.empty()) return inval("Must set nfs root and nfs server");
     const std::string line = config.cmdline();
-    if (line.size() > max_cmdline) return inval("the kernel command line has more than " + std::to_string(max_cmdline) + " characters");
-    if (!printable(line) || !printable(config.kernel) || !printable(config.ramdisk)) return inval("control characters in the kernel command line or a path");
-    if (config.cpu_weight && (*config.cpu_weight < 1 || *config.cpu_weight > 65535)) return inval("cpu_weight: weight is out of range (1 to 65535)");
-    if (config.cpu_cap && *config.cpu_cap > config.vcpus * 100) return inval("cpu_cap: cap is out of range (0 to 100 for each vCPU)");
+    if (line.size() > max_cmdline)
+        return inval("the kernel command line has more than " + std::to_string(max_cmdline) + " characters");
+    if (!printable(line) || !printable(config.kernel) || !printable(config.ramdisk))
+        return inval("control characters in the kernel command line or a path");
+    if (config.cpu_weight && (*config.cpu_weight < 1 || *config.cpu_weight > 65535))
+        return inval("cpu_weight: weight is out of range (1 to 65535)");
+    if (config.cpu_cap && *config.cpu_cap > config.vcpus * 100)
+        return inval("cpu_cap: cap is out of range (0 to 100 for each vCPU)");
     return validate_devices(config);
 }
 

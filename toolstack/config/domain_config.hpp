@@ -26,11 +26,11 @@ std::string_view name_of(DiskMode mode);
 
 /// One virtual block device, as `BACK,DEV,MODE[,BACKDOM]` describes it.
 struct Disk {
-    std::string type;     // "phy", "file", or another word before the colon: the script block-TYPE
-    std::string target;   // device path (absolute) or file path; empty: removable drive without a medium
-    std::string vdev;     // as the guest sees it: "xvda", "xvda1", or a number as text
-    uint32_t devid = 0;   // xenstore device number of vdev (xvda = 51712)
-    bool cdrom = false;   // "hdc:cdrom"
+    std::string type;    // "phy", "file", or another word before the colon: the script block-TYPE
+    std::string target;  // device path (absolute) or file path; empty: removable drive without a medium
+    std::string vdev;    // as the guest sees it: "xvda", "xvda1", or a number as text
+    uint32_t devid = 0;  // xenstore device number of vdev (xvda = 51712)
+    bool cdrom = false;  // "hdc:cdrom"
     DiskMode mode = DiskMode::read_write;
     std::string backend = "0";  // name or id of the backend domain
 
@@ -58,21 +58,21 @@ struct Vif {
 /// Units: memory in MiB.
 struct DomainConfig {
     std::string name;
-    Uuid uuid;                   // nil: xend chooses one at creation
+    Uuid uuid;  // nil: xend chooses one at creation
     std::string builder = "linux";
-    std::string kernel;          // absolute path in dom0
-    std::string ramdisk;         // absolute path in dom0 or empty
-    std::string features;        // "!writable_page_tables|pae_pgdir_above_4gb"
+    std::string kernel;    // absolute path in dom0
+    std::string ramdisk;   // absolute path in dom0 or empty
+    std::string features;  // "!writable_page_tables|pae_pgdir_above_4gb"
     uint64_t memory_mib = 128;
-    uint64_t maxmem_mib = 0;     // 0: same as memory
+    uint64_t maxmem_mib = 0;  // 0: same as memory
     uint32_t vcpus = 1;
-    uint64_t vcpu_avail = 0;     // bitmap of vCPUs online at boot; 0: all
-    std::string cpus;            // allowed CPUs "0-3,^1"; empty: any
+    uint64_t vcpu_avail = 0;  // bitmap of vCPUs online at boot; 0: all
+    std::string cpus;         // allowed CPUs "0-3,^1"; empty: any
     std::optional<uint32_t> cpu_weight;
     std::optional<uint32_t> cpu_cap;
 
     // Parts of the kernel command line; see cmdline().
-    std::string ip;              // the whole "ip=" value, composed of ip/gateway/netmask/hostname/interface/dhcp
+    std::string ip;  // the whole "ip=" value, composed of ip/gateway/netmask/hostname/interface/dhcp
     std::string root;
     std::string nfs_server;
     std::string nfs_root;

@@ -158,7 +158,8 @@ Outcome<DomainConfig> from_sxp(const Sxp& sxp) {
         config.uuid = *uuid;
     }
     config.cpus = sxp.child_value("cpus", "");
-    if (sxp.child("cpu_weight") != nullptr) config.cpu_weight = static_cast<uint32_t>(OTRY(number(sxp, "cpu_weight", 256, 65535)));
+    if (sxp.child("cpu_weight") != nullptr)
+        config.cpu_weight = static_cast<uint32_t>(OTRY(number(sxp, "cpu_weight", 256, 65535)));
     if (sxp.child("cpu_cap") != nullptr) config.cpu_cap = static_cast<uint32_t>(OTRY(number(sxp, "cpu_cap", 0, 100 * max_vcpus)));
     config.on_poweroff = OTRY(action(sxp, "on_poweroff", config.on_poweroff));
     config.on_reboot = OTRY(action(sxp, "on_reboot", config.on_reboot));

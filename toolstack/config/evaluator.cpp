@@ -13,9 +13,9 @@ using Kind = Token::Kind;
 namespace {
 
 constexpr std::array<std::string_view, 31> keywords = {
-    "and",    "as",     "assert", "break", "class",  "continue", "def",  "del",  "elif",  "else",  "except",
-    "exec",   "finally", "for",   "from",  "global", "if",       "import", "in", "is",    "lambda", "nonlocal",
-    "not",    "or",     "pass",   "print", "raise",  "return",   "try",  "while", "with"};
+    "and",  "as",      "assert", "break", "class",  "continue", "def",    "del",   "elif", "else",   "except",
+    "exec", "finally", "for",    "from",  "global", "if",       "import", "in",    "is",   "lambda", "nonlocal",
+    "not",  "or",      "pass",   "print", "raise",  "return",   "try",    "while", "with"};
 
 bool is_keyword(const Token& token) {
     return token.kind == Kind::name && std::find(keywords.begin(), keywords.end(), token.text) != keywords.end();
@@ -23,10 +23,14 @@ bool is_keyword(const Token& token) {
 
 std::string shown(const Token& token) {
     switch (token.kind) {
-        case Kind::end: return "the end of the file";
-        case Kind::newline: return "the end of the line";
-        case Kind::string: return "a string";
-        default: return "'" + token.text.substr(0, 40) + "'";
+        case Kind::end:
+            return "the end of the file";
+        case Kind::newline:
+            return "the end of the line";
+        case Kind::string:
+            return "a string";
+        default:
+            return "'" + token.text.substr(0, 40) + "'";
     }
 }
 
@@ -71,8 +75,7 @@ base::Failure Evaluator::unexpected(const std::string& wanted) const {
 
 base::Failure Evaluator::program(const Token& at, const std::string& what) const {
     return fail_at(file_, at.where,
-                   what + ": this file is a Python program, which is not supported yet; only plain assignments are",
-                   Errc::nosys);
+                   what + ": this file is a Python program, which is not supported yet; only plain assignments are", Errc::nosys);
 }
 
 Outcome<> Evaluator::expect(std::string_view oper, const std::string& wanted) {
@@ -244,8 +247,10 @@ Outcome<Value> Evaluator::postfix() {
 Outcome<Value> Evaluator::primary() {
     const Token token = token_;
     switch (token.kind) {
-        case Kind::string: return strings();
-        case Kind::name: return named();
+        case Kind::string:
+            return strings();
+        case Kind::name:
+            return named();
         case Kind::integer:
         case Kind::real: {
             Value value{token.integer, token.where};
@@ -254,7 +259,8 @@ Outcome<Value> Evaluator::primary() {
             OTRY(step());
             return value;
         }
-        default: break;
+        default:
+            break;
     }
     bool comma = false;
     if (token.is("[")) {
@@ -290,7 +296,8 @@ Outcome<Value> Evaluator::named() {
     if (token_.is("(")) return program(token_, "a call of '" + name.text.substr(0, 60) + "'");
     const Value* known = variables_.find(name.text);
     if (known == nullptr && token_.is(".")) return program(token_, "an attribute of '" + name.text.substr(0, 60) + "'");
-    if (known == nullptr) return fail_at(file_, name.where, "'" + name.text.substr(0, 60) + "' has no value; a text needs quotes");
+    if (known == nullptr)
+        return fail_at(file_, name.where, "'" + name.text.substr(0, 60) + "' has no value; a text needs quotes");
     value.data = known->data;
     OTRY(charge(value));
     return value;
@@ -396,8 +403,9 @@ Outcome<Value> Evaluator::arithmetic(std::string_view oper, const Value& left, c
     const auto* b = right.as<int64_t>();
     const bool numbers = (a != nullptr || left.as<double>() != nullptr) && (b != nullptr || right.as<double>() != nullptr);
     if (!numbers) {
-        return fail_at(file_, where, "'" + std::string(oper) + "' does not work between " + std::string(left.kind()) +
-                                         " and " + std::string(right.kind()));
+        return fail_at(file_, where,
+                       "'" + std::string(oper) + "' does not work between " + std::string(left.kind()) + " and " +
+                           std::string(right.kind()));
     }
     const bool divides = oper == "/" || oper == "//" || oper == "%";
     if (a != nullptr && b != nullptr) {
@@ -430,8 +438,7 @@ Outcome<Value> Evaluator::arithmetic(std::string_view oper, const Value& left, c
     return fail_at(file_, where, "'" + std::string(oper) + "' does not work between these numbers");
 }
 
-Outcome<Variables> evaluate(std::string_view text, const std::string& file, const Variables& preset,
-                            const Limits& limits) {
+Outcome<Variables> evaluate(std::string_view text, const std::string& file, const Variables& preset, const Limits& limits) {
     if (text.size() > limits.bytes) {
         return base::fail(Errc::toobig, file + ": the file has more than " + std::to_string(limits.bytes) + " bytes");
     }

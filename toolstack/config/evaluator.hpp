@@ -15,11 +15,11 @@ class Evaluator {
     Lexer lexer_;
     const std::string& file_;
     const Limits& limits_;
-    Token token_;        // the one looked at
+    Token token_;  // the one looked at
     Variables& variables_;
     size_t depth_ = 0;
-    size_t made_ = 0;    // values made so far
-    size_t text_ = 0;    // bytes of text made so far
+    size_t made_ = 0;  // values made so far
+    size_t text_ = 0;  // bytes of text made so far
 
     base::Outcome<> step();
     base::Failure unexpected(const std::string& wanted) const;

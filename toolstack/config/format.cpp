@@ -18,7 +18,7 @@ struct Spec {
     size_t width = 0;
     std::string precision;  // with its dot
     char letter = 0;
-    std::string name;       // of %(name)s
+    std::string name;  // of %(name)s
 };
 
 Outcome<size_t> read_number(std::string_view format, size_t& at) {
@@ -104,7 +104,8 @@ Outcome<std::string> one_field(const Spec& spec, const Value& value) {
             if (real != nullptr && *real > -9e18 && *real < 9e18) {
                 number = static_cast<long long>(*real);
             } else if (integer == nullptr && flag == nullptr) {
-                return base::fail(Errc::inval, std::string("%") + spec.letter + " needs a number, not a " + std::string(value.kind()));
+                return base::fail(Errc::inval,
+                                  std::string("%") + spec.letter + " needs a number, not a " + std::string(value.kind()));
             }
             return print(head + spec.precision + "ll" + (decimal ? 'd' : spec.letter), number);
         }
@@ -115,7 +116,8 @@ Outcome<std::string> one_field(const Spec& spec, const Value& value) {
         case 'G':
             if (integer == nullptr && real == nullptr) return base::fail(Errc::inval, "%f needs a number");
             return print(head + spec.precision + spec.letter, real != nullptr ? *real : static_cast<double>(*integer));
-        default: break;
+        default:
+            break;
     }
     return base::fail(Errc::inval, "the format string has an unknown % code");
 }

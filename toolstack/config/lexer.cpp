@@ -251,7 +251,8 @@ Outcome<Token> Lexer::number_token(Token token) {
 }
 
 Outcome<Token> Lexer::operator_token(Token token) {
-    static constexpr std::string_view pairs[] = {"==", "!=", "<=", ">=", "+=", "-=", "*=", "/=", "%=", "**", "//", "<<", ">>", "->"};
+    static constexpr std::string_view pairs[] = {
+        "==", "!=", "<=", ">=", "+=", "-=", "*=", "/=", "%=", "**", "//", "<<", ">>", "->"};
     token.kind = Kind::op;
     for (const std::string_view pair : pairs) {
         if (text_.substr(at_, 2) == pair) {

@@ -48,7 +48,6 @@ public:
 };
 
 /// "FILE:LINE:COL: text" as a failure.
-base::Failure fail_at(const std::string& file, Position where, const std::string& text,
-                      base::Errc code = base::Errc::inval);
+base::Failure fail_at(const std::string& file, Position where, const std::string& text, base::Errc code = base::Errc::inval);
 
 }  // namespace config

@@ -23,9 +23,9 @@ public:
 
 /// What a file may cost at most; beyond it parsing ends with a clear error.
 struct Limits {
-    size_t bytes = 1U << 20U;        // of the file, and of all text made from it
-    size_t depth = 64;               // of nested brackets and operators
-    size_t values = 100'000;         // of list elements and the like
+    size_t bytes = 1U << 20U;  // of the file, and of all text made from it
+    size_t depth = 64;         // of nested brackets and operators
+    size_t values = 100'000;   // of list elements and the like
 };
 
 /// Evaluates the declarative grammar of classic xm files: assignments of strings, numbers, lists, tuples, dicts,

@@ -7,8 +7,8 @@
 namespace config {
 
 std::string_view Value::kind() const {
-    static constexpr std::array<std::string_view, 8> names = {"None", "True or False", "number", "number",
-                                                              "string", "list", "tuple", "dictionary"};
+    static constexpr std::array<std::string_view, 8> names = {"None",   "True or False", "number", "number",
+                                                              "string", "list",          "tuple",  "dictionary"};
     return names[data.index()];
 }
 

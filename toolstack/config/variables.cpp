@@ -59,7 +59,8 @@ Outcome<int64_t> as_number(const Context& c, std::string_view name, const Value&
         return wrong(c, name, value, "a number is wanted, not a " + std::string(value.kind()));
     }
     if (number < low || number > high) {
-        return wrong(c, name, value, std::to_string(number) + " is out of range (" + std::to_string(low) + " to " + std::to_string(high) + ")");
+        return wrong(c, name, value,
+                     std::to_string(number) + " is out of range (" + std::to_string(low) + " to " + std::to_string(high) + ")");
     }
     return number;
 }
@@ -71,12 +72,14 @@ Outcome<std::vector<std::pair<std::string, const Value*>>> as_list(const Context
     if (const auto* tuple = value.as<Value::Tuple>()) list = &tuple->items;
     if (value.as<Value::None>() != nullptr) return out;
     if (list == nullptr) {
-        if (value.as<std::string>() == nullptr) return wrong(c, name, value, "a list of strings is wanted, not a " + std::string(value.kind()));
+        if (value.as<std::string>() == nullptr)
+            return wrong(c, name, value, "a list of strings is wanted, not a " + std::string(value.kind()));
         if (!value.as<std::string>()->empty()) out.emplace_back(*value.as<std::string>(), &value);
         return out;
     }
     for (const Value& item : *list) {
-        if (item.as<std::string>() == nullptr) return wrong(c, name, item, "the elements must be strings, not a " + std::string(item.kind()));
+        if (item.as<std::string>() == nullptr)
+            return wrong(c, name, item, "the elements must be strings, not a " + std::string(item.kind()));
         out.emplace_back(*item.as<std::string>(), &item);
     }
     return out;
@@ -197,32 +200,105 @@ using D = DomainConfig;
 constexpr int64_t most_mib = int64_t{1} << 24;
 
 constexpr std::array rows = {
-    Row{"name", set_text<&D::name>}, Row{"uuid", set_uuid}, Row{"builder", set_text<&D::builder>},
-    Row{"kernel", set_text<&D::kernel>}, Row{"ramdisk", set_text<&D::ramdisk>}, Row{"features", set_text<&D::features>},
-    Row{"memory", set_number<&D::memory_mib, 1, most_mib>}, Row{"maxmem", set_number<&D::maxmem_mib, 0, most_mib>},
-    Row{"vcpus", set_number<&D::vcpus, 1, max_vcpus>}, Row{"vcpu_avail", set_number<&D::vcpu_avail, 0, INT64_MAX>},
-    Row{"cpus", set_cpus}, Row{"cpu", set_cpu}, Row{"cpu_weight", set_number<&D::cpu_weight, 1, 65535>},
-    Row{"cpu_cap", set_number<&D::cpu_cap, 0, 100 * int64_t{max_vcpus}>}, Row{"root", set_text<&D::root>},
-    Row{"extra", set_text<&D::extra>}, Row{"nfs_server", set_text<&D::nfs_server>},
-    Row{"nfs_root", set_text<&D::nfs_root>}, Row{"ip", set_address<&Address::ip>},
-    Row{"gateway", set_address<&Address::gateway>}, Row{"netmask", set_address<&Address::netmask>},
-    Row{"hostname", set_address<&Address::hostname>}, Row{"interface", set_address<&Address::interface>},
-    Row{"dhcp", set_address<&Address::dhcp>}, Row{"on_poweroff", set_action<&D::on_poweroff>},
-    Row{"on_reboot", set_action<&D::on_reboot>}, Row{"on_crash", set_action<&D::on_crash>},
-    Row{"on_xend_start", set_text<&D::on_xend_start>}, Row{"on_xend_stop", set_text<&D::on_xend_stop>},
-    Row{"bootloader", set_text<&D::bootloader>}, Row{"bootargs", set_text<&D::bootargs>},
-    Row{"disk", set_disks}, Row{"vif", set_vifs}, Row{"nics", set_nics},
+    Row{"name", set_text<&D::name>},
+    Row{"uuid", set_uuid},
+    Row{"builder", set_text<&D::builder>},
+    Row{"kernel", set_text<&D::kernel>},
+    Row{"ramdisk", set_text<&D::ramdisk>},
+    Row{"features", set_text<&D::features>},
+    Row{"memory", set_number<&D::memory_mib, 1, most_mib>},
+    Row{"maxmem", set_number<&D::maxmem_mib, 0, most_mib>},
+    Row{"vcpus", set_number<&D::vcpus, 1, max_vcpus>},
+    Row{"vcpu_avail", set_number<&D::vcpu_avail, 0, INT64_MAX>},
+    Row{"cpus", set_cpus},
+    Row{"cpu", set_cpu},
+    Row{"cpu_weight", set_number<&D::cpu_weight, 1, 65535>},
+    Row{"cpu_cap", set_number<&D::cpu_cap, 0, 100 * int64_t{max_vcpus}>},
+    Row{"root", set_text<&D::root>},
+    Row{"extra", set_text<&D::extra>},
+    Row{"nfs_server", set_text<&D::nfs_server>},
+    Row{"nfs_root", set_text<&D::nfs_root>},
+    Row{"ip", set_address<&Address::ip>},
+    Row{"gateway", set_address<&Address::gateway>},
+    Row{"netmask", set_address<&Address::netmask>},
+    Row{"hostname", set_address<&Address::hostname>},
+    Row{"interface", set_address<&Address::interface>},
+    Row{"dhcp", set_address<&Address::dhcp>},
+    Row{"on_poweroff", set_action<&D::on_poweroff>},
+    Row{"on_reboot", set_action<&D::on_reboot>},
+    Row{"on_crash", set_action<&D::on_crash>},
+    Row{"on_xend_start", set_text<&D::on_xend_start>},
+    Row{"on_xend_stop", set_text<&D::on_xend_stop>},
+    Row{"bootloader", set_text<&D::bootloader>},
+    Row{"bootargs", set_text<&D::bootargs>},
+    Row{"disk", set_disks},
+    Row{"vif", set_vifs},
+    Row{"nics", set_nics},
     Row{"restart", set_restart},  // last: it overrides the on_* variables
 };
 
 /// Known words of classic and later files that ask for something this version does not do yet.
-constexpr std::array<std::string_view, 61> not_yet = {
-    "shadow_memory", "rtc_timeoffset", "timer_mode", "pae", "acpi", "apic", "vhpt", "guest_os_type", "console", "blkif",
-    "netif", "tpmif", "pci", "ioports", "irq", "usb", "usbport", "vfb", "vtpm", "access_control", "ssidref", "bootentry",
-    "device_model", "fda", "fdb", "cdrom", "boot", "localtime", "serial", "monitor", "keymap", "usbdevice", "stdvga",
-    "isa", "soundhw", "nographic", "vnc", "vncdisplay", "vnclisten", "vncunused", "vncpasswd", "vncviewer", "vncconsole",
-    "sdl", "display", "xauthority", "snapshot", "type", "hap", "cmdline", "maxvcpus", "on_watchdog", "on_soft_reset",
-    "pool", "seclabel", "tsc_mode", "nestedhvm", "viridian", "xen_platform_pci", "hpet", "machine_address_size"};
+constexpr std::array<std::string_view, 61> not_yet = {"shadow_memory",
+                                                      "rtc_timeoffset",
+                                                      "timer_mode",
+                                                      "pae",
+                                                      "acpi",
+                                                      "apic",
+                                                      "vhpt",
+                                                      "guest_os_type",
+                                                      "console",
+                                                      "blkif",
+                                                      "netif",
+                                                      "tpmif",
+                                                      "pci",
+                                                      "ioports",
+                                                      "irq",
+                                                      "usb",
+                                                      "usbport",
+                                                      "vfb",
+                                                      "vtpm",
+                                                      "access_control",
+                                                      "ssidref",
+                                                      "bootentry",
+                                                      "device_model",
+                                                      "fda",
+                                                      "fdb",
+                                                      "cdrom",
+                                                      "boot",
+                                                      "localtime",
+                                                      "serial",
+                                                      "monitor",
+                                                      "keymap",
+                                                      "usbdevice",
+                                                      "stdvga",
+                                                      "isa",
+                                                      "soundhw",
+                                                      "nographic",
+                                                      "vnc",
+                                                      "vncdisplay",
+                                                      "vnclisten",
+                                                      "vncunused",
+                                                      "vncpasswd",
+                                                      "vncviewer",
+                                                      "vncconsole",
+                                                      "sdl",
+                                                      "display",
+                                                      "xauthority",
+                                                      "snapshot",
+                                                      "type",
+                                                      "hap",
+                                                      "cmdline",
+                                                      "maxvcpus",
+                                                      "on_watchdog",
+                                                      "on_soft_reset",
+                                                      "pool",
+                                                      "seclabel",
+                                                      "tsc_mode",
+                                                      "nestedhvm",
+                                                      "viridian",
+                                                      "xen_platform_pci",
+                                                      "hpet",
+                                                      "machine_address_size"};
 
 /// Values as the command line gives them: [list], "quoted", or plain text; repeated list variables add up.
 Outcome<> apply_settings(Variables& variables, std::span<const Setting> settings) {

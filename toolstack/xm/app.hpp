@@ -35,12 +35,14 @@ public:
     explicit Client(World& world) : world_(world) {}
     base::Outcome<std::string> text(const std::string& path, std::map<std::string, std::string> fields = {});
     base::Outcome<proto::Sxp> get(const std::string& path, std::map<std::string, std::string> fields = {});
-    base::Outcome<proto::Sxp> post(const std::string& path, const std::string& op, std::map<std::string, std::string> fields = {});
+    base::Outcome<proto::Sxp> post(const std::string& path, const std::string& op,
+                                   std::map<std::string, std::string> fields = {});
     /// All domains, brief.
     base::Outcome<std::vector<proto::Sxp>> domains();
     /// One domain, in full. Errors: noent "Domain 'X' does not exist."
     base::Outcome<proto::Sxp> domain(const std::string& who);
-    base::Outcome<proto::Sxp> operate(const std::string& who, const std::string& op, std::map<std::string, std::string> fields = {});
+    base::Outcome<proto::Sxp> operate(const std::string& who, const std::string& op,
+                                      std::map<std::string, std::string> fields = {});
 };
 
 /// What a verb gets to work with.

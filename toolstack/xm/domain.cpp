@@ -61,7 +61,8 @@ Outcome<> wait_for_end(Call& call, std::vector<Target> left) {
     while (!left.empty()) {
         const std::vector<Sxp> now = OTRY(call.xend.domains());
         std::erase_if(left, [&](const Target& target) {
-            const auto at = std::find_if(now.begin(), now.end(), [&](const Sxp& sxp) { return sxp.child_value("domid", "") == target.domid; });
+            const auto at = std::find_if(now.begin(), now.end(),
+                                         [&](const Sxp& sxp) { return sxp.child_value("domid", "") == target.domid; });
             const bool stays = at != now.end() && at->child_value("state", "").find_first_of("sc") != std::string::npos &&
                                ++stopped[target.domid] >= preserved_after;
             if (at != now.end() && !stays) return false;
@@ -110,7 +111,8 @@ Outcome<> domid(Call& call) {
 
 Outcome<> domname(Call& call) {
     const std::string& who = call.line.arguments[0];
-    if (!std::all_of(who.begin(), who.end(), [](char c) { return c >= '0' && c <= '9'; })) return base::fail(Errc::inval, "Invalid argument.");
+    if (!std::all_of(who.begin(), who.end(), [](char c) { return c >= '0' && c <= '9'; }))
+        return base::fail(Errc::inval, "Invalid argument.");
     const Sxp sxp = OTRY(call.xend.domain(who));
     call.out << sxp.child_value("name", "") << "\n";
     return base::ok;

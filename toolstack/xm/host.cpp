@@ -9,17 +9,40 @@ using proto::Sxp;
 
 namespace {
 
-constexpr const char* info_lines[] = {
-    "host", "release", "version", "machine", "nr_cpus", "nr_nodes", "cores_per_socket", "threads_per_core", "cpu_mhz", "hw_caps",
-    "total_memory", "free_memory", "node_to_cpu", "xen_major", "xen_minor", "xen_extra", "xen_caps", "xen_scheduler", "xen_pagesize",
-    "platform_params", "xen_changeset", "cc_compiler", "cc_compile_by", "cc_compile_domain", "cc_compile_date", "xend_config_format"};
+constexpr const char* info_lines[] = {"host",
+                                      "release",
+                                      "version",
+                                      "machine",
+                                      "nr_cpus",
+                                      "nr_nodes",
+                                      "cores_per_socket",
+                                      "threads_per_core",
+                                      "cpu_mhz",
+                                      "hw_caps",
+                                      "total_memory",
+                                      "free_memory",
+                                      "node_to_cpu",
+                                      "xen_major",
+                                      "xen_minor",
+                                      "xen_extra",
+                                      "xen_caps",
+                                      "xen_scheduler",
+                                      "xen_pagesize",
+                                      "platform_params",
+                                      "xen_changeset",
+                                      "cc_compiler",
+                                      "cc_compile_by",
+                                      "cc_compile_domain",
+                                      "cc_compile_date",
+                                      "xend_config_format"};
 
 }  // namespace
 
 Outcome<> info(Call& call) {
     const Sxp node = OTRY(call.xend.get("/xend/node"));
     if (call.line.has("config")) {
-        for (const auto& [name, value] : {std::pair{"xend-unix-path", xend::default_socket}, std::pair{"xend-address", "127.0.0.1"}}) {
+        for (const auto& [name, value] :
+             {std::pair{"xend-unix-path", xend::default_socket}, std::pair{"xend-address", "127.0.0.1"}}) {
             call.out << format("%-38s: %s", name, value) << "\n";
         }
         return base::ok;
@@ -28,7 +51,8 @@ Outcome<> info(Call& call) {
         std::string value = node.child_value(name, "");
         if (value.empty()) value = "(none)";
         // More than one line of a value stands below the first.
-        for (size_t at = 0; (at = value.find('\n', at)) != std::string::npos; at += 26) value.replace(at, 1, "\n" + std::string(25, ' '));
+        for (size_t at = 0; (at = value.find('\n', at)) != std::string::npos; at += 26)
+            value.replace(at, 1, "\n" + std::string(25, ' '));
         call.out << format("%-23s: %s", name, value.c_str()) << "\n";
     }
     return base::ok;

@@ -86,7 +86,8 @@ void print_vcpus(std::ostream& out, const Sxp& domain) {
             state += vcpu->child_value("blocked", "0") == "1" ? "b-" : "--";
         }
         out << format("%-32s %5lld %5lld %5s %5s %9.1f %s", name.c_str(), static_cast<long long>(domid),
-                      static_cast<long long>(number(*vcpu, "number")), cpu.c_str(), state.c_str(), seconds(*vcpu), cpu_map(*vcpu, cpus).c_str())
+                      static_cast<long long>(number(*vcpu, "number")), cpu.c_str(), state.c_str(), seconds(*vcpu),
+                      cpu_map(*vcpu, cpus).c_str())
             << "\n";
     }
 }
@@ -118,7 +119,8 @@ std::string uptime_text(int64_t up) {
     const int64_t days = up / 86400, hours = up / 3600 % 24, minutes = up / 60 % 60, rest = up % 60;
     std::string out;
     if (days != 0) out = std::to_string(days) + (days == 1 ? " day, " : " days, ");
-    return out + format("%lld:%02lld:%02lld", static_cast<long long>(hours), static_cast<long long>(minutes), static_cast<long long>(rest));
+    return out + format("%lld:%02lld:%02lld", static_cast<long long>(hours), static_cast<long long>(minutes),
+                        static_cast<long long>(rest));
 }
 
 }  // namespace
@@ -150,9 +152,10 @@ Outcome<> list(Call& call) {
     }
     call.out << format("%-40s %5s %5s %5s %10s %9s", "Name", "ID", "Mem", "VCPUs", "State", "Time(s)") << "\n";
     for (const Sxp& sxp : domains) {
-        call.out << format("%-40s %5lld %5lld %5lld %10s %9.1f", sxp.child_value("name", "").c_str(), static_cast<long long>(number(sxp, "domid")),
-                           static_cast<long long>(number(sxp, "memory")), static_cast<long long>(number(sxp, "online_vcpus")),
-                           sxp.child_value("state", "------").c_str(), seconds(sxp))
+        call.out << format("%-40s %5lld %5lld %5lld %10s %9.1f", sxp.child_value("name", "").c_str(),
+                           static_cast<long long>(number(sxp, "domid")), static_cast<long long>(number(sxp, "memory")),
+                           static_cast<long long>(number(sxp, "online_vcpus")), sxp.child_value("state", "------").c_str(),
+                           seconds(sxp))
                  << "\n";
     }
     return base::ok;
@@ -173,8 +176,9 @@ Outcome<> block_list(Call& call) {
     if (printed_long(call, devices)) return base::ok;
     call.out << "Vdev  BE handle state evt-ch ring-ref BE-path\n";
     for (const Sxp& sxp : devices.items()) {
-        call.out << format("%-5s %-2s %-6s %-5s %-6s %-8s %-30s", field(sxp, "devid", "?").c_str(), field(sxp, "backend-id", "?").c_str(),
-                           field(sxp, "handle", "0").c_str(), field(sxp, "state", "?").c_str(), field(sxp, "event-channel", "-1").c_str(),
+        call.out << format("%-5s %-2s %-6s %-5s %-6s %-8s %-30s", field(sxp, "devid", "?").c_str(),
+                           field(sxp, "backend-id", "?").c_str(), field(sxp, "handle", "0").c_str(),
+                           field(sxp, "state", "?").c_str(), field(sxp, "event-channel", "-1").c_str(),
                            field(sxp, "ring-ref", "-1").c_str(), field(sxp, "backend", "??").c_str())
                  << "\n";
     }
@@ -187,9 +191,11 @@ Outcome<> network_list(Call& call) {
     call.out << "Idx BE     MAC Addr.     handle state evt-ch tx-/rx-ring-ref BE-path\n";
     for (const Sxp& sxp : devices.items()) {
         const std::string event = field(sxp, "event-channel", field(sxp, "event-channel-tx", "-1").c_str());
-        call.out << format("%-3s %-2s %-17s %-6s %-5s %-6s %5s/%-9s %-30s", field(sxp, "devid", "?").c_str(), field(sxp, "backend-id", "?").c_str(),
-                           field(sxp, "mac", "??").c_str(), field(sxp, "handle", "0").c_str(), field(sxp, "state", "?").c_str(), event.c_str(),
-                           field(sxp, "tx-ring-ref", "-1").c_str(), field(sxp, "rx-ring-ref", "-1").c_str(), field(sxp, "backend", "??").c_str())
+        call.out << format("%-3s %-2s %-17s %-6s %-5s %-6s %5s/%-9s %-30s", field(sxp, "devid", "?").c_str(),
+                           field(sxp, "backend-id", "?").c_str(), field(sxp, "mac", "??").c_str(),
+                           field(sxp, "handle", "0").c_str(), field(sxp, "state", "?").c_str(), event.c_str(),
+                           field(sxp, "tx-ring-ref", "-1").c_str(), field(sxp, "rx-ring-ref", "-1").c_str(),
+                           field(sxp, "backend", "??").c_str())
                  << "\n";
     }
     return base::ok;
@@ -208,7 +214,9 @@ Outcome<> uptime(Call& call) {
         if (brief) {
             std::tm local{};
             ::localtime_r(&now, &local);
-            call.out << format(" %02d:%02d:%02d up %s, %s (%lld)", local.tm_hour, local.tm_min, local.tm_sec, uptime_text(up).c_str(), name.c_str(), static_cast<long long>(domid)) << "\n";
+            call.out << format(" %02d:%02d:%02d up %s, %s (%lld)", local.tm_hour, local.tm_min, local.tm_sec,
+                               uptime_text(up).c_str(), name.c_str(), static_cast<long long>(domid))
+                     << "\n";
         } else {
             call.out << format("%-33s %4lld %s", name.c_str(), static_cast<long long>(domid), uptime_text(up).c_str()) << "\n";
         }

@@ -13,8 +13,12 @@
 int main(int argc, char** argv) {
     ::signal(SIGPIPE, SIG_DFL);
     xend::SocketTransport transport;
-    xm::World world{transport, std::cout, std::cerr, ::geteuid() == 0,
-                    [](unsigned ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); }, xm::join_terminals};
+    xm::World world{transport,
+                    std::cout,
+                    std::cerr,
+                    ::geteuid() == 0,
+                    [](unsigned ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); },
+                    xm::join_terminals};
     const int status = xm::run(world, std::vector<std::string>(argv + 1, argv + argc));
     std::cout.flush();
     return std::cout.good() ? status : 1;

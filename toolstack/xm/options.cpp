@@ -56,7 +56,8 @@ Outcome<> short_options(std::span<const std::string> words, size_t& at, std::spa
         std::string value = letters.substr(i + 1);
         if (value.starts_with('=')) value.erase(0, 1);
         if (i + 1 == letters.size()) {
-            if (at + 1 >= words.size()) return base::fail(Errc::inval, std::string("option -") + letters[i] + " requires argument");
+            if (at + 1 >= words.size())
+                return base::fail(Errc::inval, std::string("option -") + letters[i] + " requires argument");
             value = words[++at];
         }
         out.options[key_of(*found)].push_back(value);

@@ -55,7 +55,8 @@ Outcome<Record> record_from_sxp(const Sxp& sxp) {
     const Sxp* vm = sxp.child("vm");
     const std::string state = sxp.child_value("state", "");
     const auto at = std::find(state_names.begin(), state_names.end(), state);
-    if (sxp.name() != "record" || vm == nullptr || at == state_names.end()) return base::fail(Errc::badmsg, "not a record of a domain");
+    if (sxp.name() != "record" || vm == nullptr || at == state_names.end())
+        return base::fail(Errc::badmsg, "not a record of a domain");
     Record out;
     out.config = OTRY(config::from_sxp(*vm));
     out.state = static_cast<RecordState>(at - state_names.begin());

@@ -54,7 +54,8 @@ Outcome<pid_t> spawn(const ScriptCall& call, int output) {
     posix_spawnattr_setpgroup(&attributes, 0);  // its own group, so that a timeout reaches its children
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
     pid_t pid = 0;
-    const int error = ::posix_spawn(&pid, call.path.c_str(), &actions, &attributes, pointers(arguments).data(), pointers(environment).data());
+    const int error =
+        ::posix_spawn(&pid, call.path.c_str(), &actions, &attributes, pointers(arguments).data(), pointers(environment).data());
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
     if (error == ENOENT) return base::fail(Errc::noent, "there is no script " + call.path);
@@ -68,7 +69,9 @@ bool collect(int input, steady_clock::time_point deadline, std::string& out) {
     for (;;) {
         const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - steady_clock::now()).count();
         if (left <= 0) return false;
-        struct pollfd p {input, POLLIN, 0};
+        struct pollfd p {
+            input, POLLIN, 0
+        };
         const int ready = ::poll(&p, 1, static_cast<int>(std::min<int64_t>(left, 60'000)));
         if (ready < 0 && errno != EINTR) return true;
         if (ready <= 0) continue;
@@ -94,7 +97,8 @@ void append_log(const std::string& file, const ScriptCall& call, const std::stri
     if (text.empty()) return;
     const int fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
     if (fd < 0) return;
-    const std::string line = call.path + " " + (call.arguments.empty() ? "" : call.arguments[0]) + ": " + text + (text.back() == '\n' ? "" : "\n");
+    const std::string line =
+        call.path + " " + (call.arguments.empty() ? "" : call.arguments[0]) + ": " + text + (text.back() == '\n' ? "" : "\n");
     const ssize_t ignored = ::write(fd, line.data(), line.size());
     static_cast<void>(ignored);
     ::close(fd);
@@ -104,7 +108,8 @@ void append_log(const std::string& file, const ScriptCall& call, const std::stri
 
 Outcome<> ScriptRunner::run(const ScriptCall& call) {
     int pipe_ends[2] = {-1, -1};
-    if (::pipe2(pipe_ends, O_CLOEXEC) != 0) return base::fail(Errc::mfile, std::string("cannot make a pipe: ") + std::strerror(errno));
+    if (::pipe2(pipe_ends, O_CLOEXEC) != 0)
+        return base::fail(Errc::mfile, std::string("cannot make a pipe: ") + std::strerror(errno));
     auto pid = spawn(call, pipe_ends[1]);
     ::close(pipe_ends[1]);
     if (!pid) {
@@ -124,9 +129,11 @@ Outcome<> ScriptRunner::run(const ScriptCall& call) {
         in_time = false;
     }
     append_log(log_file_, call, said);
-    if (!in_time) return base::fail(Errc::timedout, call.path + " did not end within " + std::to_string(call.timeout.count()) + " s");
+    if (!in_time)
+        return base::fail(Errc::timedout, call.path + " did not end within " + std::to_string(call.timeout.count()) + " s");
     if (WIFEXITED(*status) && WEXITSTATUS(*status) == 0) return base::ok;
-    const std::string how = WIFEXITED(*status) ? "exit status " + std::to_string(WEXITSTATUS(*status)) : "signal " + std::to_string(WTERMSIG(*status));
+    const std::string how = WIFEXITED(*status) ? "exit status " + std::to_string(WEXITSTATUS(*status))
+                                               : "signal " + std::to_string(WTERMSIG(*status));
     const std::string line = last_line(said);
     return base::fail(Errc::io, call.path + " failed (" + how + ")" + (line.empty() ? "" : ": " + line));
 }

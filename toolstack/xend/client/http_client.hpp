@@ -13,7 +13,8 @@ class SocketTransport final : public Transport {
     std::vector<std::string> sockets_;
 
 public:
-    explicit SocketTransport(std::vector<std::string> sockets = {default_socket, classic_socket}) : sockets_(std::move(sockets)) {}
+    explicit SocketTransport(std::vector<std::string> sockets = {default_socket, classic_socket})
+        : sockets_(std::move(sockets)) {}
     base::Outcome<Reply> call(const Request& request) override;
 };
 

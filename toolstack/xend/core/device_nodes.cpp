@@ -54,9 +54,7 @@ std::string frontend_path(const DeviceEnds& ends, const std::string& kind, uint3
     return "/local/domain/" + text(ends.front) + "/device/" + kind + "/" + std::to_string(devid);
 }
 
-xenstore::Permissions owned_by(DomId owner, DomId reader) {
-    return {{owner, Access::none}, {reader, Access::read}};
-}
+xenstore::Permissions owned_by(DomId owner, DomId reader) { return {{owner, Access::none}, {reader, Access::read}}; }
 
 DeviceNodes vbd_nodes(const DeviceEnds& ends, const config::Disk& disk, const std::string& scripts) {
     DeviceNodes out = common(ends, "vbd", disk.devid);

@@ -23,7 +23,7 @@ struct NodeSet {
 };
 
 struct DeviceNodes {
-    std::string kind;   // "vbd", "vif", "console"
+    std::string kind;  // "vbd", "vif", "console"
     uint32_t devid = 0;
     base::DomId backend{0};
     NodeSet front;

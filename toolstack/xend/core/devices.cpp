@@ -40,7 +40,8 @@ std::vector<std::pair<std::string, std::string>> leaves(xenstore::Store& store, 
 /// Device ids of the domain's devices of this kind, from the back end's side (the guest cannot touch that).
 std::vector<uint32_t> backend_ids(xenstore::Store& store, const DeviceEnds& ends, const std::string& kind) {
     std::vector<uint32_t> out;
-    const std::string folder = "/local/domain/" + std::to_string(ends.back.raw) + "/backend/" + kind + "/" + std::to_string(ends.front.raw);
+    const std::string folder =
+        "/local/domain/" + std::to_string(ends.back.raw) + "/backend/" + kind + "/" + std::to_string(ends.front.raw);
     auto names = store.directory(folder);
     if (!names) return out;
     for (const std::string& name : *names) {
@@ -84,7 +85,8 @@ Outcome<> Devices::attach(xenstore::Store& store, DomId domain, const std::vecto
         }
         return base::ok;
     });
-    if (!written) return std::move(written).take_failure().with("while writing the devices of domain " + std::to_string(domain.raw));
+    if (!written)
+        return std::move(written).take_failure().with("while writing the devices of domain " + std::to_string(domain.raw));
     for (const DeviceNodes& device : devices) {
         if (!device.needs_script || device.backend != DomId{0}) continue;
         OTRY(await_backend(store, device));
@@ -110,7 +112,8 @@ Outcome<> Devices::hotplug(xenstore::Store& store, const DeviceNodes& device) {
     const std::string status = read_or_empty(store, device.back.path + "/hotplug-status");
     const std::string error = read_or_empty(store, device.back.path + "/hotplug-error");
     if (status == "error" || status == "busy") {
-        return base::fail(status == "busy" ? Errc::busy : Errc::io, what + (error.empty() ? "The hotplug script gave no reason." : error));
+        return base::fail(status == "busy" ? Errc::busy : Errc::io,
+                          what + (error.empty() ? "The hotplug script gave no reason." : error));
     }
     if (!ran) return base::fail(ran.failure().code, what + (error.empty() ? ran.failure().text : error));
     if (status == "connected") return base::ok;
@@ -126,7 +129,8 @@ Outcome<> Devices::run_script(xenstore::Store& store, const std::string& kind, u
     call.path = read_or_empty(store, back_path + "/script");
     if (call.path.empty()) return base::ok;
     call.timeout = ports_.settings.hotplug_timeout;
-    call.environment = {{"XENBUS_PATH", back_path}, {"XENBUS_TYPE", kind}, {"XENBUS_BASE_PATH", "backend"}, {"script", call.path}};
+    call.environment = {
+        {"XENBUS_PATH", back_path}, {"XENBUS_TYPE", kind}, {"XENBUS_BASE_PATH", "backend"}, {"script", call.path}};
     if (kind == "vif") {
         const std::string vif = "vif" + std::to_string(front.raw) + "." + std::to_string(devid);
         const std::string renamed = read_or_empty(store, back_path + "/vifname");
@@ -154,7 +158,8 @@ void Devices::close(xenstore::Store& store, const DeviceEnds& ends, const std::s
         if (*state != "6") OTRY(tx.write(back + "/state", "5"));
         return base::ok;
     });
-    if (!done) log(LogLevel::warning, label(kind, devid) + " of domain " + std::to_string(ends.front.raw) + ": " + done.failure().text);
+    if (!done)
+        log(LogLevel::warning, label(kind, devid) + " of domain " + std::to_string(ends.front.raw) + ": " + done.failure().text);
 }
 
 void Devices::finish_close(xenstore::Store& store, const DeviceEnds& ends, const std::string& kind, uint32_t devid) {
@@ -189,7 +194,8 @@ void Devices::detach_all(xenstore::Store& store, DomId domain) {
     for (const One& one : all) close(store, one.ends, one.kind, one.devid);  // all at once, then wait for each
     for (const One& one : all) finish_close(store, one.ends, one.kind, one.devid);
     for (const One& one : all) {
-        const std::string folder = "/local/domain/" + std::to_string(one.ends.back.raw) + "/backend/" + one.kind + "/" + std::to_string(domain.raw);
+        const std::string folder =
+            "/local/domain/" + std::to_string(one.ends.back.raw) + "/backend/" + one.kind + "/" + std::to_string(domain.raw);
         auto ignored = xenstore::remove_if_there(store, folder);
     }
 }

@@ -54,7 +54,8 @@ Outcome<std::vector<User>> guest_users(xenstore::Store& store, const Identity& w
             const auto held = identify(read_or_empty(store, path + "/params"));
             if (!held || !(*held == wanted)) continue;
             const std::string name = read_or_empty(store, "/local/domain/" + domain + "/name");
-            out.push_back({"guest domain '" + (name.empty() ? domain : name) + "'", !read_or_empty(store, path + "/mode").starts_with("r")});
+            out.push_back({"guest domain '" + (name.empty() ? domain : name) + "'",
+                           !read_or_empty(store, path + "/mode").starts_with("r")});
         }
     }
     return out;
@@ -106,8 +107,8 @@ Outcome<> check_one(const config::Disk& disk, const std::vector<User>& users) {
     for (const User& user : users) {
         if (!writes && !user.writes) continue;
         return base::fail(Errc::busy, (disk.type == "file" ? "File " : "Device ") + disk.target + " is in use: it is mounted " +
-                                          (user.writes ? "read-write" : "read-only") + " in " + user.who + ", and so cannot be mounted " +
-                                          (writes ? "read-write" : "read-only") + " now.");
+                                          (user.writes ? "read-write" : "read-only") + " in " + user.who +
+                                          ", and so cannot be mounted " + (writes ? "read-write" : "read-only") + " now.");
     }
     return base::ok;
 }
@@ -121,7 +122,8 @@ Outcome<> check_disks(xenstore::Store& store, const config::DomainConfig& config
         const auto identity = identify(disk.target);
         if (!identity) return base::fail(Errc::noent, "Disk image does not exist: " + disk.target);
         std::error_code ignored;
-        if (std::filesystem::is_directory(disk.target, ignored)) return base::fail(Errc::isdir, "Disk image is a directory: " + disk.target);
+        if (std::filesystem::is_directory(disk.target, ignored))
+            return base::fail(Errc::isdir, "Disk image is a directory: " + disk.target);
         if (disk.type == "phy" && !identity->block) {
             return base::fail(Errc::inval, "Disk " + disk.target + " is not a block device; use file: for image files");
         }

@@ -76,7 +76,11 @@ std::vector<NodeSet> ring_nodes(const builder::BuiltDomain& built, uint32_t cons
     out.push_back({path + "/store", readable, {{"port", text(built.store_port.raw)}, {"ring-ref", text(built.store_frame.raw)}}});
     out.push_back({back,
                    readable,
-                   {{"frontend", path + "/console"}, {"frontend-id", text(built.id.raw)}, {"online", "1"}, {"state", "1"}, {"protocol", "vt100"}}});
+                   {{"frontend", path + "/console"},
+                    {"frontend-id", text(built.id.raw)},
+                    {"online", "1"},
+                    {"state", "1"},
+                    {"protocol", "vt100"}}});
     out.push_back({path + "/console",
                    readable,
                    {{"backend", back},

@@ -12,12 +12,12 @@
 namespace xend {
 
 enum class Follow : uint8_t {
-    nothing,         // suspended, or preserved before: leave it as it is
+    nothing,  // suspended, or preserved before: leave it as it is
     destroy,
     restart,
     rename_restart,
     preserve,
-    too_fast,        // a restart is due but the last one was moments ago: destroy and say so
+    too_fast,  // a restart is due but the last one was moments ago: destroy and say so
 };
 
 struct StopFacts {
@@ -25,9 +25,9 @@ struct StopFacts {
     config::ExitAction on_poweroff = config::ExitAction::destroy;
     config::ExitAction on_reboot = config::ExitAction::restart;
     config::ExitAction on_crash = config::ExitAction::restart;
-    bool preserved = false;         // it was kept already
-    int64_t now = 0;                // Unix seconds
-    int64_t previous_restart = 0;   // 0: never
+    bool preserved = false;        // it was kept already
+    int64_t now = 0;               // Unix seconds
+    int64_t previous_restart = 0;  // 0: never
     int64_t min_restart_seconds = 20;
 };
 

@@ -113,10 +113,12 @@ Outcome<> Manager::watch_first_moments(const DomainView& view) {
         if (crashed) {
             log(LogLevel::error, "domain '" + view.name + "' crashed at once after its start");
             if (view.record->config.on_crash == config::ExitAction::preserve) {
-                return base::fail(Errc::noexec, "Domain '" + view.name + "' crashed at once after its start and is preserved; see 'xm dmesg'");
+                return base::fail(Errc::noexec,
+                                  "Domain '" + view.name + "' crashed at once after its start and is preserved; see 'xm dmesg'");
             }
             finish(view);
-            return base::fail(Errc::noexec, "Domain '" + view.name + "' crashed at once after its start; see 'xm dmesg'. It was destroyed.");
+            return base::fail(Errc::noexec,
+                              "Domain '" + view.name + "' crashed at once after its start; see 'xm dmesg'. It was destroyed.");
         }
         if (now->shutdown || now->cpu_time.n >= 150'000'000) return base::ok;
         ports_.clock.sleep(milliseconds{50});
@@ -167,7 +169,8 @@ Outcome<> Manager::rename(const std::string& who, const std::string& name) {
     const Job job(*this, view.uuid);
     auto store = OTRY(stores_.lease());
     for (const DomainView& other : OTRY(domains(*store))) {
-        if (other.name == name && other.info.id != view.info.id) return base::fail(Errc::exist, "VM name '" + name + "' already exists");
+        if (other.name == name && other.info.id != view.info.id)
+            return base::fail(Errc::exist, "VM name '" + name + "' already exists");
     }
     OTRY(store->write(domain_path(view.info.id) + "/name", name));
     if (!view.record) return base::ok;
@@ -179,7 +182,8 @@ Outcome<> Manager::rename(const std::string& who, const std::string& name) {
 Outcome<> Manager::set_memory_target(const std::string& who, uint64_t mib) {
     const DomainView view = OTRY(operate(who, Operation::set_memory));
     const uint64_t most = view.info.max_memory_kib();
-    if (mib == 0 || mib > (1U << 24U) || (view.record && mib > view.record->config.max_memory_mib()) || (!view.record && mib * 1024 > most)) {
+    if (mib == 0 || mib > (1U << 24U) || (view.record && mib > view.record->config.max_memory_mib()) ||
+        (!view.record && mib * 1024 > most)) {
         return base::fail(Errc::inval, "Invalid memory size");
     }
     const Job job(*this, view.uuid);

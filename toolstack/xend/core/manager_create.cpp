@@ -101,7 +101,8 @@ Outcome<> Manager::check_new(xenstore::Store& store, const config::DomainConfig&
     for (const DomainView& view : OTRY(domains(store))) {
         if (view.info.dying && !view.record) continue;
         if (view.name == config.name) {
-            return base::fail(Errc::exist, "Domain '" + config.name + "' already exists with ID '" + std::to_string(view.info.id.raw) + "'");
+            return base::fail(Errc::exist,
+                              "Domain '" + config.name + "' already exists with ID '" + std::to_string(view.info.id.raw) + "'");
         }
         if (view.uuid == config.uuid) {
             return base::fail(Errc::exist, "The uuid " + config.uuid.text() + " belongs to domain '" + view.name + "'");

@@ -108,11 +108,18 @@ void Manager::follow_stop(const DomainView& view) {
             log(LogLevel::error, too_fast_text(view.name, facts));
             finish(view);
             break;
-        case Follow::destroy: finish(view); break;
-        case Follow::preserve: preserve(view); break;
+        case Follow::destroy:
+            finish(view);
+            break;
+        case Follow::preserve:
+            preserve(view);
+            break;
         case Follow::restart:
-        case Follow::rename_restart: restart(view, follow); break;
-        case Follow::nothing: break;
+        case Follow::rename_restart:
+            restart(view, follow);
+            break;
+        case Follow::nothing:
+            break;
     }
 }
 
@@ -212,9 +219,8 @@ Outcome<bool> Manager::reap() {
 }
 
 void Manager::recover_one(xenstore::Store& store, Record record, const std::vector<xenctrl::DomainInfo>& domains) {
-    const auto at = std::find_if(domains.begin(), domains.end(), [&](const xenctrl::DomainInfo& info) {
-        return info.handle == record.config.uuid.bytes;
-    });
+    const auto at = std::find_if(domains.begin(), domains.end(),
+                                 [&](const xenctrl::DomainInfo& info) { return info.handle == record.config.uuid.bytes; });
     if (record.state == RecordState::live || record.state == RecordState::preserved) return;  // reap() looks at these
     // A domain whose id never reached the journal is found by its uuid.
     const DomId id = at != domains.end() ? at->id : id_of(record);

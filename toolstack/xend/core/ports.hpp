@@ -92,7 +92,7 @@ struct Record {
     config::DomainConfig config;  // with uuid and MAC addresses filled in
     RecordState state = RecordState::creating;
     std::optional<uint32_t> domid;
-    int64_t start_time = 0;       // Unix seconds
+    int64_t start_time = 0;  // Unix seconds
     int64_t previous_restart = 0;
     uint32_t restarts = 0;
 };

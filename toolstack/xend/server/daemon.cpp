@@ -162,7 +162,8 @@ PidFile::~PidFile() {
 Outcome<> PidFile::claim() {
     make_parent(path_);
     fd_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (fd_ < 0) return base::fail(errno == EACCES ? Errc::access : Errc::io, "cannot open " + path_ + ": " + std::strerror(errno));
+    if (fd_ < 0)
+        return base::fail(errno == EACCES ? Errc::access : Errc::io, "cannot open " + path_ + ": " + std::strerror(errno));
     // A predecessor that was killed a moment ago may take a moment to let go.
     for (int i = 0; ::flock(fd_, LOCK_EX | LOCK_NB) != 0; ++i) {
         if (i == 20) return base::fail(Errc::busy, "xend is running already");
@@ -239,8 +240,7 @@ void on_stop(int signal) {
         }
         if (first) ::close(report);
         server_pid = pid;
-        while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-        }
+        while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
         server_pid = 0;
         if (pid < 0 || WIFEXITED(status)) break;
         ::usleep(200'000);

@@ -58,7 +58,8 @@ Outcome<Sxp> domain_sxp(Manager& manager, const DomainView& view, Detail detail)
     out.add("name", view.name);
     out.add("memory", text(mib((info.pages + info.outstanding_pages) * 4)));
     const bool unlimited = info.max_memory_kib() == ~uint64_t{0};
-    out.add("maxmem", view.record ? text(view.record->config.max_memory_mib()) : text(unlimited ? mib(info.memory_kib()) : mib(info.max_memory_kib())));
+    out.add("maxmem", view.record ? text(view.record->config.max_memory_mib())
+                                  : text(unlimited ? mib(info.memory_kib()) : mib(info.max_memory_kib())));
     out.add("online_vcpus", text(info.online_vcpus));
     out.add("cpu_time", seconds(info.cpu_time));
     out.add("state", info.state());
@@ -92,7 +93,8 @@ Outcome<Sxp> vcpu_sxp(Manager& manager, const DomainView& view) {
         one.add("cpu", text(vcpu.info.cpu));
         Sxp map = Sxp::list();
         for (uint32_t cpu = 0; cpu < host.phys.cpus; ++cpu) {
-            const bool set = vcpu.affinity.empty() || (cpu / 8 < vcpu.affinity.size() && ((vcpu.affinity[cpu / 8] >> (cpu % 8)) & 1U) != 0);
+            const bool set =
+                vcpu.affinity.empty() || (cpu / 8 < vcpu.affinity.size() && ((vcpu.affinity[cpu / 8] >> (cpu % 8)) & 1U) != 0);
             if (set) map.add(Sxp::atom(text(cpu)));
         }
         one.add(Sxp::pair("cpumap", std::move(map)));

@@ -58,7 +58,8 @@ bool peer_is_root(const tcp::endpoint& peer, const tcp::endpoint& ours) {
     // The kernel prints the address as the number stands in memory, in the machine's (little-endian) order.
     const uint32_t peer_number = __builtin_bswap32(peer.address().to_v4().to_uint());
     const uint32_t our_number = __builtin_bswap32(ours.address().to_v4().to_uint());
-    std::snprintf(wanted, sizeof wanted, "%08X:%04X %08X:%04X", peer_number, unsigned{peer.port()}, our_number, unsigned{ours.port()});
+    std::snprintf(wanted, sizeof wanted, "%08X:%04X %08X:%04X", peer_number, unsigned{peer.port()}, our_number,
+                  unsigned{ours.port()});
     std::ifstream in("/proc/net/tcp");
     std::string line;
     while (std::getline(in, line)) {
@@ -110,7 +111,10 @@ Reply answer(const HttpServer::Handler& handler, const HttpRequest& in) {
     try {
         return handler(request);
     } catch (const std::exception& e) {  // out of memory and the like must not end the server
-        return {200, "application/sxp", {}, std::string("(xend.err 'internal error: ") + (e.what() == nullptr ? "" : "exception") + "')"};
+        return {200,
+                "application/sxp",
+                {},
+                std::string("(xend.err 'internal error: ") + (e.what() == nullptr ? "" : "exception") + "')"};
     }
 }
 
@@ -242,7 +246,8 @@ Outcome<> HttpServer::listen_tcp(const std::string& address, uint16_t port) {
     if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
     if (!error) acceptor.bind({ip, port}, error);
     if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
-    if (error) return base::fail(Errc::addrinuse, "cannot listen at " + address + ":" + std::to_string(port) + ": " + error.message());
+    if (error)
+        return base::fail(Errc::addrinuse, "cannot listen at " + address + ":" + std::to_string(port) + ": " + error.message());
     impl_->tcp_acceptors.push_back(std::move(acceptor));
     return base::ok;
 }

@@ -15,10 +15,14 @@ namespace {
 
 spdlog::level::level_enum spdlog_level(LogLevel level) {
     switch (level) {
-        case LogLevel::debug: return spdlog::level::debug;
-        case LogLevel::info: return spdlog::level::info;
-        case LogLevel::warning: return spdlog::level::warn;
-        case LogLevel::error: return spdlog::level::err;
+        case LogLevel::debug:
+            return spdlog::level::debug;
+        case LogLevel::info:
+            return spdlog::level::info;
+        case LogLevel::warning:
+            return spdlog::level::warn;
+        case LogLevel::error:
+            return spdlog::level::err;
     }
     return spdlog::level::info;
 }
@@ -46,9 +50,7 @@ base::Outcome<> open_log(const std::string& file, const std::string& level, LogT
         logger->set_level(level_named(level));
         logger->flush_on(spdlog::level::debug);
         set_log_sink([logger](LogLevel l, const std::string& text) { logger->log(spdlog_level(l), "{}", text); });
-    } catch (const spdlog::spdlog_ex& e) {
-        return base::fail(base::Errc::io, "cannot write " + file + ": " + e.what());
-    }
+    } catch (const spdlog::spdlog_ex& e) { return base::fail(base::Errc::io, "cannot write " + file + ": " + e.what()); }
     return base::ok;
 }
 

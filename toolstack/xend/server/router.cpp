@@ -57,9 +57,7 @@ Reply done() { return sxp_reply(Sxp::list()); }
 
 Reply sxp_reply(const Sxp& sxp) { return {200, "application/sxp", {}, proto::to_string(sxp)}; }
 
-Reply error_reply(const base::Failure& failure) {
-    return sxp_reply(Sxp::list({Sxp::atom("xend.err"), Sxp::atom(failure.text)}));
-}
+Reply error_reply(const base::Failure& failure) { return sxp_reply(Sxp::list({Sxp::atom("xend.err"), Sxp::atom(failure.text)})); }
 
 Reply Router::handle(const Request& request) {
     const auto [head, below] = split_path(request.path);
@@ -178,7 +176,8 @@ Outcome<Reply> Router::domain_value_operation(const Request& request, const std:
     }
     if (op == "domain_sched_credit_set") {
         auto params = OTRY(manager_.sched_params(who));
-        if (request.fields.contains("weight")) params.weight = static_cast<uint16_t>(OTRY(number_field(request, "weight", 65535)));
+        if (request.fields.contains("weight"))
+            params.weight = static_cast<uint16_t>(OTRY(number_field(request, "weight", 65535)));
         if (request.fields.contains("cap")) params.cap = static_cast<uint16_t>(OTRY(number_field(request, "cap", 65535)));
         OTRY(manager_.set_sched_params(who, params));
         return done();
