@@ -30,6 +30,7 @@ void machine_halt() { end("halt"); }
 
 size_t log_read(char*, size_t, uint32_t&, bool) { return 0; }
 void log_write(const char*, size_t) {}
-void set_log_levels(LogLevel, LogLevel) {}
+void console_write(const char*, size_t) {}
+void set_log_levels(LogLevel, GuestLogLevels) {}
 
 }  // namespace hv

@@ -31,7 +31,7 @@ Result<uint64_t> write(Vcpu& v, uint64_t count, uint64_t address) {
             return restart_with(v, uint64_t{xen::CONSOLEIO_write}, count - done, address + done);
         const size_t n = count - done < chunk ? count - done : chunk;
         TRY((text + done).fetch_many(buffer, n));
-        if (v.domain.privileged) log_write(buffer, n);
+        if (v.domain.privileged) console_write(buffer, n);
         else TRY(write_guest_line(v, buffer, n));
         done += n;
     }

@@ -21,11 +21,15 @@ LogLevel own_level = LogLevel::debug;
 GuestLogLevels guest_levels;
 std::atomic<bool> lock_broken{false};
 
+void show(const char* text, size_t n) {
+    for (ConsoleSink* s = sinks; s; s = s->next) s->write(text, n);
+}
+
 void append(const char* text, size_t n) {
     for (size_t i = 0; i < n; ++i) ring[(ring_end + i) % log_ring_size] = text[i];
     ring_end += static_cast<uint32_t>(n);
     if (ring_end - ring_start > log_ring_size) ring_start = ring_end - static_cast<uint32_t>(log_ring_size);
-    for (ConsoleSink* s = sinks; s; s = s->next) s->write(text, n);
+    show(text, n);
 }
 
 /// Guest-caused lines: at most 10 a second, so that no guest can drown the log.
@@ -58,6 +62,11 @@ void log_write(const char* text, size_t n) {
     }
     Guard g(console_lock);
     append(text, n);
+}
+
+void console_write(const char* text, size_t n) {
+    Guard g(console_lock);
+    show(text, n);
 }
 
 void console_break_lock() { lock_broken.store(true, std::memory_order_relaxed); }

@@ -14,8 +14,10 @@ inline constexpr size_t log_ring_size = 64 * 1024;
 /// Copies text from ring position `index` on (0: the oldest text kept) and advances `index`.
 /// With `clear`, what was read is forgotten. Returns the bytes copied.
 size_t log_read(char* dst, size_t size, uint32_t& index, bool clear);
-/// Appends raw text to the ring and the consoles (console_io of guests).
+/// Appends raw text to the ring and the consoles.
 void log_write(const char* text, size_t n);
+/// Shows text on the consoles only: dom0's own console, which is not the hypervisor's log.
+void console_write(const char* text, size_t n);
 
 /// Lines that guests cause: kept up to `always`; up to `limited` at most ten a second.
 struct GuestLogLevels {

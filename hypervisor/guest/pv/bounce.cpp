@@ -82,7 +82,7 @@ void pv_toggle_mode(Vcpu& v) {
 void pv_inject(Vcpu& v, Regs& r, uint8_t vector, uint32_t error_code) {
     const xen::TrapInfo& t = v.pv->traps[vector];
     if (t.address == 0)
-        guest_log(LogLevel::warning, "d%uv%u: unhandled trap %u, error %x, rip %016lx, rsp %016lx", v.domain.id.raw, v.id.raw,
+        guest_log(LogLevel::warning, "d%uv%u: unhandled trap %u, code %x, rip %016lx, rsp %016lx", v.domain.id.raw, v.id.raw,
                   vector, error_code, r.rip, r.rsp);
     enter_handler(v, r, {t.address, xen::TI_GET_IF(t), has_error_code(vector), error_code});
 }
