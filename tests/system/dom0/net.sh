@@ -14,9 +14,10 @@ pattern 16 | timeout 120 nc 10.0.0.11 7001
 wait_until 60 said net1 'guest: received'
 equal "16 MiB over TCP, dom0 to guest" "guest: received $expected" "$(told net1 'guest: received')"
 ready net1
-type_to net1 'echo second-$((1 + 1)); nc -l -p 7003 | md5sum | sed "s/^/relay: /"'
+type_to net1 'echo second-$((1 + 1)); sleep 100 | nc -l -p 7003 | md5sum | sed "s/^/relay: /"'
 wait_until 20 said net1 '^second-2'
-(timeout 180 nc -l -p 7002 | md5sum | cut -d' ' -f1 >$WORK/received) &
+# busybox nc ends when either side is at its end: a listener needs an input that stays open.
+(sleep 180 | timeout 180 nc -l -p 7002 | md5sum | cut -d' ' -f1 >$WORK/received) &
 check "$TOOL create of the second guest" $TOOL create "$(net_config net2 'ip=10.0.0.12 ping=10.0.0.11 send=10.0.0.1:7002')"
 check "the second guest pings the first" wait_until 60 said net2 'guest: ping 10.0.0.11 ok'
 ready net2
