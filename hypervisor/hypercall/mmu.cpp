@@ -25,7 +25,7 @@ Result<MmuTarget> mmu_target(Vcpu& v, uint64_t foreign) {
     return t;
 }
 
-void flush_vcpus(Domain& d, const MmuFlush& f) {
+void flush_vcpus(const MmuFlush& f) {
     if (f.mask == 0) return;
     if (f.page) {
         // One page: local CPUs take INVLPG, others a full flush by request.
@@ -34,7 +34,6 @@ void flush_vcpus(Domain& d, const MmuFlush& f) {
         if (f.mask & ~self) arch::flush_tlb(f.mask & ~self);
         return;
     }
-    (void)d;
     arch::flush_tlb(f.mask);
 }
 
@@ -156,7 +155,7 @@ Result<uint64_t> update_va(Vcpu& v, MmuTarget& t, uint64_t va, uint64_t value, u
         if (!slot) return Err{Errc::inval};
         TRY(update_l1(v.domain, *t.pages, slot, value, KeepAccessed::no));
     }
-    flush_vcpus(v.domain, f);
+    flush_vcpus(f);
     return uint64_t{0};
 }
 

@@ -20,7 +20,7 @@ struct MmuFlush {
     bool page;         ///< only `address`
     uint64_t address;
 };
-void flush_vcpus(Domain& d, const MmuFlush& f);
+void flush_vcpus(const MmuFlush& f);
 /// CPUs on which the vCPUs of a guest's bitmap run now. Errors: fault.
 Result<uint64_t> cpus_of_vcpus(Vcpu& v, uint64_t bitmap_address);
 

@@ -38,7 +38,7 @@ Status fill_page(MmuTarget& t, Mfn to, const Mfn* from) {
 
 Status flush_many(Vcpu& v, const xen::MmuextOp& op, bool page) {
     const uint64_t mask = TRY(cpus_of_vcpus(v, op.arg2.vcpumask.addr));
-    flush_vcpus(v.domain, {mask, page, op.arg1.linear_addr});
+    flush_vcpus({mask, page, op.arg1.linear_addr});
     return ok;
 }
 
@@ -61,7 +61,7 @@ Status one_op(Vcpu& v, MmuTarget& t, const xen::MmuextOp& op) {
             arch::flush_tlb(t.pages->dirty_cpus.load() | this_cpu_mask());
             return ok;
         case xen::MMUEXT_INVLPG_ALL:
-            flush_vcpus(v.domain, {v.domain.dirty_cpus.load(), true, op.arg1.linear_addr});
+            flush_vcpus({v.domain.dirty_cpus.load(), true, op.arg1.linear_addr});
             return ok;
         case xen::MMUEXT_FLUSH_CACHE:
         case xen::MMUEXT_FLUSH_CACHE_GLOBAL: return flush_cache(v);

@@ -85,13 +85,12 @@ void load_segments(Vcpu& v) {
     hw::wrmsr(hw::msr_kernel_gs_base, pv.in_kernel ? pv.gs_base_user : pv.gs_base_kernel);
 }
 
-void save_guest(Cpu& cpu, Vcpu& v) {
+void save_guest(Vcpu& v) {
     v.regs = stack_top().regs;
     save_segments(v);
     save_fpu(v);
     // The debug registers were written through us, so only DR6 can have changed, and #DB saved it.
     if (v.pv->debug[7] & 0xff) hw::write_dr7(0x400);
-    (void)cpu;
 }
 
 void set_root(Cpu& cpu, uint64_t cr3) {
@@ -133,7 +132,7 @@ namespace arch {
 
 void switch_to(Vcpu& prev, Vcpu& next) {
     Cpu& cpu = this_cpu();
-    if (!prev.idle) save_guest(cpu, prev);
+    if (!prev.idle) save_guest(prev);
     cpu.current = &next;
     if (next.idle) {
         enter_idle(cpu);
