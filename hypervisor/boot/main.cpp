@@ -24,6 +24,11 @@
 #include "lib/parse/multiboot.hpp"
 
 namespace hv {
+
+using Constructor = void (*)();
+extern const Constructor constructors_start[] asm("init_array_start");
+extern const Constructor constructors_end[] asm("init_array_end");
+
 namespace {
 
 constexpr uint64_t mapped_at_start = uint64_t{4} << 30;  ///< the first page tables reach this far
@@ -35,9 +40,6 @@ parse::PhysicalWindow physical_memory() {
 }
 
 void run_constructors() {
-    using Constructor = void (*)();
-    extern const Constructor constructors_start[] asm("init_array_start");
-    extern const Constructor constructors_end[] asm("init_array_end");
     for (const Constructor* c = constructors_start; c < constructors_end; ++c) (*c)();
 }
 
