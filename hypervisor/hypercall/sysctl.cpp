@@ -104,10 +104,9 @@ Answer dispatch(const Call& c) {
             return c.done();
         case xen::XEN_SYSCTL_get_pmstat:
         case xen::XEN_SYSCTL_pm_op:
-            return Err{Errc::nodev};  // no frequency or idle driver
         case xen::XEN_SYSCTL_psr_cmt_op:
         case xen::XEN_SYSCTL_psr_alloc:
-            return Err{Errc::nodev};
+            return Err{Errc::nodev};  // no frequency or idle driver, no cache monitor
         case xen::XEN_SYSCTL_perfc_op:
         case xen::XEN_SYSCTL_lockprof_op:
         case xen::XEN_SYSCTL_coverage_op:

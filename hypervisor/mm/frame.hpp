@@ -126,7 +126,8 @@ public:
     }
     ~PageRef() { reset(); }
     void reset() {
-        if (p_) put_page(*p_);
+        // The analyzer destroys a variable that TRY() left before its initialisation.
+        if (p_) put_page(*p_);  // NOLINT(clang-analyzer-core.uninitialized.Branch)
         p_ = nullptr;
     }
     /// Gives the reference to the caller, who must put_page() it.

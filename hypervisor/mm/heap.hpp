@@ -82,7 +82,8 @@ public:
         }
         return *this;
     }
-    ~Owned() { destroy(p_); }
+    // The analyzer destroys a variable that TRY() left before its initialisation.
+    ~Owned() { destroy(p_); }  // NOLINT(clang-analyzer-core.CallAndMessage)
     T* operator->() const { return p_; }
     T& operator*() const { return *p_; }
     T* get() const { return p_; }

@@ -12,11 +12,9 @@ std::atomic<uint32_t> tlb_clock{1};
 
 void tlb_flushed(Cpu& cpu) {
     uint32_t now = tlb_clock.load(std::memory_order_acquire);
-    uint32_t next = now;
-    do {
-        next = now == 0 ? 0 : now + 1;
-    } while (!tlb_clock.compare_exchange_weak(now, next, std::memory_order_acq_rel));
-    cpu.tlb_time.store(next, std::memory_order_release);
+    const auto after = [](uint32_t time) { return time == 0 ? 0 : time + 1; };
+    while (!tlb_clock.compare_exchange_weak(now, after(now), std::memory_order_acq_rel)) {}
+    cpu.tlb_time.store(after(now), std::memory_order_release);
 }
 
 namespace {

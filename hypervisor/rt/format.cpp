@@ -48,10 +48,10 @@ void put_number(Sink& out, uint64_t v, bool negative, unsigned base, bool upper,
         text[len++] = '0';
         text[len++] = 'x';
     }
-    // Zero fill goes between sign and digits.
+    const int prefix = len;
+    // Zero fill goes between prefix and digits.
     while (n > 0) text[len++] = digits[--n];
-    if (spec.zero && !spec.left && len < spec.width && (negative || spec.alt)) {
-        const int prefix = negative ? 1 : 2;
+    if (spec.zero && !spec.left && len < spec.width && prefix > 0) {
         for (int i = 0; i < prefix; ++i) out.put(text[i]);
         Spec rest = spec;
         rest.width -= prefix;

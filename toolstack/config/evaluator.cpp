@@ -371,7 +371,7 @@ Outcome<Value> Evaluator::combine(std::string_view oper, Value left, Value right
         std::move(more.begin(), more.end(), std::back_inserter(list));
         out.data = std::move(list);
     } else if (oper == "*" && right.as<int64_t>() != nullptr && left.data.index() >= 4) {
-        out = OTRY(repeat(std::move(left), *right.as<int64_t>(), where));
+        out = OTRY(repeat(left, *right.as<int64_t>(), where));
     } else {
         out = OTRY(arithmetic(oper, left, right, where));
     }
@@ -379,7 +379,7 @@ Outcome<Value> Evaluator::combine(std::string_view oper, Value left, Value right
     return out;
 }
 
-Outcome<Value> Evaluator::repeat(Value sequence, int64_t times, Position where) {
+Outcome<Value> Evaluator::repeat(const Value& sequence, int64_t times, Position where) {
     const auto count = static_cast<size_t>(std::max<int64_t>(times, 0));
     const size_t weight = sequence.weight();
     if (count > limits_.values / weight) return fail_at(file_, where, "the repetition is too long", Errc::toobig);

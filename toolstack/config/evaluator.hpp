@@ -40,7 +40,7 @@ class Evaluator {
     base::Outcome<Value> dict(Position where);
     base::Outcome<Value> combine(std::string_view oper, Value left, Value right, Position where);
     base::Outcome<Value> arithmetic(std::string_view oper, const Value& left, const Value& right, Position where);
-    base::Outcome<Value> repeat(Value sequence, int64_t times, Position where);
+    base::Outcome<Value> repeat(const Value& sequence, int64_t times, Position where);
 
 public:
     Evaluator(std::string_view text, const std::string& file, const Limits& limits, Variables& variables)

@@ -8,6 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <fmt/format.h>
+
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -30,6 +32,7 @@ std::string last_line(std::string text) {
 
 std::vector<char*> pointers(std::vector<std::string>& texts) {
     std::vector<char*> out;
+    out.reserve(texts.size() + 1);
     for (std::string& text : texts) out.push_back(text.data());
     out.push_back(nullptr);
     return out;
@@ -39,7 +42,7 @@ Outcome<pid_t> spawn(const ScriptCall& call, int output) {
     std::vector<std::string> arguments{call.path};
     arguments.insert(arguments.end(), call.arguments.begin(), call.arguments.end());
     std::vector<std::string> environment{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"};
-    for (const auto& [key, value] : call.environment) environment.push_back(key + "=" + value);
+    for (const auto& [key, value] : call.environment) environment.push_back(fmt::format("{}={}", key, value));
 
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "toolstack/xend/core/devices.hpp"
 
+#include <fmt/format.h>
+
 #include <charconv>
 
 #include "toolstack/xend/core/log.hpp"
@@ -33,7 +35,7 @@ std::vector<std::pair<std::string, std::string>> leaves(xenstore::Store& store, 
     std::vector<std::pair<std::string, std::string>> out;
     auto names = store.directory(path);
     if (!names) return out;
-    for (const std::string& name : *names) out.emplace_back(name, read_or_empty(store, path + "/" + name));
+    for (const std::string& name : *names) out.emplace_back(name, read_or_empty(store, fmt::format("{}/{}", path, name)));
     return out;
 }
 
@@ -214,7 +216,7 @@ Outcome<std::vector<DeviceView>> Devices::list(xenstore::Store& store, DomId dom
         DeviceView view;
         view.kind = kind;
         view.devid = *id;
-        view.front = leaves(store, folder + "/" + name);
+        view.front = leaves(store, fmt::format("{}/{}", folder, name));
         for (const auto& [key, value] : view.front) {
             if (key == "backend-id") view.backend = number(value).value_or(0);
         }

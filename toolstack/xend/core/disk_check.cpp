@@ -3,6 +3,8 @@
 
 #include <sys/stat.h>
 
+#include <fmt/format.h>
+
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -47,10 +49,10 @@ Outcome<std::vector<User>> guest_users(xenstore::Store& store, const Identity& w
     if (!domains) return out;
     for (const std::string& domain : *domains) {
         if (read_or_empty(store, "/local/domain/" + domain + "/vm") == "/vm/" + own) continue;
-        auto devices = store.directory(root + "/" + domain);
+        auto devices = store.directory(fmt::format("{}/{}", root, domain));
         if (!devices) continue;
         for (const std::string& device : *devices) {
-            const std::string path = root + "/" + domain + "/" + device;
+            const std::string path = fmt::format("{}/{}/{}", root, domain, device);
             const auto held = identify(read_or_empty(store, path + "/params"));
             if (!held || !(*held == wanted)) continue;
             const std::string name = read_or_empty(store, "/local/domain/" + domain + "/name");

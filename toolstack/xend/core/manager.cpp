@@ -155,7 +155,8 @@ void Manager::check_shutdown_timeouts() {
         auto told = xenstore::read_if_there(**store, path + "unresponsive");
         if (!since || !*since || !told || *told) continue;
         int64_t start = 0;
-        std::from_chars((*since)->data(), (*since)->data() + (*since)->size(), start);
+        const std::string& since_text = **since;
+        std::from_chars(since_text.data(), since_text.data() + since_text.size(), start);
         if (ports_.clock.unix_seconds() - start < ports_.settings.shutdown_timeout.count()) continue;
         log(LogLevel::warning, "Domain shutdown timeout expired: name=" + view.name + " id=" + std::to_string(view.info.id.raw));
         auto ignored = (*store)->write(path + "unresponsive", "True");

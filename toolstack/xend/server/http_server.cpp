@@ -7,6 +7,8 @@
 #include <boost/asio.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
+#include <fmt/format.h>
+
 #include <cstdio>
 #include <fstream>
 #include <optional>
@@ -67,7 +69,7 @@ bool peer_is_root(const tcp::endpoint& peer, const tcp::endpoint& ours) {
         std::string slot, local, remote, state, queues, timer, retransmit;
         unsigned uid = ~0U;
         if (!(words >> slot >> local >> remote >> state >> queues >> timer >> retransmit >> uid)) continue;
-        if (local + " " + remote == wanted) return uid == 0;
+        if (fmt::format("{} {}", local, remote) == wanted) return uid == 0;
     }
     return false;
 }
