@@ -5,6 +5,7 @@
 #include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/sync/spinlock.hpp"
+#include "lib/base/bits.hpp"
 
 namespace hv {
 namespace {
@@ -30,7 +31,9 @@ bool foreign_bits_needed(Domain& l1_owner) { return !l1_owner.privileged; }
 }  // namespace
 
 uint64_t* find_l1_slot(Mfn root, uint64_t va) {
-    if (root.raw == 0) return nullptr;
+    // The guest names the address: a root also carries the hypervisor's own slots, whose tables hold no references, may
+    // map large pages, and are nobody's to change.
+    if (root.raw == 0 || !base::canonical(va) || is_hypervisor_slot((va >> 39) & 511)) return nullptr;
     Mfn table = root;
     for (unsigned shift = 39; shift > 12; shift -= 9) {
         const uint64_t e = __atomic_load_n(&map_mfn<uint64_t>(table)[(va >> shift) & 511], __ATOMIC_RELAXED);
