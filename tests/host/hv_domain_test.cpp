@@ -19,6 +19,11 @@ void settle() {
     domains_reap();
 }
 
+uint64_t pages_of(Domain& d) {
+    Guard guard(d.page_list_lock);
+    return d.tot_pages;
+}
+
 TEST(Domain, TwoHundredLivesLeaveNothingBehind) {
     control_domain();
     std::mt19937 random(3);
@@ -82,7 +87,7 @@ TEST(Domain, PagesAreClearedAndNumbered) {
         const Mfn m = must(domain_alloc_pages(*g.d, 3, 64));
         std::memset(map_mfn(m), 0xaa, 8 * page_size);
         set_m2p(m, 5);
-        EXPECT_EQ(g->tot_pages, 8u);
+        EXPECT_EQ(pages_of(g), 8u);
         first = m;
     }
     settle();
@@ -94,7 +99,7 @@ TEST(Domain, PagesAreClearedAndNumbered) {
         if (m == first) break;
     }
     EXPECT_EQ(domain_alloc_pages(*g.d, 19, 64).error(), Errc::inval);
-    g->max_pages = g->tot_pages + 3;
+    g->max_pages = pages_of(g) + 3;
     EXPECT_EQ(domain_alloc_pages(*g.d, 2, 64).error(), Errc::toobig);
     EXPECT_TRUE(domain_alloc_pages(*g.d, 1, 64));
 }
@@ -115,7 +120,7 @@ TEST(Domain, StaysAsZombieWhileAPageIsHeld) {
         DomainRef d = lookup_domain(DomId(9));
         ASSERT_TRUE(d);
         EXPECT_EQ(d->dying.load(), DyingState::dead);
-        EXPECT_EQ(d->tot_pages, 1u);
+        EXPECT_EQ(pages_of(*d), 1u);
         EXPECT_TRUE(domain_kill(*d));
     }
     EXPECT_EQ(domain_create(DomId(9), GuestKind::pv, {}, false).error(), Errc::exist);
@@ -194,10 +199,10 @@ TEST(Domain, PageInUseCannotBeStolen) {
     }
     ASSERT_TRUE(domain_steal_page(*g.d, p));
     (void)ref.release();
-    EXPECT_EQ(g->tot_pages, 0u);
+    EXPECT_EQ(pages_of(g), 0u);
     EXPECT_FALSE(get_page(p, DomId(5)));
     ASSERT_TRUE(domain_assign_page(*g.d, p));
-    EXPECT_EQ(g->tot_pages, 1u);
+    EXPECT_EQ(pages_of(g), 1u);
 }
 
 TEST(Domain, PausesAreCounted) {
