@@ -46,7 +46,9 @@ Dom0Kernel dom0_open_kernel(parse::Bytes module) {
     parse::Bytes elf = module;
     if (parse::is_bzimage(module)) {
         auto bz = parse::open_bzimage(module);
-        if (!bz) panic("The dom0 kernel is a damaged bzImage: error %u (truncated file?)", static_cast<unsigned>(bz.error()));
+        if (!bz)
+            panic("The dom0 kernel is a bzImage that cannot be used: %s",
+                  bz.error() == base::Errc::range ? "the file is truncated" : "its setup header has no payload or one of an unknown format");
         elf = bz.value().packing == parse::Packing::elf ? bz.value().payload : unpack(bz.value(), k);
     } else if (!parse::is_elf(module)) {
         panic("The first boot module is no kernel: neither a bzImage nor an ELF file");
