@@ -134,10 +134,10 @@ Result<uint32_t> pirq_free_number(Domain& d) {
     return Err{Errc::nospc};
 }
 
-Result<uint32_t> pirq_map_msi(Domain& d, uint8_t bus, uint8_t devfn, uint16_t entry, uint64_t table, int32_t wanted) {
+Result<uint32_t> pirq_map_msi(Domain& d, uint8_t bus, uint8_t devfn, uint16_t entry, uint64_t bar, int32_t wanted) {
     if (!d.pirqs || wanted >= static_cast<int32_t>(PirqTable::capacity)) return Err{Errc::inval};
     IrqLine* line = TRY(make<IrqLine>());
-    const Status found = msi_find(*line, bus, devfn, entry, table);
+    const Status found = msi_find(*line, bus, devfn, entry, bar);
     if (!found) {
         destroy(line);
         return Err{found.error()};

@@ -50,8 +50,8 @@ void pirqs_destroy(Domain& d);
 
 /// PHYSDEVOP_map_pirq for a GSI; `wanted` < 0: same number as the GSI. Errors: inval, busy, nospc.
 base::Result<uint32_t> pirq_map_gsi(Domain& d, uint32_t gsi, int32_t wanted);
-/// For one MSI or MSI-X entry of a device. Errors: inval, noent (no such capability), nospc.
-base::Result<uint32_t> pirq_map_msi(Domain& d, uint8_t bus, uint8_t devfn, uint16_t entry, uint64_t table, int32_t wanted);
+/// For one MSI (`bar` 0) or MSI-X entry of a device; `bar` as in msi_find(). Errors: inval, noent (no such capability), nospc.
+base::Result<uint32_t> pirq_map_msi(Domain& d, uint8_t bus, uint8_t devfn, uint16_t entry, uint64_t bar, int32_t wanted);
 base::Status pirq_unmap(Domain& d, uint32_t pirq);
 /// PHYSDEVOP_setup_gsi: trigger mode and polarity, as ACPI told dom0. Errors: inval.
 base::Status gsi_setup(uint32_t gsi, bool level, bool active_low);

@@ -33,19 +33,20 @@ uint16_t find_capability(const IrqLine& l, uint8_t id) {
 
 }  // namespace
 
-base::Status msi_find(IrqLine& line, uint8_t bus, uint8_t devfn, uint16_t entry, uint64_t table) {
+base::Status msi_find(IrqLine& line, uint8_t bus, uint8_t devfn, uint16_t entry, uint64_t bar) {
     line.bus = bus;
     line.devfn = devfn;
-    const bool msix = table != 0;
+    const bool msix = bar != 0;
     line.capability = find_capability(line, msix ? capability_msix : capability_msi);
     if (line.capability == 0) return Err{Errc::noent};
     line.kind = msix ? IrqKind::msix : IrqKind::msi;
     line.entry = entry;
-    line.table = table;
     if (!msix) return base::ok;
+    const uint64_t table = bar + (config(line, static_cast<uint16_t>(line.capability + 4), 4) & ~7u);
     const uint32_t entries = (config(line, static_cast<uint16_t>(line.capability + 2), 2) & 0x7ff) + 1;
     constexpr uint64_t below_4g = uint64_t{1} << 32;
     if (entry >= entries || table + uint64_t{entries} * msix_slot_bytes > below_4g) return Err{Errc::inval};
+    line.table = table;
     return base::ok;
 }
 
