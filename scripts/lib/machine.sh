@@ -136,7 +136,7 @@ fail_with_console() {
 
 # Runs the machine, streams the script's output, follows the control lines (up, ready, exit N) until it is off.
 run_script() {
-    local status='' start line deadline died='' stage="starting" off_deadline=''
+    local status='' start line part='' deadline died='' stage="starting" off_deadline=''
     mkfifo "$run/out" "$run/control"
     : >"$run/console.log"
     exec 6<>"$run/out" 7<>"$run/control"
@@ -148,7 +148,11 @@ run_script() {
     [ -z "$report" ] || : >"$report"
     deadline=$((SECONDS + timeout))
     while :; do
-        if read -r -t 0.5 -u 7 line; then
+        line=''
+        if ! read -r -t 0.5 -u 7 line; then
+            part+=$line  # the time may be up in the middle of a line: what came of it is kept
+        else
+            line=$part$line part=''
             case $line in
                 up) stage="dom0's user space is up"; report_line "up=$(seconds_since "$start")";;
                 ready) stage="the tools are up"; report_line "ready=$(seconds_since "$start")";;
