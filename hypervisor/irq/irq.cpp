@@ -16,23 +16,34 @@ namespace {
 constexpr uint8_t first_vector = 0x30, last_vector = 0xef, guest_syscall_vector = 0x80;
 
 constinit Spinlock irq_lock{Rank::irq};
+// Lines are never freed: irq_dispatch() reads them without the lock, and one that was given back meanwhile is still a line.
 IrqLine gsi_lines[max_gsis];
-IrqLine* by_vector[256];
+IrqLine msi_lines[256];  ///< by vector
+std::atomic<IrqLine*> by_vector[256];
+
+/// 0: all are taken. Lock held.
+uint8_t free_vector() {
+    for (unsigned v = first_vector; v <= last_vector; ++v)
+        if (v != guest_syscall_vector && !by_vector[v].load(std::memory_order_relaxed)) return static_cast<uint8_t>(v);
+    return 0;
+}
+
+void set_vector(IrqLine& line, uint8_t vector) {
+    line.vector = vector;
+    by_vector[vector].store(&line, std::memory_order_release);
+}
 
 /// Lock held.
-Result<uint8_t> take_vector(IrqLine& line) {
-    if (line.vector != 0) return line.vector;
-    for (unsigned v = first_vector; v <= last_vector; ++v) {
-        if (v == guest_syscall_vector || by_vector[v]) continue;
-        by_vector[v] = &line;
-        line.vector = static_cast<uint8_t>(v);
-        return line.vector;
-    }
-    return Err{Errc::nospc};
+Status take_vector(IrqLine& line) {
+    if (line.vector != 0) return ok;
+    const uint8_t vector = free_vector();
+    if (vector == 0) return Err{Errc::nospc};
+    set_vector(line, vector);
+    return ok;
 }
 
 void give_vector_back(IrqLine& line) {
-    if (line.vector != 0) by_vector[line.vector] = nullptr;
+    if (line.vector != 0) by_vector[line.vector].store(nullptr, std::memory_order_release);
     line.vector = 0;
 }
 
@@ -62,7 +73,7 @@ IrqLine* line_of(Domain& d, uint32_t pirq) {
 }  // namespace
 
 void irq_dispatch(uint8_t vector) {
-    IrqLine* line = by_vector[vector];
+    IrqLine* line = by_vector[vector].load(std::memory_order_acquire);
     if (!line) {
         ioapic::local_eoi();
         log(LogLevel::debug, "Interrupt %02x on CPU%u belongs to nobody", vector, this_cpu().id);
@@ -136,21 +147,16 @@ Result<uint32_t> pirq_free_number(Domain& d) {
 
 Result<uint32_t> pirq_map_msi(Domain& d, uint8_t bus, uint8_t devfn, uint16_t entry, uint64_t bar, int32_t wanted) {
     if (!d.pirqs || wanted >= static_cast<int32_t>(PirqTable::capacity)) return Err{Errc::inval};
-    IrqLine* line = TRY(make<IrqLine>());
-    const Status found = msi_find(*line, bus, devfn, entry, bar);
-    if (!found) {
-        destroy(line);
-        return Err{found.error()};
-    }
     Guard g(irq_lock);
-    auto number = wanted >= 0 ? Result<uint32_t>(static_cast<uint32_t>(wanted)) : pirq_free_number(d);
-    if (!number || d.pirqs->lines[number.value()] || !take_vector(*line)) {
-        destroy(line);
-        return Err{Errc::nospc};
-    }
-    line->pirq = number.value();
+    const uint32_t number = wanted >= 0 ? static_cast<uint32_t>(wanted) : TRY(pirq_free_number(d));
+    const uint8_t vector = free_vector();
+    if (d.pirqs->lines[number] || vector == 0) return Err{Errc::nospc};
+    IrqLine* line = &msi_lines[vector];
+    TRY(msi_find(*line, bus, devfn, entry, bar));
+    set_vector(*line, vector);
+    line->pirq = number;
     line->owner.store(&d, std::memory_order_release);
-    d.pirqs->lines[line->pirq] = line;
+    d.pirqs->lines[number] = line;
     msi_program(*line);
     return line->pirq;
 }
@@ -164,8 +170,7 @@ Status pirq_unmap(Domain& d, uint32_t pirq) {
     line->owner.store(nullptr, std::memory_order_release);
     line->bound = false;
     give_vector_back(*line);
-    if (line->kind == IrqKind::ioapic) line->kind = IrqKind::free;
-    else destroy(line);
+    line->kind = IrqKind::free;
     return ok;
 }
 
