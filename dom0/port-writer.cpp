@@ -35,6 +35,8 @@ bool input_waits() {
 constexpr off_t first_serial_port = 0x2e8;
 constexpr off_t line_status = 5;           // offset of a UART's line status register
 constexpr unsigned char ready_to_send = 0x20;
+constexpr off_t line_control = 3;
+constexpr char eight_bits = 3;             // after a reset a line sends five bits of each byte
 
 void wait_for_line(int device, off_t port) {
     unsigned char status = 0;
@@ -52,6 +54,10 @@ int main(int argc, char** argv) {
     const int device = open("/dev/port", O_RDWR | O_CLOEXEC);
     if (device < 0) {
         std::perror("port-writer: /dev/port");
+        return 1;
+    }
+    if (port >= first_serial_port && pwrite(device, &eight_bits, 1, port + line_control) != 1) {
+        std::perror("port-writer: the line's format");
         return 1;
     }
     struct sigaction action {};
