@@ -2,12 +2,15 @@
 // A PV guest of one page: what rounds of create and destroy, and the tests of how domains end, boot in no time.
 // The first letter of its command line says what it does:
 //   p  power off     r  reboot     c  crash by an undefined instruction     else  wait for ever, using no CPU
+//   d  power off, with a watchpoint on the argument: the hypervisor itself runs into it when it reads that
 // Assembled with -DDIES_AT_ONCE its first instruction is undefined.
+#define HYPERVISOR_SET_DEBUGREG 8
 #define HYPERVISOR_SCHED_OP 29
 #define SCHEDOP_SHUTDOWN 2
 #define SCHEDOP_POLL 3
 #define SHUTDOWN_POWEROFF 0
 #define SHUTDOWN_REBOOT 1
+#define DR7_WATCH_8_BYTES_BY_DR0 0xb0003  // local and global, reads and writes
 #define START_INFO_CMD_LINE 128
 #define VIRT_BASE 0xffffffff80000000
 
@@ -25,6 +28,8 @@ _start:
     je reboot
     cmpb $'c', %al
     je crash
+    cmpb $'d', %al
+    je watched
 wait:                                   // a poll of no port without a time limit; upcalls stay masked
     movl $SCHEDOP_POLL, %edi
     leaq poll_nothing(%rip), %rsi
@@ -35,6 +40,14 @@ power_off:
     jmp shut_down
 reboot:
     movl $SHUTDOWN_REBOOT, shutdown_reason(%rip)
+    jmp shut_down
+watched:
+    movl $0, %edi
+    leaq shutdown_reason(%rip), %rsi
+    call hypercall_page + HYPERVISOR_SET_DEBUGREG * 32
+    movl $7, %edi
+    movl $DR7_WATCH_8_BYTES_BY_DR0, %esi
+    call hypercall_page + HYPERVISOR_SET_DEBUGREG * 32
 shut_down:
     movl $SCHEDOP_SHUTDOWN, %edi
     leaq shutdown_reason(%rip), %rsi
@@ -48,7 +61,9 @@ poll_nothing:                           // ports, how many, time limit
     .quad 0
     .quad 0
     .quad 0
+    .balign 8
 shutdown_reason:
+    .long 0
     .long 0
 
     .section .hypercalls, "ax", @nobits

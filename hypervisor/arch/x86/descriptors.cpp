@@ -56,7 +56,7 @@ Gate make_gate(uint64_t handler, unsigned dpl, uint8_t ist) {
 void build_idt() {
     for (unsigned v = 0; v < 256; ++v) {
         const unsigned dpl = v == 3 || v == 4 || v == 0x80 ? 3 : 0;
-        const uint8_t ist = v == 8 || v == 18 ? ist_fatal : v == 2 ? ist_nmi : 0;
+        const uint8_t ist = v == 8 || v == 18 ? ist_fatal : v == 2 ? ist_nmi : v == 1 ? ist_debug : 0;
         idt[v] = make_gate(reinterpret_cast<uint64_t>(vector_stubs) + v * 16, dpl, ist);
     }
 }
@@ -116,7 +116,9 @@ void load_descriptors(Cpu& cpu) {
     Tss& t = tss[cpu.id];
     t.rsp[0] = reinterpret_cast<uint64_t>(stack + cpu_stack_size - 16);
     t.ist[ist_fatal - 1] = reinterpret_cast<uint64_t>(stack + 2048);
-    t.ist[ist_nmi - 1] = reinterpret_cast<uint64_t>(stack + 4096);
+    // What is taken on these two from a guest moves to the ordinary stack at once; from ourselves it returns at once.
+    t.ist[ist_nmi - 1] = reinterpret_cast<uint64_t>(stack + 3072);
+    t.ist[ist_debug - 1] = reinterpret_cast<uint64_t>(stack + 4096);
     t.io_map_base = sizeof(Tss);  // beyond the limit: every port access of ring 3 faults
 
     load_own_gdtr(cpu);

@@ -18,6 +18,7 @@ inline constexpr uint16_t gdt_limit = 0xefff;
 
 inline constexpr uint8_t ist_fatal = 1;  ///< double fault, machine check
 inline constexpr uint8_t ist_nmi = 2;
+inline constexpr uint8_t ist_debug = 3;  ///< #DB: a guest can have it come at the first instruction of SYSCALL's entry
 
 /// Builds this CPU's GDT and TSS, loads GDT, TSS, IDT and the SYSCALL registers.
 void load_descriptors(Cpu& cpu);

@@ -8,6 +8,7 @@
 #define STACK_SIZE 16384
 #define TOP_PAD 16                        /* CpuStackTop: cpu, pad */
 #define MAX_CPUS 64
+#define REGS_SIZE 168
 #define R_RAX 80
 #define R_RCX 88
 #define R_ERROR 120
@@ -92,7 +93,18 @@ trap_common:
         mov     %rsp, %rdi
         testb   $3, R_CS(%rsp)
         jz      1f
-        call    trap_from_guest
+        /* A frame on a stack of the IST moves to where a guest's registers belong: the way out and a switch use those. */
+        mov     %rsp, %rsi
+        or      $(STACK_SIZE - 1), %rdi
+        sub     $(TOP_PAD + REGS_SIZE - 1), %rdi
+        cmp     %rsi, %rdi
+        je      2f
+        mov     %rdi, %rdx
+        mov     $(REGS_SIZE / 8), %ecx
+        rep movsq
+        mov     %rdx, %rdi
+        mov     %rdx, %rsp
+2:      call    trap_from_guest
         jmp     exit_to_guest
 1:      xor     %ebp, %ebp
         mov     %rsp, %rbx
