@@ -114,6 +114,24 @@ TEST_F(Memory, ExchangeMakesOneContiguousBlockBelowALimit) {
     for (unsigned i = 0; i < 512; ++i) EXPECT_EQ(m2p(Mfn(single[i])), 0x400u + i);
 }
 
+// A frame that an exchange takes and gives back forgets its type, which is what tells the next user to flush.
+TEST_F(Memory, AFrameThatComesBackHasLeftTheTlbs) {
+    Frames in = populate(1, 0);
+    in.push_back(3);  // not the guest's: the exchange fails after it has taken the first
+    PageInfo& p = page_of(Mfn(in[0]));
+    ASSERT_TRUE(get_writable_type(p));  // mapped writable, and no more; the guest has not flushed
+    put_writable_type(p);
+    const uint64_t before = host::record(1).tlb_flushes.load();
+    Frames out{0};
+    auto x = exchange_of(in, 0, out, 1);
+    EXPECT_FALSE(memory_op(guest.vcpu(), xen::XENMEM_exchange, &x));
+    ASSERT_EQ(p.owner.load(), guest->id.raw);
+    Guard g(guest->pv->lock);
+    ASSERT_TRUE(get_page_type(guest, p, PageType::l1));
+    EXPECT_GT(host::record(1).tlb_flushes.load(), before);
+    ASSERT_TRUE(put_page_type(guest, p));
+}
+
 TEST_F(Memory, ExchangeContinuesWhereItStopped) {
     Frames in = populate(64, 0);
     Frames out{0, 16, 32, 48};
