@@ -33,6 +33,8 @@ bool vcpu_upcall_due(const Vcpu& v) {
 
 Status vcpu_map_info(Vcpu& v, Mfn m, uint32_t offset) {
     if (offset > page_size - sizeof(xen::VcpuInfo) || offset % alignof(xen::VcpuInfo)) return Err{Errc::inval};
+    // Two vCPUs may do this for a third at the same time; the one that loses must not drop the other's reference.
+    Guard g(v.domain.lock);
     if (v.info_page) return Err{Errc::inval};
     // It may not run while its info moves, unless it is the one that asks.
     if (&v != &current() && !(v.pause_flags.load(std::memory_order_acquire) & vpf_down)) return Err{Errc::inval};

@@ -3,6 +3,7 @@
 #include "hypervisor/domain/domain.hpp"
 
 #include <random>
+#include <thread>
 
 #include "abi/xen/sched.hpp"
 #include "hypervisor/event/event.hpp"
@@ -50,6 +51,32 @@ TEST(Domain, TwoHundredLivesLeaveNothingBehind) {
         settle();
         ASSERT_EQ(Resources(), before) << "round " << round;
         ASSERT_EQ(claimed_pages().n, 0u);
+    }
+}
+
+// Two vCPUs name a page for a third at the same moment: one wins, and the other's page is as it was before.
+TEST(Domain, AVcpuGetsOneInfoPage) {
+    control_domain();
+    for (unsigned round = 0; round < 300; ++round) {
+        Guest g(70);
+        const Mfn pages[] = {g.page(), g.page()};
+        std::atomic<unsigned> ready{0};
+        bool won[2] = {};
+        const auto race = [&](unsigned me) {
+            host::become(1 + me);
+            ++ready;
+            while (ready < 2) {
+            }
+            won[me] = static_cast<bool>(vcpu_map_info(g.vcpu(), pages[me], 0));
+        };
+        std::thread other(race, 1);
+        race(0);
+        other.join();
+        host::become(0);
+        ASSERT_NE(won[0], won[1]) << "round " << round;
+        const PageInfo& lost = page_of(pages[won[0] ? 1 : 0]);
+        ASSERT_EQ(lost.count.load(), page::allocated | 1) << "round " << round;
+        ASSERT_EQ(lost.type.load() & page::users_mask, 0u) << "round " << round;
     }
 }
 
