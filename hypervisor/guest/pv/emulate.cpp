@@ -20,7 +20,15 @@ constexpr uint64_t guest_cr0 = 0x80050033;  // PG AM WP NE ET MP PE
 constexpr uint64_t guest_cr4_mask = hw::cr4_tsd | hw::cr4_de | hw::cr4_osxsave;
 constexpr uint64_t guest_cr4_fixed = hw::cr4_pae | hw::cr4_osfxsr | hw::cr4_osxmmexcpt | hw::cr4_mce;
 
-enum class Step : uint8_t { done, fault };
+enum class Step : uint8_t { done, fault, again };
+
+/// A MOV to CR3 may be interrupted as the hypercall for it may: the guest executes it again.
+Step load_root(Vcpu& v, Mfn m) {
+    Status s = finish_pending_put(v);
+    if (s) s = set_kernel_root(v, m);
+    if (s) return Step::done;
+    return s.error() == Errc::restart ? Step::again : Step::fault;
+}
 
 Step read_control(Vcpu& v, Regs& r, const Instruction& in) {
     uint64_t value = 0;
@@ -45,7 +53,7 @@ Step write_control(Vcpu& v, Regs& r, const Instruction& in) {
             hw::set_ts(v.pv->cr0_ts != 0);
             return Step::done;
         case 2: v.pv->cr2 = value; return Step::done;
-        case 3: return set_kernel_root(v, Mfn::of_address(value)) ? Step::done : Step::fault;
+        case 3: return load_root(v, Mfn::of_address(value));
         case 4:
             v.pv->cr4 = value & guest_cr4_mask & (cpu_features.xsave ? ~uint64_t{0} : ~hw::cr4_osxsave);
             arch::load_guest_cr4(v);
@@ -177,7 +185,7 @@ bool pv_emulate_privileged(Vcpu& v, Regs& r) {
     bool again = false;
     const Step s = in.two_byte ? two_byte(v, r, in) : one_byte(v, r, in, again);
     if (s == Step::fault) return false;
-    if (!again) r.rip += in.length;
+    if (!again && s != Step::again) r.rip += in.length;
     r.rflags &= ~eflags_rf;
     return true;
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/guest/pv/pt_update.hpp"
 
+#include <utility>
+
 #include "hypervisor/arch/x86/guest_state.hpp"
 #include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/rt/log.hpp"
@@ -24,6 +26,12 @@ void store_entry(uint64_t* slot, uint64_t entry, KeepAccessed keep) {
     while (!__atomic_compare_exchange_n(slot, &old, entry | (old & accessed_dirty), true, __ATOMIC_ACQ_REL,
                                         __ATOMIC_RELAXED)) {
     }
+}
+
+/// Leaves the rest of an interrupted release to finish_pending_put(). Takes over a reference of the caller's: the page
+/// must not become another's before that, who might have it partial for a reason of its own.
+void postpone(Vcpu& v, PageInfo& p) {
+    if (PageInfo* forgotten = std::exchange(v.pv->pending_put, &p)) put_page(*forgotten);
 }
 
 bool foreign_bits_needed(Domain& l1_owner) { return !l1_owner.privileged; }
@@ -75,16 +83,27 @@ Status update_table(Vcpu& v, Domain& owner, uint64_t* slot, uint64_t entry, unsi
     store_entry(slot, entry, keep);
     const Status s = table_entry_put(owner, old, level);
     // The write is done; what remains of the old table is released later.
-    if (!s && s.error() == Errc::restart) v.pv->pending_put = &page_of(Mfn::of_address(old & pte::frame_mask));
+    if (!s && s.error() == Errc::restart) {
+        PageInfo& p = page_of(Mfn::of_address(old & pte::frame_mask));
+        get_page_again(p);  // the partial state has one
+        postpone(v, p);
+    }
     return ok;
 }
 
 Status finish_pending_put(Vcpu& v) {
     PageInfo* p = v.pv->pending_put;
     if (!p) return ok;
-    Guard g(v.domain.pv->lock);
-    TRY(finish_put(v.domain, *p));
+    const DomId owner(p->owner.load(std::memory_order_relaxed));
+    // Page tables of another domain: of a guest that the control domain builds or saves. When it has ended meanwhile, its
+    // end has finished this too.
+    DomainRef d = owner == v.domain.id ? DomainRef(v.domain) : lookup_domain(owner);
+    if (d && d->pv) {
+        Guard g(d->pv->lock);
+        TRY(finish_put(*d, *p));
+    }
     v.pv->pending_put = nullptr;
+    put_page(*p);
     return ok;
 }
 
@@ -94,9 +113,8 @@ namespace {
 void drop_root(Vcpu& v, Mfn m) {
     if (m.raw == 0) return;
     PageInfo& p = page_of(m);
-    const Status s = put_page_type(v.domain, p);
-    if (!s) v.pv->pending_put = &p;
-    put_page(p);
+    if (put_page_type(v.domain, p)) put_page(p);
+    else postpone(v, p);
 }
 
 Status take_root(Vcpu& v, Mfn m) {

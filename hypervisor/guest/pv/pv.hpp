@@ -78,7 +78,7 @@ struct PvVcpu {
     uint16_t ds = 0, es = 0, fs = 0, gs = 0;
     uint64_t tsc_aux = 0;
     bool nmi_pending = false;
-    PageInfo* pending_put = nullptr;  ///< a table whose release was interrupted: see types.hpp
+    PageInfo* pending_put = nullptr;  ///< a table whose release was interrupted, with a reference: see types.hpp
 
     uint64_t root() const { return in_kernel ? kernel_root.raw : user_root.raw; }
 };
