@@ -3,7 +3,14 @@
 // Page tables of PV guests: what a hostile one may not do with them, and what each change costs.
 #include "hypervisor/guest/pv/pt_update.hpp"
 
+#include <algorithm>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "abi/xen/arch_x86.hpp"
 #include "abi/xen/basic.hpp"
+#include "hypervisor/arch/x86/features.hpp"
 #include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/grant/guest_map.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
@@ -67,6 +74,67 @@ TEST_F(PageTables, TheHypervisorsPartHasNoSlots) {
     EXPECT_EQ(g.vcpu().pv->descriptor_l1[0], 0u);
     EXPECT_FALSE(pv_map_grant(g.vcpu(), gdt_va(VcpuId(0)), g.data, Access::read_write, false, false, 0));
     EXPECT_EQ(g.vcpu().pv->descriptor_l1[0], 0u);
+}
+
+// What an interrupted release left behind is finished later. Until then the page stays the guest's: if it could go to
+// another domain, a table that domain has in work would be released under the wrong lock.
+TEST_F(PageTables, ATableWhoseReleaseWaitsCannotChangeHands) {
+    PagedGuest g(1);
+    for (unsigned i = 1; i < 4; ++i) entry(g.l2, i) = 0;
+    const Mfn l3 = g.page();
+    const Mfn l2s[] = {g.page(), g.page(), g.page()};
+    for (unsigned i = 0; i < 3; ++i) entry(l3, i) = entry_of(l2s[i], table_bits);
+    const auto set_l4 = [&](uint64_t value) {
+        Guard lock(g->pv->lock);
+        return update_table(g.vcpu(), g, &entry(g.l4, 1), value, 4, KeepAccessed::no);
+    };
+    ASSERT_TRUE(set_l4(entry_of(l3, table_bits)));
+    host::preempt_every(1);
+    ASSERT_TRUE(set_l4(0));
+    host::preempt_every(0);
+    ASSERT_EQ(g.vcpu().pv->pending_put, &g.info(l3));
+
+    // Another vCPU takes the table up and is done with it, and the guest gives the page away.
+    ASSERT_TRUE(pin_table(g, l3, PageType::l3));
+    ASSERT_TRUE(unpin_table(g, l3));
+    const uint64_t free = heap::free_pages().n;
+    ASSERT_TRUE(domain_release_page(g.info(l3)));
+    EXPECT_EQ(g.info(l3).owner.load(), g->id.raw);
+    EXPECT_EQ(heap::free_pages().n, free);
+    EXPECT_TRUE(finish_pending_put(g.vcpu()));
+    EXPECT_EQ(heap::free_pages().n, free + 1);
+}
+
+/// The context a guest gives its second vCPU.
+struct Context : xen::VcpuGuestContext {
+    explicit Context(const PagedGuest& g) : xen::VcpuGuestContext(xen::zeroed<xen::VcpuGuestContext>()) {
+        flags = xen::VGCF_in_kernel;
+        ctrlreg[3] = xen::xen_pfn_to_cr3(g.l4.raw);
+    }
+};
+
+TEST_F(PageTables, UserModeNeedsUserPageTables) {
+    PagedGuest g(1, 2);
+    auto c = std::make_unique<Context>(g);
+    c->flags = 0;
+    EXPECT_EQ(pv_set_context(g.vcpu(1), *c).error(), Errc::inval);
+    EXPECT_FALSE(g.vcpu(1).initialised);
+    c->ctrlreg[1] = c->ctrlreg[3];
+    EXPECT_TRUE(pv_set_context(g.vcpu(1), *c));
+}
+
+// Without XSAVE the area for floating point registers has no header behind it.
+TEST_F(PageTables, TheRegistersOfAContextFitTheirArea) {
+    PagedGuest g(1, 2);
+    ASSERT_FALSE(cpu_features.xsave);
+    auto c = std::make_unique<Context>(g);
+    c->flags |= xen::VGCF_i387_valid;
+    std::vector<uint8_t> area(1024, 0xaa);
+    uint8_t* const own = std::exchange(g.vcpu(1).fpu, area.data());
+    EXPECT_TRUE(pv_set_context(g.vcpu(1), *c));
+    g.vcpu(1).fpu = own;
+    EXPECT_EQ(area[0], 0);
+    EXPECT_EQ(std::count(area.begin() + 512, area.end(), 0xaa), 512);
 }
 
 }  // namespace

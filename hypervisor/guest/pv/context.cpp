@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "hypervisor/arch/x86/cpu.hpp"
+#include "hypervisor/arch/x86/features.hpp"
 #include "hypervisor/guest/pv/debug_regs.hpp"
 #include "hypervisor/guest/pv/descriptors.hpp"
 #include "hypervisor/guest/pv/emulate.hpp"
@@ -75,6 +76,9 @@ Status pv_set_context(Vcpu& v, const xen::VcpuGuestContext& c) {
     TRY(finish_pending_put(v));
     TRY(set_kernel_root(v, Mfn(xen::xen_cr3_to_pfn(c.ctrlreg[3]))));
     if (c.ctrlreg[1] != 0) TRY(set_user_root(v, Mfn(xen::xen_cr3_to_pfn(c.ctrlreg[1]))));
+    // A vCPU in user mode without user page tables would run on the idle ones, which have no window for its descriptors:
+    // loading its LDT would be a fault of ours.
+    if (!(c.flags & xen::VGCF_in_kernel) && pv.user_root.raw == 0) return Err{Errc::inval};
     Mfn frames[gdt_guest_pages];
     for (unsigned i = 0; i < gdt_guest_pages; ++i) frames[i] = Mfn(c.gdt_frames[i]);
     TRY(pv_set_gdt(v, frames, static_cast<uint32_t>(c.gdt_ents)));
@@ -83,7 +87,6 @@ Status pv_set_context(Vcpu& v, const xen::VcpuGuestContext& c) {
     set_registers(v, c.user_regs);
     set_callbacks(pv, c);
     pv.in_kernel = (c.flags & xen::VGCF_in_kernel) != 0;
-    if (!pv.in_kernel && pv.user_root.raw == 0) return Err{Errc::inval};
     if (c.flags & xen::VGCF_in_syscall) v.regs.vector = entry_syscall;
     if ((c.flags & xen::VGCF_i387_valid) && v.fpu) {
         memcpy(v.fpu, c.fpu_ctxt.x, sizeof c.fpu_ctxt.x);
@@ -92,9 +95,11 @@ Status pv_set_context(Vcpu& v, const xen::VcpuGuestContext& c) {
         memcpy(&mxcsr, v.fpu + 24, 4);
         mxcsr &= 0xffff;
         memcpy(v.fpu + 24, &mxcsr, 4);
-        constexpr uint64_t x87_and_sse = 3;
-        memset(v.fpu + 512, 0, 64);
-        memcpy(v.fpu + 512, &x87_and_sse, 8);
+        if (cpu_features.xsave) {  // without, the area ends here
+            constexpr uint64_t x87_and_sse = 3;
+            memset(v.fpu + 512, 0, 64);
+            memcpy(v.fpu + 512, &x87_and_sse, 8);
+        }
     }
     pv.cr0_ts = c.ctrlreg[0] & 8;
     pv.fs_base = c.fs_base;
