@@ -51,15 +51,11 @@ class CAPABILITY("spinlock") Spinlock {
     const Rank rank_;
     friend class Guard;
     friend class Guard2;
-    friend class TryGuard;
 
     void lock() ACQUIRE() {
         while (locked_.exchange(true, std::memory_order_acquire)) {
             while (locked_.load(std::memory_order_relaxed)) detail::spin_wait();
         }
-    }
-    bool try_lock() TRY_ACQUIRE(true) {
-        return !locked_.load(std::memory_order_relaxed) && !locked_.exchange(true, std::memory_order_acquire);
     }
     void unlock() RELEASE() { locked_.store(false, std::memory_order_release); }
 

@@ -43,7 +43,6 @@ struct Cpu {
     std::atomic<uint32_t> tlb_time{0};      ///< TLB clock at the last full flush here
     uint8_t lock_rank = 0xff;               ///< rank of the innermost lock held
     bool online = false;
-    Vcpu* fpu_owner = nullptr;              ///< whose FPU state the registers hold
     uint64_t loaded_cr3 = 0;
     uint64_t loaded_cr4 = 0;
     uint64_t preempt_deadline = 0;          ///< TSC after which long operations stop; 0: not set since the last exit
