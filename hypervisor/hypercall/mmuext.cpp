@@ -36,6 +36,14 @@ Status fill_page(MmuTarget& t, Mfn to, const Mfn* from) {
     return ok;
 }
 
+Status pin(Vcpu& v, Domain& d, Mfn m, PageType t) {
+    const Status s = pin_table(d, m, t);
+    if (s) return ok;
+    if (s.error() != Errc::intr) return Err{s.error()};
+    postpone_release(v, d, m);
+    return Err{Errc::inval};
+}
+
 Status flush_many(Vcpu& v, const xen::MmuextOp& op, bool page) {
     const uint64_t mask = TRY(cpus_of_vcpus(v, op.arg2.vcpumask.addr));
     flush_vcpus({mask, page, op.arg1.linear_addr});
@@ -45,10 +53,10 @@ Status flush_many(Vcpu& v, const xen::MmuextOp& op, bool page) {
 Status one_op(Vcpu& v, MmuTarget& t, const xen::MmuextOp& op) {
     Domain& d = *t.pages;
     switch (op.cmd) {
-        case xen::MMUEXT_PIN_L1_TABLE: return pin_table(d, Mfn(op.arg1.mfn), PageType::l1);
-        case xen::MMUEXT_PIN_L2_TABLE: return pin_table(d, Mfn(op.arg1.mfn), PageType::l2);
-        case xen::MMUEXT_PIN_L3_TABLE: return pin_table(d, Mfn(op.arg1.mfn), PageType::l3);
-        case xen::MMUEXT_PIN_L4_TABLE: return pin_table(d, Mfn(op.arg1.mfn), PageType::l4);
+        case xen::MMUEXT_PIN_L1_TABLE: return pin(v, d, Mfn(op.arg1.mfn), PageType::l1);
+        case xen::MMUEXT_PIN_L2_TABLE: return pin(v, d, Mfn(op.arg1.mfn), PageType::l2);
+        case xen::MMUEXT_PIN_L3_TABLE: return pin(v, d, Mfn(op.arg1.mfn), PageType::l3);
+        case xen::MMUEXT_PIN_L4_TABLE: return pin(v, d, Mfn(op.arg1.mfn), PageType::l4);
         case xen::MMUEXT_UNPIN_TABLE: return unpin_table(d, Mfn(op.arg1.mfn));
         case xen::MMUEXT_NEW_BASEPTR: return set_kernel_root(v, Mfn(op.arg1.mfn));
         case xen::MMUEXT_NEW_USER_BASEPTR: return set_user_root(v, Mfn(op.arg1.mfn));

@@ -118,6 +118,7 @@ TEST_F(PageTables, UserModeNeedsUserPageTables) {
     auto c = std::make_unique<Context>(g);
     c->flags = 0;
     EXPECT_EQ(pv_set_context(g.vcpu(1), *c).error(), Errc::inval);
+    EXPECT_TRUE(g.vcpu(1).pv->in_kernel);
     EXPECT_FALSE(g.vcpu(1).initialised);
     c->ctrlreg[1] = c->ctrlreg[3];
     EXPECT_TRUE(pv_set_context(g.vcpu(1), *c));
@@ -135,6 +136,119 @@ TEST_F(PageTables, TheRegistersOfAContextFitTheirArea) {
     g.vcpu(1).fpu = own;
     EXPECT_EQ(area[0], 0);
     EXPECT_EQ(std::count(area.begin() + 512, area.end(), 0xaa), 512);
+}
+
+/// A tree of its own beside the guest's: one L4 over two L3, with two L2 each, with three L1 each.
+struct Tree {
+    Mfn l4;
+    std::vector<Mfn> pages, l2s, l1s;
+    explicit Tree(PagedGuest& g) : l4(g.page()) {
+        for (unsigned i = 0; i < 2; ++i) {
+            const Mfn l3 = add(g, l4, 3 * i);
+            for (unsigned j = 0; j < 2; ++j) {
+                l2s.push_back(add(g, l3, j));
+                for (unsigned k = 0; k < 3; ++k) l1s.push_back(add(g, l2s.back(), 7 * k));
+            }
+        }
+        for (const Mfn l1 : l1s)
+            for (unsigned i = 0; i < 512; ++i) entry(l1, i) = entry_of(g.data, data_bits);
+        pages.push_back(l4);
+    }
+    /// Nothing of it is a table, or held by anything but its domain.
+    void expect_plain() const {
+        for (const Mfn m : pages) {
+            EXPECT_EQ(page_of(m).count.load(), page::allocated | 1);
+            EXPECT_EQ(page_of(m).type.load() & (page::users_mask | page::partial | page::pinned), 0u);
+        }
+    }
+
+private:
+    Mfn add(PagedGuest& g, Mfn above, unsigned index) {
+        pages.push_back(g.page());
+        entry(above, index) = entry_of(pages.back(), table_bits);
+        return pages.back();
+    }
+};
+
+/// Repeats what is interrupted; how often it was goes to `turns`.
+template <class F>
+Status insist(F f, unsigned& turns) {
+    for (turns = 1;; ++turns) {
+        Status s = f();
+        if (s || s.error() != Errc::restart) return s;
+    }
+}
+
+TEST_F(PageTables, EveryTableButTheLowestCanBeInterrupted) {
+    PagedGuest g(1);
+    const Tree t(g);
+    const uint64_t data_before = g.info(g.data).count.load();
+    unsigned turns = 0;
+    host::preempt_every(1);
+    EXPECT_TRUE(insist([&] { return pin_table(g, t.l2s[0], PageType::l2); }, turns));
+    EXPECT_EQ(turns, 4u) << "one L1 a turn";
+    EXPECT_TRUE(insist([&] { return pin_table(g, t.l4, PageType::l4); }, turns));
+    EXPECT_GT(turns, 12u);
+    EXPECT_EQ(g.info(g.data).count.load(), data_before + 12 * 512);
+    EXPECT_TRUE(insist([&] { return unpin_table(g, t.l4); }, turns));
+    EXPECT_GT(turns, 8u);
+    EXPECT_TRUE(insist([&] { return unpin_table(g, t.l2s[0]); }, turns));
+    EXPECT_EQ(turns, 3u);
+    host::preempt_every(0);
+    EXPECT_EQ(g.info(g.data).count.load(), data_before);
+    t.expect_plain();
+}
+
+// The last entry of a large tree is not allowed: what all the others took is given back in as many steps.
+TEST_F(PageTables, ATreeThatIsRefusedIsTakenApartInSteps) {
+    for (unsigned bad = 0; bad < 3; ++bad) {
+        PagedGuest g(1);
+        const Tree t(g);
+        const Mfn where[] = {t.l4, t.l2s.back(), t.l1s.back()};
+        entry(where[bad], bad == 0 ? 511 : 200) = entry_of(Mfn(3), data_bits);
+        const uint64_t data_before = g.info(g.data).count.load();
+        unsigned turns = 0;
+        host::preempt_every(1);
+        EXPECT_EQ(insist([&] { return set_kernel_root(g.vcpu(), t.l4); }, turns).error(), Errc::inval);
+        EXPECT_EQ(g.vcpu().pv->pending_put, &g.info(t.l4));
+        EXPECT_GT(g.info(g.data).count.load(), data_before) << "not all at once";
+        EXPECT_TRUE(insist([&] { return finish_pending_put(g.vcpu()); }, turns));
+        EXPECT_GT(turns, 4u);
+        host::preempt_every(0);
+        EXPECT_EQ(g.info(g.data).count.load(), data_before);
+        EXPECT_EQ(g.vcpu().pv->kernel_root, g.l4);
+        t.expect_plain();
+    }
+}
+
+// The same through an entry and through a pin, and a domain that ends in the middle of it.
+TEST_F(PageTables, ARefusedTreeIsTheVcpusToFinish) {
+    domains_reap();
+    const Resources start;
+    {
+        PagedGuest g(1);
+        const Tree t(g);
+        entry(t.l1s.back(), 511) = entry_of(Mfn(3), data_bits);
+        const Mfn last_l3 = t.pages[9];
+        unsigned turns = 0;
+        host::preempt_every(1);
+        const auto link = [&] {
+            Guard lock(g->pv->lock);
+            return update_table(g.vcpu(), g, &entry(g.l4, 1), entry_of(last_l3, table_bits), 4, KeepAccessed::no);
+        };
+        EXPECT_EQ(insist(link, turns).error(), Errc::inval);
+        EXPECT_EQ(g.vcpu().pv->pending_put, &g.info(last_l3));
+        EXPECT_TRUE(insist([&] { return finish_pending_put(g.vcpu()); }, turns));
+        t.expect_plain();
+
+        EXPECT_EQ(insist([&] { return pin_table(g, t.l4, PageType::l4); }, turns).error(), Errc::intr);
+        postpone_release(g.vcpu(), g, t.l4);
+        EXPECT_EQ(g.vcpu().pv->pending_put, &g.info(t.l4));
+        // The domain ends here.
+    }
+    host::preempt_every(0);
+    domains_reap();
+    EXPECT_EQ(heap::free_pages().n, start.pages);
 }
 
 }  // namespace

@@ -34,6 +34,12 @@ void postpone(Vcpu& v, PageInfo& p) {
     if (PageInfo* forgotten = std::exchange(v.pv->pending_put, &p)) put_page(*forgotten);
 }
 
+/// The answer for a table that is not allowed, whose undoing was interrupted. Takes over a reference.
+Status give_up(Vcpu& v, PageInfo& p) {
+    postpone(v, p);
+    return Err{Errc::inval};
+}
+
 bool foreign_bits_needed(Domain& l1_owner) { return !l1_owner.privileged; }
 
 }  // namespace
@@ -78,7 +84,13 @@ Status update_table(Vcpu& v, Domain& owner, uint64_t* slot, uint64_t entry, unsi
             store_entry(slot, (entry | pte::user) & ~pte::global, keep);
             return ok;
         }
-        TRY(table_entry_get(owner, entry, level));
+        const Status s = table_entry_get(owner, entry, level);
+        if (!s && s.error() == Errc::intr) {
+            PageInfo& p = page_of(Mfn::of_address(entry & pte::frame_mask));
+            get_page_again(p);  // the partial state has one
+            return give_up(v, p);
+        }
+        if (!s) return Err{s.error()};
     }
     store_entry(slot, entry, keep);
     const Status s = table_entry_put(owner, old, level);
@@ -122,11 +134,10 @@ Status take_root(Vcpu& v, Mfn m) {
     PageInfo& p = page_of(m);
     if (!get_page(p, v.domain.id)) return Err{Errc::inval};
     const Status s = get_page_type(v.domain, p, PageType::l4);
-    if (!s) {
-        put_page(p);
-        return Err{s.error()};
-    }
-    return ok;
+    if (s) return ok;
+    if (s.error() == Errc::intr) return give_up(v, p);
+    put_page(p);
+    return Err{s.error()};
 }
 
 }  // namespace
@@ -151,6 +162,11 @@ Status set_user_root(Vcpu& v, Mfn m) {
     v.pv->user_root = m;
     drop_root(v, old);
     return ok;
+}
+
+void postpone_release(Vcpu& v, Domain& owner, Mfn m) {
+    // The partial state may be over already, and the page another's.
+    if (get_page(page_of(m), owner.id)) postpone(v, page_of(m));
 }
 
 Status pin_table(Domain& owner, Mfn m, PageType t) {

@@ -22,12 +22,15 @@ Status update_table(Vcpu& v, Domain& owner, uint64_t* slot, uint64_t entry, unsi
 /// Errors: restart.
 Status finish_pending_put(Vcpu& v);
 
+/// Leaves the table `m`, of which get_page_type() said `intr`, to finish_pending_put().
+void postpone_release(Vcpu& v, Domain& owner, Mfn m);
+
 /// Makes `m` the root of kernel or user mode of `v` (0: none, user only). Takes and drops references; does not load
 /// it. Errors: inval, perm, restart.
 Status set_kernel_root(Vcpu& v, Mfn m);
 Status set_user_root(Vcpu& v, Mfn m);
 
-/// MMUEXT_PIN_*: keeps a table's type. Errors: inval, perm, busy (already pinned), restart.
+/// MMUEXT_PIN_*: keeps a table's type. Errors: inval, perm, busy (already pinned), restart, intr (see types.hpp).
 Status pin_table(Domain& owner, Mfn m, PageType t);
 Status unpin_table(Domain& owner, Mfn m);
 

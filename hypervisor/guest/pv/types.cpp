@@ -62,6 +62,18 @@ void put_writable_type(PageInfo& p) {
 
 namespace {
 
+/// Releases the entries of a page that is `t` with one user, not validated. Lock held.
+Status run_release(Domain& owner, PageInfo& p, PageType t) {
+    const Status s = release_table(owner, p, t);
+    if (!s) {
+        p.type.fetch_or(partial, std::memory_order_release);
+        return Err{s.error()};
+    }
+    tlb_stamp(p);
+    p.type.store(tag(t), std::memory_order_release);
+    return ok;
+}
+
 /// Runs or resumes validation of a page that is `t` with one user, not validated. Lock held.
 Status run_validation(Domain& owner, PageInfo& p, PageType t) {
     const Status s = validate_table(owner, p, t);
@@ -73,8 +85,8 @@ Status run_validation(Domain& owner, PageInfo& p, PageType t) {
         p.type.fetch_or(partial, std::memory_order_release);
         return Err{Errc::restart};
     }
-    tlb_stamp(p);
-    p.type.store(tag(t), std::memory_order_release);
+    // What was taken is given back; of a large tree that takes as long as to release it, and can be interrupted as well.
+    if (!run_release(owner, p, t)) return Err{Errc::intr};
     return Err{s.error()};
 }
 
@@ -86,16 +98,16 @@ Status first_use(Domain& owner, PageInfo& p, PageType t, uint64_t seen) {
     p.stamp.store(0, std::memory_order_relaxed);
     p.progress_flags = 0;
     const Status s = run_validation(owner, p, t);
-    if (!s && s.error() == Errc::restart) get_page_again(p);  // the partial state's own
-    if (!s) return Err{s.error()};
-    return ok;
+    if (s) return ok;
+    if (left_partial(s.error())) get_page_again(p);  // the partial state's own
+    return Err{s.error()};
 }
 
 Status adopt_partial(Domain& owner, PageInfo& p, PageType t) {
     if (p.progress_flags & progress::owned_by_parent) return Err{Errc::busy};
     p.type.fetch_and(~partial, std::memory_order_acq_rel);
     const Status s = run_validation(owner, p, t);
-    if (!s && s.error() == Errc::restart) return Err{Errc::restart};
+    if (!s && left_partial(s.error())) return Err{s.error()};
     put_page(p);  // the partial state's own reference; the caller has its own
     if (!s) return Err{s.error()};
     return ok;
@@ -118,22 +130,6 @@ Status get_page_type(Domain& owner, PageInfo& p, PageType t) {
         if (p.type.compare_exchange_weak(x, x + 1, std::memory_order_acq_rel)) return ok;
     }
 }
-
-namespace {
-
-/// Releases the entries of a page that is `t` with one user, not validated. Lock held.
-Status run_release(Domain& owner, PageInfo& p, PageType t) {
-    const Status s = release_table(owner, p, t);
-    if (!s) {
-        p.type.fetch_or(partial, std::memory_order_release);
-        return Err{s.error()};
-    }
-    tlb_stamp(p);
-    p.type.store(tag(t), std::memory_order_release);
-    return ok;
-}
-
-}  // namespace
 
 Status put_page_type(Domain& owner, PageInfo& p) {
     for (;;) {

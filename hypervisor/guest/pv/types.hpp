@@ -6,10 +6,14 @@
 ///    existence reference, and a type reference (the next lower table level, or writable when it maps read/write).
 ///  - Its last use drops them again.
 ///
-/// Validating or releasing an L3 or L4 can take long, so it can be interrupted. The page is then PARTIAL: entries
+/// Validating or releasing an L2, L3 or L4 can take long, so it can be interrupted. The page is then PARTIAL: entries
 /// [0, progress) hold their references, the rest do not; its one type user and one existence reference belong to the
 /// partial state itself, and whoever next asks for the same type adopts them and goes on. While an L4 is partial the
-/// L3 in work below it may be partial too: then it belongs to that L4 (owned_by_parent) and nobody can adopt it.
+/// L3 in work below it may be partial too: then it belongs to that L4 (owned_by_parent) and nobody can adopt it. The same
+/// holds for an L3 and its L2.
+///
+/// A table with an entry that is not allowed gives back what its other entries took. Interrupted in that it is partial as
+/// well, and the error is `intr`: it is for whoever began to see that the rest gets done (postpone_release()).
 #pragma once
 
 #include "hypervisor/guest/pv/pv.hpp"
@@ -23,11 +27,13 @@ inline constexpr uint8_t owned_by_parent = 2;  ///< this partial table belongs t
 }  // namespace progress
 
 inline PageType type_of(uint64_t word) { return static_cast<PageType>(word >> page::type_shift); }
+/// Errors of get_page_type() that leave the page partial, with an existence reference of its own.
+inline bool left_partial(Errc e) { return e == Errc::restart || e == Errc::intr; }
 inline bool is_table(PageType t) { return t >= PageType::l1 && t <= PageType::l4; }
 
 /// Raises the count of a table or descriptor-table type; the first use validates.
 /// Locks: owner.pv->lock held. Errors: inval, perm (contents not allowed, or in use as something else), busy,
-/// restart (interrupted: the state is kept; call again).
+/// restart (interrupted: the state is kept; call again), intr (not allowed, and the page is partial).
 Status get_page_type(Domain& owner, PageInfo& p, PageType t);
 /// Drops one use. Locks: for tables owner.pv->lock held. Errors: restart: the rest is done by finish_put().
 Status put_page_type(Domain& owner, PageInfo& p);

@@ -14,9 +14,9 @@ uint64_t* entries_of(PageInfo& p) { return map_mfn<uint64_t>(mfn_of(p)); }
 
 PageType child_type(unsigned level) { return static_cast<PageType>(level - 1); }
 
-bool interruptible(unsigned level) { return level >= 3; }
+bool interruptible(unsigned level) { return level >= 2; }
 
-/// An interrupted child stays with its parent: it gives up the reference of its own that a partial page has.
+/// A child that is left partial stays with its parent: it gives up the reference of its own that a partial page has.
 void take_over_child(PageInfo& parent, PageInfo& child) {
     child.progress_flags |= progress::owned_by_parent;
     parent.progress_flags |= progress::child_partial;
@@ -42,13 +42,13 @@ Status validate_entry(Domain& d, PageInfo& p, uint64_t& slot, unsigned level) {
         // The entry was taken and adjusted when the work was interrupted.
         PageInfo& child = give_back_child(p, e);
         const Status s = get_page_type(d, child, child_type(level));
-        if (!s && s.error() == Errc::restart) take_over_child(p, child);
-        else if (!s) put_page(child);
-        if (!s) return Err{s.error()};
-        return ok;
+        if (s) return ok;
+        if (left_partial(s.error())) take_over_child(p, child);
+        else put_page(child);
+        return Err{s.error()};
     } else {
         const Status s = table_entry_get(d, e, level);
-        if (!s && s.error() == Errc::restart) {
+        if (!s && left_partial(s.error())) {
             // Keep the entry's reference: table_entry_get dropped its own, the partial child still has one.
             get_page_again(child_of(e));
             slot = e;
@@ -78,15 +78,6 @@ Status release_entry(Domain& d, PageInfo& p, uint64_t e, unsigned level) {
     return ok;
 }
 
-void release_below(Domain& d, PageInfo& p, uint64_t* table, unsigned level, unsigned end) {
-    for (unsigned i = end; i-- > 0;) {
-        if (!(table[i] & pte::present) || (level == 4 && is_hypervisor_slot(i))) continue;
-        // Undoing what was just done may not be interrupted: the amount is bounded by one table.
-        while (!release_entry(d, p, table[i], level)) {
-        }
-    }
-}
-
 Status validate_entries(Domain& d, PageInfo& p, unsigned level) {
     uint64_t* table = entries_of(p);
     for (unsigned i = p.stamp.load(std::memory_order_relaxed); i < entries_per_table; ++i) {
@@ -100,8 +91,8 @@ Status validate_entries(Domain& d, PageInfo& p, unsigned level) {
         if (!s) {
             guest_log(LogLevel::debug, "d%u: entry %u of L%u table %lx not allowed: %016lx (error %u)", d.id.raw, i, level,
                       mfn_of(p).raw, table[i], static_cast<unsigned>(s.error()));
-            release_below(d, p, table, level, i);
-            return Err{s.error()};
+            p.stamp.store(i, std::memory_order_relaxed);
+            return Err{s.error() == Errc::intr ? Errc::inval : s.error()};
         }
         if (interruptible(level) && i + 1 < entries_per_table && arch::preempt_wanted()) {
             p.stamp.store(i + 1, std::memory_order_relaxed);
@@ -149,6 +140,7 @@ Status validate_table(Domain& owner, PageInfo& p, PageType t) {
 }
 
 Status release_table(Domain& owner, PageInfo& p, PageType t) {
+    if (t == PageType::segdesc) return ok;  // descriptors hold nothing
     return release_entries(owner, p, static_cast<unsigned>(t));
 }
 

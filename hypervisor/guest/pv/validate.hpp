@@ -6,8 +6,8 @@
 
 namespace hv {
 
-/// Takes the references of the entries from the page's progress on. On an error other than restart everything taken
-/// is given back. Locks: owner.pv->lock. Errors: inval, perm, busy; restart (L3, L4): progress is in the page.
+/// Takes the references of the entries from the page's progress on. On any error the page's progress says what was
+/// taken. Locks: owner.pv->lock. Errors: inval, perm, busy; restart (L2 to L4).
 Status validate_table(Domain& owner, PageInfo& p, PageType t);
 /// Drops the references of the entries below the page's progress. Errors: restart.
 Status release_table(Domain& owner, PageInfo& p, PageType t);
