@@ -14,7 +14,7 @@ bool is_unused(uint64_t count) { return (count & page::count_mask) == 0; }
 bool get_page(PageInfo& p, DomId owner) {
     uint64_t c = p.count.load(std::memory_order_acquire);
     do {
-        if (is_unused(c) || (c & page::count_mask) == page::count_mask) return false;
+        if (is_unused(c) || (c & page::count_mask) >= page::count_limit) return false;
     } while (!p.count.compare_exchange_weak(c, c + 1, std::memory_order_acq_rel, std::memory_order_acquire));
     // With the reference held the owner cannot change any more.
     if (p.owner.load(std::memory_order_acquire) == owner.raw) return true;

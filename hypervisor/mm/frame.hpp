@@ -30,6 +30,8 @@ inline constexpr uint64_t allocated = uint64_t{1} << 63;
 inline constexpr uint64_t hyp_page = uint64_t{1} << 62;
 inline constexpr uint64_t is_free = uint64_t{1} << 61;
 inline constexpr uint64_t count_mask = 0xffffffff;
+/// No guest takes a page's count higher: what is above is for get_page_again(), which cannot fail.
+inline constexpr uint64_t count_limit = 0xf0000000;
 
 // type word: [63:61] type, [60] pinned, [59] validated, [58] partly validated, [31:0] users.
 inline constexpr unsigned type_shift = 61;

@@ -251,4 +251,57 @@ TEST_F(PageTables, ARefusedTreeIsTheVcpusToFinish) {
     EXPECT_EQ(heap::free_pages().n, start.pages);
 }
 
+// A domain that maps one page a few thousand million times gets no more references, before there are none for ourselves.
+TEST_F(PageTables, TheLastReferencesArentTheGuests) {
+    PagedGuest g(1);
+    PageInfo& p = g.info(g.data);
+    const uint64_t count = p.count.exchange(page::allocated | (page::count_limit - 1));
+    EXPECT_TRUE(get_page(p, g->id));
+    EXPECT_FALSE(get_page(p, g->id));
+    get_page_again(p);
+    p.count = count;
+}
+
+// Bits that no reference depends on change without any being taken.
+TEST_F(PageTables, AnEntryChangesItsBitsWhereItIs) {
+    PagedGuest g(1);
+    PageInfo& p = g.info(g.data);
+    uint64_t& slot = entry(g.l1, 0);
+    const auto update = [&](uint64_t bits) {
+        Guard lock(g->pv->lock);
+        return update_l1(g, g, &slot, entry_of(g.data, bits), KeepAccessed::no);
+    };
+    const uint64_t count = p.count.exchange(page::allocated | page::count_limit);
+    EXPECT_TRUE(update((data_bits & ~pte::user) | pte::avail | pte::global | pte::pcd));
+    EXPECT_EQ(slot, entry_of(g.data, data_bits | pte::avail)) << "the cache type is ours, and so are user and global";
+    EXPECT_FALSE(update(data_bits & ~pte::rw)) << "another use: a reference would be needed";
+    p.count = count;
+    EXPECT_TRUE(update(data_bits & ~pte::rw));
+    EXPECT_EQ(p.type.load() & page::users_mask, 0u);
+}
+
+// Before a page becomes a table: the CPUs of its owner flush, and the control domain's; others need not.
+TEST_F(PageTables, AChangeOfTypeFlushesWhoeverMayHaveTranslations) {
+    PagedGuest g(1);
+    const Mfn m = g.page();
+    const auto flushes = [](unsigned cpu) { return host::record(cpu).tlb_flushes.load(); };
+    uint64_t seen[test_cpus];
+    const auto change = [&](unsigned owner_cpu, unsigned dom0_cpu) {
+        ASSERT_TRUE(get_writable_type(g.info(m)));
+        put_writable_type(g.info(m));
+        for (unsigned c = 0; c < test_cpus; ++c) seen[c] = flushes(c);
+        g->dirty_cpus.set(owner_cpu);
+        dom0->dirty_cpus.set(dom0_cpu);
+        ASSERT_TRUE(pin_table(g, m, PageType::l1));
+        ASSERT_TRUE(unpin_table(g, m));
+        g->dirty_cpus.clear(owner_cpu);
+        dom0->dirty_cpus.clear(dom0_cpu);
+    };
+    change(2, 3);
+    EXPECT_EQ(flushes(0), seen[0]);
+    EXPECT_EQ(flushes(1), seen[1]);
+    EXPECT_EQ(flushes(2), seen[2] + 1);
+    EXPECT_EQ(flushes(3), seen[3] + 1);
+}
+
 }  // namespace

@@ -29,12 +29,16 @@ bool get_for(PageInfo& p, Domain& l1_owner, Domain& page_owner) {
 
 }  // namespace
 
+uint64_t l1_entry_bits(const Domain& l1_owner, uint64_t e) {
+    e = (e | pte::user) & ~pte::global;
+    // The cache type of RAM is the hypervisor's choice, unless the domain drives devices.
+    return !l1_owner.privileged && is_ram(frame_in(e)) ? e & ~cache_bits : e;
+}
+
 Status l1_entry_get(Domain& l1_owner, Domain& page_owner, uint64_t& e) {
     const Mfn m = frame_in(e);
-    e = (e | pte::user) & ~pte::global;
+    e = l1_entry_bits(l1_owner, e);
     if (!is_ram(m)) return io_entry(l1_owner, m);
-    // The cache type of RAM is the hypervisor's choice, unless the domain drives devices.
-    if (!l1_owner.privileged) e &= ~cache_bits;
     PageInfo& p = page_of(m);
     if (!get_for(p, l1_owner, page_owner)) return Err{Errc::perm};
     if ((e & pte::rw) && !get_writable_type(p)) {

@@ -40,8 +40,6 @@ Status give_up(Vcpu& v, PageInfo& p) {
     return Err{Errc::inval};
 }
 
-bool foreign_bits_needed(Domain& l1_owner) { return !l1_owner.privileged; }
-
 }  // namespace
 
 uint64_t* find_l1_slot(Mfn root, uint64_t va) {
@@ -64,8 +62,9 @@ Status update_l1(Domain& l1_owner, Domain& page_owner, uint64_t* slot, uint64_t 
         l1_entry_put(old);
         return ok;
     }
-    if (((old ^ entry) & reference_bits) == 0 && !foreign_bits_needed(l1_owner)) {
-        store_entry(slot, (entry | pte::user) & ~pte::global, keep);
+    if (((old ^ entry) & reference_bits) == 0) {
+        // The same page, used in the same way: the old entry's references are the new one's.
+        store_entry(slot, l1_entry_bits(l1_owner, entry), keep);
         return ok;
     }
     TRY(l1_entry_get(l1_owner, page_owner, entry));

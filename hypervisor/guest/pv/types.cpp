@@ -2,6 +2,7 @@
 /// Type counts: the word, its transitions, and who may adopt a partial table. Entries are validate.cpp's business.
 #include "hypervisor/guest/pv/types.hpp"
 
+#include "hypervisor/domain/internal.hpp"
 #include "hypervisor/guest/pv/validate.hpp"
 #include "hypervisor/mm/tlb.hpp"
 #include "hypervisor/rt/log.hpp"
@@ -12,14 +13,26 @@ namespace {
 
 using namespace page;
 
-constexpr uint64_t all_cpus = ~uint64_t{0};
-
 uint64_t tag(PageType t) { return static_cast<uint64_t>(t) << type_shift; }
 uint64_t users(uint64_t x) { return x & users_mask; }
 
+/// The CPUs that may hold translations by a page's former use. Whoever translates through it, or to it as a table or a
+/// writable page, is one of:
+///  - its owner: its entries are in the owner's tables, which only the owner's vCPUs load;
+///  - a domain that mapped it by a grant: the grant holds the use until after a flush of that domain's CPUs, or until
+///    that domain has left them for good;
+///  - the control domain, which may map any page and take it out again without a flush.
+/// A CPU is in dirty_cpus before it loads a domain's root, and until it has flushed on leaving: one that is not in it when
+/// the last use has ended cannot have seen that use, or has forgotten it.
+uint64_t cpus_with_translations(const PageInfo& p) {
+    const Domain* owner = domain::page_owner(p.owner.load(std::memory_order_relaxed));
+    if (!owner || !dom0) return ~uint64_t{0};
+    return owner->dirty_cpus.load() | dom0->dirty_cpus.load();
+}
+
 /// A page with translations still cached as something else may not become `t` before they are gone.
 void flush_for_change(PageInfo& p, PageType before, PageType t) {
-    if (before != PageType::none && before != t) tlb_flush_before_reuse(p, all_cpus);
+    if (before != PageType::none && before != t) tlb_flush_before_reuse(p, cpus_with_translations(p));
 }
 
 bool adopt_writable(PageInfo& p, uint64_t seen) {

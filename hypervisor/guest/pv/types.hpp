@@ -44,6 +44,8 @@ Status finish_put(Domain& owner, PageInfo& p);
 /// `l1_owner` owns the table, `page_owner` the page mapped. Errors: inval, perm.
 Status l1_entry_get(Domain& l1_owner, Domain& page_owner, uint64_t& e);
 void l1_entry_put(uint64_t e);
+/// What of a present L1 entry may be stored: user bit, no global bit, and the hypervisor's choice of cache for RAM.
+uint64_t l1_entry_bits(const Domain& l1_owner, uint64_t e);
 /// Entries of L2..L4: `level` of the table that holds the entry. Errors: as get_page_type.
 Status table_entry_get(Domain& d, uint64_t& e, unsigned level);
 Status table_entry_put(Domain& d, uint64_t e, unsigned level);
