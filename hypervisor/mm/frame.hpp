@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "hypervisor/arch/x86/direct_map.hpp"
 #include "lib/base/result.hpp"
 #include "lib/base/types.hpp"
 
@@ -57,23 +58,10 @@ struct PageInfo {
 };
 static_assert(sizeof(PageInfo) == 32);
 
-#ifdef HV_HOST
-extern uint8_t* directmap_base;  ///< host tests: an arena that plays the machine's memory
-#else
-inline uint8_t* const directmap_base = reinterpret_cast<uint8_t*>(0xffff'8300'0000'0000);
-#endif
 extern PageInfo* frame_table;
 extern uint64_t* machine_to_phys;  ///< the M2P map, writable view
 extern uint64_t max_frame;         ///< frames 0..max_frame-1 have a PageInfo
 
-/// The hypervisor's own view of machine memory.
-template <class T = uint8_t>
-inline T* map_mfn(Mfn m) {
-    return reinterpret_cast<T*>(directmap_base + m.address());
-}
-inline Mfn mfn_of(const void* p) {
-    return Mfn::of_address(static_cast<uint64_t>(static_cast<const uint8_t*>(p) - directmap_base));
-}
 /// True when `m` has a PageInfo: RAM, or a hole below the top of RAM (whose owner is nobody).
 inline bool mfn_valid(Mfn m) { return m.raw < max_frame; }
 inline PageInfo& page_of(Mfn m) { return frame_table[m.raw]; }

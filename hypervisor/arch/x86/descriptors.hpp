@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "hypervisor/arch/x86/cpu.hpp"
-#include "hypervisor/mm/frame.hpp"
+#include "hypervisor/arch/x86/direct_map.hpp"
 
 namespace hv {
 

@@ -2,7 +2,7 @@
 #include "hypervisor/arch/x86/ioapic.hpp"
 
 #include "hypervisor/arch/x86/apic.hpp"
-#include "hypervisor/mm/frame.hpp"
+#include "hypervisor/arch/x86/direct_map.hpp"
 #include "hypervisor/rt/log.hpp"
 
 namespace hv::ioapic {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/arch/x86/tsc.hpp"
 
+#include "hypervisor/arch/x86/direct_map.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
-#include "hypervisor/mm/frame.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/time/clock.hpp"
 
