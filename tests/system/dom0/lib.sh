@@ -118,7 +118,7 @@ type_to() {
     printf '%s\n' "$2" >"$tty"
 }
 # ready NAME: waits until the sample domU has done all that its command line asked for
-ready() { wait_until 120 said "$1" 'guest: ready'; }
+ready() { wait_until 300 said "$1" 'guest: ready'; }
 # end NAME: makes sure the domain is away, whatever state it is in
 end() {
     listed "$1" && $TOOL destroy "$1" >/dev/null 2>&1

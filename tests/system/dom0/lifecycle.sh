@@ -39,7 +39,7 @@ done
 check "$TOOL create -p makes a paused domain" sh -c ". $TESTS/lib.sh; $TOOL create -p $(tiny still wait) && case \$(state_of still) in *p*) ;; *) false;; esac"
 check "$TOOL destroy" $TOOL destroy still
 check "the domain is gone after $TOOL destroy" wait_until 30 gone still
-for letter in p r c; do
+for letter in p r c d; do
     $TOOL create "$(tiny short-$letter $letter)" >$WORK/out 2>&1
     check "a guest that ends at once ($letter) is cleaned away" wait_until 30 gone short-$letter
     end short-$letter
