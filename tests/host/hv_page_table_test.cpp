@@ -10,6 +10,7 @@
 
 #include "abi/xen/arch_x86.hpp"
 #include "abi/xen/basic.hpp"
+#include "abi/xen/memory.hpp"
 #include "hypervisor/arch/x86/features.hpp"
 #include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/grant/guest_map.hpp"
@@ -112,6 +113,33 @@ struct Context : xen::VcpuGuestContext {
         ctrlreg[3] = xen::xen_pfn_to_cr3(g.l4.raw);
     }
 };
+
+// A guest pins tables and gives their pages back. The last reference of each goes while the domain's end walks over its
+// pages: all pins must go, and the walk must stay on this domain's list.
+TEST_F(PageTables, PinnedPagesGivenBackGoWithTheDomain) {
+    domains_reap();
+    const Resources start;
+    {
+        Guest g(1);
+        std::vector<uint64_t> frames;
+        for (int i = 0; i < 8; ++i) {
+            const Mfn m = g.page();
+            ASSERT_TRUE(pin_table(g, m, PageType::l1));
+            frames.push_back(m.raw);
+        }
+        xen::MemoryReservation r{};
+        r.extent_start.addr = address(frames.data());
+        r.nr_extents = frames.size();
+        r.domid = xen::DOMID_SELF;
+        host::become(1);
+        this_cpu().current = &g.vcpu();
+        EXPECT_EQ(must(hypercall(hypercall_memory_op, g.vcpu(), xen::XENMEM_decrease_reservation, address(&r))), 8u);
+        this_cpu().current = this_cpu().idle;
+        host::become(0);
+    }
+    domains_reap();
+    EXPECT_EQ(Resources(), start);
+}
 
 TEST_F(PageTables, UserModeNeedsUserPageTables) {
     PagedGuest g(1, 2);

@@ -38,7 +38,7 @@ struct PvDomain {
     RangeSet irqs;
     CpuPolicy* policy = nullptr;
     uint32_t pci_address = 0;         ///< dom0's view of port 0xcf8
-    uint64_t relinquish_cursor = 0;
+    PageInfo* relinquish_cursor = nullptr;  ///< next to look at when the domain ends; holds a reference
 };
 
 struct PvCallback {

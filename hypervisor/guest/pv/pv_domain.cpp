@@ -107,9 +107,19 @@ Status relinquish_vcpu(Vcpu& v) {
     return ok;
 }
 
-uint32_t following_page(Domain& d, uint32_t frame) {
-    Guard g(d.page_list_lock);
-    return frame == 0 ? d.page_list_head : page_of(Mfn(frame)).next;
+/// The page after `at` on the domain's list (null: the first one), with a reference that keeps it on the list; the one
+/// on `at` is dropped. Without it a page that its guest gave back while it was pinned would leave the list with its
+/// pin, and the walk would go on through another domain's pages.
+PageInfo* following_page(Domain& d, PageInfo* at) {
+    PageInfo* found = nullptr;
+    {
+        Guard g(d.page_list_lock);
+        uint32_t frame = at ? at->next : d.page_list_head;
+        for (; frame != 0 && !found; frame = page_of(Mfn(frame)).next)
+            if (get_page(page_of(Mfn(frame)), d.id)) found = &page_of(Mfn(frame));
+    }
+    if (at) put_page(*at);
+    return found;
 }
 
 Status release_pins(Domain& d, PageInfo& p) {
@@ -132,15 +142,13 @@ Status pv_relinquish(Domain& d) {
     for (uint32_t i = 0; d.vcpus && i < d.limits.max_vcpus; ++i)
         if (d.vcpus[i]) TRY(relinquish_vcpu(*d.vcpus[i]));
     // The pages stay on the list until their allocation references go, after this.
-    for (;;) {
-        const auto at = static_cast<uint32_t>(d.pv->relinquish_cursor);
-        const uint32_t frame = following_page(d, at);
-        if (frame == 0) break;
-        TRY(release_pins(d, page_of(Mfn(frame))));
-        d.pv->relinquish_cursor = frame;
-        if (arch::preempt_wanted()) return Err{Errc::restart};
+    PageInfo*& at = d.pv->relinquish_cursor;
+    if (!at) at = following_page(d, nullptr);
+    while (at) {
+        TRY(release_pins(d, *at));
+        at = following_page(d, at);
+        if (at && arch::preempt_wanted()) return Err{Errc::restart};
     }
-    d.pv->relinquish_cursor = 0;
     return ok;
 }
 
