@@ -10,6 +10,7 @@ struct CpuidResult {
     uint32_t a, b, c, d;
 };
 
+inline constexpr uint64_t dr6_clear = 0xffff0ff0;  ///< no condition reported: the bits that are always set
 inline constexpr uint32_t msr_apic_base = 0x1b;
 inline constexpr uint32_t msr_pat = 0x277;
 inline constexpr uint32_t msr_mtrr_def_type = 0x2ff;

@@ -9,8 +9,8 @@
 #pragma once
 
 #include <cstdint>
-#include "hypervisor/arch/x86/direct_map.hpp"
 
+#include "hypervisor/arch/x86/direct_map.hpp"
 
 namespace hv {
 

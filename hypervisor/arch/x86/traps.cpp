@@ -27,7 +27,6 @@ extern "C" const uint8_t guest_iret[];
 extern "C" [[noreturn]] void enter_first_guest(Regs* r);
 
 constexpr uint32_t first_interrupt = 0x20;
-constexpr uint64_t dr6_clear = 0xffff0ff0;
 
 void interrupt(uint32_t vector) {
     ++this_cpu().interrupts;
@@ -92,7 +91,7 @@ extern "C" void trap_from_hypervisor(Regs* r) {
     if (r->vector == 1) {
         // A guest's watchpoint on memory that we read or wrote for it, or one whose #DB it delayed by MOV SS until we had
         // been entered. Code breakpoints and single steps cannot name us, so going on is right.
-        hw::write_dr6(dr6_clear);
+        hw::write_dr6(hw::dr6_clear);
         return;
     }
     const auto at = reinterpret_cast<uint64_t>(guest_iret);

@@ -10,7 +10,6 @@
 namespace hv {
 namespace {
 
-constexpr uint64_t dr6_fixed = 0xffff0ff0;
 constexpr uint64_t dr7_fixed = 0x400;
 constexpr uint64_t dr7_general_detect = 1u << 13;
 
@@ -45,7 +44,7 @@ base::Status pv_write_debug_reg(Vcpu& v, unsigned reg, uint64_t value) {
         if (!address_allowed(value)) return base::Err{base::Errc::perm};
         v.pv->debug[reg] = value;
     } else if (reg == 6) {
-        v.pv->debug[6] = (value & 0xe00f) | dr6_fixed;
+        v.pv->debug[6] = (value & 0xe00f) | hw::dr6_clear;
     } else {
         if (!control_allowed(value)) return base::Err{base::Errc::perm};
         v.pv->debug[7] = value | dr7_fixed;

@@ -77,7 +77,7 @@ Status pv_vcpu_create(Vcpu& v) {
     v.pv->descriptor_l1 = window.value();
     // Guests take a set OSXSAVE for the sign that XSAVE is theirs to use, and the CPU shows it to user code anyway.
     v.pv->cr4 = cpu_features.xsave ? hw::cr4_osxsave : 0;
-    v.pv->debug[6] = 0xffff0ff0;
+    v.pv->debug[6] = hw::dr6_clear;
     v.pv->debug[7] = 0x400;
     if (v.fpu) init_fpu(v.fpu);
     return ok;

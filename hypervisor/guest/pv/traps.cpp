@@ -70,10 +70,9 @@ void device_not_available(Vcpu& v, Regs& r) {
 }
 
 void debug(Vcpu& v, Regs& r) {
-    constexpr uint64_t always_set = 0xffff0ff0;
     const uint64_t dr6 = hw::read_dr6();
-    hw::write_dr6(always_set);
-    v.pv->debug[6] = (v.pv->debug[6] & ~uint64_t{0xf}) | (dr6 & 0xe00f) | always_set;
+    hw::write_dr6(hw::dr6_clear);
+    v.pv->debug[6] = (v.pv->debug[6] & ~uint64_t{0xf}) | (dr6 & 0xe00f) | hw::dr6_clear;
     pv_inject(v, r, trap_debug, 0);
 }
 
