@@ -130,6 +130,7 @@ namespace {
 
 Answer set_policy(const Call& c) {
     xen::DomctlCpuPolicy& p = c.op.u.cpu_policy;
+    if (c.on_self()) return Err{Errc::inval};
     if (c.d.creation_finished.load(std::memory_order_acquire)) return Err{Errc::exist};
     if (p.nr_leaves > CpuPolicy::capacity || p.nr_msrs > policy_msr_capacity) return Err{Errc::toobig};
     if (p.nr_leaves == 0) return 0;

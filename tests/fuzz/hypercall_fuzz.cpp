@@ -54,6 +54,7 @@ void power_on() {
         DomainRef d0 = must(domain_create(DomId(0), GuestKind::pv, limits, true));
         (void)must(vcpu_create(*d0, VcpuId(0)));
         d0->max_pages = 64;
+        d0->creation_finished.store(true);
         return true;
     }();
     (void)once;
