@@ -133,8 +133,6 @@ void domain_shutdown(Domain& d, uint32_t reason);
 void domain_crash(Domain& d, const char* why);
 void domain_pause(Domain& d);          ///< all vCPUs off the CPUs when it returns; counted
 void domain_unpause(Domain& d);
-void domain_unpause_except_self(Domain& d);
-void domain_pause_except_self(Domain& d);
 /// XEN_DOMCTL_pausedomain and unpausedomain; counted. Errors: inval when it is not paused, overflow.
 Status domain_pause_by_controller(Domain& d);
 Status domain_unpause_by_controller(Domain& d);

@@ -26,23 +26,19 @@ void wait_until_off(Domain& d) {
 }
 
 /// The counts change under the lock, which vCPUs may be waiting for: so the wait for them comes after.
-void pause(Domain& d, Vcpu* except) {
+void pause(Domain& d) {
     {
         Guard g(d.lock);
-        if (!except) ++d.pause_count;
-        each_vcpu(d, [&](Vcpu& v) {
-            if (&v != except) sched::pause_nosync(v);
-        });
+        ++d.pause_count;
+        each_vcpu(d, [](Vcpu& v) { sched::pause_nosync(v); });
     }
     wait_until_off(d);
 }
 
-void unpause(Domain& d, Vcpu* except) {
+void unpause(Domain& d) {
     Guard g(d.lock);
-    if (!except) --d.pause_count;
-    each_vcpu(d, [&](Vcpu& v) {
-        if (&v != except) sched::unpause(v);
-    });
+    --d.pause_count;
+    each_vcpu(d, [](Vcpu& v) { sched::unpause(v); });
 }
 
 /// dom0's end is the machine's.
@@ -68,10 +64,8 @@ void unpause(Domain& d, Vcpu* except) {
 
 }  // namespace
 
-void domain_pause(Domain& d) { pause(d, nullptr); }
-void domain_unpause(Domain& d) { unpause(d, nullptr); }
-void domain_pause_except_self(Domain& d) { pause(d, &d == &current().domain ? &current() : nullptr); }
-void domain_unpause_except_self(Domain& d) { unpause(d, &d == &current().domain ? &current() : nullptr); }
+void domain_pause(Domain& d) { pause(d); }
+void domain_unpause(Domain& d) { unpause(d); }
 
 Status domain_pause_by_controller(Domain& d) {
     constexpr uint32_t most = 255;

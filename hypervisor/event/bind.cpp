@@ -92,14 +92,6 @@ Result<Port> event_bind_pirq(Domain& d, uint32_t pirq, bool may_share) {
     return Port(p->number);
 }
 
-uint32_t event_port_of_pirq(Domain& d, uint32_t pirq) {
-    if (pirq >= max_pirqs) return 0;
-    EventChannels& e = *d.events;
-    Guard g(e.lock);
-    const uint32_t* chunk = e.pirq_ports[pirq / EventChannels::pirq_chunk];
-    return chunk ? chunk[pirq % EventChannels::pirq_chunk] : 0;
-}
-
 Status event_bind_vcpu(Domain& d, Port port, VcpuId vcpu) {
     if (!d.vcpu(vcpu)) return Err{Errc::noent};
     EventChannels& e = *d.events;

@@ -109,8 +109,6 @@ bool virq_is_global(uint32_t virq);
 // -- queries ---------------------------------------------------------------------------------------------------------
 /// True when the port's pending flag is set (SCHEDOP_poll). Errors: inval for a port that is not open.
 Result<bool> event_port_pending(Domain& d, Port port);
-/// Port of a bound pirq, 0 when none.
-uint32_t event_port_of_pirq(Domain& d, uint32_t pirq);
 /// Number of open ports.
 uint32_t events_in_use(Domain& d);
 

@@ -13,6 +13,5 @@ Result<uint64_t> hypercall_xenpmu_op(Vcpu&, const uint64_t (&)[6]) { return Err{
 Result<uint64_t> hypercall_dm_op(Vcpu&, const uint64_t (&)[6]) { return Err{Errc::nosys}; }
 Result<uint64_t> hypercall_hypfs_op(Vcpu&, const uint64_t (&)[6]) { return Err{Errc::nosys}; }
 Result<uint64_t> hypercall_mca(Vcpu&, const uint64_t (&)[6]) { return Err{Errc::nosys}; }
-Result<uint64_t> hypercall_paging_domctl_cont(Vcpu&, const uint64_t (&)[6]) { return Err{Errc::nosys}; }
 
 }  // namespace hv

@@ -19,8 +19,6 @@ struct Plan {
     unsigned in_chunk = 0, out_chunk = 0;  ///< log2 of extents in a chunk
     unsigned bits = 64;
     uint64_t chunks = 0;
-
-    unsigned pages_shift() const { return in_order + in_chunk; }
 };
 
 Result<Plan> decode(Vcpu& v, const xen::MemoryExchange& x) {

@@ -53,7 +53,6 @@ HV_HANDLER(xenpmu_op);
 HV_HANDLER(dm_op);
 HV_HANDLER(hypfs_op);
 HV_HANDLER(mca);
-HV_HANDLER(paging_domctl_cont);
 
 #undef HV_HANDLER
 

@@ -63,7 +63,6 @@ public:
     explicit constexpr Spinlock(Rank r) : rank_(r) {}
     Spinlock(const Spinlock&) = delete;
     Spinlock& operator=(const Spinlock&) = delete;
-    bool held_by_someone() const { return locked_.load(std::memory_order_relaxed); }
 };
 
 /// Holds one lock for a scope.

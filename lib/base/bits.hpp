@@ -1,28 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Checked arithmetic, alignment and bit helpers. Freestanding, constexpr.
+/// Alignment and bit helpers. Freestanding, constexpr.
 #pragma once
 
-#include <bit>
-#include <concepts>
 #include <cstdint>
 
-#include "lib/base/result.hpp"
-
 namespace base {
-
-template <std::unsigned_integral T>
-constexpr Result<T> checked_add(T a, T b) {
-    T r{};
-    if (__builtin_add_overflow(a, b, &r)) return Err{Errc::overflow};
-    return r;
-}
-
-template <std::unsigned_integral T>
-constexpr Result<T> checked_mul(T a, T b) {
-    T r{};
-    if (__builtin_mul_overflow(a, b, &r)) return Err{Errc::overflow};
-    return r;
-}
 
 /// `align` is a power of two.
 constexpr uint64_t align_up(uint64_t v, uint64_t align) { return (v + align - 1) & ~(align - 1); }

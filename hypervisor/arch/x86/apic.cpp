@@ -91,10 +91,8 @@ uint32_t id() { return read(reg_id) >> 24; }
 void eoi() { write(reg_eoi, 0); }
 void send_ipi(uint32_t apic_id, uint8_t vector) { send(apic_id, icr_assert | vector); }
 void send_ipi_others(uint8_t vector) { send(0, icr_others | icr_assert | vector); }
-void send_nmi_others() { send(0, icr_others | icr_assert | 0x400); }
 void send_init(uint32_t apic_id) { send(apic_id, icr_assert | 0x500); }
 void send_startup(uint32_t apic_id, uint8_t page) { send(apic_id, icr_assert | 0x600 | page); }
-uint64_t timer_khz() { return deadline_mode ? clock::tsc_khz : khz; }
 
 void set_timer(base::Nanos deadline) {
     constexpr uint32_t msr_tsc_deadline = 0x6e0;

@@ -29,14 +29,11 @@ void eoi();
 /// Sends a fixed interrupt to one CPU / all others.
 void send_ipi(uint32_t apic_id, uint8_t vector);
 void send_ipi_others(uint8_t vector);
-void send_nmi_others();
 /// INIT, then start-up at `page` (physical address >> 12).
 void send_init(uint32_t apic_id);
 void send_startup(uint32_t apic_id, uint8_t page);
 /// One-shot timer; base::Nanos::never() stops it.
 void set_timer(base::Nanos deadline);
-/// Reads the timer's rate once; used by boot to report it.
-uint64_t timer_khz();
 }  // namespace apic
 
 }  // namespace hv

@@ -42,7 +42,6 @@ inline constexpr uint64_t cr4_smap = 1u << 21;
 #ifdef HV_HOST
 inline uint64_t read_cr2() { return 0; }
 inline uint64_t read_cr3() { return 0; }
-inline void write_cr2(uint64_t) {}
 inline uint64_t read_dr6() { return 0; }
 inline void write_dr6(uint64_t) {}
 inline void write_dr7(uint64_t) {}
@@ -66,7 +65,6 @@ inline CpuidResult cpuid(uint32_t, uint32_t = 0) { return {}; }
 inline uint64_t read_cr0() { uint64_t v; asm volatile("mov %%cr0, %0" : "=r"(v)); return v; }
 inline void write_cr0(uint64_t v) { asm volatile("mov %0, %%cr0" : : "r"(v) : "memory"); }
 inline uint64_t read_cr2() { uint64_t v; asm volatile("mov %%cr2, %0" : "=r"(v)); return v; }
-inline void write_cr2(uint64_t v) { asm volatile("mov %0, %%cr2" : : "r"(v)); }
 inline uint64_t read_cr3() { uint64_t v; asm volatile("mov %%cr3, %0" : "=r"(v)); return v; }
 inline void write_cr3(uint64_t v) { asm volatile("mov %0, %%cr3" : : "r"(v) : "memory"); }
 inline uint64_t read_cr4() { uint64_t v; asm volatile("mov %%cr4, %0" : "=r"(v)); return v; }

@@ -25,7 +25,6 @@ static_assert(offsetof(Regs, rax) == 80 && offsetof(Regs, error_code) == 120 && 
 /// `vector` values beyond the 256 of the CPU.
 inline constexpr uint32_t entry_syscall = 0x100;
 inline constexpr uint32_t entry_syscall32 = 0x101;
-inline constexpr uint32_t entry_sysenter = 0x102;
 
 inline constexpr uint64_t eflags_cf = 1u << 0;
 inline constexpr uint64_t eflags_tf = 1u << 8;
@@ -38,6 +37,5 @@ inline constexpr uint64_t eflags_vm = 1u << 17;
 inline constexpr uint64_t eflags_ac = 1u << 18;
 inline constexpr uint64_t eflags_vif = 1u << 19;
 inline constexpr uint64_t eflags_vip = 1u << 20;
-inline constexpr uint64_t eflags_id = 1u << 21;
 
 }  // namespace hv

@@ -54,7 +54,6 @@ struct PvVcpu {
     Mfn kernel_root{0};   ///< L4 in kernel mode; 0: none. Holds a type and an existence reference
     Mfn user_root{0};     ///< L4 in user mode; 0: none. Holds references too
     bool in_kernel = true;
-    bool in_syscall = false;  ///< the saved frame came by SYSCALL: rcx and r11 need not be kept apart
     uint8_t iopl = 0;
     // descriptor tables
     Mfn gdt_frames[gdt_guest_pages] = {};
