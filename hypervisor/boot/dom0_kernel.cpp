@@ -2,8 +2,8 @@
 #include "hypervisor/boot/dom0_kernel.hpp"
 
 #include "hypervisor/mm/heap.hpp"
+#include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log.hpp"
-#include "hypervisor/time/clock.hpp"
 #include "lib/parse/bzimage.hpp"
 #include "lib/parse/xz.hpp"
 

@@ -16,10 +16,10 @@
 #include "hypervisor/guest/pv/cpuid.hpp"
 #include "hypervisor/hypercall/machine_info.hpp"
 #include "hypervisor/mm/host_map.hpp"
+#include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log_ring.hpp"
 #include "hypervisor/rt/panic.hpp"
 #include "hypervisor/sched/scheduler.hpp"
-#include "hypervisor/time/clock.hpp"
 #include "hypervisor/time/timer.hpp"
 #include "lib/parse/multiboot.hpp"
 

@@ -6,8 +6,8 @@
 #include "hypervisor/arch/x86/ioapic.hpp"
 #include "hypervisor/arch/x86/machine.hpp"
 #include "hypervisor/arch/x86/smp.hpp"
+#include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log.hpp"
-#include "hypervisor/time/clock.hpp"
 
 namespace hv {
 

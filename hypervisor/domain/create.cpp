@@ -8,8 +8,8 @@
 #include "hypervisor/event/vcpu_timers.hpp"
 #include "hypervisor/grant/grant.hpp"
 #include "hypervisor/irq/irq.hpp"
+#include "hypervisor/rt/clock.hpp"
 #include "hypervisor/sched/scheduler.hpp"
-#include "hypervisor/time/clock.hpp"
 
 namespace hv {
 

@@ -3,8 +3,8 @@
 #include <cstring>
 
 #include "hypervisor/domain/domain.hpp"
+#include "hypervisor/rt/clock.hpp"
 #include "hypervisor/sched/scheduler.hpp"
-#include "hypervisor/time/clock.hpp"
 
 namespace hv {
 

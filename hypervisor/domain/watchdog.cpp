@@ -2,8 +2,8 @@
 #include "hypervisor/domain/watchdog.hpp"
 
 #include "abi/xen/sched.hpp"
+#include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log.hpp"
-#include "hypervisor/time/clock.hpp"
 #include "hypervisor/time/timer.hpp"
 
 namespace hv {

@@ -2,8 +2,8 @@
 #include "hypervisor/event/vcpu_timers.hpp"
 
 #include "hypervisor/event/event.hpp"
+#include "hypervisor/rt/clock.hpp"
 #include "hypervisor/sched/scheduler.hpp"
-#include "hypervisor/time/clock.hpp"
 
 namespace hv {
 

@@ -10,8 +10,8 @@
 #include "hypervisor/host/host.hpp"
 #include "hypervisor/mm/frame.hpp"
 #include "hypervisor/mm/heap.hpp"
+#include "hypervisor/rt/clock.hpp"
 #include "hypervisor/sched/scheduler.hpp"
-#include "hypervisor/time/clock.hpp"
 #include "hypervisor/time/timer.hpp"
 
 namespace hv {

@@ -4,9 +4,9 @@
 #include "hypervisor/event/event.hpp"
 #include "hypervisor/grant/grant.hpp"
 #include "hypervisor/hypercall/sysctl.hpp"
+#include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/sched/scheduler.hpp"
-#include "hypervisor/time/clock.hpp"
 
 namespace hv::sysctl {
 

@@ -2,8 +2,8 @@
 /// Domains come to life, stop, die.
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/hypercall/domctl.hpp"
+#include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log.hpp"
-#include "hypervisor/time/clock.hpp"
 
 namespace hv::domctl {
 

@@ -8,9 +8,9 @@
 #include "hypervisor/guest/pv/cpuid.hpp"
 #include "hypervisor/hypercall/control.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
+#include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/sched/scheduler.hpp"
-#include "hypervisor/time/clock.hpp"
 
 namespace hv {
 

@@ -5,8 +5,8 @@
 #include "hypervisor/guest/pv/cpuid.hpp"
 #include "hypervisor/hypercall/machine_info.hpp"
 #include "hypervisor/hypercall/sysctl.hpp"
+#include "hypervisor/rt/clock.hpp"
 #include "hypervisor/sched/scheduler.hpp"
-#include "hypervisor/time/clock.hpp"
 
 namespace hv::sysctl {
 

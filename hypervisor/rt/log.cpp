@@ -4,9 +4,9 @@
 #include <cstring>
 
 #include "hypervisor/arch/x86/cpu.hpp"
+#include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log_ring.hpp"
 #include "hypervisor/sync/spinlock.hpp"
-#include "hypervisor/time/clock.hpp"
 
 namespace hv {
 namespace {

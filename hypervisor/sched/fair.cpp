@@ -5,9 +5,9 @@
 
 #include "abi/xen/domctl.hpp"
 #include "hypervisor/mm/heap.hpp"
+#include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/sched/fair_queue.hpp"
-#include "hypervisor/time/clock.hpp"
 
 namespace hv {
 

@@ -7,9 +7,9 @@
 #include "hypervisor/domain/domain.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/mm/heap.hpp"
+#include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/sched/fair.hpp"
-#include "hypervisor/time/clock.hpp"
 #include "hypervisor/time/timer.hpp"
 
 namespace hv::sched {

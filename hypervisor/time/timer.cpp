@@ -4,9 +4,9 @@
 
 #include "hypervisor/arch/x86/cpu.hpp"
 #include "hypervisor/mm/heap.hpp"
+#include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/sync/spinlock.hpp"
-#include "hypervisor/time/clock.hpp"
 
 namespace hv {
 

@@ -7,7 +7,7 @@
 #include <random>
 #include <vector>
 
-#include "hypervisor/time/clock.hpp"
+#include "hypervisor/rt/clock.hpp"
 #include "tests/host/hv_fixture.hpp"
 
 namespace {

@@ -3,8 +3,8 @@
 
 #include "hypervisor/arch/x86/direct_map.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
+#include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log.hpp"
-#include "hypervisor/time/clock.hpp"
 
 namespace hv::apic {
 namespace {

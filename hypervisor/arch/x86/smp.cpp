@@ -12,10 +12,10 @@
 #include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/domain/idle.hpp"
 #include "hypervisor/mm/tlb.hpp"
+#include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/sched/scheduler.hpp"
 #include "hypervisor/sync/spinlock.hpp"
-#include "hypervisor/time/clock.hpp"
 #include "hypervisor/time/timer.hpp"
 
 namespace hv {

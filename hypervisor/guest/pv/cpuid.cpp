@@ -5,7 +5,7 @@
 #include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/mm/heap.hpp"
-#include "hypervisor/time/clock.hpp"
+#include "hypervisor/rt/clock.hpp"
 
 namespace hv {
 

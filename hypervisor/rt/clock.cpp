@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// TSC to nanoseconds and back, and the wall clock.
-#include "hypervisor/time/clock.hpp"
+#include "hypervisor/rt/clock.hpp"
 
 #include <atomic>
 
