@@ -117,6 +117,9 @@ public:
 Result<DomainRef> find_domain(DomId id);
 /// The same without DOMID_SELF, for internal use.
 DomainRef lookup_domain(DomId id);
+/// The owner behind PageInfo::owner; null for nobody. Its pages keep a domain alive, so no lock is needed by who holds
+/// a reference to one.
+Domain* page_owner(uint16_t id);
 /// First domain with an id >= `from`; empty when there is none.
 DomainRef next_domain(DomId from);
 

@@ -6,9 +6,6 @@
 
 namespace hv::domain {
 
-/// The owner behind PageInfo::owner; null for nobody. Its pages keep a domain alive, so no lock is needed by who holds
-/// a reference to one.
-Domain* page_owner(uint16_t id);
 void ref(Domain& d);
 /// Drops a reference; the last one leaves the domain to domains_reap(). Any locks.
 void unref(Domain& d);

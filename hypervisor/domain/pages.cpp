@@ -144,7 +144,7 @@ void page_unreferenced(PageInfo& p) {
     Domain* d = nullptr;
     bool last = false;
     if (!(flags & page::hyp_page)) {
-        d = domain::page_owner(p.owner.load(std::memory_order_relaxed));
+        d = page_owner(p.owner.load(std::memory_order_relaxed));
         HV_ASSERT(d);
         last = uncharge(*d, p);
     }
@@ -169,7 +169,7 @@ void share_hyp_page(Domain& d, void* page) {
 
 bool unshare_hyp_page(void* page) {
     PageInfo& p = page_of(mfn_of(page));
-    Domain* d = domain::page_owner(p.owner.load(std::memory_order_relaxed));
+    Domain* d = page_owner(p.owner.load(std::memory_order_relaxed));
     HV_ASSERT(d && (p.count.load(std::memory_order_relaxed) & page::hyp_page));
     {
         Guard g(d->page_list_lock);

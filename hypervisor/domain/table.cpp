@@ -42,13 +42,6 @@ bool try_ref(Domain& d) {
 
 namespace domain {
 
-Domain* page_owner(uint16_t id) {
-    if (id < xen::DOMID_FIRST_RESERVED) return table.slots[id].load(std::memory_order_acquire);
-    if (id == xen::DOMID_XEN) return dom_xen;
-    if (id == xen::DOMID_IO) return dom_io;
-    return nullptr;
-}
-
 void ref(Domain& d) {
     const uint32_t before = d.references.fetch_add(1, std::memory_order_relaxed);
     HV_ASSERT(before != 0 && before != ~0u);
@@ -111,6 +104,13 @@ DomainRef DomainRef::adopt(Domain* d) {
     DomainRef r;
     r.d_ = d;
     return r;
+}
+
+Domain* page_owner(uint16_t id) {
+    if (id < xen::DOMID_FIRST_RESERVED) return table.slots[id].load(std::memory_order_acquire);
+    if (id == xen::DOMID_XEN) return dom_xen;
+    if (id == xen::DOMID_IO) return dom_io;
+    return nullptr;
 }
 
 DomainRef lookup_domain(DomId id) {

@@ -30,7 +30,9 @@ HV_HANDLER(vm_assist);
 HV_HANDLER(multicall);
 // events, time, scheduling, memory sharing
 HV_HANDLER(event_channel_op);
+HV_HANDLER(event_channel_op_compat);
 HV_HANDLER(sched_op);
+HV_HANDLER(sched_op_compat);
 HV_HANDLER(set_timer_op);
 HV_HANDLER(vcpu_op);
 HV_HANDLER(grant_table_op);

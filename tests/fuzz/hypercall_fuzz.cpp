@@ -142,6 +142,8 @@ constexpr Call calls[] = {
     {hypercall_platform_op, false},
     {hypercall_console_io, false},
     {hypercall_physdev_op, false},
+    {hypercall_event_channel_op_compat, false},
+    {hypercall_sched_op_compat, false},
 };
 
 bool in_window(uint64_t address, uint64_t bytes) {

@@ -70,6 +70,7 @@ TEST_F(Domctl, OnlyTheControlDomainMayCall) {
     EXPECT_EQ(hypercall(hypercall_domctl, dom0.vcpu(), 8).error(), Errc::fault);
     EXPECT_EQ(error_of(command(xen::XEN_DOMCTL_pausedomain, 41)), Errc::srch);
     EXPECT_EQ(error_of(command(xen::XEN_DOMCTL_pausedomain, 0)), Errc::inval) << "itself";
+    EXPECT_EQ(error_of(command(xen::XEN_DOMCTL_set_cpu_policy, 0)), Errc::inval) << "itself";
     EXPECT_EQ(error_of(command(999, 40)), Errc::nosys);
 }
 

@@ -2,7 +2,7 @@
 /// Type counts: the word, its transitions, and who may adopt a partial table. Entries are validate.cpp's business.
 #include "hypervisor/guest/pv/types.hpp"
 
-#include "hypervisor/domain/internal.hpp"
+#include "hypervisor/domain/domain.hpp"
 #include "hypervisor/guest/pv/validate.hpp"
 #include "hypervisor/mm/tlb.hpp"
 #include "hypervisor/rt/log.hpp"
@@ -25,7 +25,7 @@ uint64_t users(uint64_t x) { return x & users_mask; }
 /// A CPU is in dirty_cpus before it loads a domain's root, and until it has flushed on leaving: one that is not in it when
 /// the last use has ended cannot have seen that use, or has forgotten it.
 uint64_t cpus_with_translations(const PageInfo& p) {
-    const Domain* owner = domain::page_owner(p.owner.load(std::memory_order_relaxed));
+    const Domain* owner = page_owner(p.owner.load(std::memory_order_relaxed));
     if (!owner || !dom0) return ~uint64_t{0};
     return owner->dirty_cpus.load() | dom0->dirty_cpus.load();
 }

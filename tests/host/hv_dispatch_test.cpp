@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// link: hvcore
+#include "abi/xen/event_channel.hpp"
+#include "abi/xen/sched.hpp"
+#include "abi/xen/version.hpp"
+#include "hypervisor/event/event.hpp"
+#include "hypervisor/guest/pv/traps.hpp"
+#include "tests/host/hv_calls.hpp"
+
+namespace {
+
+using namespace hvtest;
+
+constexpr int64_t enosys = -38;
+
+/// A hypercall by its number, as the system call entry makes it.
+int64_t by_number(Vcpu& v, uint64_t number, uint64_t a0 = 0, uint64_t a1 = 0) {
+    Regs r{};
+    r.rax = number;
+    r.rdi = a0;
+    r.rsi = a1;
+    hypercall_dispatch(v, r);
+    return static_cast<int64_t>(r.rax);
+}
+
+class Dispatch : public ::testing::Test {
+protected:
+    void SetUp() override { machine(); }
+};
+
+TEST_F(Dispatch, NumbersWithoutACallSaySo) {
+    Guest g(1);
+    EXPECT_EQ(by_number(g.vcpu(), xen::HYPERVISOR_xen_version, xen::XENVER_version), 4 << 16 | 17);
+    EXPECT_EQ(by_number(g.vcpu(), 63), enosys);
+    EXPECT_EQ(by_number(g.vcpu(), 64), enosys);
+    EXPECT_EQ(by_number(g.vcpu(), ~uint64_t{0}), enosys);
+}
+
+TEST_F(Dispatch, FirstVersionOfTheEventChannelCall) {
+    Guest a(1), b(2);
+    auto op = xen::zeroed<xen::EvtchnOp>();
+    op.cmd = xen::EVTCHNOP_alloc_unbound;
+    op.u.alloc_unbound.dom = xen::DOMID_SELF;
+    op.u.alloc_unbound.remote_dom = 2;
+    ASSERT_EQ(by_number(a.vcpu(), xen::HYPERVISOR_event_channel_op_compat, address(&op)), 0);
+    EXPECT_EQ(op.u.alloc_unbound.port, 1u);
+    const Port pb = must(event_bind_interdomain(b, a, Port(op.u.alloc_unbound.port)));
+
+    op.cmd = xen::EVTCHNOP_status;
+    op.u.status.dom = xen::DOMID_SELF;
+    op.u.status.port = 1;
+    ASSERT_EQ(by_number(a.vcpu(), xen::HYPERVISOR_event_channel_op_compat, address(&op)), 0);
+    EXPECT_EQ(op.u.status.status, xen::EVTCHNSTAT_interdomain);
+    EXPECT_EQ(op.u.status.u.interdomain.port, pb.raw);
+
+    op.cmd = xen::EVTCHNOP_reset;
+    EXPECT_EQ(by_number(a.vcpu(), xen::HYPERVISOR_event_channel_op_compat, address(&op)), enosys) << "it came later";
+}
+
+TEST_F(Dispatch, FirstVersionOfTheSchedulerCall) {
+    Guest g(1);
+    EXPECT_EQ(by_number(g.vcpu(), xen::HYPERVISOR_sched_op_compat, xen::SCHEDOP_poll), enosys) << "it came later";
+    EXPECT_EQ(by_number(g.vcpu(), xen::HYPERVISOR_sched_op_compat, xen::SCHEDOP_shutdown, xen::SHUTDOWN_crash), 0);
+    EXPECT_TRUE(g->shutting_down.load());
+    EXPECT_EQ(g->shutdown_code, xen::SHUTDOWN_crash) << "a value, not a pointer";
+}
+
+}  // namespace
