@@ -30,8 +30,7 @@ struct IrqLine {
     // MSI and MSI-X
     uint8_t bus = 0, devfn = 0;
     uint16_t capability = 0;       ///< configuration space offset
-    uint16_t entry = 0;            ///< MSI-X table index
-    uint64_t table = 0;            ///< machine address of the MSI-X table
+    volatile uint32_t* entry = nullptr;  ///< in the MSI-X table: address (2 words), data, vector control
 };
 
 /// A domain's numbering of the interrupts it may use. pirq < gsi_count(): the GSI of that number.

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/irq/msi.hpp"
 
+#include "abi/xen/basic.hpp"
+#include "hypervisor/arch/x86/features.hpp"
 #include "hypervisor/arch/x86/ioapic.hpp"
+#include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/irq/pci_config.hpp"
 
 namespace hv {
@@ -11,7 +14,7 @@ constexpr uint8_t capability_msi = 5, capability_msix = 0x11;
 constexpr uint16_t status_register = 0x06, capability_pointer = 0x34;
 constexpr uint32_t status_has_capabilities = 1u << 4;
 constexpr uint32_t msi_64bit = 1u << 7;
-constexpr unsigned msix_slot_bytes = 16;
+constexpr unsigned msix_entry_bytes = 16;
 
 uint32_t config(const IrqLine& l, uint16_t reg, unsigned bytes) {
     return pci_config_read(pci_address(l.bus, l.devfn, reg), bytes);
@@ -31,6 +34,16 @@ uint16_t find_capability(const IrqLine& l, uint8_t id) {
     return 0;
 }
 
+/// A table in memory would let dom0's mistake write over anyone's: what is no RAM is a device's.
+bool is_device(Mfn m) { return m.raw >= max_frame || page_of(m).owner.load(std::memory_order_relaxed) == xen::DOMID_IO; }
+
+void write_entry(const IrqLine& l, uint32_t control) {
+    l.entry[0] = ioapic::msi_address();
+    l.entry[1] = 0;
+    l.entry[2] = l.vector;
+    l.entry[3] = control;
+}
+
 }  // namespace
 
 base::Status msi_find(IrqLine& line, uint8_t bus, uint8_t devfn, uint16_t entry, uint64_t bar) {
@@ -40,25 +53,25 @@ base::Status msi_find(IrqLine& line, uint8_t bus, uint8_t devfn, uint16_t entry,
     line.capability = find_capability(line, msix ? capability_msix : capability_msi);
     if (line.capability == 0) return Err{Errc::noent};
     line.kind = msix ? IrqKind::msix : IrqKind::msi;
-    line.entry = entry;
     if (!msix) return base::ok;
-    const uint64_t table = bar + (config(line, static_cast<uint16_t>(line.capability + 4), 4) & ~7u);
     const uint32_t entries = (config(line, static_cast<uint16_t>(line.capability + 2), 2) & 0x7ff) + 1;
-    constexpr uint64_t below_4g = uint64_t{1} << 32;
-    if (entry >= entries || table + uint64_t{entries} * msix_slot_bytes > below_4g) return Err{Errc::inval};
-    line.table = table;
-    return base::ok;
+    const uint64_t address_end = uint64_t{1} << cpu_features.physical_bits;
+    if (entry >= entries || bar >= address_end) return Err{Errc::inval};
+    const uint64_t table = bar + (config(line, static_cast<uint16_t>(line.capability + 4), 4) & ~7u);
+    const uint64_t at = table + uint64_t{entry} * msix_entry_bytes;
+    if (at >= address_end || !is_device(Mfn::of_address(at))) return Err{Errc::inval};
+    line.entry = static_cast<volatile uint32_t*>(map_device(at));
+    return line.entry ? Status(base::ok) : Status(Err{Errc::nospc});
 }
 
 void msi_program(IrqLine& line) {
-    const uint32_t address = ioapic::msi_address();
     if (line.kind == IrqKind::msix) {
-        ioapic::msix_write(line.table + uint64_t{line.entry} * msix_slot_bytes, address, line.vector, 1);
+        write_entry(line, 1);
         return;
     }
     const uint16_t cap = line.capability;
     const uint32_t control = config(line, static_cast<uint16_t>(cap + 2), 2);
-    set_config(line, static_cast<uint16_t>(cap + 4), 4, address);
+    set_config(line, static_cast<uint16_t>(cap + 4), 4, ioapic::msi_address());
     const bool wide = control & msi_64bit;
     if (wide) set_config(line, static_cast<uint16_t>(cap + 8), 4, 0);
     set_config(line, static_cast<uint16_t>(cap + (wide ? 12 : 8)), 2, line.vector);
@@ -68,8 +81,7 @@ void msi_program(IrqLine& line) {
 
 void msi_set_mask(IrqLine& line, bool masked) {
     if (line.kind == IrqKind::msix) {
-        ioapic::msix_write(line.table + uint64_t{line.entry} * msix_slot_bytes, ioapic::msi_address(), line.vector,
-                           masked ? 1 : 0);
+        write_entry(line, masked ? 1 : 0);
         return;
     }
     constexpr uint32_t enable = 1;

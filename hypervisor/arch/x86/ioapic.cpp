@@ -88,12 +88,4 @@ void local_eoi() { apic::eoi(); }
 
 uint32_t msi_address() { return 0xfee00000u | (cpus[0].apic_id << 12); }
 
-void msix_write(uint64_t slot, uint32_t address, uint32_t data, uint32_t control) {
-    auto* words = reinterpret_cast<volatile uint32_t*>(directmap_base + slot);
-    words[0] = address;
-    words[1] = 0;
-    words[2] = data;
-    words[3] = control;
-}
-
 }  // namespace hv::ioapic

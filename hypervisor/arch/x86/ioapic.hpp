@@ -12,7 +12,6 @@ inline void set_mask(uint32_t, bool) {}
 inline bool read(uint64_t, uint32_t, uint32_t&) { return false; }
 inline void local_eoi() {}
 inline uint32_t msi_address() { return 0xfee00000; }
-inline void msix_write(uint64_t, uint32_t, uint32_t, uint32_t) {}
 #else
 /// Boot: adds an I/O APIC; all its inputs are masked.
 void add(uint64_t physical, uint32_t gsi_base);
@@ -26,7 +25,5 @@ bool read(uint64_t physical, uint32_t reg, uint32_t& value);
 void local_eoi();
 /// Message address for MSIs to the boot CPU.
 uint32_t msi_address();
-/// Writes entry address, data and vector control of an MSI-X table slot at a machine address.
-void msix_write(uint64_t slot, uint32_t address, uint32_t data, uint32_t control);
 #endif
 }  // namespace hv::ioapic

@@ -21,6 +21,7 @@ namespace {
 constexpr uint64_t table_flags = pte::present | pte::rw | pte::accessed | pte::dirty;
 constexpr uint64_t data_flags = table_flags | pte::nx | pte::global;
 constexpr uint64_t large = uint64_t{2} << 20;
+constexpr uint64_t device_window = 0xffff'8000'0000'0000 + ((uint64_t{l4_slot_devices} - l4_slot_m2p) << 39);
 
 Mfn (*take)() = nullptr;
 
@@ -29,6 +30,8 @@ uint64_t* new_table() {
     memset(t, 0, page_size);
     return t;
 }
+
+uint64_t* device_l1 = nullptr;
 
 uint64_t* next_table(uint64_t* table, unsigned index, uint64_t extra_flags) {
     if (!(table[index] & pte::present)) table[index] = mfn_of(new_table()).address() | table_flags | extra_flags;
@@ -112,7 +115,23 @@ void seal_page_tables(Mfn (*take_page)()) {
         if (s == l4_slot_perdomain) continue;
         next_table(idle_l4, s, s == l4_slot_m2p ? pte::user : 0);
     }
+    // Down to the last level, so that a page of devices can be mapped without memory.
+    device_l1 = next_table(next_table(next_table(idle_l4, l4_slot_devices, 0), 0, 0), 0, 0);
     hw::write_cr3(idle_cr3());
+}
+
+volatile void* map_device(uint64_t physical) {
+    constexpr uint64_t four_gib = uint64_t{4} << 30, offset_mask = page_size - 1;
+    if (physical < four_gib) return directmap_base + physical;
+    constexpr uint64_t uncached = pte::pcd | pte::pwt;
+    const uint64_t wanted = (physical & ~offset_mask) | data_flags | uncached;
+    for (uint64_t i = 0; i < 512; ++i) {
+        // From absent to present: no CPU has anything to flush.
+        if (!device_l1[i]) __atomic_store_n(&device_l1[i], wanted, __ATOMIC_RELEASE);
+        if (device_l1[i] == wanted)
+            return reinterpret_cast<volatile uint8_t*>(device_window + i * page_size + (physical & offset_mask));
+    }
+    return nullptr;
 }
 
 }  // namespace hv

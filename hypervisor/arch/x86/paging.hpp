@@ -3,6 +3,7 @@
 ///
 /// L4 slot  what                                   who sees it
 /// 256      M2P map, read-only                     guests too (ABI)
+/// 259      device registers above 4 GiB, uncached ring 0
 /// 260      per-domain: descriptor tables          that domain's address spaces (guest/pv)
 /// 261      the hypervisor's image, W^X            ring 0
 /// 262-271  direct map of machine memory, no exec  ring 0
@@ -16,6 +17,7 @@ namespace hv {
 
 inline constexpr uint64_t image_virt_base = 0xffff'8280'0000'0000;
 inline constexpr unsigned l4_slot_m2p = 256;
+inline constexpr unsigned l4_slot_devices = 259;
 inline constexpr unsigned l4_slot_perdomain = 260;
 inline constexpr unsigned l4_slot_image = 261;
 inline constexpr unsigned l4_slot_directmap = 262;
@@ -53,6 +55,11 @@ void map_directmap(uint64_t from, uint64_t end, Mfn (*take_page)());
 void map_m2p(Mfn first, uint64_t bytes, Mfn (*take_page)());
 /// Boot: gives image and direct map their final permissions and switches to idle_l4.
 void seal_page_tables(Mfn (*take_page)());
+/// Where the hypervisor reaches device registers at a machine address: in the direct map below 4 GiB, else in a window
+/// whose pages stay mapped, each machine page once. Null when its 512 pages are used up. Locks: callers come one at a time.
+volatile void* map_device(uint64_t physical);
+#else
+inline volatile void* map_device(uint64_t) { return nullptr; }
 #endif
 
 }  // namespace hv
