@@ -21,7 +21,9 @@ Vcpu::Vcpu(Domain& d, VcpuId i)
       idle(d.kind == GuestKind::idle),
       poll_timer(vcpu_poll_timeout, this),
       singleshot(vcpu_singleshot_expired, this),
-      periodic(vcpu_periodic_tick, this) {}
+      periodic(vcpu_periodic_tick, this) {
+    private_info.evtchn_upcall_mask = 1;
+}
 
 namespace {
 

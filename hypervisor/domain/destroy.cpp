@@ -45,7 +45,7 @@ void let_go_of_infos(Domain& d) {
     for (uint32_t i = 0; i < d.limits.max_vcpus; ++i) {
         Vcpu* v = d.vcpus[i];
         if (!v || !v->info_page) continue;
-        v->info.store(nullptr, std::memory_order_release);
+        v->info.store(&v->private_info, std::memory_order_release);
         put_writable_type(v->info_page.page());
         v->info_page.reset();
     }

@@ -60,7 +60,10 @@ struct Vcpu {
     }
 
     // -- shared pages -------------------------------------------------------------------------------------------
-    std::atomic<xen::VcpuInfo*> info{nullptr};  ///< in shared_info, or where VCPUOP_register_vcpu_info put it
+    /// Of a vCPU past shared_info's 32 until the guest registers one: no guest sees it, and events stay masked.
+    xen::VcpuInfo private_info{};
+    /// Never null: private_info, in shared_info, or where VCPUOP_register_vcpu_info put it.
+    std::atomic<xen::VcpuInfo*> info{&private_info};
     PageRef info_page;                          ///< keeps a registered page alive (also holds a writable type)
     std::atomic<uint64_t> time_info_guest{0};   ///< VCPUOP_register_vcpu_time_memory_area; 0: none
 

@@ -16,7 +16,6 @@ uint8_t load(const uint8_t& flag) { return __atomic_load_n(&flag, __ATOMIC_SEQ_C
 
 void vcpu_mark_events_pending(Vcpu& v) {
     xen::VcpuInfo* info = v.info.load(std::memory_order_acquire);
-    if (!info) return;  // a vCPU without info has no way to take events; map_info looks again
     if (!__atomic_exchange_n(&info->evtchn_upcall_pending, uint8_t{1}, __ATOMIC_SEQ_CST)) vcpu_kick(v);
 }
 
@@ -28,7 +27,7 @@ void vcpu_kick(Vcpu& v) {
 
 bool vcpu_upcall_due(const Vcpu& v) {
     const xen::VcpuInfo* info = v.info.load(std::memory_order_acquire);
-    return info && load(info->evtchn_upcall_pending) && !load(info->evtchn_upcall_mask);
+    return load(info->evtchn_upcall_pending) && !load(info->evtchn_upcall_mask);
 }
 
 Status vcpu_map_info(Vcpu& v, Mfn m, uint32_t offset) {
@@ -42,12 +41,7 @@ Status vcpu_map_info(Vcpu& v, Mfn m, uint32_t offset) {
     if (!get_writable_type(page.page())) return Err{Errc::inval};
 
     auto* fresh = reinterpret_cast<xen::VcpuInfo*>(map_mfn(m) + offset);
-    if (const xen::VcpuInfo* old = v.info.load(std::memory_order_acquire)) {
-        memcpy(fresh, old, sizeof *fresh);
-    } else {
-        memset(fresh, 0, sizeof *fresh);
-        fresh->evtchn_upcall_mask = 1;
-    }
+    memcpy(fresh, v.info.load(std::memory_order_acquire), sizeof *fresh);
     v.info_page = std::move(page);
     v.info.store(fresh, std::memory_order_seq_cst);
     // Events that came while it moved were marked in the old one: let the guest look at everything once.
@@ -84,7 +78,6 @@ void publish_at(uint64_t va, xen::VcpuTimeInfo values, uint32_t version) {
 
 void vcpu_update_time(Vcpu& v) {
     xen::VcpuInfo* info = v.info.load(std::memory_order_acquire);
-    if (!info) return;
     const clock::Scale s = clock::scale;
     auto t = xen::zeroed<xen::VcpuTimeInfo>();
     t.tsc_timestamp = s.tsc_base;

@@ -30,7 +30,6 @@ void select_word(Domain& d, const EventPort& p, Bit b) {
     Vcpu* v = d.vcpu(VcpuId(p.notify_vcpu.load(std::memory_order_relaxed)));
     if (!v) return;
     xen::VcpuInfo* info = v->info.load(std::memory_order_acquire);
-    if (!info) return;  // registering a vcpu_info later selects all words
     const uint64_t sel = uint64_t{1} << b.word;
     if (!(word_or(&info->evtchn_pending_sel, sel) & sel)) vcpu_mark_events_pending(*v);
 }

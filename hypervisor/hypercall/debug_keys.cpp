@@ -26,10 +26,10 @@ void show_domain(Domain& d) {
     for (uint32_t n = 0; n < d.limits.max_vcpus; ++n) {
         const Vcpu* v = d.vcpus[n];
         if (!v) continue;
-        const xen::VcpuInfo* info = v->info.load();
+        const xen::VcpuInfo& info = *v->info.load();
         log(LogLevel::info, "  v%u: on cpu %d, pause flags %x count %u, upcall pending %u mask %u, rip %lx", n,
-            v->running_on.load(), v->pause_flags.load(), v->pause_count.load(), info ? info->evtchn_upcall_pending : 0u,
-            info ? info->evtchn_upcall_mask : 0u, v->regs.rip);
+            v->running_on.load(), v->pause_flags.load(), v->pause_count.load(), unsigned{info.evtchn_upcall_pending},
+            unsigned{info.evtchn_upcall_mask}, v->regs.rip);
     }
 }
 

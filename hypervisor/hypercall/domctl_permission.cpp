@@ -9,7 +9,9 @@ namespace {
 
 using Answer = Result<uint64_t>;
 
-Answer change(RangeSet& set, uint64_t first, uint64_t last, bool allow) {
+/// The domain looks at its sets without a lock: it stands still while one changes.
+Answer change(const Call& c, RangeSet& set, uint64_t first, uint64_t last, bool allow) {
+    Paused p(c);
     TRY(allow ? set.add(first, last) : set.remove(first, last));
     return 0;
 }
@@ -20,7 +22,7 @@ Answer irq_permission(const Call& c) {
     const xen::DomctlIrqPermission& p = c.op.u.irq_permission;
     constexpr uint32_t most_irqs = 1024;
     if (p.pirq >= most_irqs) return Err{Errc::inval};
-    return change(c.d.pv->irqs, p.pirq, p.pirq, p.allow_access != 0);
+    return change(c, c.d.pv->irqs, p.pirq, p.pirq, p.allow_access != 0);
 }
 
 Answer iomem_permission(const Call& c) {
@@ -28,7 +30,7 @@ Answer iomem_permission(const Call& c) {
     const uint64_t last = p.first_mfn + p.nr_mfns - 1;
     constexpr uint64_t most_frames = uint64_t{1} << (52 - page_shift);
     if (p.nr_mfns == 0 || last < p.first_mfn || last >= most_frames) return Err{Errc::inval};
-    return change(c.d.pv->iomem, p.first_mfn, last, p.allow_access != 0);
+    return change(c, c.d.pv->iomem, p.first_mfn, last, p.allow_access != 0);
 }
 
 Answer ioport_permission(const Call& c) {
@@ -36,7 +38,7 @@ Answer ioport_permission(const Call& c) {
     constexpr uint64_t all_ports = 65536;
     if (p.nr_ports == 0) return 0;
     if (uint64_t{p.first_port} + p.nr_ports > all_ports) return Err{Errc::inval};
-    return change(c.d.pv->ioports, p.first_port, uint64_t{p.first_port} + p.nr_ports - 1, p.allow_access != 0);
+    return change(c, c.d.pv->ioports, p.first_port, uint64_t{p.first_port} + p.nr_ports - 1, p.allow_access != 0);
 }
 
 }  // namespace hv::domctl

@@ -20,8 +20,7 @@ constexpr uint32_t max_poll_ports = 128;
 
 /// SCHEDOP_block lets events in and waits for one.
 void block(Vcpu& v) {
-    if (xen::VcpuInfo* info = v.info.load(std::memory_order_acquire))
-        __atomic_store_n(&info->evtchn_upcall_mask, uint8_t{0}, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&v.info.load(std::memory_order_acquire)->evtchn_upcall_mask, uint8_t{0}, __ATOMIC_SEQ_CST);
     sched::block_current();
 }
 

@@ -19,7 +19,7 @@ using Answer = Result<uint64_t>;
 
 /// Gives an offline vCPU its first context; the structure is too large for our stack.
 Answer initialise(Vcpu& target, GuestPtr<xen::VcpuGuestContext> p) {
-    if (!target.info.load(std::memory_order_acquire)) return Err{Errc::inval};
+    if (target.info.load(std::memory_order_acquire) == &target.private_info) return Err{Errc::inval};
     Owned<xen::VcpuGuestContext> context(TRY(make<xen::VcpuGuestContext>()));
     TRY(p.fetch_many(context.get(), 1));
     Guard g(target.domain.lock);

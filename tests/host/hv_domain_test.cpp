@@ -54,6 +54,24 @@ TEST(Domain, TwoHundredLivesLeaveNothingBehind) {
     }
 }
 
+// Past shared_info's 32 a vCPU has a place of its own, masked, until the guest registers one: it keeps what came before.
+TEST(Domain, AVcpuPastTheSharedPageWaitsMasked) {
+    control_domain();
+    Guest g(71, 34);
+    Vcpu& v = g.vcpu(33);
+    const Port port = must(event_bind_ipi(g, VcpuId(33)));
+    ASSERT_TRUE(event_send(g, port));
+    EXPECT_EQ(v.info.load()->evtchn_upcall_pending, 1);
+    EXPECT_FALSE(vcpu_upcall_due(v));
+    auto context = xen::zeroed<xen::VcpuGuestContext>();
+    EXPECT_EQ(hypercall(hypercall_vcpu_op, g.vcpu(), xen::VCPUOP_initialise, 33, address(&context)).error(), Errc::inval);
+    const Mfn page = g.page();
+    ASSERT_TRUE(vcpu_map_info(v, page, 128));
+    EXPECT_EQ(v.info.load(), reinterpret_cast<xen::VcpuInfo*>(map_mfn(page) + 128));
+    EXPECT_EQ(v.info.load()->evtchn_upcall_mask, 1);
+    EXPECT_EQ(v.info.load()->evtchn_upcall_pending, 1);
+}
+
 // Two vCPUs name a page for a third at the same moment: one wins, and the other's page is as it was before.
 TEST(Domain, AVcpuGetsOneInfoPage) {
     control_domain();

@@ -141,7 +141,7 @@ void pv_get_context(Vcpu& v, xen::VcpuGuestContext& c) {
     u.es = pv.es;
     u.fs = pv.fs;
     u.gs = pv.gs;
-    if (const xen::VcpuInfo* info = v.info.load()) u.saved_upcall_mask = info->evtchn_upcall_mask;
+    u.saved_upcall_mask = v.info.load()->evtchn_upcall_mask;
     c.flags = (pv.in_kernel ? xen::VGCF_in_kernel : 0) | xen::VGCF_i387_valid |
               (pv.failsafe.masks_events ? xen::VGCF_failsafe_disables_events : 0) |
               (pv.syscall.masks_events ? xen::VGCF_syscall_disables_events : 0) |
