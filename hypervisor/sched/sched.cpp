@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The scheduler's glue: blocking, pausing, switching, and run states as guests see them.
-#include <cstddef>
+/// The scheduler's glue: blocking, pausing, switching, and how long vCPUs were in each run state.
 #include <cstring>
 
 #include "abi/xen/basic.hpp"
 #include "hypervisor/domain/domain.hpp"
-#include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/mm/heap.hpp"
 #include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log.hpp"
@@ -129,6 +127,8 @@ void schedule() {
 
 // -- run states -------------------------------------------------------------------------------------------------------
 
+xen::VcpuRunstateInfo runstate_at_change(const Vcpu& v) { return the_scheduler.snapshot(v); }
+
 xen::VcpuRunstateInfo runstate(const Vcpu& v) {
     xen::VcpuRunstateInfo info = the_scheduler.snapshot(v);
     const int64_t more = clock::now().n - static_cast<int64_t>(info.state_entry_time);
@@ -137,30 +137,5 @@ xen::VcpuRunstateInfo runstate(const Vcpu& v) {
 }
 
 Nanos runtime(const Vcpu& v) { return {static_cast<int64_t>(runstate(v).time[xen::RUNSTATE_running])}; }
-
-void update_guest_runstate(Vcpu& v) {
-    const uint64_t va = v.runstate_guest;
-    if (!va) return;
-    if (v.pv && !v.pv->in_kernel) {  // the kernel's memory is not mapped now
-        v.runstate_stale = true;
-        return;
-    }
-    v.runstate_stale = false;
-    xen::VcpuRunstateInfo info = the_scheduler.snapshot(v);
-    constexpr uint64_t entry_time = offsetof(xen::VcpuRunstateInfo, state_entry_time);
-    const bool flagged = v.domain.vm_assist >> xen::VMASST_TYPE_runstate_update_flag & 1;
-    if (!flagged) {
-        arch::copy_to_guest(va, &info, sizeof info);
-        return;
-    }
-    // Readers on other vCPUs see the flag as long as the copy is not whole.
-    info.state_entry_time |= xen::XEN_RUNSTATE_UPDATE;
-    arch::copy_to_guest(va + entry_time, &info.state_entry_time, sizeof info.state_entry_time);
-    std::atomic_signal_fence(std::memory_order_release);  // x86 keeps stores in order; so must the compiler
-    arch::copy_to_guest(va, &info, sizeof info);
-    std::atomic_signal_fence(std::memory_order_release);
-    info.state_entry_time &= ~xen::XEN_RUNSTATE_UPDATE;
-    arch::copy_to_guest(va + entry_time, &info.state_entry_time, sizeof info.state_entry_time);
-}
 
 }  // namespace hv::sched

@@ -72,8 +72,11 @@ void schedule();
 base::Nanos runtime(const Vcpu& v);
 /// v's times in each RUNSTATE_*, up to now.
 xen::VcpuRunstateInfo runstate(const Vcpu& v);
-/// Writes the current vCPU's runstate into its guest's memory, if it asked for that. No locks held.
-/// Called on each switch, and by guest/pv on the way into kernel mode while v.runstate_stale.
+/// The same as of its last change: what lies in between begins at state_entry_time.
+xen::VcpuRunstateInfo runstate_at_change(const Vcpu& v);
+/// Writes the current vCPU's runstate into its guest's memory, if it asked for that; guest/ does it, which knows whether
+/// that memory can be reached now (else v.runstate_stale, and it is done on the way into kernel mode). No locks held.
+/// Called on each switch.
 void update_guest_runstate(Vcpu& v);
 /// Call after changing v.affinity: v leaves a CPU where it may not be.
 void affinity_changed(Vcpu& v);

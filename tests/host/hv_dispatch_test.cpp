@@ -2,9 +2,12 @@
 // link: hvcore
 #include "abi/xen/event_channel.hpp"
 #include "abi/xen/sched.hpp"
+#include "abi/xen/vcpu.hpp"
 #include "abi/xen/version.hpp"
 #include "hypervisor/event/event.hpp"
+#include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/guest/pv/traps.hpp"
+#include "hypervisor/sched/scheduler.hpp"
 #include "tests/host/hv_calls.hpp"
 
 namespace {
@@ -63,6 +66,23 @@ TEST_F(Dispatch, FirstVersionOfTheSchedulerCall) {
     EXPECT_EQ(by_number(g.vcpu(), xen::HYPERVISOR_sched_op_compat, xen::SCHEDOP_shutdown, xen::SHUTDOWN_crash), 0);
     EXPECT_TRUE(g->shutting_down.load());
     EXPECT_EQ(g->shutdown_code, xen::SHUTDOWN_crash) << "a value, not a pointer";
+}
+
+// A vCPU that is switched in user mode cannot have its run state written: the kernel's memory is not mapped then. It gets
+// it on the way into its kernel, before that can look.
+TEST_F(Dispatch, TheKernelFindsItsRunStateAfterUserMode) {
+    Guest g(1);
+    Vcpu& v = g.vcpu();
+    xen::VcpuRunstateInfo info;
+    std::memset(&info, 0xee, sizeof info);
+    v.runstate_guest = address(&info);
+    v.pv->in_kernel = false;
+    sched::update_guest_runstate(v);
+    EXPECT_EQ(info.state_entry_time, 0xeeeeeeeeeeeeeeee);
+    pv_toggle_mode(v);
+    EXPECT_TRUE(v.pv->in_kernel);
+    EXPECT_EQ(info.state, xen::RUNSTATE_offline) << "it has not run yet";
+    EXPECT_EQ(info.state_entry_time, sched::runstate_at_change(v).state_entry_time);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/guest/pv/traps.hpp"
 #include "hypervisor/rt/log.hpp"
+#include "hypervisor/sched/scheduler.hpp"
 #include "lib/base/bits.hpp"
 
 namespace hv {
@@ -77,6 +78,7 @@ void pv_toggle_mode(Vcpu& v) {
     arch::swap_gs();
     const uint64_t root = pv.root();
     if (root != 0) arch::load_root(root << page_shift);
+    if (pv.in_kernel && v.runstate_stale) sched::update_guest_runstate(v);
 }
 
 void pv_inject(Vcpu& v, Regs& r, uint8_t vector, uint32_t error_code) {
