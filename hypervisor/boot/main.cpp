@@ -2,6 +2,7 @@
 /// The composition root: from the loader's registers to the first guest.
 #include <cstring>
 
+#include "hypervisor/arch/x86/apic.hpp"
 #include "hypervisor/arch/x86/cpu.hpp"
 #include "hypervisor/arch/x86/descriptors.hpp"
 #include "hypervisor/arch/x86/features.hpp"
@@ -53,12 +54,29 @@ void start_consoles() {
     report_options();
 }
 
+/// False: no memory.
+bool prepare_cpu(unsigned cpu) {
+    cpus[cpu].id = cpu;
+    timer::init_cpu(cpu);
+    if (!idle_vcpu_create(cpu)) return false;
+    sched::init_cpu(cpu);
+    return true;
+}
+
 void start_cpus() {
-    uint32_t ids[max_cpus];
-    unsigned n = 0;
-    for (const parse::AcpiProcessor& p : platform.madt.processors)
-        if (p.enabled && n < options.max_cpus && n < max_cpus) ids[n++] = p.apic_id;
-    smp_start(ids, n);
+    cpus[0].apic_id = apic::id();
+    cpus[0].online = true;
+    unsigned found = 0;
+    for (const parse::AcpiProcessor& p : platform.madt.processors) {
+        if (!p.enabled || found++ >= options.max_cpus || cpu_count == max_cpus || p.apic_id == cpus[0].apic_id) continue;
+        if (!prepare_cpu(cpu_count)) {
+            log(LogLevel::error, "No memory for CPU%u: it stays off", cpu_count);
+            break;
+        }
+        if (smp_start_cpu(cpu_count, p.apic_id)) ++cpu_count;
+        else log(LogLevel::error, "CPU with APIC id %u does not answer: it stays off", p.apic_id);
+    }
+    log(LogLevel::info, "Brought up %u CPUs", cpu_count);
 }
 
 void start_clock() {

@@ -101,11 +101,7 @@ void machine_restart() {
     hw::out8(0xcf9, 0x02);
     hw::out8(0xcf9, 0x06);
     short_wait();
-    struct __attribute__((packed)) {
-        uint16_t limit;
-        uint64_t base;
-    } nothing{};
-    asm volatile("lidt %0; int3" : : "m"(nothing));
+    hw::triple_fault();
     hw::halt_forever();
 }
 

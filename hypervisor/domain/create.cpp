@@ -42,7 +42,7 @@ Status make_subsystems(Domain& d) {
     TRY(make_shared_info(d));
     TRY(events_create(d));
     TRY(grants_create(d));
-    if (d.privileged) TRY(pirqs_create(d));
+    if (d.privileged) d.pirqs = TRY(pirqs_create());
     return pv_domain_create(d);
 }
 

@@ -6,7 +6,9 @@
 /// page-table locks, on any CPU.
 #include "abi/xen/basic.hpp"
 #include "hypervisor/domain/internal.hpp"
+#include "hypervisor/irq/irq.hpp"
 #include "hypervisor/rt/log.hpp"
+#include "hypervisor/rt/panic.hpp"
 #include "hypervisor/time/timer.hpp"
 
 namespace hv {
@@ -111,6 +113,13 @@ Domain* page_owner(uint16_t id) {
     if (id == xen::DOMID_XEN) return dom_xen;
     if (id == xen::DOMID_IO) return dom_io;
     return nullptr;
+}
+
+PirqTable* pirqs_of(const Domain& d) { return d.pirqs; }
+
+void show_vcpu(const Vcpu& v) {
+    if (v.idle) log(LogLevel::error, "CPU%u was idle", this_cpu().id);
+    else log(LogLevel::error, "CPU%u was running d%uv%u", this_cpu().id, unsigned{v.domain.id.raw}, unsigned{v.id.raw});
 }
 
 DomainRef lookup_domain(DomId id) {

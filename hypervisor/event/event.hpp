@@ -102,8 +102,6 @@ void send_global_virq(Domain& to, uint32_t virq);
 void send_global_virq(uint32_t virq);
 /// XEN_DOMCTL_set_virq_handler; the handler keeps a reference until it dies. Errors: inval.
 Status set_virq_handler(Domain& d, uint32_t virq);
-/// A machine interrupt of the domain fired. O(1).
-void send_pirq(Domain& d, uint32_t pirq);
 bool virq_is_global(uint32_t virq);
 
 // -- queries ---------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// From "something happened" to a pending port and a woken vCPU: sends, virqs, pirqs, unmask, pollers.
 #include "hypervisor/event/internal.hpp"
+#include "hypervisor/irq/pirq.hpp"
 #include "hypervisor/sched/scheduler.hpp"
 
 namespace hv {

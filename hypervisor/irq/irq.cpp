@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/irq/irq.hpp"
 
+#include "hypervisor/arch/x86/cpu.hpp"
 #include "hypervisor/arch/x86/ioapic.hpp"
-#include "hypervisor/domain/domain.hpp"
-#include "hypervisor/event/event.hpp"
 #include "hypervisor/irq/msi.hpp"
 #include "hypervisor/irq/pirq.hpp"
 #include "hypervisor/mm/heap.hpp"
@@ -66,8 +65,15 @@ void set_line_mask(IrqLine& line, bool masked) {
 }
 
 IrqLine* line_of(Domain& d, uint32_t pirq) {
-    if (!d.pirqs || pirq >= PirqTable::capacity) return nullptr;
-    return d.pirqs->lines[pirq];
+    const PirqTable* table = pirqs_of(d);
+    return table && pirq < PirqTable::capacity ? table->lines[pirq] : nullptr;
+}
+
+/// Lock held; the domain has a table and nothing under this number.
+void give(IrqLine& line, Domain& d, uint32_t pirq) {
+    line.pirq = pirq;
+    line.owner.store(&d, std::memory_order_release);
+    pirqs_of(d)->lines[pirq] = &line;
 }
 
 }  // namespace
@@ -107,56 +113,51 @@ Status irq_claim(uint32_t gsi, bool level, bool active_low, void (*handler)()) {
     return ok;
 }
 
-Status pirqs_create(Domain& d) {
-    d.pirqs = TRY(make<PirqTable>());
-    return ok;
-}
+Result<PirqTable*> pirqs_create() { return make<PirqTable>(); }
 
 void pirqs_destroy(Domain& d) {
-    if (!d.pirqs) return;
+    PirqTable* table = pirqs_of(d);
     for (uint32_t i = 0; i < PirqTable::capacity; ++i)
-        if (d.pirqs->lines[i]) (void)pirq_unmap(d, i);
-    destroy(d.pirqs);
-    d.pirqs = nullptr;
+        if (table->lines[i]) (void)pirq_unmap(d, i);
+    destroy(table);
 }
 
 Result<uint32_t> pirq_map_gsi(Domain& d, uint32_t gsi, int32_t wanted) {
     if (gsi >= ioapic::gsi_count() || gsi >= max_gsis) return Err{Errc::inval};
     const uint32_t pirq = wanted < 0 ? gsi : static_cast<uint32_t>(wanted);
-    if (!d.pirqs || pirq >= PirqTable::capacity) return Err{Errc::inval};
+    PirqTable* const table = pirqs_of(d);
+    if (!table || pirq >= PirqTable::capacity) return Err{Errc::inval};
     Guard g(irq_lock);
     IrqLine& line = gsi_lines[gsi];
-    if (d.pirqs->lines[pirq] == &line) return pirq;
+    if (table->lines[pirq] == &line) return pirq;
     // The hypervisor's own line: it may be named, but an event channel will not bind to it.
     if (line.handler) return pirq;
-    if (d.pirqs->lines[pirq] || line.owner.load(std::memory_order_relaxed)) return Err{Errc::exist};
+    if (table->lines[pirq] || line.owner.load(std::memory_order_relaxed)) return Err{Errc::exist};
     TRY(prepare_gsi(gsi));
-    line.pirq = pirq;
-    line.owner.store(&d, std::memory_order_release);
-    d.pirqs->lines[pirq] = &line;
+    give(line, d, pirq);
     return pirq;
 }
 
 Result<uint32_t> pirq_free_number(Domain& d) {
-    if (!d.pirqs) return Err{Errc::inval};
+    const PirqTable* table = pirqs_of(d);
+    if (!table) return Err{Errc::inval};
     // From the top, so that the numbers of GSIs stay free.
     for (uint32_t i = PirqTable::capacity; i-- > ioapic::gsi_count();)
-        if (!d.pirqs->lines[i]) return i;
+        if (!table->lines[i]) return i;
     return Err{Errc::nospc};
 }
 
 Result<uint32_t> pirq_map_msi(Domain& d, uint8_t bus, uint8_t devfn, uint16_t entry, uint64_t bar, int32_t wanted) {
-    if (!d.pirqs || wanted >= static_cast<int32_t>(PirqTable::capacity)) return Err{Errc::inval};
+    const PirqTable* table = pirqs_of(d);
+    if (!table || wanted >= static_cast<int32_t>(PirqTable::capacity)) return Err{Errc::inval};
     Guard g(irq_lock);
     const uint32_t number = wanted >= 0 ? static_cast<uint32_t>(wanted) : TRY(pirq_free_number(d));
     const uint8_t vector = free_vector();
-    if (d.pirqs->lines[number] || vector == 0) return Err{Errc::nospc};
+    if (table->lines[number] || vector == 0) return Err{Errc::nospc};
     IrqLine* line = &msi_lines[vector];
     TRY(msi_find(*line, bus, devfn, entry, bar));
     set_vector(*line, vector);
-    line->pirq = number;
-    line->owner.store(&d, std::memory_order_release);
-    d.pirqs->lines[number] = line;
+    give(*line, d, number);
     msi_program(*line);
     return line->pirq;
 }
@@ -166,7 +167,7 @@ Status pirq_unmap(Domain& d, uint32_t pirq) {
     IrqLine* line = line_of(d, pirq);
     if (!line) return Err{Errc::inval};
     set_line_mask(*line, true);
-    d.pirqs->lines[pirq] = nullptr;
+    pirqs_of(d)->lines[pirq] = nullptr;
     line->owner.store(nullptr, std::memory_order_release);
     line->bound = false;
     give_vector_back(*line);
@@ -200,13 +201,11 @@ Status pirq_bind(Domain& d, uint32_t pirq, bool) {
     IrqLine* line = line_of(d, pirq);
     if (!line) {
         // Old callers bind a GSI without mapping it first.
-        if (!d.privileged || !d.pirqs || pirq >= ioapic::gsi_count() || pirq >= max_gsis) return Err{Errc::inval};
+        if (!pirqs_of(d) || pirq >= ioapic::gsi_count() || pirq >= max_gsis) return Err{Errc::inval};
         line = &gsi_lines[pirq];
         if (line->handler || line->owner.load(std::memory_order_relaxed)) return Err{Errc::busy};
         TRY(prepare_gsi(pirq));
-        line->pirq = pirq;
-        line->owner.store(&d, std::memory_order_release);
-        d.pirqs->lines[pirq] = line;
+        give(*line, d, pirq);
     }
     if (line->bound) return Err{Errc::busy};
     line->bound = true;

@@ -44,7 +44,10 @@ void irq_dispatch(uint8_t vector);
 /// The hypervisor's own handler for a GSI (serial line). Errors: busy, nospc.
 base::Status irq_claim(uint32_t gsi, bool level, bool active_low, void (*handler)());
 
-base::Status pirqs_create(Domain& d);
+/// The domain's table; null when it has none: it drives no devices. domain/ knows.
+PirqTable* pirqs_of(const Domain& d);
+base::Result<PirqTable*> pirqs_create();
+/// Gives all lines back and frees the table.
 void pirqs_destroy(Domain& d);
 
 /// PHYSDEVOP_map_pirq for a GSI; `wanted` < 0: same number as the GSI. Errors: inval, busy, nospc.

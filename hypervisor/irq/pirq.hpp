@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Physical interrupts given to a domain: what event channels need of them.
+/// Physical interrupts given to a domain: what event channels need of them, and they of event channels.
 #pragma once
 
 #include <cstdint>
@@ -18,5 +18,8 @@ void pirq_unbind(Domain& d, uint32_t pirq);
 void pirq_eoi(Domain& d, uint32_t pirq);
 /// True when the guest must issue an EOI (PHYSDEVOP_irq_status_query).
 bool pirq_needs_eoi(Domain& d, uint32_t pirq);
+
+/// A machine interrupt of the domain fired: event/ makes the port bound to it pending. O(1). Any CPU; no locks.
+void send_pirq(Domain& d, uint32_t pirq);
 
 }  // namespace hv

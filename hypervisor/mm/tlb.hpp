@@ -11,8 +11,6 @@ namespace hv {
 
 extern std::atomic<uint32_t> tlb_clock;
 
-/// Tells the clock that `cpu` (the calling one) is flushing its TLB now. Called just before the flush.
-void tlb_flushed(Cpu& cpu);
 /// Stamps a page whose last type user leaves: translations made until now may be cached.
 inline void tlb_stamp(PageInfo& p) {
     p.stamp.store(tlb_clock.load(std::memory_order_acquire), std::memory_order_release);

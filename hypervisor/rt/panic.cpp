@@ -7,7 +7,6 @@
 #include "hypervisor/arch/x86/cpu.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/arch/x86/machine.hpp"
-#include "hypervisor/domain/domain.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/rt/log_ring.hpp"
 
@@ -18,13 +17,6 @@ std::atomic<bool> panicking{false};
 bool reboot_after_panic = true;
 
 bool in_image(uint64_t a) { return a >= reinterpret_cast<uint64_t>(image_start) && a < reinterpret_cast<uint64_t>(image_end); }
-
-void show_domain() {
-    const Vcpu* v = this_cpu().current;
-    if (!v) return;
-    if (v->idle) log(LogLevel::error, "CPU%u was idle", this_cpu().id);
-    else log(LogLevel::error, "CPU%u was running d%uv%u", this_cpu().id, v->domain.id.raw, v->id.raw);
-}
 
 }  // namespace
 
@@ -76,7 +68,7 @@ void panic_with(const Regs* regs, const char* fmt, va_list ap) {
     log(LogLevel::error, "Panic on CPU %u:", this_cpu().id);
     log(LogLevel::error, "%s", text);
     log(LogLevel::error, "****************************************");
-    show_domain();
+    if (this_cpu().current) show_vcpu(current());
     if (regs) show_regs(*regs);
     const uint64_t here = reinterpret_cast<uint64_t>(__builtin_frame_address(0));
     show_stack(regs ? regs->rsp : here);

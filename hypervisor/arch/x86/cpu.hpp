@@ -79,6 +79,9 @@ inline CpuStackTop& stack_top() {
 inline Cpu& this_cpu() { return *stack_top().cpu; }
 #endif
 
+/// Tells the TLB clock (mm/) that `cpu`, the calling one, is flushing its TLB now. Called just before the flush.
+void tlb_flushed(Cpu& cpu);
+
 inline Vcpu& current() { return *this_cpu().current; }
 
 namespace arch {

@@ -116,6 +116,32 @@ inline CpuidResult cpuid(uint32_t leaf, uint32_t sub = 0) {
 inline void xsetbv(uint64_t v) {
     asm volatile("xsetbv" : : "c"(0), "a"(static_cast<uint32_t>(v)), "d"(static_cast<uint32_t>(v >> 32)));
 }
+/// All components of the area, whatever their state.
+inline void xsave(void* area) { asm volatile("xsave64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u) : "memory"); }
+inline void xrstor(const void* area) { asm volatile("xrstor64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u) : "memory"); }
+inline void fxsave(void* area) { asm volatile("fxsave64 (%0)" : : "r"(area) : "memory"); }
+inline void fxrstor(const void* area) { asm volatile("fxrstor64 (%0)" : : "r"(area) : "memory"); }
+/// 0 ds, 1 es, 2 fs, 3 gs
+inline uint16_t read_selector(unsigned which) {
+    uint16_t s = 0;
+    switch (which) {
+        case 0: asm volatile("mov %%ds, %0" : "=r"(s)); break;
+        case 1: asm volatile("mov %%es, %0" : "=r"(s)); break;
+        case 2: asm volatile("mov %%fs, %0" : "=r"(s)); break;
+        default: asm volatile("mov %%gs, %0" : "=r"(s)); break;
+    }
+    return s;
+}
+/// Interrupts are open for the time of the halt only: one that came before it still ends it.
+inline void wait_for_interrupt() { asm volatile("sti; hlt; cli" : : : "memory"); }
+/// Resets the machine the way that always works: an exception without a descriptor table.
+inline void triple_fault() {
+    struct {
+        uint16_t limit;
+        uint64_t base;
+    } __attribute__((packed)) const nothing{};
+    asm volatile("lidt %0; int3" : : "m"(nothing));
+}
 [[noreturn]] inline void halt_forever() {
     for (;;) asm volatile("cli; hlt");
 }

@@ -10,13 +10,8 @@
 #include "hypervisor/arch/x86/features.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/arch/x86/paging.hpp"
-#include "hypervisor/domain/idle.hpp"
-#include "hypervisor/mm/tlb.hpp"
 #include "hypervisor/rt/clock.hpp"
-#include "hypervisor/rt/log.hpp"
-#include "hypervisor/sched/scheduler.hpp"
 #include "hypervisor/sync/spinlock.hpp"
-#include "hypervisor/time/timer.hpp"
 
 namespace hv {
 
@@ -56,23 +51,6 @@ void install_trampoline() {
     patch(trampoline_far);
 }
 
-bool start_one(unsigned cpu, uint32_t apic_id) {
-    cpus[cpu].apic_id = apic_id;
-    starting = cpu;
-    ap_stack = reinterpret_cast<uint64_t>(cpu_stacks + (cpu + 1) * cpu_stack_size - 192);
-    const uint32_t before = started.load();
-    apic::send_init(apic_id);
-    delay_us(10'000);
-    for (int attempt = 0; attempt < 2; ++attempt) {
-        apic::send_startup(apic_id, trampoline_page >> 12);
-        for (int i = 0; i < 2000; ++i) {
-            if (started.load(std::memory_order_acquire) != before) return true;
-            delay_us(100);
-        }
-    }
-    return false;
-}
-
 }  // namespace
 
 void cpu_attach(unsigned cpu) {
@@ -95,28 +73,22 @@ extern "C" [[noreturn]] void ap_main() {
     arch::enter_guest_loop();
 }
 
-void smp_start(const uint32_t* apic_ids, unsigned count) {
+bool smp_start_cpu(unsigned cpu, uint32_t apic_id) {
     install_trampoline();
-    cpus[0].apic_id = apic::id();
-    cpus[0].online = true;
-    for (unsigned i = 0; i < count && cpu_count < max_cpus; ++i) {
-        if (apic_ids[i] == cpus[0].apic_id) continue;
-        const unsigned cpu = cpu_count;
-        cpus[cpu].id = cpu;
-        timer::init_cpu(cpu);
-        if (!idle_vcpu_create(cpu)) {
-            log(LogLevel::error, "No memory for CPU%u: it stays off", cpu);
-            return;
+    cpus[cpu].apic_id = apic_id;
+    starting = cpu;
+    ap_stack = reinterpret_cast<uint64_t>(cpu_stacks + (cpu + 1) * cpu_stack_size - 192);
+    const uint32_t before = started.load();
+    apic::send_init(apic_id);
+    delay_us(10'000);
+    for (int attempt = 0; attempt < 2; ++attempt) {
+        apic::send_startup(apic_id, trampoline_page >> 12);
+        for (int i = 0; i < 2000; ++i) {
+            if (started.load(std::memory_order_acquire) != before) return true;
+            delay_us(100);
         }
-        sched::init_cpu(cpu);
-        // The scheduler may pick this CPU only once it is up.
-        if (!start_one(cpu, apic_ids[i])) {
-            log(LogLevel::error, "CPU with APIC id %u does not answer: it stays off", apic_ids[i]);
-            continue;
-        }
-        ++cpu_count;
     }
-    log(LogLevel::info, "Brought up %u CPUs", cpu_count);
+    return false;
 }
 
 void smp_serve_requests() {

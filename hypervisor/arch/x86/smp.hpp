@@ -6,8 +6,9 @@
 
 namespace hv {
 
-/// Starts the CPUs whose APIC ids are given (the boot CPU's own is skipped); fills `cpus` and cpu_count.
-void smp_start(const uint32_t* apic_ids, unsigned count);
+/// Starts a CPU by its APIC id and waits for it. Its `Cpu`, timers and idle vCPU must be ready: it goes straight to the
+/// idle loop. False: it does not answer. Boot only, one at a time.
+bool smp_start_cpu(unsigned cpu, uint32_t apic_id);
 /// Does what other CPUs asked of this one (TLB flush). Callable anywhere.
 void smp_serve_requests();
 /// Prepares `cpu` as the CPU that executes this. First thing on every CPU.

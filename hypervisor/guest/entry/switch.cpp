@@ -26,46 +26,35 @@ namespace {
 /// Bits of CR4 that follow the guest: RDTSC and debug-extension faults, XSAVE.
 constexpr uint64_t cr4_guest_bits = hw::cr4_tsd | hw::cr4_de | hw::cr4_osxsave;
 
-uint16_t read_selector(unsigned which) {
-    uint16_t s = 0;
-    switch (which) {
-        case 0: asm volatile("mov %%ds, %0" : "=r"(s)); break;
-        case 1: asm volatile("mov %%es, %0" : "=r"(s)); break;
-        case 2: asm volatile("mov %%fs, %0" : "=r"(s)); break;
-        default: asm volatile("mov %%gs, %0" : "=r"(s)); break;
-    }
-    return s;
-}
-
 void save_fpu(Vcpu& v) {
-    if (v.pv->cr0_ts) asm volatile("clts");
+    if (v.pv->cr0_ts) hw::set_ts(false);
     if (cpu_features.xsave) {
         if (v.pv->xcr0 != cpu_features.xcr0) hw::xsetbv(cpu_features.xcr0);
-        asm volatile("xsave64 (%0)" : : "r"(v.fpu), "a"(~0u), "d"(~0u) : "memory");
+        hw::xsave(v.fpu);
     } else {
-        asm volatile("fxsave64 (%0)" : : "r"(v.fpu) : "memory");
+        hw::fxsave(v.fpu);
     }
 }
 
 /// Leaves XCR0 at the guest's value and CR0.TS as the guest wants it.
 void load_fpu(Vcpu& v) {
-    asm volatile("clts");
+    hw::set_ts(false);
     if (cpu_features.xsave) {
         hw::xsetbv(cpu_features.xcr0);
-        asm volatile("xrstor64 (%0)" : : "r"(v.fpu), "a"(~0u), "d"(~0u) : "memory");
+        hw::xrstor(v.fpu);
         if (v.pv->xcr0 != cpu_features.xcr0) hw::xsetbv(v.pv->xcr0);
     } else {
-        asm volatile("fxrstor64 (%0)" : : "r"(v.fpu) : "memory");
+        hw::fxrstor(v.fpu);
     }
     if (v.pv->cr0_ts) hw::set_ts(true);
 }
 
 void save_segments(Vcpu& v) {
     PvVcpu& pv = *v.pv;
-    pv.ds = read_selector(0);
-    pv.es = read_selector(1);
-    pv.fs = read_selector(2);
-    pv.gs = read_selector(3);
+    pv.ds = hw::read_selector(0);
+    pv.es = hw::read_selector(1);
+    pv.fs = hw::read_selector(2);
+    pv.gs = hw::read_selector(3);
     pv.fs_base = hw::rdmsr(hw::msr_fs_base);
     const uint64_t active = hw::rdmsr(hw::msr_gs_base);
     const uint64_t other = hw::rdmsr(hw::msr_kernel_gs_base);
@@ -76,10 +65,10 @@ void save_segments(Vcpu& v) {
 void load_segments(Vcpu& v) {
     const PvVcpu& pv = *v.pv;
     // Loading a selector resets its base: selectors first.
-    if (pv.ds || read_selector(0)) load_ds(pv.ds);
-    if (pv.es || read_selector(1)) load_es(pv.es);
-    if (pv.fs || read_selector(2)) load_fs(pv.fs);
-    if (pv.gs || read_selector(3)) load_gs_swapped(pv.gs);
+    if (pv.ds || hw::read_selector(0)) load_ds(pv.ds);
+    if (pv.es || hw::read_selector(1)) load_es(pv.es);
+    if (pv.fs || hw::read_selector(2)) load_fs(pv.fs);
+    if (pv.gs || hw::read_selector(3)) load_gs_swapped(pv.gs);
     hw::wrmsr(hw::msr_fs_base, pv.fs_base);
     hw::wrmsr(hw::msr_gs_base, pv.in_kernel ? pv.gs_base_kernel : pv.gs_base_user);
     hw::wrmsr(hw::msr_kernel_gs_base, pv.in_kernel ? pv.gs_base_user : pv.gs_base_kernel);
@@ -171,7 +160,7 @@ uint64_t read_fs_base() { return hw::rdmsr(hw::msr_fs_base); }
 uint64_t read_gs_base(bool other) { return hw::rdmsr(other ? hw::msr_kernel_gs_base : hw::msr_gs_base); }
 void write_fs_base(uint64_t v) { hw::wrmsr(hw::msr_fs_base, v); }
 void write_gs_base(bool other, uint64_t v) { hw::wrmsr(other ? hw::msr_kernel_gs_base : hw::msr_gs_base, v); }
-uint16_t read_segment(unsigned which) { return read_selector(which); }
+uint16_t read_segment(unsigned which) { return hw::read_selector(which); }
 
 }  // namespace arch
 }  // namespace hv

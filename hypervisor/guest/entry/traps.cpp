@@ -121,7 +121,7 @@ bool run_soft_interrupts(Cpu& cpu) {
 void wait_for_work(Cpu& cpu) {
     cpu.halted.store(true, std::memory_order_seq_cst);
     if (cpu.pending.load(std::memory_order_seq_cst) == 0 && !cpu.flush_wanted())
-        asm volatile("sti; hlt; cli" : : : "memory");
+        hw::wait_for_interrupt();
     cpu.halted.store(false, std::memory_order_release);
 }
 
