@@ -19,6 +19,8 @@ check "$TOOL pause" $TOOL pause life
 check "a paused domain shows p" wait_until 10 sh -c ". $TESTS/lib.sh; case \$(state_of life) in *p*) ;; *) false;; esac"
 check "$TOOL unpause" $TOOL unpause life
 check "it answers again" sh -c ". $TESTS/lib.sh; type_to life 'echo again-\$((3 * 5))'; wait_until 20 said life 'again-15'"
+mv "$(console_log life)" $WORK/life.log.1 && kill -HUP "$(pidof xenconsoled)"
+check "log rotation: after SIGHUP the console's lines go into a new file" sh -c ". $TESTS/lib.sh; wait_until 10 test -e $(console_log life); type_to life 'echo rotated-\$((4 * 5))'; wait_until 20 said life 'rotated-20'"
 forget_console life
 check "$TOOL reboot" $TOOL reboot life
 check "after $TOOL reboot there is a new domain of that name" wait_until 90 new_id life "$id"
