@@ -38,6 +38,11 @@ for word in poweroff crash; do
     check "on_$word = destroy is followed" sh -c ". $TESTS/lib.sh; wait_until 60 said life-$word 'guest: ready' && wait_until 60 gone life-$word"
     end life-$word
 done
+# More processors than the shared page has room for.
+forget_console many
+check "$TOOL create of a guest with 34 processors" $TOOL create "$(guest many 'vcpus = 34' 'memory = 256' 'extra = "console=hvc0"')"
+check "it runs on all of them" sh -c ". $TESTS/lib.sh; ready many && said many 'guest: up, 34 cpus'"
+end many
 check "$TOOL create -p makes a paused domain" sh -c ". $TESTS/lib.sh; $TOOL create -p $(tiny still wait) && case \$(state_of still) in *p*) ;; *) false;; esac"
 check "$TOOL destroy" $TOOL destroy still
 check "the domain is gone after $TOOL destroy" wait_until 30 gone still
