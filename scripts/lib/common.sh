@@ -78,7 +78,8 @@ need_qemu() {
     need_packages qemu-system-x86 seabios
 }
 
-need_bochs() { need_packages bochs bochs-term bochsbios vgabios grub-pc-bin grub-common xorriso mtools; }
+need_grub() { need_packages grub-pc-bin grub-common xorriso mtools; }
+need_bochs() { need_packages bochs bochs-term bochsbios vgabios; need_grub; }
 
 # fetch_package NAME: downloads a Debian package once and takes it apart; prints the folder.
 fetch_package() {

@@ -62,10 +62,16 @@ qemu_command() {
     command=(qemu-system-x86_64)
     if [ "$accel" = kvm ]; then command+=(-accel kvm -cpu host); else command+=(-accel "tcg,thread=$threads" -cpu "$cpu"); fi
     [ -z "$icount" ] || command+=(-icount "shift=0,sleep=off")
-    command+=(-m "$mem" -smp "$smp" -display none -no-reboot -net none -kernel "$image" -append "$(hypervisor_line)")
-    if [ -n "$kernel" ]; then
-        modules=$(printf '%s %s' "$kernel" "$(dom0_line)" | sed 's/,/,,/g')
-        command+=(-initrd "$modules,$initrd")
+    command+=(-m "$mem" -smp "$smp" -display none -no-reboot -net none)
+    if [ "$loader" = qemu ]; then
+        command+=(-kernel "$image" -append "$(hypervisor_line)")
+        if [ -n "$kernel" ]; then
+            modules=$(printf '%s %s' "$kernel" "$(dom0_line)" | sed 's/,/,,/g')
+            command+=(-initrd "$modules,$initrd")
+        fi
+    else
+        grub_cd "$loader"
+        command+=(-cdrom "$run/boot.iso" -boot d)
     fi
     if [ -n "$exec_file" ]; then
         command+=(-chardev "file,id=console,path=$run/console.log" -serial chardev:console
@@ -77,23 +83,31 @@ qemu_command() {
     command+=(${disks[@]+"${disks[@]}"} ${qemu_more[@]+"${qemu_more[@]}"})
 }
 
-# Bochs starts from a CD with GRUB on it. Its serial lines go to files and pipes; there is no terminal.
-bochs_command() {
-    local iso=$run/iso share=/usr/share/bochs
-    [ -n "$exec_file" ] || die "--emulator bochs has no terminal: use --exec FILE"
-    [ "$dom0" = mini ] || die "--emulator bochs boots the mini dom0 only"
+# grub_cd multiboot1|multiboot2: a CD whose GRUB loads hypervisor and dom0 by that protocol, as an installed Debian does.
+grub_cd() {
+    local iso=$run/iso version=${1#multiboot}
+    version=${version#1}
+    [ -z "$print" ] || return 0
     mkdir -p "$iso/boot/grub"
     cp "$image" "$iso/boot/hypervisor"
     {
-        printf 'set timeout=0\nmenuentry xenolith {\n  multiboot /boot/hypervisor placeholder %s\n' "$(hypervisor_line)"
+        printf 'set timeout=0\nmenuentry xenolith {\n  multiboot%s /boot/hypervisor placeholder %s\n' "$version" "$(hypervisor_line)"
         if [ -n "$kernel" ]; then
             cp "$kernel" "$iso/boot/vmlinuz"
             cp "$initrd" "$iso/boot/initrd"
-            printf '  module /boot/vmlinuz placeholder %s\n  module /boot/initrd\n' "$(dom0_line)"
+            printf '  module%s /boot/vmlinuz placeholder %s\n  module%s --nounzip /boot/initrd\n' "$version" "$(dom0_line)" "$version"
         fi
         printf '}\n'
     } >"$iso/boot/grub/grub.cfg"
-    [ -n "$print" ] || grub-mkrescue -o "$run/boot.iso" "$iso" >"$run/mkrescue.log" 2>&1 || { tail "$run/mkrescue.log" >&2; die "grub-mkrescue failed"; }
+    grub-mkrescue -o "$run/boot.iso" "$iso" >"$run/mkrescue.log" 2>&1 || { tail "$run/mkrescue.log" >&2; die "grub-mkrescue failed"; }
+}
+
+# Bochs starts from GRUB's CD. Its serial lines go to files and pipes; there is no terminal.
+bochs_command() {
+    local share=/usr/share/bochs
+    [ -n "$exec_file" ] || die "--emulator bochs has no terminal: use --exec FILE"
+    [ "$dom0" = mini ] || die "--emulator bochs boots the mini dom0 only"
+    if [ "$loader" = qemu ]; then grub_cd multiboot1; else grub_cd "$loader"; fi
     cat >"$run/bochsrc" <<R
 cpu: model=corei7_haswell_4770, count=1, ips=100000000, reset_on_triple_fault=0
 memory: guest=$mem, host=$mem
