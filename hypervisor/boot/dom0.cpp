@@ -17,7 +17,6 @@
 #include "hypervisor/guest/pv/pt_update.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/rt/log.hpp"
-#include "hypervisor/sched/scheduler.hpp"
 #include "lib/base/bits.hpp"
 
 namespace hv {

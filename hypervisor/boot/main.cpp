@@ -58,8 +58,9 @@ void start_consoles() {
 bool prepare_cpu(unsigned cpu) {
     cpus[cpu].id = cpu;
     timer::init_cpu(cpu);
-    if (!idle_vcpu_create(cpu)) return false;
-    sched::init_cpu(cpu);
+    auto idle = idle_vcpu_create(cpu);
+    if (!idle) return false;
+    sched::init_cpu(cpu, *idle.value());
     return true;
 }
 
@@ -121,9 +122,10 @@ extern "C" [[noreturn]] void boot_main(uint32_t magic, uint32_t info) {
     platform_init_interrupts();
     timer::init_cpu(0);
     must(system_domains_create(), "Creating the system domains");
-    if (!idle_vcpu_create(0)) panic("No memory for the idle vCPU");
+    auto idle = idle_vcpu_create(0);
+    if (!idle) panic("No memory for the idle vCPU");
     sched::init(options.scheduler);
-    sched::init_cpu(0);
+    sched::init_cpu(0, *idle.value());
     pv_cpuid_init();
     start_cpus();
 

@@ -16,9 +16,9 @@ namespace hv {
 Domain::Domain(DomId i, GuestKind k) : id(i), kind(k) {}
 
 Vcpu::Vcpu(Domain& d, VcpuId i)
-    : domain(d),
+    : SchedUnit(d.sched, d.kind == GuestKind::idle),
+      domain(d),
       id(i),
-      idle(d.kind == GuestKind::idle),
       poll_timer(vcpu_poll_timeout, this),
       singleshot(vcpu_singleshot_expired, this),
       periodic(vcpu_periodic_tick, this) {
@@ -89,7 +89,8 @@ Status fill_vcpu(Vcpu& v) {
     TRY(pv_vcpu_create(v));
     Domain& d = v.domain;
     if (v.id.raw < vcpu_infos_in_shared_page) v.info.store(&d.shared->vcpu_info[v.id.raw], std::memory_order_release);
-    return sched::scheduler().insert(v);
+    // The vCPUs of one domain and of many begin on different CPUs.
+    return sched::scheduler().insert(v, v.id.raw + v.domain.id.raw);
 }
 
 }  // namespace

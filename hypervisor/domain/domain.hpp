@@ -85,8 +85,7 @@ struct Domain {
     DomainWatchdogs* watchdogs = nullptr;
     CpuMask dirty_cpus;                   ///< CPUs whose TLB may hold this domain's translations
     uint64_t vm_assist = 0;
-    std::atomic<uint16_t> sched_weight{256};
-    std::atomic<uint16_t> sched_cap{0};
+    SchedGroup sched;
     std::atomic<uint32_t> pollers{0};     ///< vCPUs in SCHEDOP_poll
     Domain* next = nullptr;               ///< domain table, ordered by id; domain_list lock
     Domain* next_dead = nullptr;          ///< without references, waiting to be freed

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// A virtual CPU: scheduling state, shared pages, timers, and its guest kind's registers.
+/// A virtual CPU: what the scheduler knows of it, shared pages, timers, and its guest kind's registers.
 #pragma once
 
 #include <atomic>
@@ -9,6 +9,7 @@
 #include "abi/xen/vcpu.hpp"
 #include "hypervisor/arch/x86/cpu.hpp"
 #include "hypervisor/mm/frame.hpp"
+#include "hypervisor/sched/unit.hpp"
 #include "hypervisor/sync/spinlock.hpp"
 #include "hypervisor/time/timer.hpp"
 #include "lib/base/list.hpp"
@@ -18,12 +19,6 @@ namespace hv {
 struct Domain;
 struct PvVcpu;
 
-/// Why a vCPU may not run: bits of Vcpu::pause_flags. Zero, and pause_count zero: runnable.
-enum VcpuPause : uint32_t {
-    vpf_blocked = 1u << 0,  ///< SCHEDOP_block or poll; an event wakes it
-    vpf_down = 1u << 1,     ///< not brought up by VCPUOP_up, or taken down
-};
-
 /// Arguments of the hypercall in progress. A handler that must stop early puts in what is left and returns restart.
 struct HypercallState {
     uint64_t args[6] = {};
@@ -31,33 +26,11 @@ struct HypercallState {
     bool in_multicall = false;
 };
 
-struct Vcpu {
+struct Vcpu : SchedUnit {
     Vcpu(Domain& d, VcpuId i);
-    Vcpu(const Vcpu&) = delete;
-    Vcpu& operator=(const Vcpu&) = delete;
 
     Domain& domain;
     const VcpuId id;
-    const bool idle;
-
-    // -- scheduling ---------------------------------------------------------------------------------------------
-    std::atomic<uint32_t> pause_flags{vpf_down};
-    std::atomic<uint32_t> pause_count{0};
-    std::atomic<int32_t> running_on{-1};  ///< CPU whose registers hold this vCPU; -1: none
-    std::atomic<uint32_t> cpu{0};         ///< run queue it belongs to; changes under that queue's lock
-    std::atomic<uint64_t> affinity{~uint64_t{0}};  ///< hard affinity: CPUs it may run on
-    uint64_t soft_affinity = ~uint64_t{0};
-    void* sched_data = nullptr;           ///< the scheduler's own
-    std::atomic<uint32_t> runstate{xen::RUNSTATE_offline};
-    base::Nanos runstate_since{};         ///< written by whoever changes runstate; sched lock
-    uint64_t runstate_time[4] = {};       ///< ns in each RUNSTATE_*
-    uint64_t runstate_guest = 0;          ///< guest VA of its vcpu_runstate_info, 0: not registered
-    bool runstate_stale = false;          ///< could not be written (user page tables): sched::update_guest_runstate()
-                                          ///< once the kernel's are loaded
-
-    bool runnable() const {
-        return pause_flags.load(std::memory_order_acquire) == 0 && pause_count.load(std::memory_order_acquire) == 0;
-    }
 
     // -- shared pages -------------------------------------------------------------------------------------------
     /// Of a vCPU past shared_info's 32 until the guest registers one: no guest sees it, and events stay masked.
@@ -65,6 +38,9 @@ struct Vcpu {
     /// Never null: private_info, in shared_info, or where VCPUOP_register_vcpu_info put it.
     std::atomic<xen::VcpuInfo*> info{&private_info};
     PageRef info_page;                          ///< keeps a registered page alive (also holds a writable type)
+    uint64_t runstate_guest = 0;          ///< guest VA of its vcpu_runstate_info, 0: not registered
+    bool runstate_stale = false;          ///< could not be written (user page tables): pv_write_runstate()
+                                          ///< once the kernel's are loaded
     std::atomic<uint64_t> time_info_guest{0};   ///< VCPUOP_register_vcpu_time_memory_area; 0: none
 
     // -- events -------------------------------------------------------------------------------------------------
@@ -86,7 +62,6 @@ struct Vcpu {
     Regs regs{};                ///< saved while not running; on the stack of `running_on` otherwise
     uint8_t* fpu = nullptr;     ///< XSAVE area, 64-byte aligned
     HypercallState hypercall;
-    bool yielding = false;
 };
 
 /// An event is waiting: sets the upcall flag, wakes the vCPU, or interrupts the CPU it runs on. Any CPU.

@@ -3,8 +3,8 @@
 #include <cstring>
 
 #include "hypervisor/domain/domain.hpp"
+#include "hypervisor/domain/run.hpp"
 #include "hypervisor/rt/clock.hpp"
-#include "hypervisor/sched/scheduler.hpp"
 
 namespace hv {
 
@@ -20,7 +20,7 @@ void vcpu_mark_events_pending(Vcpu& v) {
 }
 
 void vcpu_kick(Vcpu& v) {
-    sched::unblock(v);
+    vcpu_unblock(v);
     const int32_t cpu = v.running_on.load(std::memory_order_seq_cst);
     if (cpu >= 0 && static_cast<uint32_t>(cpu) != this_cpu().id) arch::kick(static_cast<unsigned>(cpu));
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// From "something happened" to a pending port and a woken vCPU: sends, virqs, pirqs, unmask, pollers.
+#include "hypervisor/domain/run.hpp"
 #include "hypervisor/event/internal.hpp"
 #include "hypervisor/irq/pirq.hpp"
-#include "hypervisor/sched/scheduler.hpp"
 
 namespace hv {
 
@@ -16,7 +16,7 @@ void wake_pollers(Domain& d, uint32_t number) {
         Vcpu* v = d.vcpus[i];
         if (!v || !v->polling.load(std::memory_order_seq_cst)) continue;
         const uint32_t port = v->poll_port.load(std::memory_order_relaxed);
-        if (port == number || port == ~0u) sched::unblock(*v);
+        if (port == number || port == ~0u) vcpu_unblock(*v);
     }
 }
 

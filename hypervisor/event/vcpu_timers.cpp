@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/event/vcpu_timers.hpp"
 
+#include "hypervisor/domain/run.hpp"
 #include "hypervisor/event/event.hpp"
 #include "hypervisor/rt/clock.hpp"
-#include "hypervisor/sched/scheduler.hpp"
 
 namespace hv {
 
@@ -22,7 +22,7 @@ void vcpu_periodic_tick(void* vcpu) {
 
 void vcpu_poll_timeout(void* vcpu) {
     Vcpu& v = *static_cast<Vcpu*>(vcpu);
-    if (v.polling.load(std::memory_order_seq_cst)) sched::unblock(v);
+    if (v.polling.load(std::memory_order_seq_cst)) vcpu_unblock(v);
 }
 
 }  // namespace hv

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "hypervisor/domain/idle.hpp"
+#include "hypervisor/domain/run.hpp"
 #include "hypervisor/host/host.hpp"
 #include "hypervisor/mm/frame.hpp"
 #include "hypervisor/mm/heap.hpp"
@@ -94,8 +95,9 @@ void power_on(unsigned count, uint64_t frames) {
     must(static_cast<bool>(system_domains_create()), "system_domains_create");
     for (unsigned c = 0; c < count; ++c) {
         become(c);
-        must(static_cast<bool>(idle_vcpu_create(c)), "idle_vcpu_create");
-        sched::init_cpu(c);
+        auto idle = idle_vcpu_create(c);
+        must(static_cast<bool>(idle), "idle_vcpu_create");
+        sched::init_cpu(c, *idle.value());
     }
     become(0);
 }
@@ -104,7 +106,7 @@ void soft_interrupts() {
     Cpu& c = this_cpu();
     while (c.pending.load(std::memory_order_acquire)) {
         if (c.wants(SoftIrq::timer)) timer::run_expired();
-        if (c.wants(SoftIrq::schedule)) sched::schedule();
+        if (c.wants(SoftIrq::schedule)) schedule();
     }
 }
 

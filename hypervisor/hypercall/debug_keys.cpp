@@ -6,7 +6,6 @@
 #include "hypervisor/hypercall/sysctl.hpp"
 #include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log.hpp"
-#include "hypervisor/sched/scheduler.hpp"
 
 namespace hv::sysctl {
 

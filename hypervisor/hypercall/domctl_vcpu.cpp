@@ -122,17 +122,17 @@ Answer scheduler_op(const Call& c) {
     if (s.sched_id != scheduler.abi_id()) return Err{Errc::inval};
     switch (s.cmd) {
         case xen::XEN_DOMCTL_SCHEDOP_getinfo: {
-            const SchedParams p = scheduler.params(c.d);
+            const SchedParams p = scheduler.params(c.d.sched);
             s.u.credit2.weight = p.weight;
             s.u.credit2.cap = p.cap;
             return c.done();
         }
         case xen::XEN_DOMCTL_SCHEDOP_putinfo: {
-            SchedParams p = scheduler.params(c.d);
+            SchedParams p = scheduler.params(c.d.sched);
             if (s.u.credit2.weight) p.weight = s.u.credit2.weight;
             constexpr uint16_t unchanged = 0xffff;
             if (s.u.credit2.cap != unchanged) p.cap = s.u.credit2.cap;
-            TRY(scheduler.set_params(c.d, p));
+            TRY(scheduler.set_params(c.d.sched, p));
             return c.done();
         }
         default:

@@ -2,13 +2,13 @@
 /// HYPERVISOR_sched_op and HYPERVISOR_set_timer_op: decode, authorise, act.
 #include "abi/xen/sched.hpp"
 
+#include "hypervisor/domain/run.hpp"
 #include "hypervisor/domain/watchdog.hpp"
 #include "hypervisor/event/event.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
 #include "hypervisor/hypercall/hypercall.hpp"
 #include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log.hpp"
-#include "hypervisor/sched/scheduler.hpp"
 
 namespace hv {
 
@@ -21,7 +21,7 @@ constexpr uint32_t max_poll_ports = 128;
 /// SCHEDOP_block lets events in and waits for one.
 void block(Vcpu& v) {
     __atomic_store_n(&v.info.load(std::memory_order_acquire)->evtchn_upcall_mask, uint8_t{0}, __ATOMIC_SEQ_CST);
-    sched::block_current();
+    vcpu_block_current();
 }
 
 Answer poll(Vcpu& v, GuestPtr<xen::SchedPoll> p) {
@@ -42,12 +42,12 @@ Answer poll(Vcpu& v, GuestPtr<xen::SchedPoll> p) {
         if (pending && !pending.value()) continue;
         wait = false;
         if (!pending) {
-            sched::unblock(v);
+            vcpu_unblock(v);
             return Err{pending.error()};
         }
     }
     if (!wait) {
-        sched::unblock(v);
+        vcpu_unblock(v);
         return 0;
     }
     if (op.timeout)
@@ -91,7 +91,7 @@ Result<uint64_t> hypercall_sched_op(Vcpu& v, const uint64_t (&args)[6]) {
     const uint64_t arg = args[1];
     switch (args[0]) {
         case xen::SCHEDOP_yield:
-            sched::yield_current();
+            vcpu_yield_current();
             return 0;
         case xen::SCHEDOP_block:
             block(v);
@@ -120,7 +120,7 @@ Result<uint64_t> hypercall_sched_op(Vcpu& v, const uint64_t (&args)[6]) {
 Result<uint64_t> hypercall_sched_op_compat(Vcpu& v, const uint64_t (&args)[6]) {
     switch (args[0]) {
         case xen::SCHEDOP_yield:
-            sched::yield_current();
+            vcpu_yield_current();
             return 0;
         case xen::SCHEDOP_block:
             block(v);

@@ -17,68 +17,67 @@ using fair::set_runstate;
 
 uint32_t FairScheduler::abi_id() const { return xen::XEN_SCHEDULER_CREDIT2; }
 
-void FairScheduler::init_cpu(unsigned cpu) {
+void FairScheduler::init_cpu(unsigned cpu, SchedUnit& idle) {
     if (!cpus[cpu].sched) {
         auto q = make<FairQueue>();
         if (!q) panic("No memory for the run queue of CPU %u", cpu);
         cpus[cpu].sched = std::move(q).take();
     }
-    if (Vcpu* idle = cpus[cpu].idle) {
-        idle->cpu.store(cpu, std::memory_order_release);
-        idle->running_on.store(static_cast<int32_t>(cpu), std::memory_order_release);
-        set_runstate(*idle, xen::RUNSTATE_running, clock::now());
-    }
+    fair_queue(cpu).idle = &idle;
+    idle.cpu.store(cpu, std::memory_order_release);
+    idle.running_on.store(static_cast<int32_t>(cpu), std::memory_order_release);
+    set_runstate(idle, xen::RUNSTATE_running, clock::now());
     online_cpus_.fetch_or(uint64_t{1} << cpu, std::memory_order_acq_rel);
     idle_cpus_.fetch_or(uint64_t{1} << cpu, std::memory_order_acq_rel);
 }
 
 // -- membership -------------------------------------------------------------------------------------------------------
 
-base::Status FairScheduler::insert(Vcpu& v) {
-    v.sched_data = TRY(make<FairVcpu>(v));
-    const uint64_t mask = allowed(v);
-    // Spread the vCPUs of one domain and of many; waking up looks for a better place.
-    unsigned n = (v.id.raw + v.domain.id.raw) % static_cast<unsigned>(std::popcount(mask));
+base::Status FairScheduler::insert(SchedUnit& u, unsigned spread) {
+    u.sched_data = TRY(make<FairUnit>(u));
+    const uint64_t mask = allowed(u);
+    // Waking up looks for a better place.
+    unsigned n = spread % static_cast<unsigned>(std::popcount(mask));
     uint64_t rest = mask;
     while (n--) rest &= rest - 1;
-    v.cpu.store(static_cast<uint32_t>(std::countr_zero(rest)), std::memory_order_release);
-    v.runstate_since = clock::now();
+    u.cpu.store(static_cast<uint32_t>(std::countr_zero(rest)), std::memory_order_release);
+    u.runstate_since = clock::now();
     return base::ok;
 }
 
-void FairScheduler::remove(Vcpu& v) {
-    if (!v.sched_data) return;
-    sleep(v);
-    while (v.running_on.load(std::memory_order_acquire) >= 0) detail::spin_wait();
-    destroy(&fair_data(v));
-    v.sched_data = nullptr;
+void FairScheduler::remove(SchedUnit& u) {
+    if (!u.sched_data) return;
+    sleep(u);
+    while (u.running_on.load(std::memory_order_acquire) >= 0) detail::spin_wait();
+    destroy(&fair_data(u));
+    u.sched_data = nullptr;
 }
 
-base::Status FairScheduler::set_params(Domain& d, SchedParams p) {
+base::Status FairScheduler::set_params(SchedGroup& g, SchedParams p) {
     if (p.weight == 0) return base::Err{base::Errc::inval};
     if (p.cap != 0) return base::Err{base::Errc::opnotsupp};  // refused rather than ignored
-    d.sched_weight.store(p.weight, std::memory_order_relaxed);
+    g.weight.store(p.weight, std::memory_order_relaxed);
     return base::ok;
 }
 
-SchedParams FairScheduler::params(const Domain& d) const {
-    return {d.sched_weight.load(std::memory_order_relaxed), d.sched_cap.load(std::memory_order_relaxed)};
+SchedParams FairScheduler::params(const SchedGroup& g) const {
+    return {g.weight.load(std::memory_order_relaxed), g.cap.load(std::memory_order_relaxed)};
 }
 
 // -- where ------------------------------------------------------------------------------------------------------------
 
-uint64_t FairScheduler::allowed(const Vcpu& v) const {
+uint64_t FairScheduler::allowed(const SchedUnit& u) const {
     const uint64_t online = online_cpus_.load(std::memory_order_acquire);
-    const uint64_t mask = v.affinity.load(std::memory_order_acquire) & online;
+    const uint64_t mask = u.affinity.load(std::memory_order_acquire) & online;
     return mask ? mask : online;
 }
 
-unsigned FairScheduler::choose_cpu(const Vcpu& v, unsigned home) const {
-    if (v.running_on.load(std::memory_order_acquire) >= 0) return home;
-    const uint64_t mask = allowed(v);
+unsigned FairScheduler::choose_cpu(const SchedUnit& u, unsigned home) const {
+    if (u.running_on.load(std::memory_order_acquire) >= 0) return home;
+    const uint64_t mask = allowed(u);
     if (const uint64_t idle = idle_cpus_.load(std::memory_order_seq_cst) & mask) {
         if (idle >> home & 1) return home;
-        const uint64_t preferred = idle & v.soft_affinity;
+        const uint64_t preferred = idle & u.soft_affinity;
         return static_cast<unsigned>(std::countr_zero(preferred ? preferred : idle));
     }
     if (mask >> home & 1) return home;
@@ -91,14 +90,14 @@ unsigned FairScheduler::choose_cpu(const Vcpu& v, unsigned home) const {
     return best;
 }
 
-void FairScheduler::nudge_idle(const Vcpu& v) {
-    const uint64_t idle = idle_cpus_.load(std::memory_order_seq_cst) & allowed(v);
+void FairScheduler::nudge_idle(const SchedUnit& u) {
+    const uint64_t idle = idle_cpus_.load(std::memory_order_seq_cst) & allowed(u);
     if (idle) sched::reschedule(static_cast<unsigned>(std::countr_zero(idle)));
 }
 
 /// True when `e`, just queued on `cpu`, should run there now. When it should but what runs has only just begun, the
 /// slice is cut short instead.
-bool FairScheduler::preempts(FairQueue& q, unsigned cpu, const FairVcpu& e, Nanos now) NO_THREAD_SAFETY_ANALYSIS {
+bool FairScheduler::preempts(FairQueue& q, unsigned cpu, const FairUnit& e, Nanos now) NO_THREAD_SAFETY_ANALYSIS {
     if (!q.curr) return true;
     if (distance(q.curr->vruntime, e.vruntime) <= fair::granularity) {
         // Not now; but a slice given to one that was alone is too long.
@@ -113,29 +112,29 @@ bool FairScheduler::preempts(FairQueue& q, unsigned cpu, const FairVcpu& e, Nano
 
 // -- runnable or not --------------------------------------------------------------------------------------------------
 
-void FairScheduler::wake(Vcpu& v) {
-    if (!v.sched_data) return;
-    FairVcpu& e = fair_data(v);
+void FairScheduler::wake(SchedUnit& u) {
+    if (!u.sched_data) return;
+    FairUnit& e = fair_data(u);
     for (;;) {
-        const unsigned home = v.cpu.load(std::memory_order_acquire);
-        const unsigned target = choose_cpu(v, home);
+        const unsigned home = u.cpu.load(std::memory_order_acquire);
+        const unsigned target = choose_cpu(u, home);
         bool preempt = false;
         {
             FairQueue& from = fair_queue(home);
             FairQueue& to = fair_queue(target);
             Guard2 g(from.lock, to.lock);
-            if (v.cpu.load(std::memory_order_relaxed) != home) continue;
+            if (u.cpu.load(std::memory_order_relaxed) != home) continue;
             if (e.queued || e.running) return;
             const Nanos now = clock::now();
-            if (!v.runnable()) {
-                set_runstate(v, fair::resting_state(v), now);
+            if (!u.runnable()) {
+                set_runstate(u, fair::resting_state(u), now);
                 return;
             }
-            if (target != home && v.running_on.load(std::memory_order_acquire) >= 0) continue;
-            set_runstate(v, xen::RUNSTATE_runnable, now);
+            if (target != home && u.running_on.load(std::memory_order_acquire) >= 0) continue;
+            set_runstate(u, xen::RUNSTATE_runnable, now);
             to.charge(now);
             to.admit(e, fair::wake_bonus, newest_clock_.load(std::memory_order_relaxed));
-            v.cpu.store(target, std::memory_order_release);
+            u.cpu.store(target, std::memory_order_release);
             to.enqueue(e);
             preempt = preempts(to, target, e, now);
             if (!to.curr) idle_cpus_.fetch_and(~(uint64_t{1} << target), std::memory_order_seq_cst);  // taken
@@ -143,66 +142,66 @@ void FairScheduler::wake(Vcpu& v) {
         if (preempt)
             sched::reschedule(target);
         else
-            nudge_idle(v);  // one may have gone idle since we chose
+            nudge_idle(u);  // one may have gone idle since we chose
         return;
     }
 }
 
-void FairScheduler::sleep(Vcpu& v) {
-    if (!v.sched_data) return;
-    FairVcpu& e = fair_data(v);
+void FairScheduler::sleep(SchedUnit& u) {
+    if (!u.sched_data) return;
+    FairUnit& e = fair_data(u);
     for (;;) {
-        const unsigned cpu = v.cpu.load(std::memory_order_acquire);
+        const unsigned cpu = u.cpu.load(std::memory_order_acquire);
         FairQueue& q = fair_queue(cpu);
         bool running = false;
         {
             Guard g(q.lock);
-            if (v.cpu.load(std::memory_order_relaxed) != cpu) continue;
-            if (v.runnable()) return;  // woken again meanwhile
+            if (u.cpu.load(std::memory_order_relaxed) != cpu) continue;
+            if (u.runnable()) return;  // woken again meanwhile
             running = e.running;
             if (e.queued) q.dequeue(e);
-            if (!running) set_runstate(v, fair::resting_state(v), clock::now());
+            if (!running) set_runstate(u, fair::resting_state(u), clock::now());
         }
         if (running) sched::reschedule(cpu);
         return;
     }
 }
 
-void FairScheduler::yield(Vcpu& v) {
-    v.yielding = true;
-    sched::reschedule(v.cpu.load(std::memory_order_relaxed));
+void FairScheduler::yield(SchedUnit& u) {
+    u.yielding = true;
+    sched::reschedule(u.cpu.load(std::memory_order_relaxed));
 }
 
-void FairScheduler::affinity_changed(Vcpu& v) {
-    if (!v.sched_data) return;
-    const unsigned cpu = v.cpu.load(std::memory_order_acquire);
-    if (allowed(v) >> cpu & 1) {
-        nudge_idle(v);  // its new place may be free
+void FairScheduler::affinity_changed(SchedUnit& u) {
+    if (!u.sched_data) return;
+    const unsigned cpu = u.cpu.load(std::memory_order_acquire);
+    if (allowed(u) >> cpu & 1) {
+        nudge_idle(u);  // its new place may be free
         return;
     }
-    if (v.running_on.load(std::memory_order_acquire) >= 0)
+    if (u.running_on.load(std::memory_order_acquire) >= 0)
         sched::reschedule(cpu);  // switched_out() moves it
     else
-        relocate(v);
+        relocate(u);
 }
 
-/// Moves a queued vCPU to a CPU where it may be and where there is room.
-void FairScheduler::relocate(Vcpu& v) {
-    FairVcpu& e = fair_data(v);
+/// Moves a queued unit to a CPU where it may be and where there is room.
+void FairScheduler::relocate(SchedUnit& u) {
+    FairUnit& e = fair_data(u);
     for (;;) {
-        const unsigned home = v.cpu.load(std::memory_order_acquire);
-        const unsigned target = choose_cpu(v, home);
+        const unsigned home = u.cpu.load(std::memory_order_acquire);
+        const unsigned target = choose_cpu(u, home);
         if (target == home) return;
         bool preempt = false;
         {
             FairQueue& from = fair_queue(home);
             FairQueue& to = fair_queue(target);
             Guard2 g(from.lock, to.lock);
-            if (v.cpu.load(std::memory_order_relaxed) != home) continue;
-            if (v.running_on.load(std::memory_order_acquire) >= 0) return;
+            if (u.cpu.load(std::memory_order_relaxed) != home) continue;
+            if (u.running_on.load(std::memory_order_acquire) >= 0) return;
             const bool queued = e.queued;
             if (queued) from.dequeue(e);
-            v.cpu.store(target, std::memory_order_release);
+            u.cpu.store(target, std::memory_order_release);
             if (!queued) return;
             const Nanos now = clock::now();
             to.charge(now);
@@ -217,17 +216,17 @@ void FairScheduler::relocate(Vcpu& v) {
 
 // -- choosing ---------------------------------------------------------------------------------------------------------
 
-/// Takes a waiting vCPU of `source` that may run on `cpu`; with only_better, one that has had clearly less.
+/// Takes a waiting unit of `source` that may run on `cpu`; with only_better, one that has had clearly less.
 bool FairScheduler::pull_from(unsigned cpu, unsigned source, bool only_better) {
     FairQueue& to = fair_queue(cpu);
     FairQueue& from = fair_queue(source);
     Guard2 g(to.lock, from.lock);
-    const FairVcpu* mine = to.queue.front();
-    for (FairVcpu& e : from.queue) {
+    const FairUnit* mine = to.queue.front();
+    for (FairUnit& e : from.queue) {
         if (only_better && mine && distance(mine->vruntime, e.vruntime) < fair::pull_margin) return false;
-        if (!(allowed(e.vcpu) >> cpu & 1) || e.vcpu.running_on.load(std::memory_order_acquire) >= 0) continue;
+        if (!(allowed(e.unit) >> cpu & 1) || e.unit.running_on.load(std::memory_order_acquire) >= 0) continue;
         from.dequeue(e);
-        e.vcpu.cpu.store(cpu, std::memory_order_release);
+        e.unit.cpu.store(cpu, std::memory_order_release);
         to.admit(e, fair::max_lag, newest_clock_.load(std::memory_order_relaxed));
         to.enqueue(e);
         return true;
@@ -255,17 +254,17 @@ bool FairScheduler::pull(unsigned cpu, bool only_better) {
     return best != max_cpus && pull_from(cpu, best, true);
 }
 
-SchedDecision FairScheduler::take_best(FairQueue& q, unsigned cpu, Vcpu& prev, Nanos now) NO_THREAD_SAFETY_ANALYSIS {
-    FairVcpu* best = nullptr;
-    for (FairVcpu& e : q.queue) {
-        if (!(allowed(e.vcpu) >> cpu & 1)) continue;
+SchedDecision FairScheduler::take_best(FairQueue& q, unsigned cpu, SchedUnit& prev, Nanos now) NO_THREAD_SAFETY_ANALYSIS {
+    FairUnit* best = nullptr;
+    for (FairUnit& e : q.queue) {
+        if (!(allowed(e.unit) >> cpu & 1)) continue;
         const bool skipped = &e == q.skip;
         if (!best || !skipped) best = &e;
         if (!skipped) break;
     }
     q.skip = nullptr;
     if (!best) {
-        Vcpu& idle = *cpus[cpu].idle;
+        SchedUnit& idle = *q.idle;
         set_runstate(idle, xen::RUNSTATE_running, now);
         return {&idle, Nanos::never()};
     }
@@ -275,11 +274,11 @@ SchedDecision FairScheduler::take_best(FairQueue& q, unsigned cpu, Vcpu& prev, N
     best->running = true;
     q.curr = best;
     q.charged = now;
-    if (&best->vcpu != &prev) q.switched_in = now;
-    best->vcpu.running_on.store(static_cast<int32_t>(cpu), std::memory_order_release);
-    set_runstate(best->vcpu, xen::RUNSTATE_running, now);
+    if (&best->unit != &prev) q.switched_in = now;
+    best->unit.running_on.store(static_cast<int32_t>(cpu), std::memory_order_release);
+    set_runstate(best->unit, xen::RUNSTATE_running, now);
     if (prev.idle) set_runstate(prev, xen::RUNSTATE_runnable, now);
-    return {&best->vcpu, q.length.load(std::memory_order_relaxed) ? fair::slice : fair::slice_alone};
+    return {&best->unit, q.length.load(std::memory_order_relaxed) ? fair::slice : fair::slice_alone};
 }
 
 /// Keeps the newest of all clocks, to within a millisecond (so that CPUs rarely write it).
@@ -290,7 +289,7 @@ void FairScheduler::note_clock(uint64_t clock) {
     }
 }
 
-SchedDecision FairScheduler::pick(unsigned cpu, Vcpu& prev, Nanos now) {
+SchedDecision FairScheduler::pick(unsigned cpu, SchedUnit& prev, Nanos now) {
     FairQueue& q = fair_queue(cpu);
     const uint64_t bit = uint64_t{1} << cpu;
     bool empty = false;
@@ -299,7 +298,7 @@ SchedDecision FairScheduler::pick(unsigned cpu, Vcpu& prev, Nanos now) {
         q.charge(now);
         note_clock(q.clock);
         if (!prev.idle) {
-            FairVcpu& e = fair_data(prev);
+            FairUnit& e = fair_data(prev);
             e.running = false;
             q.curr = nullptr;
             if (prev.runnable()) {
@@ -326,13 +325,13 @@ SchedDecision FairScheduler::pick(unsigned cpu, Vcpu& prev, Nanos now) {
             const SchedDecision d = take_best(q, cpu, prev, now);
             if (!d.next->idle || idle_marked) return d;
         }
-        // Whoever queues a vCPU from now on sees that we are idle; whoever did before is found by another look.
+        // Whoever queues a unit from now on sees that we are idle; whoever did before is found by another look.
         idle_cpus_.fetch_or(bit, std::memory_order_seq_cst);
-        if (!pull(cpu, false) && q.length.load(std::memory_order_seq_cst) == 0) return {cpus[cpu].idle, Nanos::never()};
+        if (!pull(cpu, false) && q.length.load(std::memory_order_seq_cst) == 0) return {q.idle, Nanos::never()};
     }
 }
 
-void FairScheduler::switched_out(Vcpu& prev) {
+void FairScheduler::switched_out(SchedUnit& prev) {
     if (prev.idle) return;
     const unsigned cpu = this_cpu().id;
     if (allowed(prev) >> cpu & 1)
@@ -346,16 +345,16 @@ void FairScheduler::switched_out(Vcpu& prev) {
     uint64_t takers = 0;
     {
         Guard g(q.lock);
-        for (FairVcpu& e : q.queue) {
-            takers = idle & allowed(e.vcpu);
+        for (FairUnit& e : q.queue) {
+            takers = idle & allowed(e.unit);
             if (takers) break;
         }
     }
     if (takers) sched::reschedule(static_cast<unsigned>(std::countr_zero(takers)));
 }
 
-/// The last step of a vCPU on a CPU where it may not be any more.
-void FairScheduler::leave(Vcpu& prev, unsigned cpu) {
+/// The last step of a unit on a CPU where it may not be any more.
+void FairScheduler::leave(SchedUnit& prev, unsigned cpu) {
     const uint64_t mask = allowed(prev);
     const uint64_t idle = idle_cpus_.load(std::memory_order_seq_cst) & mask;
     const auto target = static_cast<unsigned>(std::countr_zero(idle ? idle : mask));
@@ -364,7 +363,7 @@ void FairScheduler::leave(Vcpu& prev, unsigned cpu) {
         FairQueue& from = fair_queue(cpu);
         FairQueue& to = fair_queue(target);
         Guard2 g(from.lock, to.lock);
-        FairVcpu& e = fair_data(prev);
+        FairUnit& e = fair_data(prev);
         const bool queued = e.queued;
         if (queued) from.dequeue(e);
         prev.cpu.store(target, std::memory_order_release);
@@ -380,16 +379,16 @@ void FairScheduler::leave(Vcpu& prev, unsigned cpu) {
     if (preempt) sched::reschedule(target);
 }
 
-xen::VcpuRunstateInfo FairScheduler::snapshot(const Vcpu& v) const {
+xen::VcpuRunstateInfo FairScheduler::snapshot(const SchedUnit& u) const {
     xen::VcpuRunstateInfo info;
     info._pad = 0;
     for (;;) {
-        const unsigned cpu = v.cpu.load(std::memory_order_acquire);
+        const unsigned cpu = u.cpu.load(std::memory_order_acquire);
         Guard g(fair_queue(cpu).lock);
-        if (v.cpu.load(std::memory_order_relaxed) != cpu) continue;
-        info.state = static_cast<int32_t>(v.runstate.load(std::memory_order_relaxed));
-        info.state_entry_time = static_cast<uint64_t>(v.runstate_since.n);
-        for (unsigned i = 0; i < 4; ++i) info.time[i] = v.runstate_time[i];
+        if (u.cpu.load(std::memory_order_relaxed) != cpu) continue;
+        info.state = static_cast<int32_t>(u.runstate.load(std::memory_order_relaxed));
+        info.state_entry_time = static_cast<uint64_t>(u.runstate_since.n);
+        for (unsigned i = 0; i < 4; ++i) info.time[i] = u.runstate_time[i];
         return info;
     }
 }

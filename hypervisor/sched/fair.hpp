@@ -6,13 +6,12 @@
 /// may preempt at once but cannot save up time. Queues compare their heads now and then and at idleness, and pull from
 /// each other; virtual runtimes are the same measure everywhere, bounded at each move by the queue's clock.
 ///
-/// Rules that keep a vCPU on one CPU:
-///  - Vcpu::cpu names its queue and changes only under the locks of both queues;
+/// Rules that keep a vCPU (its SchedUnit) on one CPU:
+///  - SchedUnit::cpu names its queue and changes only under the locks of both queues;
 ///  - it is in a queue (queued), is that CPU's curr (running), or neither; both flags under the queue's lock;
-///  - while Vcpu::running_on names a CPU its registers are there, and it may not change queues.
+///  - while SchedUnit::running_on names a CPU its registers are there, and it may not change queues.
 #pragma once
 
-#include "hypervisor/domain/vcpu.hpp"
 #include "hypervisor/sched/scheduler.hpp"
 #include "hypervisor/sync/spinlock.hpp"
 #include "lib/base/list.hpp"
@@ -21,34 +20,35 @@ namespace hv {
 
 struct FairQueue;
 
-/// A vCPU's scheduling data; Vcpu::sched_data.
-struct FairVcpu {
-    Vcpu& vcpu;
+/// This policy's part of a unit; SchedUnit::sched_data.
+struct FairUnit {
+    SchedUnit& unit;
     base::ListNode link;
     uint64_t vruntime = 0;  ///< ns at weight 256
     bool queued = false;
     bool running = false;
-    explicit FairVcpu(Vcpu& v) : vcpu(v) {}
+    explicit FairUnit(SchedUnit& u) : unit(u) {}
 };
 
 class FairScheduler final : public Scheduler {
 public:
     const char* name() const override { return "Fair scheduler by virtual runtime (credit2 parameters)"; }
     uint32_t abi_id() const override;
-    base::Status insert(Vcpu& v) override;
-    void remove(Vcpu& v) override;
-    void wake(Vcpu& v) override;
-    void sleep(Vcpu& v) override;
-    void yield(Vcpu& v) override;
-    SchedDecision pick(unsigned cpu, Vcpu& prev, base::Nanos now) override;
-    void switched_out(Vcpu& prev) override;
-    base::Status set_params(Domain& d, SchedParams p) override;
-    SchedParams params(const Domain& d) const override;
+    base::Status insert(SchedUnit& u, unsigned spread) override;
+    void remove(SchedUnit& u) override;
+    void wake(SchedUnit& u) override;
+    void sleep(SchedUnit& u) override;
+    void yield(SchedUnit& u) override;
+    SchedDecision pick(unsigned cpu, SchedUnit& prev, base::Nanos now) override;
+    void switched_out(SchedUnit& prev) override;
+    base::Status set_params(SchedGroup& g, SchedParams p) override;
+    SchedParams params(const SchedGroup& g) const override;
 
-    void init_cpu(unsigned cpu);
-    void affinity_changed(Vcpu& v);
+    /// Makes the CPU's queue, with `idle` running. Boot only.
+    void init_cpu(unsigned cpu, SchedUnit& idle);
+    void affinity_changed(SchedUnit& u);
     /// A consistent copy of the run state; times as of the last change.
-    xen::VcpuRunstateInfo snapshot(const Vcpu& v) const;
+    xen::VcpuRunstateInfo snapshot(const SchedUnit& u) const;
 
     std::atomic<uint32_t> ratelimit_us{100};
 
@@ -61,13 +61,13 @@ private:
 
     bool pull(unsigned cpu, bool only_better);
     bool pull_from(unsigned cpu, unsigned source, bool only_better);
-    unsigned choose_cpu(const Vcpu& v, unsigned home) const;
-    uint64_t allowed(const Vcpu& v) const;
-    void nudge_idle(const Vcpu& v);
-    void relocate(Vcpu& v);
-    void leave(Vcpu& prev, unsigned cpu);
-    SchedDecision take_best(FairQueue& q, unsigned cpu, Vcpu& prev, base::Nanos now);
-    bool preempts(FairQueue& q, unsigned cpu, const FairVcpu& e, base::Nanos now);
+    unsigned choose_cpu(const SchedUnit& u, unsigned home) const;
+    uint64_t allowed(const SchedUnit& u) const;
+    void nudge_idle(const SchedUnit& u);
+    void relocate(SchedUnit& u);
+    void leave(SchedUnit& prev, unsigned cpu);
+    SchedDecision take_best(FairQueue& q, unsigned cpu, SchedUnit& prev, base::Nanos now);
+    bool preempts(FairQueue& q, unsigned cpu, const FairUnit& e, base::Nanos now);
 };
 
 namespace sched {
@@ -75,8 +75,6 @@ namespace sched {
 void end_slice_at(unsigned cpu, base::Nanos t);
 /// Makes `cpu` pick again soon.
 void reschedule(unsigned cpu);
-/// The hypervisor's policy object.
-FairScheduler& fair();
 }  // namespace sched
 
 }  // namespace hv

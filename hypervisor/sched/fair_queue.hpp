@@ -2,7 +2,7 @@
 /// One CPU's run queue of the fair scheduler.
 #pragma once
 
-#include "hypervisor/domain/domain.hpp"
+#include "hypervisor/arch/x86/cpu.hpp"
 #include "hypervisor/sched/fair.hpp"
 
 namespace hv {
@@ -21,33 +21,34 @@ inline constexpr Nanos balance_interval = Nanos::ms(1);
 /// a - b for virtual runtimes.
 inline int64_t distance(uint64_t a, uint64_t b) { return static_cast<int64_t>(a - b); }
 
-/// Real time as virtual runtime of a vCPU of this domain.
-inline uint64_t weighted(const Domain& d, int64_t ns) {
-    const uint32_t weight = d.sched_weight.load(std::memory_order_relaxed);
+/// Real time as virtual runtime of a unit of this group.
+inline uint64_t weighted(const SchedGroup& g, int64_t ns) {
+    const uint32_t weight = g.weight.load(std::memory_order_relaxed);
     return ns <= 0 ? 0 : static_cast<uint64_t>(ns) * 256 / (weight ? weight : 1);
 }
 
-/// Ends the current run state. Locks: the vCPU's queue.
-inline void set_runstate(Vcpu& v, uint32_t state, Nanos now) {
-    const uint32_t old = v.runstate.load(std::memory_order_relaxed);
+/// Ends the current run state. Locks: the unit's queue.
+inline void set_runstate(SchedUnit& u, uint32_t state, Nanos now) {
+    const uint32_t old = u.runstate.load(std::memory_order_relaxed);
     if (old == state) return;
-    const int64_t spent = now.n - v.runstate_since.n;
-    if (spent > 0) v.runstate_time[old & 3] += static_cast<uint64_t>(spent);
-    v.runstate_since = now;
-    v.runstate.store(state, std::memory_order_release);
+    const int64_t spent = now.n - u.runstate_since.n;
+    if (spent > 0) u.runstate_time[old & 3] += static_cast<uint64_t>(spent);
+    u.runstate_since = now;
+    u.runstate.store(state, std::memory_order_release);
 }
 
 /// The state of one that neither runs nor waits for a CPU.
-inline uint32_t resting_state(const Vcpu& v) {
-    return v.pause_flags.load(std::memory_order_acquire) & vpf_blocked ? xen::RUNSTATE_blocked : xen::RUNSTATE_offline;
+inline uint32_t resting_state(const SchedUnit& u) {
+    return u.pause_flags.load(std::memory_order_acquire) & vpf_blocked ? xen::RUNSTATE_blocked : xen::RUNSTATE_offline;
 }
 }  // namespace fair
 
 struct FairQueue {
     Spinlock lock{Rank::sched};
-    base::List<FairVcpu, &FairVcpu::link> queue GUARDED_BY(lock);  ///< by vruntime
-    FairVcpu* curr GUARDED_BY(lock) = nullptr;                     ///< null: idle
-    FairVcpu* skip GUARDED_BY(lock) = nullptr;                     ///< yielded: anyone else first
+    base::List<FairUnit, &FairUnit::link> queue GUARDED_BY(lock);  ///< by vruntime
+    FairUnit* curr GUARDED_BY(lock) = nullptr;                     ///< null: idle
+    FairUnit* skip GUARDED_BY(lock) = nullptr;                     ///< yielded: anyone else first
+    SchedUnit* idle = nullptr;                                     ///< what runs when nothing can; set at boot
     base::Nanos charged GUARDED_BY(lock){};                        ///< curr's run time is accounted up to here
     base::Nanos switched_in GUARDED_BY(lock){};                    ///< curr runs since
     base::Nanos next_balance GUARDED_BY(lock){};
@@ -59,19 +60,19 @@ struct FairQueue {
     /// Accounts curr's run time and moves the clock.
     void charge(base::Nanos now) REQUIRES(lock) {
         if (curr) {
-            curr->vruntime += fair::weighted(curr->vcpu.domain, now.n - charged.n);
+            curr->vruntime += fair::weighted(curr->unit.group, now.n - charged.n);
             charged = now;
         }
-        const FairVcpu* first = queue.front();
-        const FairVcpu* least = curr && first ? (fair::distance(curr->vruntime, first->vruntime) < 0 ? curr : first)
+        const FairUnit* first = queue.front();
+        const FairUnit* least = curr && first ? (fair::distance(curr->vruntime, first->vruntime) < 0 ? curr : first)
                                 : curr        ? curr
                                               : first;
         if (least && fair::distance(least->vruntime, clock) > 0) clock = least->vruntime;
     }
 
-    void enqueue(FairVcpu& e) REQUIRES(lock) {
-        FairVcpu* before = nullptr;
-        for (FairVcpu& other : queue) {
+    void enqueue(FairUnit& e) REQUIRES(lock) {
+        FairUnit* before = nullptr;
+        for (FairUnit& other : queue) {
             if (fair::distance(e.vruntime, other.vruntime) < 0) {
                 before = &other;
                 break;
@@ -84,7 +85,7 @@ struct FairQueue {
         e.queued = true;
         published(1);
     }
-    void dequeue(FairVcpu& e) REQUIRES(lock) {
+    void dequeue(FairUnit& e) REQUIRES(lock) {
         queue.remove(e);
         e.queued = false;
         if (skip == &e) skip = nullptr;
@@ -92,25 +93,25 @@ struct FairQueue {
     }
     /// Brings the virtual runtime of one that comes from outside near this queue's. A CPU that was idle has a clock of the
     /// past: it goes on from `newest`, the clock of those that were not.
-    void admit(FairVcpu& e, int64_t bonus, uint64_t newest) REQUIRES(lock) {
+    void admit(FairUnit& e, int64_t bonus, uint64_t newest) REQUIRES(lock) {
         if (!curr && queue.empty() && fair::distance(newest, clock) > 0) clock = newest;
         if (fair::distance(e.vruntime, clock) < -bonus) e.vruntime = clock - static_cast<uint64_t>(bonus);
         if (!curr && queue.empty()) {
             if (fair::distance(e.vruntime, clock) > 0) clock = e.vruntime;  // nobody here to be fair to
             return;
         }
-        const int64_t most = fair::max_lag + static_cast<int64_t>(fair::weighted(e.vcpu.domain, 2 * fair::slice.n));
+        const int64_t most = fair::max_lag + static_cast<int64_t>(fair::weighted(e.unit.group, 2 * fair::slice.n));
         if (fair::distance(e.vruntime, clock) > most) e.vruntime = clock + static_cast<uint64_t>(most);
     }
 
 private:
     void published(int change) REQUIRES(lock) {
-        if (const FairVcpu* first = queue.front()) head.store(first->vruntime, std::memory_order_relaxed);
+        if (const FairUnit* first = queue.front()) head.store(first->vruntime, std::memory_order_relaxed);
         length.store(length.load(std::memory_order_relaxed) + static_cast<uint32_t>(change), std::memory_order_seq_cst);
     }
 };
 
 inline FairQueue& fair_queue(unsigned cpu) { return *static_cast<FairQueue*>(cpus[cpu].sched); }
-inline FairVcpu& fair_data(const Vcpu& v) { return *static_cast<FairVcpu*>(v.sched_data); }
+inline FairUnit& fair_data(const SchedUnit& u) { return *static_cast<FairUnit*>(u.sched_data); }
 
 }  // namespace hv

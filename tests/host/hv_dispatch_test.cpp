@@ -77,7 +77,7 @@ TEST_F(Dispatch, TheKernelFindsItsRunStateAfterUserMode) {
     std::memset(&info, 0xee, sizeof info);
     v.runstate_guest = address(&info);
     v.pv->in_kernel = false;
-    sched::update_guest_runstate(v);
+    pv_write_runstate(v);
     EXPECT_EQ(info.state_entry_time, 0xeeeeeeeeeeeeeeee);
     pv_toggle_mode(v);
     EXPECT_TRUE(v.pv->in_kernel);

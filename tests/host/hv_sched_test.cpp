@@ -9,6 +9,7 @@
 #include <random>
 #include <thread>
 
+#include "hypervisor/domain/run.hpp"
 #include "hypervisor/sched/fair.hpp"
 #include "tests/host/hv_fixture.hpp"
 
@@ -79,7 +80,7 @@ std::vector<double> shares(unsigned cpu_count, const std::vector<uint16_t>& weig
     std::vector<std::unique_ptr<Guest>> guests;
     for (size_t i = 0; i < weights.size(); ++i) {
         guests.push_back(std::make_unique<Guest>(static_cast<uint16_t>(i + 1)));
-        EXPECT_TRUE(sched::scheduler().set_params(*guests[i], {weights[i], 0}));
+        EXPECT_TRUE(sched::scheduler().set_params((*guests[i])->sched, {weights[i], 0}));
         confine(*guests[i], cpu_count);
         guests[i]->start();
     }
@@ -173,7 +174,7 @@ TEST(Latency, ASleeperPreemptsASpinner) {
                 ++wakes;
             } else if (now >= next_sleep) {
                 host::become(0);
-                sched::block_current();
+                vcpu_block_current();
                 next_wake = now + Nanos::ms(2);
                 sim.settle();
             }
@@ -181,7 +182,7 @@ TEST(Latency, ASleeperPreemptsASpinner) {
             waiting = true;
             woken = now;
             host::become(0);
-            sched::unblock(v);
+            vcpu_unblock(v);
         }
     });
     EXPECT_GT(wakes, 900);
@@ -204,11 +205,11 @@ TEST(Latency, WakingOftenDoesNotBuyTime) {
         // Wants 80 %: runs 4 ms, sleeps 1 ms.
         host::become(0);
         if (cpus[0].current == &v && host::now() - v.runstate_since > Nanos::ms(4)) {
-            sched::block_current();
+            vcpu_block_current();
             blocked_at = host::now();
             sim.settle();
         } else if ((v.pause_flags.load() & vpf_blocked) && host::now() - blocked_at > Nanos::ms(1)) {
-            sched::unblock(v);
+            vcpu_unblock(v);
         }
     });
     // It cannot use what falls into its sleeps, but it must not get more than its half.
@@ -224,7 +225,7 @@ TEST(Properties, RandomLife) {
     std::mt19937 random(42);
     for (uint16_t i = 1; i <= 6; ++i) {
         guests.push_back(std::make_unique<Guest>(i, 3));
-        (void)sched::scheduler().set_params(*guests.back()->d, {static_cast<uint16_t>(random() % 1000 + 1), 0});
+        (void)sched::scheduler().set_params(guests.back()->d->sched, {static_cast<uint16_t>(random() % 1000 + 1), 0});
         guests.back()->start();
     }
     for (int step = 0; step < 20000; ++step) {
@@ -235,18 +236,18 @@ TEST(Properties, RandomLife) {
         const auto what = random() % 6;
         switch (what) {
             case 0:
-                if (!cpus[on].current->idle) sched::block_current();
+                if (!cpus[on].current->idle) vcpu_block_current();
                 break;
             case 1:
             case 2:
-                sched::unblock(v);
+                vcpu_unblock(v);
                 break;
             case 3:
                 v.affinity = random() % 15 + 1;
                 sched::affinity_changed(v);
                 break;
             case 4:
-                if (!cpus[on].current->idle) sched::yield_current();
+                if (!cpus[on].current->idle) vcpu_yield_current();
                 break;
             default:
                 host::advance(Nanos::us(static_cast<int64_t>(random() % 3000)));
@@ -311,14 +312,14 @@ TEST(Threads, NeverOnTwoCpus) {
                 Vcpu& v = guests[random() % guests.size()]->vcpu();
                 switch (random() % 5) {
                     case 0:
-                        if (!current().idle) sched::block_current();
+                        if (!current().idle) vcpu_block_current();
                         break;
                     case 1:
                     case 2:
-                        sched::unblock(v);
+                        vcpu_unblock(v);
                         break;
                     case 3:
-                        if (!current().idle) sched::yield_current();
+                        if (!current().idle) vcpu_yield_current();
                         break;
                     default:
                         sched::pause_nosync(v);

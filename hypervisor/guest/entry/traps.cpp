@@ -7,11 +7,11 @@
 #include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/arch/x86/smp.hpp"
 #include "hypervisor/domain/domain.hpp"
+#include "hypervisor/domain/run.hpp"
 #include "hypervisor/guest/pv/traps.hpp"
 #include "hypervisor/irq/irq.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/rt/panic.hpp"
-#include "hypervisor/sched/scheduler.hpp"
 #include "hypervisor/time/timer.hpp"
 
 namespace hv {
@@ -113,7 +113,7 @@ bool run_soft_interrupts(Cpu& cpu) {
     const uint32_t pending = cpu.pending.exchange(0, std::memory_order_acquire);
     if (cpu.flush_wanted()) smp_serve_requests();
     if (pending & static_cast<uint32_t>(SoftIrq::timer)) timer::run_expired();
-    if (pending & static_cast<uint32_t>(SoftIrq::schedule)) sched::schedule();
+    if (pending & static_cast<uint32_t>(SoftIrq::schedule)) schedule();
     return pending != 0;
 }
 

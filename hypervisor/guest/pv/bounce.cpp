@@ -3,10 +3,10 @@
 #include "abi/xen/arch_x86.hpp"
 #include "hypervisor/arch/x86/guest_state.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
+#include "hypervisor/domain/guest_kind.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/guest/pv/traps.hpp"
 #include "hypervisor/rt/log.hpp"
-#include "hypervisor/sched/scheduler.hpp"
 #include "lib/base/bits.hpp"
 
 namespace hv {
@@ -78,7 +78,7 @@ void pv_toggle_mode(Vcpu& v) {
     arch::swap_gs();
     const uint64_t root = pv.root();
     if (root != 0) arch::load_root(root << page_shift);
-    if (pv.in_kernel && v.runstate_stale) sched::update_guest_runstate(v);
+    if (pv.in_kernel && v.runstate_stale) pv_write_runstate(v);
 }
 
 void pv_inject(Vcpu& v, Regs& r, uint8_t vector, uint32_t error_code) {

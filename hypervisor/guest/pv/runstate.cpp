@@ -6,12 +6,13 @@
 #include "abi/xen/basic.hpp"
 #include "abi/xen/vcpu.hpp"
 #include "hypervisor/domain/domain.hpp"
+#include "hypervisor/domain/guest_kind.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/sched/scheduler.hpp"
 
-namespace hv::sched {
+namespace hv {
 
-void update_guest_runstate(Vcpu& v) {
+void pv_write_runstate(Vcpu& v) {
     const uint64_t va = v.runstate_guest;
     if (!va) return;
     if (!v.pv->in_kernel) {  // the kernel's memory is not mapped now
@@ -19,7 +20,7 @@ void update_guest_runstate(Vcpu& v) {
         return;
     }
     v.runstate_stale = false;
-    xen::VcpuRunstateInfo info = runstate_at_change(v);
+    xen::VcpuRunstateInfo info = sched::runstate_at_change(v);
     constexpr uint64_t entry_time = offsetof(xen::VcpuRunstateInfo, state_entry_time);
     const bool flagged = v.domain.vm_assist >> xen::VMASST_TYPE_runstate_update_flag & 1;
     if (!flagged) {
@@ -36,4 +37,4 @@ void update_guest_runstate(Vcpu& v) {
     arch::copy_to_guest(va + entry_time, &info.state_entry_time, sizeof info.state_entry_time);
 }
 
-}  // namespace hv::sched
+}  // namespace hv
