@@ -96,23 +96,54 @@ extern Domain* idle_domain;
 extern Domain* dom_xen;  ///< owns hypervisor pages that domains may map (shared info of others, M2P, trace buffers)
 extern Domain* dom_io;   ///< owns machine frames that are not RAM
 
-/// A counted reference to a domain.
+namespace domain {
+void ref(Domain& d);
+/// Drops a reference; the last one leaves the domain to domains_reap(). Any locks.
+void unref(Domain& d);
+}  // namespace domain
+
+/// Keeps a domain alive: by a counted reference, or borrowed where something else does as long as this object lives.
 class DomainRef {
     Domain* d_ = nullptr;
+    bool counted_ = false;
+
+    DomainRef(Domain* d, bool counted) : d_(d), counted_(counted) {}
+    void drop() {
+        // The analyzer destroys what a statement expression (TRY) would have yielded when it returns out of it instead.
+        if (counted_) domain::unref(*d_);  // NOLINT(clang-analyzer-core.uninitialized.Branch)
+    }
 
 public:
     DomainRef() = default;
-    explicit DomainRef(Domain& d);  ///< takes a reference; the caller holds one or the table lock
-    DomainRef(DomainRef&& o) noexcept : d_(o.d_) { o.d_ = nullptr; }
-    DomainRef& operator=(DomainRef&& o) noexcept;
-    ~DomainRef();
-    static DomainRef adopt(Domain* d);
+    /// Takes a reference; the caller holds one or the table lock.
+    explicit DomainRef(Domain& d) : DomainRef(&d, true) { domain::ref(d); }
+    DomainRef(DomainRef&& o) noexcept : DomainRef(o.d_, o.counted_) { o.forget(); }
+    DomainRef& operator=(DomainRef&& o) noexcept {
+        if (this == &o) return *this;
+        drop();
+        d_ = o.d_;
+        counted_ = o.counted_;
+        o.forget();
+        return *this;
+    }
+    ~DomainRef() { drop(); }
+    /// Takes over a reference that the caller holds.
+    static DomainRef adopt(Domain* d) { return {d, d != nullptr}; }
+    /// The domain of the vCPU that runs now (for the time of a hypercall), or one that never ends.
+    static DomainRef borrow(Domain& d) { return {&d, false}; }
     Domain& operator*() const { return *d_; }
     Domain* operator->() const { return d_; }
     explicit operator bool() const { return d_ != nullptr; }
+
+private:
+    void forget() {
+        d_ = nullptr;
+        counted_ = false;
+    }
 };
 
-/// The domain with this id, live or dying. DOMID_SELF means the caller's. Errors: srch.
+/// The domain with this id, live or dying. DOMID_SELF means the caller's, borrowed: not to be kept beyond the hypercall.
+/// Errors: srch.
 Result<DomainRef> find_domain(DomId id);
 /// The same without DOMID_SELF, for internal use.
 DomainRef lookup_domain(DomId id);

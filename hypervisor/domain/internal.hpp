@@ -6,9 +6,6 @@
 
 namespace hv::domain {
 
-void ref(Domain& d);
-/// Drops a reference; the last one leaves the domain to domains_reap(). Any locks.
-void unref(Domain& d);
 /// Puts a new domain into the table. Errors: exist.
 Status publish(Domain& d);
 /// Takes it out of the table; its id is free again.

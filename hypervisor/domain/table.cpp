@@ -90,24 +90,6 @@ void domains_reap() {
     }
 }
 
-DomainRef::DomainRef(Domain& d) : d_(&d) { domain::ref(d); }
-DomainRef& DomainRef::operator=(DomainRef&& o) noexcept {
-    if (this != &o) {
-        if (d_) domain::unref(*d_);
-        d_ = o.d_;
-        o.d_ = nullptr;
-    }
-    return *this;
-}
-DomainRef::~DomainRef() {
-    if (d_) domain::unref(*d_);
-}
-DomainRef DomainRef::adopt(Domain* d) {
-    DomainRef r;
-    r.d_ = d;
-    return r;
-}
-
 Domain* page_owner(uint16_t id) {
     if (id < xen::DOMID_FIRST_RESERVED) return table.slots[id].load(std::memory_order_acquire);
     if (id == xen::DOMID_XEN) return dom_xen;
@@ -130,7 +112,7 @@ DomainRef lookup_domain(DomId id) {
 }
 
 Result<DomainRef> find_domain(DomId id) {
-    if (id.raw == xen::DOMID_SELF) return DomainRef(current().domain);
+    if (id.raw == xen::DOMID_SELF) return DomainRef::borrow(current().domain);
     DomainRef d = lookup_domain(id);
     if (!d) return Err{Errc::srch};
     return d;

@@ -69,7 +69,11 @@ void vcpu_mark_events_pending(Vcpu& v);
 /// Interrupts v's CPU so that it looks at new events before it runs on. Any CPU.
 void vcpu_kick(Vcpu& v);
 /// True when the guest would take an upcall now.
-bool vcpu_upcall_due(const Vcpu& v);
+inline bool vcpu_upcall_due(const Vcpu& v) {
+    const xen::VcpuInfo* info = v.info.load(std::memory_order_acquire);
+    return __atomic_load_n(&info->evtchn_upcall_pending, __ATOMIC_SEQ_CST) &&
+           !__atomic_load_n(&info->evtchn_upcall_mask, __ATOMIC_SEQ_CST);
+}
 /// VCPUOP_register_vcpu_info: moves v's info into the guest's page `m` at `offset`, contents and pending events included.
 /// Once per vCPU. Errors: inval, perm.
 base::Status vcpu_map_info(Vcpu& v, base::Mfn m, uint32_t offset);

@@ -8,12 +8,6 @@
 
 namespace hv {
 
-namespace {
-
-uint8_t load(const uint8_t& flag) { return __atomic_load_n(&flag, __ATOMIC_SEQ_CST); }
-
-}  // namespace
-
 void vcpu_mark_events_pending(Vcpu& v) {
     xen::VcpuInfo* info = v.info.load(std::memory_order_acquire);
     if (!__atomic_exchange_n(&info->evtchn_upcall_pending, uint8_t{1}, __ATOMIC_SEQ_CST)) vcpu_kick(v);
@@ -23,11 +17,6 @@ void vcpu_kick(Vcpu& v) {
     vcpu_unblock(v);
     const int32_t cpu = v.running_on.load(std::memory_order_seq_cst);
     if (cpu >= 0 && static_cast<uint32_t>(cpu) != this_cpu().id) arch::kick(static_cast<unsigned>(cpu));
-}
-
-bool vcpu_upcall_due(const Vcpu& v) {
-    const xen::VcpuInfo* info = v.info.load(std::memory_order_acquire);
-    return load(info->evtchn_upcall_pending) && !load(info->evtchn_upcall_mask);
 }
 
 Status vcpu_map_info(Vcpu& v, Mfn m, uint32_t offset) {

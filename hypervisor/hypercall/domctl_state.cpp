@@ -62,7 +62,6 @@ Answer set_extended(const Call& c, Vcpu& v) {
     const auto h = TRY(GuestPtr<ExtendedHeader>(e.buffer.addr).fetch());
     if ((h.xcr0 & ~cpu_features.xcr0) || !(h.xcr0 & 1)) return Err{Errc::inval};
     auto* area = static_cast<uint8_t*>(TRY(heap::alloc_bytes(area_size)));
-    Status s = ok;
     if (arch::copy_from_guest(area, e.buffer.addr + sizeof h, e.size - sizeof h)) {
         if (check_area(area)) {
             Paused p(c);

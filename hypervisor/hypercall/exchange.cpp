@@ -148,7 +148,6 @@ Status exchange_chunk(const Plan& p, uint64_t chunk) {
     }
     stolen.free_all();
     // From here on there is no way back: a bad guest address costs the guest the frames' numbers, nothing else.
-    Status result = ok;
     for (uint64_t i = 0; i < blocks; ++i) {
         const uint64_t index = (chunk << p.out_chunk) + i;
         const auto gpfn = p.out.fetch(index);

@@ -2,6 +2,7 @@
 /// What every hypercall handler uses: guest arrays, access checks, restarting.
 #pragma once
 
+#include <bit>
 #include <concepts>
 #include <cstdint>
 #include <cstring>
@@ -22,6 +23,8 @@ concept GuestAbi = std::is_trivially_copyable_v<S> && std::is_standard_layout_v<
 template <GuestAbi S>
 class GuestPtr {
     uint64_t gva_;
+    static constexpr bool one_word = sizeof(S) == 4 || sizeof(S) == 8;
+    using Word = std::conditional_t<sizeof(S) == 4, uint32_t, uint64_t>;
 
 public:
     explicit constexpr GuestPtr(uint64_t gva) : gva_(gva) {}
@@ -34,12 +37,20 @@ public:
     uint64_t address() const { return gva_; }
     /// Errors: fault.
     Result<S> fetch(uint64_t index = 0) const {
+        if constexpr (one_word) {
+            Word w = 0;
+            if (!arch::load_from_guest(w, gva_ + index * sizeof(S))) return Err{Errc::fault};
+            return std::bit_cast<S>(w);
+        }
         S s;
         if (!arch::copy_from_guest(&s, gva_ + index * sizeof(S), sizeof s)) return Err{Errc::fault};
         return s;
     }
     Status store(const S& s, uint64_t index = 0) const {
-        if (!arch::copy_to_guest(gva_ + index * sizeof(S), &s, sizeof s)) return Err{Errc::fault};
+        bool stored = false;
+        if constexpr (one_word) stored = arch::store_to_guest(gva_ + index * sizeof(S), std::bit_cast<Word>(s));
+        else stored = arch::copy_to_guest(gva_ + index * sizeof(S), &s, sizeof s);
+        if (!stored) return Err{Errc::fault};
         return ok;
     }
     /// Copies `n` elements from/to hypervisor memory.

@@ -16,8 +16,8 @@ Result<MmuTarget> mmu_target(Vcpu& v, uint64_t foreign) {
     MmuTarget t;
     t.tables = TRY(table_id == 0 ? find_domain(DomId(xen::DOMID_SELF))
                                  : find_domain(DomId(static_cast<uint16_t>(table_id - 1))));
-    if (page_id == xen::DOMID_IO) t.pages = DomainRef(v.domain);  // device frames need no owner: the caller's rights decide
-    else if (page_id == xen::DOMID_XEN) t.pages = DomainRef(*dom_xen);
+    if (page_id == xen::DOMID_IO) t.pages = DomainRef::borrow(v.domain);  // device frames need no owner: the caller's rights decide
+    else if (page_id == xen::DOMID_XEN) t.pages = DomainRef::borrow(*dom_xen);
     else t.pages = TRY(find_domain(DomId(page_id)));
     const bool foreign_domain = &*t.tables != &v.domain || (&*t.pages != &v.domain && page_id != xen::DOMID_IO);
     if (foreign_domain && !v.domain.privileged) return Err{Errc::perm};
@@ -162,7 +162,7 @@ Result<uint64_t> update_va(Vcpu& v, MmuTarget& t, uint64_t va, uint64_t value, u
 }  // namespace
 
 Result<uint64_t> hypercall_update_va_mapping(Vcpu& v, const uint64_t (&args)[6]) {
-    MmuTarget own{DomainRef(v.domain), DomainRef(v.domain)};
+    MmuTarget own{DomainRef::borrow(v.domain), DomainRef::borrow(v.domain)};
     return update_va(v, own, args[0], args[1], args[2]);
 }
 

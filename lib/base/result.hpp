@@ -69,45 +69,69 @@ struct [[nodiscard]] Err {
     Errc code;
 };
 
+namespace detail {
+/// What a Result holds; code Errc{} says that there is a value. When T may be copied as bytes so may this, and calls return
+/// it in registers.
+template <class T, bool as_bytes = std::is_trivially_copyable_v<T>>
+struct ResultStorage {
+    Errc code{};
+    union {
+        T value;
+    };
+    constexpr ResultStorage(T v) : value(std::move(v)) {}
+    constexpr ResultStorage(Err e) : code(e.code == Errc{} ? Errc::inval : e.code) {}  // an error without a number
+};
+
+template <class T>
+struct ResultStorage<T, false> {
+    Errc code{};
+    union {
+        T value;
+    };
+    constexpr ResultStorage(T v) : value(std::move(v)) {}
+    constexpr ResultStorage(Err e) : code(e.code == Errc{} ? Errc::inval : e.code) {}  // an error without a number
+    constexpr ResultStorage(ResultStorage&& o) noexcept : code(o.code) { take_from(o); }
+    constexpr ResultStorage& operator=(ResultStorage&& o) noexcept {
+        if (this == &o) return *this;
+        drop();
+        code = o.code;
+        take_from(o);
+        return *this;
+    }
+    constexpr ~ResultStorage() { drop(); }
+
+private:
+    constexpr void take_from(ResultStorage& o) {
+        if (code == Errc{}) ::new (static_cast<void*>(&value)) T(std::move(o.value));
+    }
+    constexpr void drop() {
+        if (code == Errc{}) value.~T();
+    }
+};
+}  // namespace detail
+
 /// A T or an Errc. Read the value only after testing; take() moves it out.
 template <class T>
 class [[nodiscard]] Result {
     static_assert(!std::is_reference_v<T>, "Result holds values: use a pointer or a reference wrapper");
-    union {
-        T value_;
-    };
-    Errc code_{};
-    bool ok_;
+    detail::ResultStorage<T> held_;
 
 public:
-    constexpr Result(T v) : value_(std::move(v)), ok_(true) {}
-    constexpr Result(Err e) : code_(e.code), ok_(false) {}
-    constexpr Result(Result&& o) noexcept : code_(o.code_), ok_(o.ok_) {
-        if (ok_) ::new (static_cast<void*>(&value_)) T(std::move(o.value_));
-    }
+    constexpr Result(T v) : held_(std::move(v)) {}
+    constexpr Result(Err e) : held_(e) {}
+    constexpr Result(Result&&) noexcept = default;
+    constexpr Result& operator=(Result&&) noexcept = default;
     Result(const Result&) = delete;
     Result& operator=(const Result&) = delete;
-    constexpr Result& operator=(Result&& o) noexcept {
-        if (this == &o) return *this;
-        if (ok_) value_.~T();
-        code_ = o.code_;
-        ok_ = o.ok_;
-        if (ok_) ::new (static_cast<void*>(&value_)) T(std::move(o.value_));
-        return *this;
-    }
-    constexpr ~Result() {
-        if constexpr (!std::is_trivially_destructible_v<T>) {
-            if (ok_) value_.~T();
-        }
-    }
-    constexpr explicit operator bool() const { return ok_; }
+    constexpr ~Result() = default;
+    constexpr explicit operator bool() const { return held_.code == Errc{}; }
     /// Only when !*this.
-    constexpr Errc error() const { return code_; }
+    constexpr Errc error() const { return held_.code; }
     /// Only when *this.
-    constexpr T take() && { return std::move(value_); }
-    constexpr T& value() & { return value_; }
-    constexpr const T& value() const& { return value_; }
-    constexpr T value_or(T other) && { return ok_ ? std::move(value_) : std::move(other); }
+    constexpr T take() && { return std::move(held_.value); }
+    constexpr T& value() & { return held_.value; }
+    constexpr const T& value() const& { return held_.value; }
+    constexpr T value_or(T other) && { return *this ? std::move(held_.value) : std::move(other); }
 };
 
 using Status = Result<Unit>;

@@ -93,6 +93,11 @@ Regs& guest_regs();
 bool copy_from_guest(void* dst, uint64_t gva, size_t n);
 bool copy_to_guest(uint64_t gva, const void* src, size_t n);
 bool clear_guest(uint64_t gva, size_t n);
+/// The same for one word, in one access.
+bool load_from_guest(uint32_t& to, uint64_t gva);
+bool load_from_guest(uint64_t& to, uint64_t gva);
+bool store_to_guest(uint64_t gva, uint32_t value);
+bool store_to_guest(uint64_t gva, uint64_t value);
 
 /// Makes another CPU look at its `pending` bits soon: an IPI, unless it is this one.
 void kick(unsigned cpu);

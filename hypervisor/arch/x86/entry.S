@@ -23,11 +23,11 @@
 #define ENTRY_SYSCALL 0x100
 #define ENTRY_SYSCALL32 0x101
 
-        /* Three bytes of no operation, replaced by CLAC at boot on CPUs with SMAP. */
+        /* Three bytes of no operation, which become CLAC on CPUs with SMAP (patch_smap_sites()). */
         .macro CLAC_SITE
 771:    .byte 0x0f, 0x1f, 0x00
         .pushsection .smap_sites, "a"
-        .quad 771b
+        .quad 771b, 0xca
         .popsection
         .endm
 
@@ -188,43 +188,8 @@ enter_first_guest:
         mov     %rdi, %rsp
         jmp     exit_to_guest
 
-        /* ---- guest memory: rdi dst, rsi src, rdx n; returns bytes not copied ---- */
         .text
         .balign 16
-        .global copy_bytes_fault_safe
-copy_bytes_fault_safe:
-        mov     %rdx, %rcx
-        mov     %rdx, %rax
-        shr     $3, %rcx
-        and     $7, %eax
-1:      rep movsq
-        mov     %eax, %ecx
-2:      rep movsb
-        xor     %eax, %eax
-        ret
-3:      lea     (%rax, %rcx, 8), %rax
-        ret
-4:      mov     %rcx, %rax
-        ret
-        .pushsection .extable, "a"
-        .quad 1b, 3b
-        .quad 2b, 4b
-        .popsection
-
-        /* rdi dst, rsi n; returns bytes not cleared */
-        .global clear_bytes_fault_safe
-clear_bytes_fault_safe:
-        mov     %rsi, %rcx
-        xor     %eax, %eax
-1:      rep stosb
-        xor     %eax, %eax
-        ret
-2:      mov     %rcx, %rax
-        ret
-        .pushsection .extable, "a"
-        .quad 1b, 2b
-        .popsection
-
         /* Loads a segment register; a selector that faults becomes null. edi = selector */
         .macro LOAD_SEG name, reg
         .global load_\name

@@ -70,15 +70,20 @@ void enable_features() {
     asm volatile("fninit");
 }
 
+/// Three bytes that become an instruction; usercopy.cpp and entry.S make the list.
+struct SmapSite {
+    uint64_t address, last_byte;  ///< of STAC or CLAC
+};
+
 void patch_smap_sites() {
-    extern const uint64_t sites_start[] asm("smap_sites_start");
-    extern const uint64_t sites_end[] asm("smap_sites_end");
+    extern const SmapSite sites_start[] asm("smap_sites_start");
+    extern const SmapSite sites_end[] asm("smap_sites_end");
     if (!cpu_features.smap) return;
-    for (const uint64_t* s = sites_start; s < sites_end; ++s) {
-        auto* code = reinterpret_cast<volatile uint8_t*>(*s);
+    for (const SmapSite* s = sites_start; s < sites_end; ++s) {
+        auto* code = reinterpret_cast<volatile uint8_t*>(s->address);
         code[0] = 0x0f;
         code[1] = 0x01;
-        code[2] = 0xca;  // CLAC
+        code[2] = static_cast<uint8_t>(s->last_byte);
     }
 }
 

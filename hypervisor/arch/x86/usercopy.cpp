@@ -1,55 +1,104 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Copies between the hypervisor and the guest's address space that is loaded, safe against any guest address.
+/// Copies between the hypervisor and the guest's address space that is loaded, safe against any guest address: a fault goes
+/// on behind the copy (`.extable`), and says so in `failed`.
 #include "abi/xen/arch_x86.hpp"
 #include "hypervisor/arch/x86/cpu.hpp"
-#include "hypervisor/arch/x86/features.hpp"
-#include "lib/base/bits.hpp"
 
-namespace hv {
+// Three bytes of no operation, which become STAC and CLAC on CPUs with SMAP (patch_smap_sites()): the guest's memory is
+// open to ring 0 from the first to the second.
+#define SMAP_SITE(last_byte)                      \
+    "771: .byte 0x0f, 0x1f, 0x00\n\t"             \
+    ".pushsection .smap_sites, \"a\"\n\t"         \
+    ".quad 771b, " last_byte "\n\t"               \
+    ".popsection\n\t"
+#define OPEN_GUEST SMAP_SITE("0xcb")
+#define CLOSE_GUEST SMAP_SITE("0xca")
+#define RESUME(fault, at)                         \
+    ".pushsection .extable, \"a\"\n\t"            \
+    ".quad " fault ", " at "\n\t"                 \
+    ".popsection\n\t"
 
-extern "C" uint64_t copy_bytes_fault_safe(void* dst, const void* src, uint64_t n);
-extern "C" uint64_t clear_bytes_fault_safe(void* dst, uint64_t n);
-
-namespace arch {
+namespace hv::arch {
 namespace {
 
-/// Outside the hypervisor's part of the address space, without wrapping.
+/// Outside the hypervisor's part of the address space, which reaches down to the gap of addresses that are not canonical:
+/// the rest is one range that goes on from the top to 0, as the CPU does.
 bool guest_range(uint64_t gva, size_t n) {
-    const uint64_t end = gva + n;
-    if (end < gva || !base::canonical(gva)) return false;
-    return end <= xen::HYPERVISOR_VIRT_START || gva >= xen::HYPERVISOR_VIRT_END;
+    constexpr uint64_t first = xen::HYPERVISOR_VIRT_END, size = (uint64_t{1} << 47) - first;
+    return n <= size && gva - first <= size - n;
 }
 
-/// Opens the guest's memory to ring 0 for a scope, on CPUs with SMAP.
-class GuestAccess {
-public:
-    GuestAccess() {
-        if (cpu_features.smap) asm volatile("stac" : : : "memory");
-    }
-    ~GuestAccess() {
-        if (cpu_features.smap) asm volatile("clac" : : : "memory");
-    }
-};
+bool copy(void* to, const void* from, size_t n) {
+    size_t words = n / 8;
+    uint64_t failed = n % 8;  // the bytes after the words; what is left in it in the end says whether there was a fault
+    asm volatile(OPEN_GUEST
+                 "1: rep movsq\n\t"
+                 "mov %k[failed], %%ecx\n\t"
+                 "mov $1, %k[failed]\n\t"
+                 "2: rep movsb\n\t"
+                 "xor %k[failed], %k[failed]\n\t"
+                 "jmp 4f\n\t"
+                 "3: mov $1, %k[failed]\n\t"
+                 "4:" CLOSE_GUEST RESUME("1b", "3b") RESUME("2b", "4b")
+                 : "+D"(to), "+S"(from), "+c"(words), [failed] "+&r"(failed)
+                 :
+                 : "memory", "cc");
+    return failed == 0;
+}
+
+template <class Word>
+bool load(Word& to, uint64_t gva) {
+    if (!guest_range(gva, sizeof to)) return false;
+    uint32_t failed = 1;
+    asm volatile(OPEN_GUEST
+                 "1: mov (%[from]), %[to]\n\t"
+                 "xor %[failed], %[failed]\n\t"
+                 "2:" CLOSE_GUEST RESUME("1b", "2b")
+                 : [to] "=&r"(to), [failed] "+&r"(failed)
+                 : [from] "r"(gva)
+                 : "memory", "cc");
+    return failed == 0;
+}
+
+template <class Word>
+bool store(uint64_t gva, Word value) {
+    if (!guest_range(gva, sizeof value)) return false;
+    uint32_t failed = 1;
+    asm volatile(OPEN_GUEST
+                 "1: mov %[value], (%[to])\n\t"
+                 "xor %[failed], %[failed]\n\t"
+                 "2:" CLOSE_GUEST RESUME("1b", "2b")
+                 : [failed] "+&r"(failed)
+                 : [to] "r"(gva), [value] "r"(value)
+                 : "memory", "cc");
+    return failed == 0;
+}
 
 }  // namespace
 
 bool copy_from_guest(void* dst, uint64_t gva, size_t n) {
-    if (!guest_range(gva, n)) return false;
-    GuestAccess open;
-    return copy_bytes_fault_safe(dst, reinterpret_cast<const void*>(gva), n) == 0;
+    return guest_range(gva, n) && copy(dst, reinterpret_cast<const void*>(gva), n);
+}
+bool copy_to_guest(uint64_t gva, const void* src, size_t n) {
+    return guest_range(gva, n) && copy(reinterpret_cast<void*>(gva), src, n);
 }
 
-bool copy_to_guest(uint64_t gva, const void* src, size_t n) {
-    if (!guest_range(gva, n)) return false;
-    GuestAccess open;
-    return copy_bytes_fault_safe(reinterpret_cast<void*>(gva), src, n) == 0;
-}
+bool load_from_guest(uint32_t& to, uint64_t gva) { return load(to, gva); }
+bool load_from_guest(uint64_t& to, uint64_t gva) { return load(to, gva); }
+bool store_to_guest(uint64_t gva, uint32_t value) { return store(gva, value); }
+bool store_to_guest(uint64_t gva, uint64_t value) { return store(gva, value); }
 
 bool clear_guest(uint64_t gva, size_t n) {
     if (!guest_range(gva, n)) return false;
-    GuestAccess open;
-    return clear_bytes_fault_safe(reinterpret_cast<void*>(gva), n) == 0;
+    uint32_t failed = 1;
+    asm volatile(OPEN_GUEST
+                 "1: rep stosb\n\t"
+                 "xor %[failed], %[failed]\n\t"
+                 "2:" CLOSE_GUEST RESUME("1b", "2b")
+                 : "+D"(gva), "+c"(n), [failed] "+&r"(failed)
+                 : "a"(0)
+                 : "memory", "cc");
+    return failed == 0;
 }
 
-}  // namespace arch
-}  // namespace hv
+}  // namespace hv::arch

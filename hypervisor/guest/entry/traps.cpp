@@ -104,25 +104,38 @@ extern "C" void trap_from_hypervisor(Regs* r) {
     fatal(*r);
 }
 
-extern "C" void syscall_from_guest(Regs* r) { pv_syscall(current(), *r); }
+extern "C" void syscall_from_guest(Regs* r) {
+    Vcpu& v = current();
+    if (v.pv->in_kernel)
+        hypercall_dispatch(v, *r);
+    else
+        pv_system_call(v, *r);
+}
 
 namespace {
 
-/// Runs what is pending; false when there was nothing.
-bool run_soft_interrupts(Cpu& cpu) {
+bool work_pending(const Cpu& cpu) { return cpu.pending.load(std::memory_order_seq_cst) != 0 || cpu.flush_wanted(); }
+
+void run_soft_interrupts(Cpu& cpu) {
     const uint32_t pending = cpu.pending.exchange(0, std::memory_order_acquire);
     if (cpu.flush_wanted()) smp_serve_requests();
     if (pending & static_cast<uint32_t>(SoftIrq::timer)) timer::run_expired();
     if (pending & static_cast<uint32_t>(SoftIrq::schedule)) schedule();
-    return pending != 0;
 }
 
 /// Waits for an interrupt. The check and the halt cannot be torn apart: interrupts open only with the HLT.
 void wait_for_work(Cpu& cpu) {
     cpu.halted.store(true, std::memory_order_seq_cst);
-    if (cpu.pending.load(std::memory_order_seq_cst) == 0 && !cpu.flush_wanted())
-        hw::wait_for_interrupt();
+    if (!work_pending(cpu)) hw::wait_for_interrupt();
     cpu.halted.store(false, std::memory_order_release);
+}
+
+/// Does what is pending, and waits for more as long as there is nothing to run but the idle vCPU.
+[[gnu::noinline]] void work_or_wait(Cpu& cpu) {
+    do {
+        run_soft_interrupts(cpu);
+        if (cpu.current->idle && !work_pending(cpu)) wait_for_work(cpu);
+    } while (work_pending(cpu) || cpu.current->idle);
 }
 
 }  // namespace
@@ -130,18 +143,13 @@ void wait_for_work(Cpu& cpu) {
 /// The last steps before a guest runs, and the idle loop. True when SYSRET can take the guest back.
 extern "C" bool prepare_exit() {
     Cpu& cpu = this_cpu();
-    for (;;) {
-        if (run_soft_interrupts(cpu)) continue;
-        Vcpu& v = *cpu.current;
-        if (v.idle) {
-            wait_for_work(cpu);
-            continue;
-        }
-        pv_before_entry(v, stack_top().regs);
-        if (cpu.pending.load(std::memory_order_relaxed) == 0) break;
-    }
+    Regs& r = stack_top().regs;
+    do {
+        if (work_pending(cpu) || cpu.current->idle) [[unlikely]] work_or_wait(cpu);
+        pv_before_entry(*cpu.current, r);
+    } while (cpu.pending.load(std::memory_order_relaxed) != 0);
     cpu.preempt_deadline = 0;
-    return pv_can_sysret(stack_top().regs);
+    return pv_can_sysret(r);
 }
 
 namespace arch {

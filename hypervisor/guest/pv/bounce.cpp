@@ -7,7 +7,6 @@
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/guest/pv/traps.hpp"
 #include "hypervisor/rt/log.hpp"
-#include "lib/base/bits.hpp"
 
 namespace hv {
 namespace {
@@ -26,11 +25,6 @@ uint64_t guest_rflags(const Regs& r, bool masked, const PvVcpu& pv) {
     uint64_t f = r.rflags & ~(eflags_if | eflags_iopl);
     if (!masked) f |= eflags_if;
     return f | (uint64_t{pv.iopl} << 12);
-}
-
-bool in_guest_range(uint64_t address, size_t size) {
-    return base::canonical(address) && base::canonical(address + size) &&
-           (address + size <= xen::HYPERVISOR_VIRT_START || address >= xen::HYPERVISOR_VIRT_END);
 }
 
 /// Builds the frame of the PV ABI: rcx, r11, [error code,] rip, cs with the saved event mask, rflags, rsp, ss.
@@ -55,7 +49,7 @@ void enter_handler(Vcpu& v, Regs& r, const Target& t) {
 
     const uint64_t top = (from_kernel ? r.rsp : pv.kernel_sp) & ~uint64_t{15};
     const uint64_t sp = top - n * 8;
-    if (t.address == 0 || !in_guest_range(sp, n * 8) || !arch::copy_to_guest(sp, frame, n * 8)) {
+    if (t.address == 0 || !arch::copy_to_guest(sp, frame, n * 8)) {
         domain_crash(v.domain, t.address == 0 ? "no handler is registered for a trap" : "kernel stack is not writable");
         return;
     }
@@ -68,7 +62,10 @@ void enter_handler(Vcpu& v, Regs& r, const Target& t) {
     r.vector = 0;
 }
 
-bool has_error_code(uint8_t vector) { return vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21; }
+bool has_error_code(uint8_t vector) {
+    constexpr uint32_t with_one = 1u << 8 | 0x1fu << 10 | 1u << 17 | 1u << 21;
+    return vector < 32 && (with_one >> vector & 1);
+}
 
 }  // namespace
 
@@ -114,7 +111,7 @@ void pv_iret_failed(Vcpu& v, Regs& r) {
                               arch::read_segment(3), r.rip, r.cs | (uint64_t{masked} << 32),
                               guest_rflags(r, masked, *v.pv), r.rsp, r.ss};
     const uint64_t sp = (v.pv->kernel_sp & ~uint64_t{15}) - sizeof frame;
-    if (!in_guest_range(sp, sizeof frame) || !arch::copy_to_guest(sp, frame, sizeof frame)) {
+    if (!arch::copy_to_guest(sp, frame, sizeof frame)) {
         domain_crash(v.domain, "kernel stack is not writable for the failsafe callback");
         return;
     }
@@ -127,7 +124,7 @@ void pv_iret_failed(Vcpu& v, Regs& r) {
     r.vector = 0;
 }
 
-void pv_before_entry(Vcpu& v, Regs& r) {
+void pv_deliver(Vcpu& v, Regs& r) {
     PvVcpu& pv = *v.pv;
     if (pv.nmi_pending && pv.nmi.address != 0) {
         pv.nmi_pending = false;
@@ -137,17 +134,7 @@ void pv_before_entry(Vcpu& v, Regs& r) {
     if (vcpu_upcall_due(v)) enter_handler(v, r, {pv.event.address, true, false, 0});
 }
 
-bool pv_can_sysret(const Regs& r) {
-    constexpr uint64_t unsupported = eflags_rf | eflags_vm | eflags_tf;
-    return r.vector == entry_syscall && r.cs == xen::FLAT_RING3_CS64 && r.ss == xen::FLAT_RING3_SS64 &&
-           base::canonical(r.rip) && (r.rflags & unsupported) == 0;
-}
-
-void pv_syscall(Vcpu& v, Regs& r) {
-    if (v.pv->in_kernel) {
-        hypercall_dispatch(v, r);
-        return;
-    }
+void pv_system_call(Vcpu& v, Regs& r) {
     const PvCallback& c = v.pv->syscall;
     enter_handler(v, r, {c.address, c.masks_events, false, 0});
     // Nothing of the user's rcx and r11 is kept by SYSCALL, so SYSRET may go to the handler.

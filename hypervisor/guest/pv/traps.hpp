@@ -4,20 +4,31 @@
 
 #include <cstdint>
 
-#include "hypervisor/domain/vcpu.hpp"
+#include "hypervisor/guest/pv/pv.hpp"
+#include "lib/base/bits.hpp"
 
 namespace hv {
 
 /// An exception raised while the guest ran: handled here, or handed to the guest.
 void pv_trap(Vcpu& v, Regs& r);
-/// SYSCALL: a hypercall from the guest's kernel, a system call for it from its user mode.
-void pv_syscall(Vcpu& v, Regs& r);
+/// SYSCALL in the guest's user mode: a system call for its kernel.
+void pv_system_call(Vcpu& v, Regs& r);
+/// hypercall/: SYSCALL in its kernel, the hypercall in `r.rax`; defined there, called from guest/entry.
+void hypercall_dispatch(Vcpu& v, Regs& r);
 /// IRETQ into the guest faulted: its failsafe callback decides, or it crashes.
 void pv_iret_failed(Vcpu& v, Regs& r);
+/// Enters the guest's handler for the NMI, else the events, that are pending.
+void pv_deliver(Vcpu& v, Regs& r);
 /// Delivers what is pending (NMI, events) just before the guest runs.
-void pv_before_entry(Vcpu& v, Regs& r);
+inline void pv_before_entry(Vcpu& v, Regs& r) {
+    if (v.pv->nmi_pending || vcpu_upcall_due(v)) [[unlikely]] pv_deliver(v, r);
+}
 /// Whether SYSRET restores `r` completely.
-bool pv_can_sysret(const Regs& r);
+inline bool pv_can_sysret(const Regs& r) {
+    constexpr uint64_t unsupported = eflags_rf | eflags_vm | eflags_tf;
+    return r.vector == entry_syscall && r.cs == xen::FLAT_RING3_CS64 && r.ss == xen::FLAT_RING3_SS64 &&
+           base::canonical(r.rip) && (r.rflags & unsupported) == 0;
+}
 
 /// Enters the guest's handler for exception `vector` with the current registers as the interrupted ones.
 void pv_inject(Vcpu& v, Regs& r, uint8_t vector, uint32_t error_code);
@@ -28,8 +39,5 @@ void pv_toggle_mode(Vcpu& v);
 
 inline constexpr uint8_t trap_debug = 1, trap_breakpoint = 3, trap_invalid_opcode = 6, trap_no_device = 7, trap_gp = 13,
                          trap_page_fault = 14;
-
-/// hypercall/: runs the hypercall in `r.rax`; defined there, called from here.
-void hypercall_dispatch(Vcpu& v, Regs& r);
 
 }  // namespace hv
