@@ -8,6 +8,53 @@ _start:
     movq %rsi, %rdi
     call bench_main
 
+// What the hypervisor pushes for an exception: rcx, r11, the error code if there is one, and a frame for IRET. Its CS
+// says ring 0; the kernel is in ring 3, so IRET itself must find that there.
+    .macro registers
+    popq %rcx
+    popq %r11
+    .endm
+    .macro return
+    orb $3, 8(%rsp)
+    iretq
+    .endm
+
+    .globl trap_invalid_opcode
+trap_invalid_opcode:
+    registers
+    addq $2, (%rsp)         // past UD2
+    return
+
+    .globl trap_breakpoint
+trap_breakpoint:
+    registers
+    return
+
+// As kernels return that have events to watch.
+    .globl trap_overflow
+trap_overflow:
+    registers
+    pushq $0                // flags; the hypercall page's entry pushes the rest
+    jmp hypercall_page + 23 * 32
+
+    .globl trap_page_fault
+trap_page_fault:
+    registers
+    addq $8, %rsp
+    movq %rbx, (%rsp)
+    return
+
+// Nothing to do for an event; its return opens for the next one.
+    .globl event_upcall
+event_upcall:
+    registers
+    pushq %rax
+    movq upcall_vcpu(%rip), %rax
+    movb $0, (%rax)         // evtchn_upcall_pending
+    movb $0, 1(%rax)        // evtchn_upcall_mask
+    popq %rax
+    return
+
     .section .bss
     .balign 4096
     .skip 8192
