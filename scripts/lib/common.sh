@@ -78,6 +78,12 @@ need_qemu() {
     need_packages qemu-system-x86 seabios
 }
 
+# Where apt gets Debian 12 from, as lines of a sources.list: for roots made beside this one.
+debian_sources() {
+    apt-get indextargets --format 'deb $(REPO_URI) $(CODENAME) $(COMPONENT)|$(ORIGIN)|$(CREATED_BY)' |
+        sed -n 's/|Debian|Packages$//p' | grep -E ' bookworm(-updates|-security)? ' | sort -u
+}
+
 need_grub() { need_packages grub-pc-bin grub-common xorriso mtools; }
 need_bochs() { need_packages bochs bochs-term bochsbios vgabios; need_grub; }
 
