@@ -12,7 +12,6 @@
 #include "hypervisor/sched/unit.hpp"
 #include "hypervisor/sync/spinlock.hpp"
 #include "hypervisor/time/timer.hpp"
-#include "lib/base/list.hpp"
 
 namespace hv {
 
@@ -38,9 +37,8 @@ struct Vcpu : SchedUnit {
     /// Never null: private_info, in shared_info, or where VCPUOP_register_vcpu_info put it.
     std::atomic<xen::VcpuInfo*> info{&private_info};
     PageRef info_page;                          ///< keeps a registered page alive (also holds a writable type)
-    uint64_t runstate_guest = 0;          ///< guest VA of its vcpu_runstate_info, 0: not registered
-    bool runstate_stale = false;          ///< could not be written (user page tables): pv_write_runstate()
-                                          ///< once the kernel's are loaded
+    uint64_t runstate_guest = 0;                ///< guest VA of its vcpu_runstate_info, 0: not registered
+    bool runstate_stale = false;                ///< the user's page tables were loaded: pv_write_runstate() again
     std::atomic<uint64_t> time_info_guest{0};   ///< VCPUOP_register_vcpu_time_memory_area; 0: none
 
     // -- events -------------------------------------------------------------------------------------------------

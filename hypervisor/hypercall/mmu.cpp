@@ -16,7 +16,8 @@ Result<MmuTarget> mmu_target(Vcpu& v, uint64_t foreign) {
     MmuTarget t;
     t.tables = TRY(table_id == 0 ? find_domain(DomId(xen::DOMID_SELF))
                                  : find_domain(DomId(static_cast<uint16_t>(table_id - 1))));
-    if (page_id == xen::DOMID_IO) t.pages = DomainRef::borrow(v.domain);  // device frames need no owner: the caller's rights decide
+    // Device frames need no owner: the caller's rights decide.
+    if (page_id == xen::DOMID_IO) t.pages = DomainRef::borrow(v.domain);
     else if (page_id == xen::DOMID_XEN) t.pages = DomainRef::borrow(*dom_xen);
     else t.pages = TRY(find_domain(DomId(page_id)));
     const bool foreign_domain = &*t.tables != &v.domain || (&*t.pages != &v.domain && page_id != xen::DOMID_IO);

@@ -17,6 +17,12 @@
     ".pushsection .extable, \"a\"\n\t"            \
     ".quad " fault ", " at "\n\t"                 \
     ".popsection\n\t"
+// One instruction that touches the guest's memory; a fault in it leaves %[failed] as it was, not 0.
+#define GUEST_ACCESS(instruction)                 \
+    OPEN_GUEST                                    \
+    "1: " instruction "\n\t"                      \
+    "xor %[failed], %[failed]\n\t"               \
+    "2:" CLOSE_GUEST RESUME("1b", "2b")
 
 namespace hv::arch {
 namespace {
@@ -30,18 +36,15 @@ bool guest_range(uint64_t gva, size_t n) {
 
 bool copy(void* to, const void* from, size_t n) {
     size_t words = n / 8;
-    uint64_t failed = n % 8;  // the bytes after the words; what is left in it in the end says whether there was a fault
+    uint32_t failed = 1;
     asm volatile(OPEN_GUEST
                  "1: rep movsq\n\t"
-                 "mov %k[failed], %%ecx\n\t"
-                 "mov $1, %k[failed]\n\t"
+                 "mov %k[rest], %%ecx\n\t"
                  "2: rep movsb\n\t"
-                 "xor %k[failed], %k[failed]\n\t"
-                 "jmp 4f\n\t"
-                 "3: mov $1, %k[failed]\n\t"
-                 "4:" CLOSE_GUEST RESUME("1b", "3b") RESUME("2b", "4b")
-                 : "+D"(to), "+S"(from), "+c"(words), [failed] "+&r"(failed)
-                 :
+                 "xor %[failed], %[failed]\n\t"
+                 "3:" CLOSE_GUEST RESUME("1b", "3b") RESUME("2b", "3b")
+                 : "+&D"(to), "+&S"(from), "+&c"(words), [failed] "+&r"(failed)
+                 : [rest] "r"(n % 8)
                  : "memory", "cc");
     return failed == 0;
 }
@@ -50,10 +53,7 @@ template <class Word>
 bool load(Word& to, uint64_t gva) {
     if (!guest_range(gva, sizeof to)) return false;
     uint32_t failed = 1;
-    asm volatile(OPEN_GUEST
-                 "1: mov (%[from]), %[to]\n\t"
-                 "xor %[failed], %[failed]\n\t"
-                 "2:" CLOSE_GUEST RESUME("1b", "2b")
+    asm volatile(GUEST_ACCESS("mov (%[from]), %[to]")
                  : [to] "=&r"(to), [failed] "+&r"(failed)
                  : [from] "r"(gva)
                  : "memory", "cc");
@@ -64,10 +64,7 @@ template <class Word>
 bool store(uint64_t gva, Word value) {
     if (!guest_range(gva, sizeof value)) return false;
     uint32_t failed = 1;
-    asm volatile(OPEN_GUEST
-                 "1: mov %[value], (%[to])\n\t"
-                 "xor %[failed], %[failed]\n\t"
-                 "2:" CLOSE_GUEST RESUME("1b", "2b")
+    asm volatile(GUEST_ACCESS("mov %[value], (%[to])")
                  : [failed] "+&r"(failed)
                  : [to] "r"(gva), [value] "r"(value)
                  : "memory", "cc");
@@ -91,13 +88,7 @@ bool store_to_guest(uint64_t gva, uint64_t value) { return store(gva, value); }
 bool clear_guest(uint64_t gva, size_t n) {
     if (!guest_range(gva, n)) return false;
     uint32_t failed = 1;
-    asm volatile(OPEN_GUEST
-                 "1: rep stosb\n\t"
-                 "xor %[failed], %[failed]\n\t"
-                 "2:" CLOSE_GUEST RESUME("1b", "2b")
-                 : "+D"(gva), "+c"(n), [failed] "+&r"(failed)
-                 : "a"(0)
-                 : "memory", "cc");
+    asm volatile(GUEST_ACCESS("rep stosb") : "+D"(gva), "+c"(n), [failed] "+&r"(failed) : "a"(0) : "memory", "cc");
     return failed == 0;
 }
 

@@ -123,7 +123,7 @@ void run_soft_interrupts(Cpu& cpu) {
     if (pending & static_cast<uint32_t>(SoftIrq::schedule)) schedule();
 }
 
-/// Waits for an interrupt. The check and the halt cannot be torn apart: interrupts open only with the HLT.
+/// Waits for an interrupt, unless there is work. The check and the halt cannot be torn apart: interrupts open only with the HLT.
 void wait_for_work(Cpu& cpu) {
     cpu.halted.store(true, std::memory_order_seq_cst);
     if (!work_pending(cpu)) hw::wait_for_interrupt();
@@ -134,7 +134,7 @@ void wait_for_work(Cpu& cpu) {
 [[gnu::noinline]] void work_or_wait(Cpu& cpu) {
     do {
         run_soft_interrupts(cpu);
-        if (cpu.current->idle && !work_pending(cpu)) wait_for_work(cpu);
+        if (cpu.current->idle) wait_for_work(cpu);
     } while (work_pending(cpu) || cpu.current->idle);
 }
 

@@ -108,7 +108,7 @@ Status finish_pending_put(Vcpu& v) {
     const DomId owner(p->owner.load(std::memory_order_relaxed));
     // Page tables of another domain: of a guest that the control domain builds or saves. When it has ended meanwhile, its
     // end has finished this too.
-    DomainRef d = owner == v.domain.id ? DomainRef(v.domain) : lookup_domain(owner);
+    DomainRef d = owner == v.domain.id ? DomainRef::borrow(v.domain) : lookup_domain(owner);
     if (d && d->pv) {
         Guard g(d->pv->lock);
         TRY(finish_put(*d, *p));
