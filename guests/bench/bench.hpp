@@ -12,6 +12,9 @@ extern "C" char hypercall_page[];
 namespace bench {
 
 inline constexpr size_t page_bytes = 4096;
+inline constexpr uint64_t kernel_base = 0xffffffff80000000;
+/// What a page-table entry says besides its frame.
+inline constexpr uint64_t read_write = 0x67, read_only = 0x65;
 
 inline long hypercall(unsigned nr, uint64_t a = 0, uint64_t b = 0, uint64_t c = 0, uint64_t d = 0) {
     long result = 0;
@@ -51,8 +54,10 @@ void measure(const char* name, unsigned rounds, F f) {
 extern const xen::StartInfo* info;
 /// The machine frame behind an address of the kernel.
 uint64_t mfn_of(const void* p);
-/// Makes `where` show the machine address `machine`, writable.
-long map_page(void* where, uint64_t machine);
+/// Gives `va` another page-table entry; `flush` is one of UVMF_*.
+inline long set_entry(void* va, uint64_t entry, uint64_t flush) {
+    return hypercall(xen::HYPERVISOR_update_va_mapping, addr(va), entry, flush);
+}
 
 /// Pages to map things at, and pages to map.
 struct Windows {

@@ -51,7 +51,7 @@ void grants() {
     setup.frame_list = {addr(&frame)};
     hypercall(HYPERVISOR_grant_table_op, GNTTABOP_setup_table, addr(&setup), 1);
     expect("setup_table", setup.status == GNTST_okay);
-    expect("map grant frame", map_page(windows.grant, frame * page_bytes) == 0);
+    expect("map grant frame", set_entry(windows.grant, frame * page_bytes | read_write, UVMF_INVLPG) == 0);
     auto* table = reinterpret_cast<GrantEntryV1*>(windows.grant);
     table[8] = {GTF_permit_access, 0, static_cast<uint32_t>(mfn_of(windows.granted))};
 

@@ -58,12 +58,8 @@ void expect(const char* what, bool right) {
 }
 
 uint64_t mfn_of(const void* p) {
-    const uint64_t pfn = (addr(p) - 0xffffffff80000000) / page_bytes;
+    const uint64_t pfn = (addr(p) - kernel_base) / page_bytes;
     return reinterpret_cast<const uint64_t*>(info->mfn_list)[pfn];
-}
-
-long map_page(void* where, uint64_t machine) {
-    return hypercall(HYPERVISOR_update_va_mapping, addr(where), machine | 0x67, UVMF_INVLPG);
 }
 
 namespace {
@@ -84,7 +80,7 @@ void bench_main(xen::StartInfo* start) {
     using namespace bench;
     info = start;
     simple_calls();
-    expect("map shared info", map_page(windows.shared, info->shared_info) == 0);
+    expect("map shared info", set_entry(windows.shared, info->shared_info | read_write, xen::UVMF_INVLPG) == 0);
     hypercall(xen::HYPERVISOR_vcpu_op, xen::VCPUOP_stop_periodic_timer, 0);
     events();
     vcpus();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Direct paging: entries, flushes, pinned tables; memory that goes and comes.
+#include "abi/xen/arch_x86.hpp"
 #include "abi/xen/memory.hpp"
 #include "guests/bench/bench.hpp"
 
@@ -9,46 +10,46 @@ using namespace xen;
 
 namespace {
 
-constexpr uint64_t read_write = 0x67, read_only = 0x65;
 constexpr unsigned entries = 512;
 
 /// The kernel's address of a table whose machine frame is known.
 uint64_t* table_at(uint64_t mfn) {
-    const auto* machine_to_phys = reinterpret_cast<const uint64_t*>(0xffff800000000000);
-    return reinterpret_cast<uint64_t*>(0xffffffff80000000 + machine_to_phys[mfn] * page_bytes);
+    const auto* machine_to_phys = reinterpret_cast<const uint64_t*>(MACH2PHYS_VIRT_START);
+    return reinterpret_cast<uint64_t*>(kernel_base + machine_to_phys[mfn] * page_bytes);
 }
 
 /// The L1 entry that maps `p`; readable, as the kernel's tables are.
 uint64_t* entry_of(const void* p) {
     auto* table = reinterpret_cast<uint64_t*>(info->pt_base);
-    for (unsigned shift = 39; shift > 12; shift -= 9) table = table_at((table[addr(p) >> shift & 511] & 0xffffffffff000) / page_bytes);
+    for (unsigned shift = 39; shift > 12; shift -= 9) {
+        const uint64_t entry = table[addr(p) >> shift & 511];
+        table = table_at((entry & 0xffffffffff000) / page_bytes);
+    }
     return &table[addr(p) >> 12 & 511];
 }
 
 /// Where the hypervisor finds that entry.
 uint64_t machine_address(const uint64_t* entry) { return mfn_of(entry) * page_bytes + (addr(entry) & (page_bytes - 1)); }
 
-long set(void* va, uint64_t value, uint64_t flags) { return hypercall(HYPERVISOR_update_va_mapping, addr(va), value, flags); }
-
 void mappings() {
     char* va = windows.map[0];
     const uint64_t a = mfn_of(windows.granted) * page_bytes, b = mfn_of(windows.other) * page_bytes;
-    expect("update_va_mapping", set(va, a | read_only, UVMF_INVLPG) == 0);
+    expect("update_va_mapping", set_entry(va, a | read_only, UVMF_INVLPG) == 0);
     measure("uva_mapping ro/rw INVLPG (2)", 500, [&] {
-        set(va, a | read_write, UVMF_INVLPG);
-        set(va, a | read_only, UVMF_INVLPG);
+        set_entry(va, a | read_write, UVMF_INVLPG);
+        set_entry(va, a | read_only, UVMF_INVLPG);
     });
     measure("uva_mapping swap pg INVLPG (2)", 500, [&] {
-        set(va, b | read_write, UVMF_INVLPG);
-        set(va, a | read_write, UVMF_INVLPG);
+        set_entry(va, b | read_write, UVMF_INVLPG);
+        set_entry(va, a | read_write, UVMF_INVLPG);
     });
     measure("uva_mapping noflush (2)", 500, [&] {
-        set(va, a | read_only, UVMF_NONE);
-        set(va, a | read_write, UVMF_NONE);
+        set_entry(va, a | read_only, UVMF_NONE);
+        set_entry(va, a | read_write, UVMF_NONE);
     });
     measure("uva_mapping np/p INVLPG (2)", 500, [&] {
-        set(va, 0, UVMF_INVLPG);
-        set(va, a | read_write, UVMF_INVLPG);
+        set_entry(va, 0, UVMF_INVLPG);
+        set_entry(va, a | read_write, UVMF_INVLPG);
     });
 }
 
@@ -96,12 +97,12 @@ void pins() {
         mmuext(MMUEXT_PIN_L1_TABLE, mfn);
         mmuext(MMUEXT_UNPIN_TABLE, mfn);
     };
-    set(table, mfn * page_bytes | read_only, UVMF_INVLPG);
+    set_entry(table, mfn * page_bytes | read_only, UVMF_INVLPG);
     expect("pin", mmuext(MMUEXT_PIN_L1_TABLE, mfn) == 0 && mmuext(MMUEXT_UNPIN_TABLE, mfn) == 0);
     measure("pin+unpin empty L1", 100, pin_unpin);
-    set(table, mfn * page_bytes | read_write, UVMF_INVLPG);
+    set_entry(table, mfn * page_bytes | read_write, UVMF_INVLPG);
     for (unsigned i = 0; i < entries; ++i) table[i] = mfn_of(windows.other) * page_bytes | read_write;
-    set(table, mfn * page_bytes | read_only, UVMF_INVLPG);
+    set_entry(table, mfn * page_bytes | read_only, UVMF_INVLPG);
     expect("pin a full table", mmuext(MMUEXT_PIN_L1_TABLE, mfn) == 0 && mmuext(MMUEXT_UNPIN_TABLE, mfn) == 0);
     measure("pin+unpin full L1 (512)", 50, pin_unpin);
 }

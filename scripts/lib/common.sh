@@ -78,10 +78,15 @@ need_qemu() {
     need_packages qemu-system-x86 seabios
 }
 
-# Where apt gets Debian 12 from, as lines of a sources.list: for roots made beside this one.
-debian_sources() {
+# debian_root TARGET OPTION...: mmdebstrap makes a Debian 12 (a folder or an archive) from where apt gets it here.
+debian_root() {
+    local target=$1
+    shift
+    need_packages mmdebstrap >&2
     apt-get indextargets --format 'deb $(REPO_URI) $(CODENAME) $(COMPONENT)|$(ORIGIN)|$(CREATED_BY)' |
-        sed -n 's/|Debian|Packages$//p' | grep -E ' bookworm(-updates|-security)? ' | sort -u
+        sed -n 's/|Debian|Packages$//p' | grep -E ' bookworm(-updates|-security)? ' | sort -u |
+        as_root mmdebstrap "$@" bookworm "$target" - >"$CACHE/mmdebstrap.log" 2>&1 ||
+        { tail -n 20 "$CACHE/mmdebstrap.log" >&2; die "mmdebstrap failed"; }
 }
 
 need_grub() { need_packages grub-pc-bin grub-common xorriso mtools; }
