@@ -16,10 +16,9 @@ void close_local(Domain& d, EventChannels& e, EventPort& p) REQUIRES(e.lock) {
         e.pirq_ports[p.pirq / EventChannels::pirq_chunk][p.pirq % EventChannels::pirq_chunk] = 0;
     }
     if (p.state == PortState::virq) {
-        for (uint32_t i = 0; i < d.limits.max_vcpus; ++i) {
-            Vcpu* v = d.vcpus[i];
-            if (v && v->virq_port[p.virq] == p.number) __atomic_store_n(&v->virq_port[p.virq], 0, __ATOMIC_RELEASE);
-        }
+        // A global one is kept with vCPU 0, whichever it is sent to; the others never move.
+        const VcpuId at(virq_is_global(p.virq) ? 0 : p.notify_vcpu.load(std::memory_order_relaxed));
+        if (Vcpu* v = d.vcpu(at)) __atomic_store_n(&v->virq_port[p.virq], 0, __ATOMIC_RELEASE);
     }
     free_port(d, e, p);
 }
@@ -32,9 +31,11 @@ void close_interdomain(Domain& d, EventChannels& e, EventPort& p) REQUIRES(e.loc
     free_port(d, e, p);
 }
 
+/// Errors: inval, restart (the peers bind and close as fast as we look).
 Status close(Domain& d, uint32_t number) {
     EventChannels& e = *d.events;
-    for (;;) {
+    constexpr int most_attempts = 16;
+    for (int attempt = 0; attempt < most_attempts; ++attempt) {
         DomainRef remote;
         {
             Guard g(e.lock);
@@ -52,24 +53,34 @@ Status close(Domain& d, uint32_t number) {
         close_interdomain(d, e, *p);
         return ok;
     }
+    return Err{Errc::restart};
+}
+
+}  // namespace
+
+namespace {
+
+/// The port that close_all() comes to next: 0 when it is not open, or when the round is over and a new one begins.
+uint32_t next_to_close(EventChannels& e, bool& none_left) {
+    Guard g(e.lock);
+    none_left = e.in_use == 0;
+    const uint32_t n = e.close_cursor++;
+    const EventPort* p = find_port(e, n);
+    if (!p || none_left) e.close_cursor = 1;
+    return p && p->state != PortState::free ? n : 0;
 }
 
 }  // namespace
 
 Status close_all(Domain& d) {
     EventChannels& e = *d.events;
-    unsigned closed = 0;
-    for (uint32_t n = 1;; ++n) {
-        {
-            Guard g(e.lock);
-            if (!e.in_use) return ok;
-            EventPort* p = find_port(e, n);
-            while (p && p->state == PortState::free) p = find_port(e, ++n);
-            if (!p) n = 0;  // one opened behind us: once more from the start
-        }
-        if (!n) continue;
-        if (!close(d, n)) continue;  // its peer was quicker
-        if (++closed % 16 == 0 && arch::preempt_wanted()) return Err{Errc::restart};
+    constexpr unsigned ports_per_step = 32;  // open or not
+    for (unsigned looked = 1;; ++looked) {
+        bool none_left = false;
+        const uint32_t n = next_to_close(e, none_left);
+        if (none_left) return ok;
+        if (n) (void)close(d, n);  // when its peer was quicker it is unbound now: the next round takes it
+        if (looked % ports_per_step == 0 && arch::preempt_wanted()) return Err{Errc::restart};
     }
 }
 

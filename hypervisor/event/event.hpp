@@ -44,17 +44,35 @@ static_assert(sizeof(EventPort) == 32);
 
 struct FifoState;  // event/fifo.cpp
 
+/// Ports that are made together, and which of them are free. A free port is ready to be given out, or lingers: a FIFO guest
+/// has not taken its word from a queue yet, so that its number cannot mean something else.
+struct PortBucket {
+    static constexpr unsigned size = 128;
+    EventPort* ports = nullptr;
+    uint64_t ready[size / 64] = {};
+    uint64_t lingering[size / 64] = {};
+};
+
+/// One bit for each bucket.
+struct BucketSet {
+    static constexpr unsigned capacity = xen::EVTCHN_FIFO_NR_CHANNELS / PortBucket::size;
+    uint64_t words[capacity / 64] = {};
+};
+
 struct EventChannels {
-    static constexpr unsigned bucket_ports = 128;
     static constexpr unsigned pirq_chunk = 1024;
     static constexpr unsigned pirq_chunks = 16;
 
     Spinlock lock{Rank::evtchn};
-    EventPort** buckets GUARDED_BY(lock) = nullptr;  ///< grows; the ports themselves stay where they are
+    PortBucket* buckets GUARDED_BY(lock) = nullptr;  ///< grows; the ports themselves stay where they are
     uint32_t bucket_capacity GUARDED_BY(lock) = 0;
     uint32_t bucket_count GUARDED_BY(lock) = 0;
-    uint32_t first_maybe_free GUARDED_BY(lock) = 1;  ///< every port below is in use
+    BucketSet ready GUARDED_BY(lock);       ///< buckets with a port to give out
+    BucketSet lingering GUARDED_BY(lock);   ///< buckets with a port that lingers
+    uint32_t linger_cursor GUARDED_BY(lock) = 0;  ///< number after the lingering port that was looked at last
+    uint32_t close_cursor GUARDED_BY(lock) = 1;   ///< where closing all ports has come to
     uint32_t in_use GUARDED_BY(lock) = 0;
+    uint64_t words_looked_at GUARDED_BY(lock) = 0;  ///< event words read to find free ports, ever
     std::atomic<FifoState*> fifo{nullptr};  ///< null: two-level ABI
     uint32_t* pirq_ports[pirq_chunks] GUARDED_BY(lock) = {};  ///< pirq -> port
 };
@@ -78,8 +96,9 @@ Result<Port> event_bind_interdomain(Domain& d, Domain& remote, Port remote_port)
 Result<Port> event_bind_virq(Domain& d, uint32_t virq, VcpuId vcpu);
 Result<Port> event_bind_ipi(Domain& d, VcpuId vcpu);
 Result<Port> event_bind_pirq(Domain& d, uint32_t pirq, bool may_share);
-/// Errors: inval.
+/// Errors: inval, restart (its peer keeps changing the binding: call again).
 Status event_close(Domain& d, Port port);
+/// Errors: inval.
 Status event_send(Domain& d, Port port);
 Status event_bind_vcpu(Domain& d, Port port, VcpuId vcpu);
 Status event_unmask(Domain& d, Port port);

@@ -181,6 +181,7 @@ void fifo_destroy(Domain& d, EventChannels& e) {
         for (uint32_t i = 0; i < f->page_count; ++i) give_page(f->pages[i]);
     }
     destroy(f);
+    end_lingering(e);
 }
 
 }  // namespace event
@@ -236,8 +237,10 @@ Status event_expand_array(Domain& d, Mfn page) {
             Guard fg(f->lock);
             parked = std::exchange(p->parked, false);
         }
-        if (parked && p->state != PortState::free) event::set_pending(d, *p);
+        if (parked && p->state != PortState::free) event::fifo_set_pending(d, *f, *p);
     }
+    // Once, not for each port: there may be as many vCPUs waiting as there are ports.
+    event::wake_all_pollers(d);
     return ok;
 }
 

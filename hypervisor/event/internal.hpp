@@ -23,11 +23,10 @@ inline bool word_cas(uint32_t* w, uint32_t& expected, uint32_t desired) {
 // -- ports.cpp --------------------------------------------------------------------------------------------------------
 /// The port object with this number, whatever its state; null beyond what exists.
 inline EventPort* find_port(EventChannels& e, uint32_t number) REQUIRES(e.lock) {
-    constexpr unsigned per_bucket = EventChannels::bucket_ports;
-    const uint64_t count = uint64_t{e.bucket_count} * per_bucket;
+    const uint64_t count = uint64_t{e.bucket_count} * PortBucket::size;
     if (number >= count) return nullptr;
     const uint64_t n = clamp_index(number, count);
-    return &e.buckets[n / per_bucket][n % per_bucket];
+    return &e.buckets[n / PortBucket::size].ports[n % PortBucket::size];
 }
 /// The same for an open port. Errors: inval.
 inline Result<EventPort*> open_port(EventChannels& e, uint32_t number) REQUIRES(e.lock) {
@@ -40,10 +39,14 @@ Result<EventPort*> alloc_port(Domain& d, EventChannels& e) REQUIRES(e.lock);
 /// To be called with each port that alloc_port() gave, once its state is set.
 void port_opened(EventChannels& e, EventPort& p, PortState s) REQUIRES(e.lock);
 void free_port(Domain& d, EventChannels& e, EventPort& p) REQUIRES(e.lock);
+/// Every lingering port is ready: the queues are gone.
+void end_lingering(EventChannels& e) REQUIRES(e.lock);
 
 // -- pending.cpp ------------------------------------------------------------------------------------------------------
 /// Makes the port pending and tells its vCPU. Locks: one that keeps the port open (its own domain's, or the peer's).
 void set_pending(Domain& d, EventPort& p);
+/// Wakes every vCPU in SCHEDOP_poll, whatever it waits for: it looks again.
+void wake_all_pollers(Domain& d);
 void clear_pending(Domain& d, EventPort& p);
 bool is_pending(Domain& d, EventPort& p);
 

@@ -20,6 +20,16 @@ void wake_pollers(Domain& d, uint32_t number) {
     }
 }
 
+}  // namespace
+
+void wake_all_pollers(Domain& d) {
+    if (!d.pollers.load(std::memory_order_seq_cst)) return;
+    for (uint32_t i = 0; i < d.limits.max_vcpus; ++i)
+        if (Vcpu* v = d.vcpus[i]; v && v->polling.load(std::memory_order_seq_cst)) vcpu_unblock(*v);
+}
+
+namespace {
+
 struct Bit {
     uint32_t word;
     uint64_t mask;

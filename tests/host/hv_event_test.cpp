@@ -327,6 +327,75 @@ TEST_F(Events, HostileWordsDoNoHarm) {
     }
 }
 
+uint64_t words_looked_at(Domain& d) {
+    Guard g(d.events->lock);
+    return d.events->words_looked_at;
+}
+
+// A word that the guest leaves LINKED keeps its port's number from being used again: for ever, if it likes. It must not make
+// each later port cost a look at all of them.
+TEST_F(Events, WordsThatStayLinkedCostTheNextPortNothing) {
+    Guest a(1);
+    FifoGuest f = make_fifo(a, 0);
+    constexpr uint32_t n = 8000;
+    while (f.pages.size() * 1024 <= n) {
+        const Mfn words = a.page();
+        ASSERT_TRUE(event_expand_array(a, words));
+        f.pages.push_back(map_mfn<uint32_t>(words));
+    }
+    for (uint32_t i = 1; i < n; ++i) ASSERT_EQ(must(event_bind_ipi(a, VcpuId(0))).raw, i);
+    for (uint32_t i = 1; i < n; ++i) __atomic_fetch_or(f.word(i), f_linked, __ATOMIC_SEQ_CST);
+    for (uint32_t i = 1; i < n; ++i) ASSERT_TRUE(event_close(a, Port(i)));
+
+    constexpr uint64_t few = 64;
+    for (uint32_t i = 0; i < 100; ++i) {
+        const uint64_t before = words_looked_at(a);
+        EXPECT_EQ(must(event_bind_ipi(a, VcpuId(0))).raw, n + i) << "none of the old ones";
+        ASSERT_LE(words_looked_at(a) - before, few);
+    }
+    // It takes them at last: all numbers come back, and none twice.
+    for (uint32_t i = 1; i < n; ++i) __atomic_fetch_and(f.word(i), ~f_linked, __ATOMIC_SEQ_CST);
+    std::vector<bool> seen(n);
+    for (uint32_t found = 0, tries = 0; found + 1 < n; ++tries) {
+        ASSERT_LT(tries, 2 * n);
+        const uint64_t before = words_looked_at(a);
+        const uint32_t port = must(event_bind_ipi(a, VcpuId(0))).raw;
+        ASSERT_LE(words_looked_at(a) - before, few);
+        if (port >= n) continue;
+        ASSERT_FALSE(seen[port]);
+        seen[port] = true;
+        ++found;
+    }
+}
+
+// The same of words that were never on a queue, of ports that were never open.
+TEST_F(Events, WordsLinkedInAdvanceCostTheNextPortNothing) {
+    Guest a(1);
+    FifoGuest f = make_fifo(a, 0);
+    for (uint32_t i = 0; i < 1000; ++i) __atomic_fetch_or(f.word(i), f_linked, __ATOMIC_SEQ_CST);
+    for (uint32_t i = 0; i < 100; ++i) {
+        const uint64_t before = words_looked_at(a);
+        (void)event_bind_ipi(a, VcpuId(0));
+        ASSERT_LE(words_looked_at(a) - before, 64u);
+    }
+    ASSERT_TRUE(event_reset(a));
+    EXPECT_EQ(must(event_bind_ipi(a, VcpuId(0))).raw, 1u) << "there are no words any more";
+}
+
+TEST_F(Events, ClosingAllIsInterruptedBetweenFreePorts) {
+    Guest a(1);
+    constexpr uint32_t n = 2000;
+    for (uint32_t i = 1; i <= n; ++i) ASSERT_TRUE(event_bind_ipi(a, VcpuId(0)));
+    for (uint32_t i = 1; i < n; ++i) ASSERT_TRUE(event_close(a, Port(i)));
+    host::preempt_every(1);
+    unsigned turns = 1;
+    while (!event_reset(a)) ++turns;
+    host::preempt_every(0);
+    EXPECT_GE(turns, n / 32);
+    EXPECT_LE(turns, n / 32 + 2) << "each goes on where the last one stopped";
+    EXPECT_EQ(events_in_use(a), 0u);
+}
+
 // -- threads ----------------------------------------------------------------------------------------------------------
 
 /// Senders write a value and then send; the receiver handles events. The last value of each must have been seen.
