@@ -58,13 +58,17 @@ struct GrantTable {
 
 /// Makes the table with its first frame. Uses d.limits. Errors: nomem.
 Status grants_create(Domain& d);
-/// Gives back every mapping that the dying domain holds of others' pages. Errors: restart, call again.
+/// Gives back every mapping that the dying domain holds of others' pages, and the memory of its handles.
+/// Errors: restart, call again.
 Status grants_relinquish(Domain& d);
 /// Frees the table; no reference to the domain is left (so nobody maps its grants any more).
 void grants_destroy(Domain& d);
 
+/// Makes frames until there are `frames`. Errors: inval (over the limit, or dying), nomem, restart (interrupted: the
+/// frames made stay, call again).
+Status grants_grow(Domain& d, uint32_t frames);
 /// Machine frame of shared frame `index`; makes it (and those before) when absent.
-/// For XENMAPSPACE_grant_table and XENMEM_acquire_resource. Errors: inval (over the limit), nomem.
+/// For XENMAPSPACE_grant_table and XENMEM_acquire_resource. Errors: those of grants_grow().
 Result<Mfn> get_grant_frame(Domain& d, uint32_t index);
 uint32_t grant_frames(Domain& d);
 uint32_t grant_mappings(Domain& d);
@@ -117,7 +121,8 @@ public:
 };
 GrantStatus grant_copy(Vcpu& v, const xen::GnttabCopy& op, GrantCopyEnd& source, GrantCopyEnd& dest);
 
-/// Writes the table's used entries to the log.
-void grant_dump(Domain& d);
+/// Writes the used entries of one of the table's frames to the log, and with the first the table's size. False: there are
+/// no more frames.
+bool grant_dump(Domain& d, uint32_t frame);
 
 }  // namespace hv

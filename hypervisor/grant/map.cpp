@@ -171,22 +171,46 @@ void grant_unmap_finish(Domain& mapper, const GrantUnmap& u) {
     give_handle(t, u.handle);
 }
 
+namespace {
+
+/// The mapping behind a handle of a domain that has stopped; done == 0: there is none.
+GrantUnmap mapping_at(GrantTable& t, uint32_t handle) {
+    Guard g(t.map_lock);
+    const Maptrack& m = at(t, handle);
+    if (!(m.flags & map_kinds)) return {};
+    return {m.owner, m.ref_or_next, handle, m.flags & map_kinds, !(m.flags & xen::GNTMAP_readonly)};
+}
+
+/// Takes the last page of handles away, all of them unused. False: there was none.
+bool drop_maptrack_page(GrantTable& t) {
+    Guard g(t.map_lock);
+    HV_ASSERT(t.mappings == 0);
+    t.maptrack_free = none;
+    if (!t.maptrack_pages) return false;
+    heap::free_page(t.maptrack[--t.maptrack_pages]);
+    return true;
+}
+
+bool handles_left(GrantTable& t) {
+    Guard g(t.map_lock);
+    return t.mappings && t.relinquish_cursor < t.maptrack_pages * per_page;
+}
+
+}  // namespace
+
 Status grants_relinquish(Domain& d) {
     GrantTable* t = d.grants;
     if (!t) return ok;
-    for (;; ++t->relinquish_cursor) {
-        const uint32_t handle = t->relinquish_cursor;
-        GrantUnmap u;
-        {
-            Guard g(t->map_lock);
-            if (!t->mappings || handle >= t->maptrack_pages * per_page) return ok;
-            const Maptrack& m = at(*t, handle);
-            if (!(m.flags & map_kinds)) continue;
-            u = {m.owner, m.ref_or_next, handle, m.flags & map_kinds, !(m.flags & xen::GNTMAP_readonly)};
-        }
-        grant_unmap_finish(d, u);
-        if (handle % 32 == 31 && arch::preempt_wanted()) return Err{Errc::restart};
+    // A step is 32 handles, used or not, or a page of them.
+    while (handles_left(*t)) {
+        const GrantUnmap u = mapping_at(*t, t->relinquish_cursor);
+        if (u.done) grant_unmap_finish(d, u);
+        if (++t->relinquish_cursor % 32 == 0 && arch::preempt_wanted()) return Err{Errc::restart};
     }
+    while (drop_maptrack_page(*t))
+        if (arch::preempt_wanted()) return Err{Errc::restart};
+    t->relinquish_cursor = 0;
+    return ok;
 }
 
 }  // namespace hv

@@ -52,15 +52,25 @@ Status grants_create(Domain& d) {
     return ok;
 }
 
-Result<Mfn> get_grant_frame(Domain& d, uint32_t index) {
+Status grants_grow(Domain& d, uint32_t frames) {
     if (!d.grants) return Err{Errc::inval};
     GrantTable& t = *d.grants;
     Guard g(t.lock);
-    if (index >= t.max_frames) return Err{Errc::inval};
-    index = static_cast<uint32_t>(clamp_index(index, t.max_frames));
-    if (index >= t.frames && d.dying.load(std::memory_order_acquire) != DyingState::alive) return Err{Errc::inval};
-    while (t.frames <= index) TRY(add_frame(d, t));
-    return mfn_of(t.shared[index]);
+    if (frames > t.max_frames) return Err{Errc::inval};
+    if (frames > t.frames && d.dying.load(std::memory_order_acquire) != DyingState::alive) return Err{Errc::inval};
+    while (t.frames < frames) {
+        TRY(add_frame(d, t));
+        if (t.frames < frames && arch::preempt_wanted()) return Err{Errc::restart};
+    }
+    return ok;
+}
+
+Result<Mfn> get_grant_frame(Domain& d, uint32_t index) {
+    if (!d.grants || index >= d.grants->max_frames) return Err{Errc::inval};
+    TRY(grants_grow(d, index + 1));
+    GrantTable& t = *d.grants;
+    Guard g(t.lock);
+    return mfn_of(t.shared[clamp_index(index, t.frames)]);
 }
 
 uint32_t grant_frames(Domain& d) {
@@ -93,24 +103,26 @@ void grants_destroy(Domain& d) {
     }
     {
         Guard g(t->map_lock);
-        for (uint32_t i = 0; i < t->maptrack_pages; ++i) heap::free_page(t->maptrack[i]);
+        HV_ASSERT(t->maptrack_pages == 0);
         if (t->maptrack) destroy_array(t->maptrack, t->max_maptrack_pages);
-        t->maptrack_pages = 0;
     }
     d.grants = nullptr;
     destroy(t);
 }
 
-void grant_dump(Domain& d) {
+bool grant_dump(Domain& d, uint32_t frame) {
     GrantTable& t = *d.grants;
     Guard g(t.lock);
-    log(LogLevel::info, "Grant table of d%u: %u of %u frames", unsigned{d.id.raw}, t.frames, t.max_frames);
-    for (uint32_t ref = 0; ref < t.frames * GrantTable::entries_per_frame; ++ref) {
-        const ActiveGrant& a = t.active[ref / GrantTable::entries_per_frame][ref % GrantTable::entries_per_frame];
+    if (frame == 0) log(LogLevel::info, "Grant table of d%u: %u of %u frames", unsigned{d.id.raw}, t.frames, t.max_frames);
+    if (frame >= t.frames) return false;
+    for (uint32_t i = 0; i < GrantTable::entries_per_frame; ++i) {
+        const ActiveGrant& a = t.active[clamp_index(frame, t.frames)][i];
         if (!a.readers && !a.writers) continue;
-        log(LogLevel::info, "  ref %u: frame %lx used by d%u, %u reading, %u writing", ref,
-            static_cast<unsigned long>(a.frame), static_cast<unsigned>(a.domid), a.readers, a.writers);
+        log(LogLevel::info, "  ref %u: frame %lx used by d%u, %u reading, %u writing",
+            frame * GrantTable::entries_per_frame + i, static_cast<unsigned long>(a.frame), static_cast<unsigned>(a.domid),
+            a.readers, a.writers);
     }
+    return true;
 }
 
 }  // namespace hv

@@ -41,7 +41,8 @@ void show_memory() {
 
 void show_grants() {
     each_domain([](Domain& d) {
-        if (d.grants) grant_dump(d);
+        for (uint32_t frame = 0; d.grants && grant_dump(d, frame); ++frame) {
+        }
     });
 }
 
@@ -89,8 +90,13 @@ Result<uint64_t> debug_keys(const Call& c) {
     const xen::SysctlDebugKeys& k = c.op.u.debug_keys;
     constexpr uint32_t most_keys = 256;
     if (k.nr_keys > most_keys) return Err{Errc::inval};
-    for (uint32_t i = 0; i < k.nr_keys; ++i) press(TRY(GuestPtr<char>(k.keys.addr).fetch(i)));
-    return 0;
+    return preemptible(
+        c.progress, k.nr_keys,
+        [&](uint64_t i) -> Status {
+            press(TRY(GuestPtr<char>(k.keys.addr).fetch(i)));
+            return ok;
+        },
+        [&](uint64_t i) -> Result<uint64_t> { return c.again(static_cast<uint32_t>(i)); });
 }
 
 }  // namespace hv::sysctl

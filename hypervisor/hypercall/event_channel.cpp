@@ -82,15 +82,17 @@ Answer status(Vcpu& v, GuestPtr<xen::EvtchnStatus> p) {
     return 0;
 }
 
-Answer reset(Vcpu& v, GuestPtr<xen::EvtchnReset> p, uint64_t cmd) {
+Answer done(Vcpu& v, Status s) {
+    if (!s && s.error() == Errc::restart) return restart_same(v);
+    TRY(std::move(s));
+    return 0;
+}
+
+Answer reset(Vcpu& v, GuestPtr<xen::EvtchnReset> p) {
     auto op = TRY(p.fetch());
     DomainRef d = TRY(target_domain(v, op.dom));
     if (!d->events) return Err{Errc::srch};
-    if (auto done = event_reset(*d); !done) {
-        if (done.error() == Errc::restart) return restart_with(v, cmd, p.address());
-        return Err{done.error()};
-    }
-    return 0;
+    return done(v, event_reset(*d));
 }
 
 Answer init_control(Vcpu& v, GuestPtr<xen::EvtchnInitControl> p) {
@@ -101,19 +103,14 @@ Answer init_control(Vcpu& v, GuestPtr<xen::EvtchnInitControl> p) {
     return 0;
 }
 
-Answer done(Status s) {
-    TRY(std::move(s));
-    return 0;
-}
-
 Answer act(Vcpu& v, uint64_t cmd, uint64_t uarg) {
     Domain& d = v.domain;
     if (!d.events) return Err{Errc::nosys};
     switch (cmd) {
         case xen::EVTCHNOP_send:
-            return done(event_send(d, Port(TRY(GuestPtr<xen::EvtchnSend>(uarg).fetch()).port)));
+            return done(v, event_send(d, Port(TRY(GuestPtr<xen::EvtchnSend>(uarg).fetch()).port)));
         case xen::EVTCHNOP_unmask:
-            return done(event_unmask(d, Port(TRY(GuestPtr<xen::EvtchnUnmask>(uarg).fetch()).port)));
+            return done(v, event_unmask(d, Port(TRY(GuestPtr<xen::EvtchnUnmask>(uarg).fetch()).port)));
         case xen::EVTCHNOP_alloc_unbound:
             return alloc_unbound(v, GuestPtr<xen::EvtchnAllocUnbound>(uarg));
         case xen::EVTCHNOP_bind_interdomain:
@@ -125,7 +122,7 @@ Answer act(Vcpu& v, uint64_t cmd, uint64_t uarg) {
         case xen::EVTCHNOP_bind_pirq:
             return bind_pirq(v, GuestPtr<xen::EvtchnBindPirq>(uarg));
         case xen::EVTCHNOP_close:
-            return done(event_close(d, Port(TRY(GuestPtr<xen::EvtchnClose>(uarg).fetch()).port)));
+            return done(v, event_close(d, Port(TRY(GuestPtr<xen::EvtchnClose>(uarg).fetch()).port)));
         case xen::EVTCHNOP_status:
             return status(v, GuestPtr<xen::EvtchnStatus>(uarg));
         case xen::EVTCHNOP_bind_vcpu: {
@@ -134,11 +131,11 @@ Answer act(Vcpu& v, uint64_t cmd, uint64_t uarg) {
             return 0;
         }
         case xen::EVTCHNOP_reset:
-            return reset(v, GuestPtr<xen::EvtchnReset>(uarg), cmd);
+            return reset(v, GuestPtr<xen::EvtchnReset>(uarg));
         case xen::EVTCHNOP_init_control:
             return init_control(v, GuestPtr<xen::EvtchnInitControl>(uarg));
         case xen::EVTCHNOP_expand_array:
-            return done(event_expand_array(d, Mfn(TRY(GuestPtr<xen::EvtchnExpandArray>(uarg).fetch()).array_gfn)));
+            return done(v, event_expand_array(d, Mfn(TRY(GuestPtr<xen::EvtchnExpandArray>(uarg).fetch()).array_gfn)));
         case xen::EVTCHNOP_set_priority: {
             const auto op = TRY(GuestPtr<xen::EvtchnSetPriority>(uarg).fetch());
             TRY(event_set_priority(d, Port(op.port), op.priority));

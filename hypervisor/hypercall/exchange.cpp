@@ -22,9 +22,8 @@ struct Plan {
 };
 
 Result<Plan> decode(Vcpu& v, const xen::MemoryExchange& x) {
-    const unsigned limit = max_order_of(v.domain);
     if (x.nr_exchanged > x.in.nr_extents) return Err{Errc::inval};
-    if (x.in.extent_order > limit || x.out.extent_order > limit) return Err{Errc::perm};
+    if (x.in.extent_order > max_extent_order || x.out.extent_order > max_extent_order) return Err{Errc::perm};
     if (x.in.nr_extents > (~uint64_t{0} >> x.in.extent_order) || x.out.nr_extents > (~uint64_t{0} >> x.out.extent_order))
         return Err{Errc::inval};
     if (x.in.domid != x.out.domid) return Err{Errc::inval};

@@ -13,17 +13,26 @@ namespace {
 
 using Answer = Result<uint64_t>;
 
-/// Runs `each` on every element and stores it back; interrupted, it goes on with the next.
+/// Where an operation that is not a list goes on stands above the command, in bits that no command uses. A guest that
+/// puts something there itself skips a part of its own request, no more.
+constexpr unsigned progress_shift = 12;
+
+/// Runs `step(i)` for each of a list's elements; interrupted, it goes on with the next.
+template <class Op, class Step>
+Answer for_each_element(Vcpu& v, uint64_t cmd, uint64_t uarg, uint32_t count, Step step) {
+    return preemptible(0, count, step,
+                       [&](uint64_t i) -> Answer { return restart_with(v, cmd, uarg + i * sizeof(Op), count - i); });
+}
+
+/// The same where `each` changes the element and it is stored back.
 template <class Op, class F>
 Answer for_each(Vcpu& v, uint64_t cmd, uint64_t uarg, uint32_t count, F each) {
     const GuestPtr<Op> ops(uarg);
-    for (uint32_t i = 0; i < count; ++i) {
-        if (i && arch::preempt_wanted()) return restart_with(v, cmd, uarg + i * sizeof(Op), count - i);
+    return for_each_element<Op>(v, cmd, uarg, count, [&](uint64_t i) -> Status {
         auto op = TRY(ops.fetch(i));
         each(op);
-        TRY(ops.store(op, i));
-    }
-    return 0;
+        return ops.store(op, i);
+    });
 }
 
 Answer map(Vcpu& v, uint64_t cmd, uint64_t uarg, uint32_t count) {
@@ -71,14 +80,11 @@ Answer unmap(Vcpu& v, uint64_t cmd, uint64_t uarg, uint32_t count) {
 Answer copy(Vcpu& v, uint64_t cmd, uint64_t uarg, uint32_t count) {
     GrantCopyEnd source(false), dest(true);
     const GuestPtr<xen::GnttabCopy> ops(uarg);
-    for (uint32_t i = 0; i < count; ++i) {
-        if (i && arch::preempt_wanted())
-            return restart_with(v, cmd, uarg + i * sizeof(xen::GnttabCopy), count - i);
+    return for_each_element<xen::GnttabCopy>(v, cmd, uarg, count, [&](uint64_t i) -> Status {
         const auto op = TRY(ops.fetch(i));
         const GrantStatus status = grant_copy(v, op, source, dest);
-        TRY((ops + i).at<int16_t>(offsetof(xen::GnttabCopy, status)).store(status));
-    }
-    return 0;
+        return (ops + i).at<int16_t>(offsetof(xen::GnttabCopy, status)).store(status);
+    });
 }
 
 struct Target {
@@ -95,23 +101,43 @@ Target table_of(Vcpu& v, uint16_t domid) {
     return t;
 }
 
-Result<GrantStatus> list_frames(Domain& d, const xen::GnttabSetupTable& op) {
-    if (op.nr_frames > d.grants->max_frames) return gntst(xen::GNTST_general_error);
-    if (op.nr_frames && !get_grant_frame(d, op.nr_frames - 1)) return gntst(xen::GNTST_general_error);
-    const auto list = GuestPtr<uint64_t>::of(op.frame_list);
-    for (uint32_t i = 0; i < op.nr_frames; ++i) {
-        const auto frame = get_grant_frame(d, i);
-        if (!frame) return gntst(xen::GNTST_general_error);
-        TRY(list.store(frame.value().raw, i));
+/// An operation on a table's frames one after the other: where it begins, and how it goes on.
+struct Resumable {
+    Vcpu& v;
+    uint32_t cmd;
+    uint64_t uarg;
+    uint32_t first;  ///< the frames before it were done when the call was entered before
+
+    Err go_on(uint64_t at) const { return restart_with(v, cmd | at << progress_shift, uarg, 1); }
+    /// Stores frame_of(i) for [first, n). Entries that cannot be written are a status. Errors: restart.
+    template <class F>
+    Result<GrantStatus> fill(GuestPtr<uint64_t> list, uint32_t n, F frame_of) const {
+        GrantStatus status = gntst(xen::GNTST_okay);
+        const auto store = [&](uint64_t i) -> Status {
+            const auto frame = frame_of(static_cast<uint32_t>(i));
+            if (!frame) status = gntst(xen::GNTST_general_error);
+            else if (!list.store(frame.value().raw, i)) status = gntst(xen::GNTST_bad_virt_addr);
+            return ok;
+        };
+        TRY(preemptible(first, n, store, [&](uint64_t i) -> Answer { return go_on(i); }));
+        return status;
     }
-    return gntst(xen::GNTST_okay);
+};
+
+Result<GrantStatus> table_frames(const Resumable& out, Domain& d, const xen::GnttabSetupTable& op) {
+    if (auto grown = grants_grow(d, op.nr_frames); !grown) {
+        if (grown.error() == Errc::restart) return out.go_on(out.first);
+        return gntst(xen::GNTST_general_error);
+    }
+    return out.fill(GuestPtr<uint64_t>::of(op.frame_list), op.nr_frames, [&](uint32_t i) { return get_grant_frame(d, i); });
 }
 
-Answer setup_table(Vcpu& v, GuestPtr<xen::GnttabSetupTable> p) {
+Answer setup_table(const Resumable& out) {
+    const GuestPtr<xen::GnttabSetupTable> p(out.uarg);
     auto op = TRY(p.fetch());
-    Target t = table_of(v, op.dom);
+    Target t = table_of(out.v, op.dom);
     op.status = t.status;
-    if (t.status == gntst(xen::GNTST_okay)) op.status = TRY(list_frames(*t.domain, op));
+    if (t.status == gntst(xen::GNTST_okay)) op.status = TRY(table_frames(out, *t.domain, op));
     TRY(p.store(op));
     return 0;
 }
@@ -128,14 +154,17 @@ Answer query_size(Vcpu& v, GuestPtr<xen::GnttabQuerySize> p) {
     return 0;
 }
 
-Answer dump_table(Vcpu& v, GuestPtr<xen::GnttabDumpTable> p) {
+Answer dump_table(const Resumable& at) {
+    const GuestPtr<xen::GnttabDumpTable> p(at.uarg);
     auto op = TRY(p.fetch());
-    Target t = table_of(v, op.dom);
+    Target t = table_of(at.v, op.dom);
     op.status = t.status;
-    if (!v.domain.privileged)
+    if (!at.v.domain.privileged) {
         op.status = gntst(xen::GNTST_permission_denied);
-    else if (t.status == gntst(xen::GNTST_okay))
-        grant_dump(*t.domain);
+    } else if (t.status == gntst(xen::GNTST_okay)) {
+        for (uint32_t frame = at.first; grant_dump(*t.domain, frame); ++frame)
+            if (arch::preempt_wanted()) return at.go_on(frame + 1);
+    }
     TRY(p.store(op));
     return 0;
 }
@@ -166,17 +195,19 @@ Answer status_frames(Vcpu& v, GuestPtr<xen::GnttabGetStatusFrames> p) {
 }
 
 /// x86 keeps caches coherent with devices: what is left is to check the request.
-Answer cache_flush(Vcpu& v, GuestPtr<xen::GnttabCacheFlush> p, uint32_t count) {
-    for (uint32_t i = 0; i < count; ++i) {
-        const auto op = TRY(p.fetch(i));
-        if (uint32_t{op.offset} + op.length > page_size) return Err{Errc::inval};
-        if (op.op & ~(xen::GNTTAB_CACHE_CLEAN | xen::GNTTAB_CACHE_INVAL | xen::GNTTAB_CACHE_SOURCE_GREF))
-            return Err{Errc::inval};
-        if (op.op & xen::GNTTAB_CACHE_SOURCE_GREF) return Err{Errc::opnotsupp};
-        if (op.length == 0 || op.op == 0) continue;
-        TRY(PageRef::acquire(Mfn::of_address(op.a.dev_bus_addr), v.domain.id));
-    }
-    return 0;
+Status check_flush(Vcpu& v, const xen::GnttabCacheFlush& op) {
+    if (uint32_t{op.offset} + op.length > page_size) return Err{Errc::inval};
+    if (op.op & ~(xen::GNTTAB_CACHE_CLEAN | xen::GNTTAB_CACHE_INVAL | xen::GNTTAB_CACHE_SOURCE_GREF)) return Err{Errc::inval};
+    if (op.op & xen::GNTTAB_CACHE_SOURCE_GREF) return Err{Errc::opnotsupp};
+    if (op.length == 0 || op.op == 0) return ok;
+    TRY(PageRef::acquire(Mfn::of_address(op.a.dev_bus_addr), v.domain.id));
+    return ok;
+}
+
+Answer cache_flush(Vcpu& v, uint64_t cmd, uint64_t uarg, uint32_t count) {
+    const GuestPtr<xen::GnttabCacheFlush> ops(uarg);
+    return for_each_element<xen::GnttabCacheFlush>(
+        v, cmd, uarg, count, [&](uint64_t i) -> Status { return check_flush(v, TRY(ops.fetch(i))); });
 }
 
 Answer refuse_transfer(Vcpu& v, uint64_t cmd, uint64_t uarg, uint32_t count) {
@@ -188,7 +219,8 @@ Answer refuse_transfer(Vcpu& v, uint64_t cmd, uint64_t uarg, uint32_t count) {
 }  // namespace
 
 Result<uint64_t> hypercall_grant_table_op(Vcpu& v, const uint64_t (&args)[6]) {
-    const uint64_t cmd = args[0];
+    const uint32_t cmd = args[0] & ((1u << progress_shift) - 1);
+    const uint32_t progress = static_cast<uint32_t>(args[0]) >> progress_shift;
     const uint64_t uarg = args[1];
     const auto count = static_cast<uint32_t>(args[2]);
     if (!v.domain.grants) return Err{Errc::nosys};
@@ -206,12 +238,12 @@ Result<uint64_t> hypercall_grant_table_op(Vcpu& v, const uint64_t (&args)[6]) {
             return refuse_transfer(v, cmd, uarg, count);
         case xen::GNTTABOP_setup_table:
             if (count != 1) return Err{Errc::inval};
-            return setup_table(v, GuestPtr<xen::GnttabSetupTable>(uarg));
+            return setup_table({v, cmd, uarg, progress});
         case xen::GNTTABOP_query_size:
             if (count != 1) return Err{Errc::inval};
             return query_size(v, GuestPtr<xen::GnttabQuerySize>(uarg));
         case xen::GNTTABOP_dump_table:
-            return dump_table(v, GuestPtr<xen::GnttabDumpTable>(uarg));
+            return dump_table({v, cmd, uarg, progress});
         case xen::GNTTABOP_set_version:
             return set_version(GuestPtr<xen::GnttabSetVersion>(uarg));
         case xen::GNTTABOP_get_version:
@@ -223,9 +255,9 @@ Result<uint64_t> hypercall_grant_table_op(Vcpu& v, const uint64_t (&args)[6]) {
                 op.status = grant_swap(v.domain, op.ref_a, op.ref_b);
             });
         case xen::GNTTABOP_cache_flush:
-            return cache_flush(v, GuestPtr<xen::GnttabCacheFlush>(uarg), count);
+            return cache_flush(v, cmd, uarg, count);
         default:
-            guest_log(LogLevel::debug, "d%u: unknown grant_table_op %lu", unsigned{v.domain.id.raw}, cmd);
+            guest_log(LogLevel::debug, "d%u: unknown grant_table_op %u", unsigned{v.domain.id.raw}, cmd);
             return Err{Errc::nosys};
     }
 }

@@ -80,6 +80,24 @@ Err restart_with(Vcpu& v, A... a) {
     return Err{Errc::restart};
 }
 
+/// The same where the arguments stay as they are: what was done shows elsewhere.
+inline Err restart_same(Vcpu& v) {
+    v.hypercall.rearmed = true;
+    return Err{Errc::restart};
+}
+
+/// Runs `step(i)` for the elements [first, n) of a guest's list. Between any two of them, whatever the step did with the
+/// first, it looks whether the CPU is wanted elsewhere and ends then with `stop(i)`: i is where the call goes on.
+/// The first element of each entry is always done, so that the call makes progress. Errors: those of `step` and `stop`.
+template <class Step, class Stop>
+Result<uint64_t> preemptible(uint64_t first, uint64_t n, Step step, Stop stop) {
+    for (uint64_t i = first; i < n; ++i) {
+        if (i != first && arch::preempt_wanted()) return stop(i);
+        TRY(step(i));
+    }
+    return 0;
+}
+
 /// The domain a control operation names; the caller's own needs no privilege. Errors: srch, perm.
 Result<DomainRef> target_domain(Vcpu& caller, uint16_t domid);
 

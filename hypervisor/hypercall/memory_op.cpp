@@ -10,8 +10,6 @@ namespace hv {
 
 namespace memory {
 
-unsigned max_order_of(const Domain& caller) { return caller.privileged ? max_order : 9; }
-
 unsigned address_bits(uint32_t mem_flags) {
     const uint32_t bits = xen::XENMEMF_get_address_bits(mem_flags);
     return bits ? bits : 64;

@@ -19,8 +19,9 @@ struct Call {
     Err restart(uint64_t done) const { return restart_with(v, cmd | (done << start_shift), arg); }
 };
 
-/// The largest block the caller may ask for, as log2 of pages.
-unsigned max_order_of(const Domain& caller);
+/// The largest extent anyone may ask for, as log2 of pages: 2 MiB, which are cleared or given back in a fraction of a
+/// millisecond. Extents are not interrupted; tools that want larger ones go on with these.
+inline constexpr unsigned max_extent_order = 9;
 /// Machine address bits that a reservation's flags ask for; 64 when they leave it open.
 unsigned address_bits(uint32_t mem_flags);
 

@@ -26,7 +26,7 @@ Result<Reservation> decode(const Call& c) {
     if (!in) return r;
     const xen::MemoryReservation& m = in.value();
     if (m.nr_extents > (~uint64_t{0} >> Call::start_shift) || c.start > m.nr_extents) return r;
-    if (m.extent_order > max_order_of(c.v.domain)) return r;
+    if (m.extent_order > max_extent_order) return r;
     auto d = target_domain(c.v, m.domid);
     if (!d) {
         if (d.error() == Errc::perm) return Err{Errc::perm};

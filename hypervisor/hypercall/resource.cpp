@@ -40,12 +40,13 @@ Answer acquire_resource(const Call& c) {
     }
     if (r.frame > most || r.nr_frames > most - r.frame || c.start > r.nr_frames) return Err{Errc::inval};
     const auto out = GuestPtr<uint64_t>::of(r.frame_list);
-    for (uint64_t i = c.start; i < r.nr_frames; ++i) {
-        if (i != c.start && arch::preempt_wanted()) return c.restart(i);
+    if (auto grown = grants_grow(*d, static_cast<uint32_t>(r.frame + r.nr_frames)); !grown)
+        return grown.error() == Errc::restart ? c.restart(c.start) : Err{grown.error()};
+    const auto store = [&](uint64_t i) -> Status {
         const Mfn m = TRY(get_grant_frame(*d, static_cast<uint32_t>(r.frame + i)));
-        TRY(out.store(m.raw, i));
-    }
-    return 0;
+        return out.store(m.raw, i);
+    };
+    return preemptible(c.start, r.nr_frames, store, [&](uint64_t i) -> Answer { return c.restart(i); });
 }
 
 }  // namespace hv::memory

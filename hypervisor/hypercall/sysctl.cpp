@@ -52,15 +52,16 @@ Answer tbuf_op(const Call& c) {
 Answer getdomaininfolist(const Call& c) {
     xen::SysctlGetDomainInfoList& l = c.op.u.getdomaininfolist;
     const auto out = GuestPtr<xen::DomctlGetDomainInfo>::of(l.buffer);
-    uint32_t n = 0;
-    DomId from(l.first_domain);
+    // Progress: how many were stored, and above that where the next begins. There are fewer domains than 2^16.
+    uint32_t n = c.progress & 0xffff;
+    DomId from = c.progress ? DomId::from_reg(c.progress >> 16) : DomId(l.first_domain);
     while (n < l.max_domains) {
         DomainRef d = next_domain(from);
         if (!d) break;
         TRY(out.store(domain_info(*d), n));
         ++n;
-        if (d->id.raw == UINT16_MAX) break;
         from = DomId::from_reg(d->id.raw + 1u);
+        if (n < l.max_domains && arch::preempt_wanted()) return c.again(n | uint32_t{from.raw} << 16);
     }
     l.num_domains = n;
     return c.done();
@@ -130,7 +131,7 @@ Result<uint64_t> hypercall_sysctl(Vcpu& v, const uint64_t (&args)[6]) {
     if (op.interface_version != xen::XEN_SYSCTL_INTERFACE_VERSION) return Err{Errc::access};
     ControlTurn turn;
     if (!turn) return restart_with(v, args[0]);
-    return sysctl::dispatch({v, op, arg});
+    return sysctl::dispatch({v, op, arg, sysctl::Call::progress_in(args[1])});
 }
 
 }  // namespace hv

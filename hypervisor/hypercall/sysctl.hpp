@@ -11,6 +11,15 @@ struct Call {
     Vcpu& v;
     xen::Sysctl& op;
     GuestPtr<xen::Sysctl> arg;
+    uint32_t progress;  ///< how far an interrupted operation came; 0 when it begins
+
+    /// Callers pass one argument: the second is ours, and marked, should one of them leave something in it.
+    static constexpr uint64_t progress_mark = uint64_t{0xc0117} << 32;
+    static uint32_t progress_in(uint64_t second_arg) {
+        return second_arg >> 32 == progress_mark >> 32 ? static_cast<uint32_t>(second_arg) : 0;
+    }
+    /// Stops here; the operation comes back with `progress`.
+    Err again(uint32_t at) const { return restart_with(v, arg.address(), progress_mark | at); }
     /// Stores the argument back; the answer of operations that return something in it.
     Result<uint64_t> done() const {
         TRY(arg.store(op));

@@ -24,7 +24,10 @@ Answer initialise(Vcpu& target, GuestPtr<xen::VcpuGuestContext> p) {
     TRY(p.fetch_many(context.get(), 1));
     Guard g(target.domain.lock);
     if (target.initialised) return Err{Errc::exist};
-    TRY(pv_set_context(target, *context));
+    if (auto s = pv_set_context(target, *context); !s) {
+        if (s.error() == Errc::restart) return restart_same(current());
+        return Err{s.error()};
+    }
     target.initialised = true;
     return 0;
 }

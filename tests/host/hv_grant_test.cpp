@@ -37,6 +37,7 @@ void grant(Guest& g, uint32_t ref, uint16_t to, Mfn m, bool readonly = false) {
                      __ATOMIC_RELEASE);
 }
 uint16_t flags(Guest& g, uint32_t ref) { return __atomic_load_n(&entry(g, ref)->flags, __ATOMIC_ACQUIRE); }
+uint64_t frame_of(Guest& g, uint32_t ref) { return uint64_t{entry(g, ref)->frame} << page_shift; }
 uint32_t references(Mfn m) { return static_cast<uint32_t>(page_of(m).count.load()); }
 uint32_t type_users(Mfn m) { return static_cast<uint32_t>(page_of(m).type.load()); }
 
@@ -275,6 +276,84 @@ TEST_F(Grants, TableOperations) {
     EXPECT_EQ(entry(a, 9)->frame, 77u);
     EXPECT_EQ(flags(a, 8), 0u);
     EXPECT_EQ(grant_swap(a, 8, 5000), xen::GNTST_bad_gntref);
+}
+
+/// One entry into a hypercall that is told at once that its CPU is wanted elsewhere: true when it stopped for that.
+bool stops(Vcpu& v, uint64_t cmd, void* ops, uint64_t count) {
+    const uint64_t args[6] = {cmd, reinterpret_cast<uint64_t>(ops), count};
+    std::memcpy(v.hypercall.args, args, sizeof args);
+    host::preempt_every(1);
+    const auto r = hypercall_grant_table_op(v, v.hypercall.args);
+    host::preempt_every(0);
+    return !r && r.error() == Errc::restart;
+}
+
+TEST_F(Grants, ACacheFlushOfNothingIsInterruptedToo) {
+    Guest a(1);
+    Caller caller(a.vcpu());
+    std::vector<xen::GnttabCacheFlush> ops(100, xen::zeroed<xen::GnttabCacheFlush>());
+    ASSERT_TRUE(stops(a.vcpu(), xen::GNTTABOP_cache_flush, ops.data(), ops.size()));
+    EXPECT_EQ(a.vcpu().hypercall.args[1], reinterpret_cast<uint64_t>(&ops[1]));
+    EXPECT_EQ(a.vcpu().hypercall.args[2], 99u);
+}
+
+TEST_F(Grants, ATableGrowsInSteps) {
+    Guest a(1);
+    Caller caller(a.vcpu());
+    uint64_t frames[64] = {};
+    auto setup = xen::zeroed<xen::GnttabSetupTable>();
+    setup.dom = xen::DOMID_SELF;
+    setup.nr_frames = 64;
+    setup.frame_list = {reinterpret_cast<uint64_t>(frames)};
+    uint64_t cmd = xen::GNTTABOP_setup_table;
+    unsigned turns = 0;
+    while (stops(a.vcpu(), cmd, &setup, 1)) {
+        EXPECT_LE(grant_frames(a), ++turns + 1) << "one at a time";
+        ASSERT_LT(turns, 200u);
+        cmd = a.vcpu().hypercall.args[0];
+    }
+    EXPECT_GE(turns, 62u + 63u) << "frames made, then listed";
+    EXPECT_EQ(setup.status, xen::GNTST_okay);
+    for (uint32_t i = 0; i < 64; ++i) EXPECT_EQ(frames[i], must(get_grant_frame(a, i)).raw);
+
+    setup.frame_list = {8};
+    EXPECT_FALSE(stops(a.vcpu(), xen::GNTTABOP_setup_table | 63u << 12, &setup, 1)) << "a guest may skip what it asks for";
+    EXPECT_EQ(setup.status, xen::GNTST_bad_virt_addr);
+    setup.nr_frames = 1;
+    EXPECT_FALSE(stops(a.vcpu(), xen::GNTTABOP_setup_table | 0xfffffu << 12, &setup, 1));
+}
+
+// Handles that are not in use are passed over, but time passes with them.
+TEST_F(Grants, TheEndOfMappingsIsInterruptedBetweenUnusedHandles) {
+    Guest a(1), b(2);
+    Caller caller(b.vcpu());
+    DomainRef peer;
+    grant(a, 8, 2, a.page());
+    constexpr uint32_t n = 600;
+    std::vector<uint32_t> handles;
+    for (uint32_t i = 0; i < n; ++i) {
+        auto op = xen::zeroed<xen::GnttabMapGrantRef>();
+        op.dom = 1;
+        op.ref = 8;
+        op.flags = xen::GNTMAP_device_map;
+        grant_map(b.vcpu(), op, peer);
+        ASSERT_EQ(op.status, xen::GNTST_okay);
+        handles.push_back(op.handle);
+    }
+    const uint64_t address = frame_of(a, 8);
+    for (uint32_t i = 0; i + 1 < n; ++i) {
+        GrantUnmap u;
+        ASSERT_EQ(grant_unmap_begin(b.vcpu(), 0, address, 0, handles[i], u), xen::GNTST_okay);
+        grant_unmap_finish(b, u);
+    }
+    EXPECT_EQ(grant_mappings(b), 1u);
+    host::preempt_every(1);
+    unsigned turns = 1;
+    while (!grants_relinquish(b)) ++turns;
+    host::preempt_every(0);
+    EXPECT_GE(turns, n / 32);
+    EXPECT_EQ(grant_mappings(b), 0u);
+    EXPECT_EQ(flags(a, 8), xen::GTF_permit_access);
 }
 
 TEST_F(Grants, EitherSideDiesFirstAndNothingLeaks) {

@@ -45,6 +45,17 @@ protected:
     }
 };
 
+// An extent is not interrupted: clearing a gigabyte would keep the CPU for a tenth of a second.
+TEST_F(Memory, NobodyGetsMoreThanTwoMegabytesAtOnce) {
+    Frames f{0x1000};
+    auto r = reservation(f, 10, 11);
+    EXPECT_EQ(must(memory_op(dom0.vcpu(), xen::XENMEM_populate_physmap, &r)), 0u);
+    EXPECT_EQ(must(memory_op(dom0.vcpu(), xen::XENMEM_decrease_reservation, &r)), 0u);
+    r.extent_order = 9;
+    EXPECT_EQ(must(memory_op(dom0.vcpu(), xen::XENMEM_populate_physmap, &r)), 1u);
+    EXPECT_EQ(size(), 512u);
+}
+
 TEST_F(Memory, PopulateGivesFramesAndNumbersThem) {
     Frames f = sequence(4, 0x1000);
     for (uint64_t& x : f) x = 0x1000 + (x - 0x1000) * 16;

@@ -38,6 +38,7 @@ struct PvDomain {
     RangeSet irqs;
     CpuPolicy* policy = nullptr;
     uint32_t pci_address = 0;         ///< dom0's view of port 0xcf8
+    uint32_t relinquished_vcpus = 0;        ///< how many have let go of their tables when the domain ends
     PageInfo* relinquish_cursor = nullptr;  ///< next to look at when the domain ends; holds a reference
 };
 

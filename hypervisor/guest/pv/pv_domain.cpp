@@ -139,8 +139,10 @@ Status release_pins(Domain& d, PageInfo& p) {
 
 Status pv_relinquish(Domain& d) {
     if (!d.pv) return ok;
-    for (uint32_t i = 0; d.vcpus && i < d.limits.max_vcpus; ++i)
+    for (uint32_t& i = d.pv->relinquished_vcpus; d.vcpus && i < d.limits.max_vcpus;) {
         if (d.vcpus[i]) TRY(relinquish_vcpu(*d.vcpus[i]));
+        if (++i < d.limits.max_vcpus && arch::preempt_wanted()) return Err{Errc::restart};
+    }
     // The pages stay on the list until their allocation references go, after this.
     PageInfo*& at = d.pv->relinquish_cursor;
     if (!at) at = following_page(d, nullptr);
