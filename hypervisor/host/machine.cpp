@@ -6,9 +6,13 @@
 #include <memory>
 #include <vector>
 
+#include "hypervisor/arch/x86/guest_state.hpp"
+#include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/domain/idle.hpp"
 #include "hypervisor/domain/run.hpp"
+#include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/host/host.hpp"
+#include "hypervisor/host/mmu.hpp"
 #include "hypervisor/mm/frame.hpp"
 #include "hypervisor/mm/heap.hpp"
 #include "hypervisor/rt/clock.hpp"
@@ -129,17 +133,20 @@ namespace {
 bool faults(uint64_t gva, size_t n) {
     return n != 0 && (gva < window_first || gva + n < gva || gva + n > window_end);
 }
+bool translated() { return host::guest_memory() == host::GuestMemory::page_tables; }
 Regs fake_regs[max_cpus];
 }  // namespace
 
 Regs& guest_regs() { return fake_regs[this_cpu().id]; }
 
 bool copy_from_guest(void* dst, uint64_t gva, size_t n) {
+    if (translated()) return host::mmu::read(dst, gva, n);
     if (faults(gva, n)) return false;
     if (n) __builtin_memcpy(dst, reinterpret_cast<const void*>(gva), n);
     return true;
 }
 bool copy_to_guest(uint64_t gva, const void* src, size_t n) {
+    if (translated()) return host::mmu::write(gva, src, n);
     if (faults(gva, n)) return false;
     if (n) __builtin_memcpy(reinterpret_cast<void*>(gva), src, n);
     return true;
@@ -149,27 +156,56 @@ bool load_from_guest(uint64_t& to, uint64_t gva) { return copy_from_guest(&to, g
 bool store_to_guest(uint64_t gva, uint32_t value) { return copy_to_guest(gva, &value, sizeof value); }
 bool store_to_guest(uint64_t gva, uint64_t value) { return copy_to_guest(gva, &value, sizeof value); }
 bool clear_guest(uint64_t gva, size_t n) {
+    if (translated()) return host::mmu::clear(gva, n);
     if (faults(gva, n)) return false;
     if (n) __builtin_memset(reinterpret_cast<void*>(gva), 0, n);
     return true;
 }
 
 void kick(unsigned cpu) { host::records[cpu].kicks.fetch_add(1, std::memory_order_relaxed); }
-void flush_tlb_local() { host::records[this_cpu().id].tlb_flushes.fetch_add(1, std::memory_order_relaxed); }
-void flush_tlb_page_local(uint64_t) { flush_tlb_local(); }
+
+namespace {
+void flush_one(unsigned cpu) {
+    host::records[cpu].tlb_flushes.fetch_add(1, std::memory_order_relaxed);
+    if (translated()) host::mmu::flush(cpu);
+}
+}  // namespace
+
+void flush_tlb_local() { flush_one(this_cpu().id); }
+void flush_tlb_page_local(uint64_t va) {
+    const unsigned cpu = this_cpu().id;
+    host::records[cpu].tlb_flushes.fetch_add(1, std::memory_order_relaxed);
+    if (translated()) host::mmu::flush_page(cpu, va);
+}
 void flush_tlb(uint64_t mask) {
-    for (unsigned c = 0; c < cpu_count; ++c)
-        if (mask >> c & 1) host::records[c].tlb_flushes.fetch_add(1, std::memory_order_relaxed);
+    for (unsigned c = 0; c < cpu_count; ++c) {
+        if (!(mask >> c & 1)) continue;
+        // As on the real machine: a CPU in the idle address space has flushed when it went there.
+        const bool idle = c != this_cpu().id && __atomic_load_n(&cpus[c].loaded_cr3, __ATOMIC_SEQ_CST) == idle_cr3();
+        if (!translated() || !idle) flush_one(c);
+    }
+}
+void load_root(uint64_t cr3) {
+    if (translated()) host::mmu::load_root(this_cpu().id, cr3);
 }
 uint64_t read_tsc() { return host::tsc.load(std::memory_order_acquire); }
 void set_timer_deadline(base::Nanos t) { host::records[this_cpu().id].deadline.store(t.n, std::memory_order_relaxed); }
 
 void switch_to(Vcpu& prev, Vcpu& next) {
-    this_cpu().current = &next;
+    Cpu& cpu = this_cpu();
+    cpu.current = &next;
+    if (translated()) {
+        if (!prev.idle) prev.regs = guest_regs();
+        if (!next.idle) next.domain.dirty_cpus.set(cpu.id);
+        load_root(next.idle ? idle_cr3() : next.pv->root() << base::page_shift);
+        if (!next.idle) guest_regs() = next.regs;
+        if (!prev.idle && &prev.domain != &next.domain) prev.domain.dirty_cpus.clear(cpu.id);
+    }
     if (host::on_switch) host::on_switch(prev, next);
 }
 
 bool preempt_wanted() {
+    if (translated()) host::mmu::long_operation(this_cpu().id);
     const unsigned period = host::preempt_period.load(std::memory_order_relaxed);
     return period && (host::preempt_asked.fetch_add(1, std::memory_order_relaxed) + 1) % period == 0;
 }

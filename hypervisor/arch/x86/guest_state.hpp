@@ -10,7 +10,7 @@ struct Vcpu;
 
 namespace arch {
 #ifdef HV_HOST
-inline void load_root(uint64_t) {}
+void load_root(uint64_t cr3);
 inline void swap_gs() {}
 inline void load_guest_cr4(const Vcpu&) {}
 inline void load_guest_ldt(const Vcpu&) {}

@@ -40,7 +40,8 @@ inline constexpr uint64_t cr4_smep = 1u << 20;
 inline constexpr uint64_t cr4_smap = 1u << 21;
 
 #ifdef HV_HOST
-inline uint64_t read_cr2() { return 0; }
+inline thread_local uint64_t host_cr2 = 0;  ///< where the fault is that a test lets happen
+inline uint64_t read_cr2() { return host_cr2; }
 inline uint64_t read_cr3() { return 0; }
 inline uint64_t read_dr6() { return 0; }
 inline void write_dr6(uint64_t) {}
