@@ -67,6 +67,14 @@ bool has_error_code(uint8_t vector) {
     return vector < 32 && (with_one >> vector & 1);
 }
 
+/// SYSCALL is undefined where its kernel wants none, as with EFER.SCE clear. The flags and the return address it put
+/// into r11 and rcx stay there.
+void refuse_system_call(Vcpu& v, Regs& r) {
+    constexpr uint64_t syscall_length = 2;
+    r.rip -= syscall_length;
+    pv_inject(v, r, trap_invalid_opcode, 0);
+}
+
 }  // namespace
 
 void pv_toggle_mode(Vcpu& v) {
@@ -84,6 +92,11 @@ void pv_inject(Vcpu& v, Regs& r, uint8_t vector, uint32_t error_code) {
         guest_log(LogLevel::warning, "d%uv%u: unhandled trap %u, code %x, rip %016lx, rsp %016lx", v.domain.id.raw, v.id.raw,
                   vector, error_code, r.rip, r.rsp);
     enter_handler(v, r, {t.address, xen::TI_GET_IF(t), has_error_code(vector), error_code});
+}
+
+void pv_inject_software(Vcpu& v, Regs& r, uint8_t vector) {
+    const xen::TrapInfo& t = v.pv->traps[vector];
+    enter_handler(v, r, {t.address, xen::TI_GET_IF(t), false, 0});
 }
 
 void pv_inject_page_fault(Vcpu& v, Regs& r, uint64_t address, uint32_t error_code) {
@@ -136,6 +149,10 @@ void pv_deliver(Vcpu& v, Regs& r) {
 
 void pv_system_call(Vcpu& v, Regs& r) {
     const PvCallback& c = v.pv->syscall;
+    if (c.address == 0) [[unlikely]] {
+        refuse_system_call(v, r);
+        return;
+    }
     enter_handler(v, r, {c.address, c.masks_events, false, 0});
     // Nothing of the user's rcx and r11 is kept by SYSCALL, so SYSRET may go to the handler.
     r.vector = entry_syscall;
@@ -144,7 +161,7 @@ void pv_system_call(Vcpu& v, Regs& r) {
 void pv_compat_syscall(Vcpu& v, Regs& r) {
     const PvCallback& c = v.pv->syscall32;
     if (v.pv->in_kernel || c.address == 0) {
-        pv_inject(v, r, trap_gp, 0);
+        refuse_system_call(v, r);
         return;
     }
     enter_handler(v, r, {c.address, c.masks_events, false, 0});

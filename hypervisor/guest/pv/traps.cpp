@@ -3,7 +3,7 @@
 #include "hypervisor/guest/pv/traps.hpp"
 
 #include "abi/xen/arch_x86.hpp"
-#include "hypervisor/arch/x86/guest_state.hpp"
+#include "hypervisor/arch/x86/cpu.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/guest/pv/emulate.hpp"
 #include "hypervisor/guest/pv/pt_write.hpp"
@@ -40,22 +40,56 @@ void page_fault(Vcpu& v, Regs& r) {
     pv_inject_page_fault(v, r, address, r.error_code);
 }
 
+constexpr uint32_t error_in_idt = 2;
+constexpr uint64_t int_n_length = 2;
+
+bool has_handler(const Vcpu& v, uint8_t vector) { return v.pv->traps[vector].address != 0; }
+
+/// Whether INT n may use the gate of the guest's own trap table.
+bool gate_open(const Vcpu& v, uint8_t vector) {
+    const unsigned needed = v.pv->in_kernel ? 1 : 3;
+    return has_handler(v, vector) && xen::TI_GET_DPL(v.pv->traps[vector]) >= needed;
+}
+
+/// As the CPU does when the gate of an INT n is missing or closed: #GP at the instruction, which names the gate.
+void refuse_software_interrupt(Vcpu& v, Regs& r, uint8_t vector, uint64_t length) {
+    r.rip -= length;
+    pv_inject(v, r, trap_gp, uint32_t{vector} * 8 + error_in_idt);
+}
+
+/// Bytes of the instruction of which one form has an opcode of its own, the other is CD n. The two end differently.
+uint64_t short_form_length(const Regs& r, uint8_t vector) {
+    constexpr uint8_t int_n = 0xcd;
+    uint8_t last[int_n_length];
+    const bool read = arch::copy_from_guest(last, r.rip - sizeof last, sizeof last);
+    return read && last[0] == int_n && last[1] == vector ? int_n_length : 1;
+}
+
+/// INT3, INTO: anybody may, if there is a handler.
+void breakpoint(Vcpu& v, Regs& r, uint8_t vector) {
+    if (has_handler(v, vector)) pv_inject_software(v, r, vector);
+    else refuse_software_interrupt(v, r, vector, short_form_length(r, vector));
+}
+
 void general_protection(Vcpu& v, Regs& r) {
-    constexpr uint32_t in_idt = 2;
-    // INT n through a gate the guest may not use: its own trap table decides.
-    if ((r.error_code & 7) == in_idt) {
-        const uint32_t vector = (r.error_code >> 3) & 0xff;
-        const xen::TrapInfo& t = v.pv->traps[vector];
-        const unsigned needed = v.pv->in_kernel ? 1 : 3;
-        if (t.address != 0 && xen::TI_GET_DPL(t) >= needed) {
-            r.rip += 2;
-            pv_inject(v, r, static_cast<uint8_t>(vector), 0);
+    // INT n through a gate of ours: the guest's own trap table decides.
+    if ((r.error_code & 7) == error_in_idt) {
+        const auto vector = static_cast<uint8_t>(r.error_code >> 3);
+        if (gate_open(v, vector)) {
+            r.rip += int_n_length;
+            pv_inject_software(v, r, vector);
             return;
         }
     } else if (r.error_code == 0 && pv_emulate_privileged(v, r)) {
         return;
     }
     pv_inject(v, r, trap_gp, r.error_code);
+}
+
+/// The one INT n whose gate is open in our own table.
+void linux_system_call(Vcpu& v, Regs& r) {
+    if (gate_open(v, linux_vector)) pv_inject_software(v, r, linux_vector);
+    else refuse_software_interrupt(v, r, linux_vector, int_n_length);
 }
 
 void invalid_opcode(Vcpu& v, Regs& r) {
@@ -69,10 +103,23 @@ void device_not_available(Vcpu& v, Regs& r) {
     pv_inject(v, r, trap_no_device, 0);
 }
 
+constexpr uint64_t dr6_causes = 0xe00f;
+
+/// ICEBP is the one #DB without a cause in DR6 that software asks for.
+bool after_icebp(const Regs& r) {
+    constexpr uint8_t icebp = 0xf1;
+    uint8_t last = 0;
+    return arch::copy_from_guest(&last, r.rip - 1, 1) && last == icebp;
+}
+
 void debug(Vcpu& v, Regs& r) {
     const uint64_t dr6 = hw::read_dr6();
     hw::write_dr6(hw::dr6_clear);
-    v.pv->debug[6] = (v.pv->debug[6] & ~uint64_t{0xf}) | (dr6 & 0xe00f) | hw::dr6_clear;
+    v.pv->debug[6] = (v.pv->debug[6] & ~uint64_t{0xf}) | (dr6 & dr6_causes) | hw::dr6_clear;
+    if (!has_handler(v, trap_debug) && (dr6 & dr6_causes) == 0 && after_icebp(r)) {
+        refuse_software_interrupt(v, r, trap_debug, 1);
+        return;
+    }
     pv_inject(v, r, trap_debug, 0);
 }
 
@@ -85,6 +132,9 @@ void pv_trap(Vcpu& v, Regs& r) {
         case trap_invalid_opcode: invalid_opcode(v, r); return;
         case trap_no_device: device_not_available(v, r); return;
         case trap_debug: debug(v, r); return;
+        case trap_breakpoint:
+        case trap_overflow: breakpoint(v, r, static_cast<uint8_t>(r.vector)); return;
+        case linux_vector: linux_system_call(v, r); return;
         case entry_syscall32: pv_compat_syscall(v, r); return;
         default: pv_inject(v, r, static_cast<uint8_t>(r.vector), r.error_code);
     }

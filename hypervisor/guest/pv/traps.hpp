@@ -32,12 +32,16 @@ inline bool pv_can_sysret(const Regs& r) {
 
 /// Enters the guest's handler for exception `vector` with the current registers as the interrupted ones.
 void pv_inject(Vcpu& v, Regs& r, uint8_t vector, uint32_t error_code);
+/// The same for an instruction that asked for the handler: there is one, and it finds no error code.
+void pv_inject_software(Vcpu& v, Regs& r, uint8_t vector);
 /// The same for a page fault at `address`.
 void pv_inject_page_fault(Vcpu& v, Regs& r, uint64_t address, uint32_t error_code);
 /// Switches between the guest's kernel and user address space and GS base.
 void pv_toggle_mode(Vcpu& v);
 
-inline constexpr uint8_t trap_debug = 1, trap_breakpoint = 3, trap_invalid_opcode = 6, trap_no_device = 7, trap_gp = 13,
-                         trap_page_fault = 14;
+inline constexpr uint8_t trap_debug = 1, trap_breakpoint = 3, trap_overflow = 4, trap_invalid_opcode = 6, trap_no_device = 7,
+                         trap_gp = 13, trap_page_fault = 14;
+/// Its gate is open to ring 3: the fast way in for system calls of 32-bit programs.
+inline constexpr uint8_t linux_vector = 0x80;
 
 }  // namespace hv

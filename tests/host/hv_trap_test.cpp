@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// link: hvcore
+/// What a guest's kernel finds when an exception, an INT n or a system call enters it, and which of them end its domain.
+#include "abi/xen/arch_x86.hpp"
+#include "abi/xen/sched.hpp"
+#include "hypervisor/guest/pv/pv.hpp"
+#include "hypervisor/guest/pv/traps.hpp"
+#include "tests/host/hv_calls.hpp"
+
+namespace {
+
+using namespace hvtest;
+
+constexpr uint64_t handler_base = 0xffff'ffff'8100'0000;
+
+uint64_t handler(uint8_t vector) { return handler_base + vector * 16; }
+
+/// A guest with a stack for its kernel, and code whose last instruction has just trapped.
+class Traps : public ::testing::Test {
+protected:
+    void SetUp() override {
+        machine();
+        g = std::make_unique<Guest>(1);
+        v().pv->kernel_sp = address(stack + 64);
+        v().pv->in_kernel = false;
+        register_handler(trap_gp, 0);
+        register_handler(trap_invalid_opcode, 0);
+    }
+    Vcpu& v() { return g->vcpu(); }
+    void register_handler(uint8_t vector, uint8_t dpl) {
+        v().pv->traps[vector] = {vector, dpl, xen::FLAT_KERNEL_CS, 0, handler(vector)};
+    }
+    /// `code` has run up to byte `at` when the CPU reports `vector`.
+    void trap(std::vector<uint8_t> code, size_t at, uint32_t vector, uint32_t error_code = 0) {
+        bytes = std::move(code);
+        bytes.resize(32, 0x90);
+        r = {};
+        r.rip = start() + at;
+        r.cs = xen::FLAT_RING3_CS64;
+        r.ss = xen::FLAT_RING3_SS64;
+        r.rsp = 0x7fff0000;
+        r.vector = vector;
+        r.error_code = error_code;
+        pv_trap(v(), r);
+    }
+    uint64_t start() const { return address(bytes.data()); }
+    /// The frame on the kernel's stack, from its lowest word.
+    const uint64_t* frame() const { return reinterpret_cast<const uint64_t*>(r.rsp); }
+    void expect_refused(uint8_t vector) {
+        EXPECT_FALSE((*g)->shutting_down.load());
+        ASSERT_EQ(r.rip, handler(trap_gp));
+        EXPECT_EQ(frame()[2], vector * 8u + 2u) << "the error code names the gate";
+        EXPECT_EQ(frame()[3], start()) << "at the instruction";
+        EXPECT_TRUE(v().pv->in_kernel);
+    }
+    void expect_entered(uint8_t vector, size_t after) {
+        EXPECT_FALSE((*g)->shutting_down.load());
+        ASSERT_EQ(r.rip, handler(vector));
+        EXPECT_EQ(frame()[2], start() + after) << "no error code, and behind the instruction";
+    }
+
+    std::unique_ptr<Guest> g;
+    Regs r{};
+    alignas(16) uint64_t stack[64] = {};
+    std::vector<uint8_t> bytes;
+};
+
+TEST_F(Traps, SoftwareInterruptWithoutHandlerIsAProtectionFault) {
+    trap({0xcd, 0x80}, 2, 0x80);
+    expect_refused(0x80);
+    v().pv->in_kernel = false;
+    trap({0xcd, 0x21}, 0, trap_gp, 0x21 * 8 + 2);
+    expect_refused(0x21);
+}
+
+TEST_F(Traps, SoftwareInterruptThroughAClosedGateIsAProtectionFault) {
+    for (const uint8_t vector : {uint8_t{0x80}, uint8_t{0x21}}) {
+        register_handler(vector, 0);
+        v().pv->in_kernel = false;
+        if (vector == linux_vector) trap({0xcd, vector}, 2, vector);
+        else trap({0xcd, vector}, 0, trap_gp, vector * 8u + 2);
+        expect_refused(vector);
+    }
+}
+
+TEST_F(Traps, SoftwareInterruptThroughAnOpenGate) {
+    for (const uint8_t vector : {uint8_t{0x80}, uint8_t{0x21}, uint8_t{0x0e}}) {
+        register_handler(vector, 3);
+        v().pv->in_kernel = false;
+        if (vector == linux_vector) trap({0xcd, vector}, 2, vector);
+        else trap({0xcd, vector}, 0, trap_gp, vector * 8u + 2);
+        expect_entered(vector, 2);
+    }
+}
+
+TEST_F(Traps, BreakpointAndOverflowWithoutHandlerAreProtectionFaults) {
+    trap({0xcc}, 1, trap_breakpoint);
+    expect_refused(trap_breakpoint);
+    v().pv->in_kernel = false;
+    trap({0xcd, 3}, 2, trap_breakpoint);
+    expect_refused(trap_breakpoint);
+    v().pv->in_kernel = false;
+    trap({0xce}, 1, trap_overflow);
+    expect_refused(trap_overflow);
+    v().pv->in_kernel = false;
+    trap({0xcd, 4}, 2, trap_overflow);
+    expect_refused(trap_overflow);
+}
+
+TEST_F(Traps, BreakpointNeedsNoPrivilege) {
+    register_handler(trap_breakpoint, 0);
+    trap({0xcc}, 1, trap_breakpoint);
+    expect_entered(trap_breakpoint, 1);
+}
+
+TEST_F(Traps, IcebpWithoutHandlerIsAProtectionFault) {
+    trap({0xf1}, 1, trap_debug);
+    expect_refused(trap_debug);
+}
+
+TEST_F(Traps, ExceptionWithoutHandlerEndsTheDomain) {
+    trap({0x90}, 0, 0);
+    EXPECT_TRUE((*g)->shutting_down.load());
+    EXPECT_EQ((*g)->shutdown_code, xen::SHUTDOWN_crash);
+}
+
+TEST_F(Traps, SystemCallWithoutCallbackIsUndefined) {
+    bytes = {0x0f, 0x05};
+    r = {};
+    r.rip = start() + 2;
+    r.vector = entry_syscall;
+    pv_system_call(v(), r);
+    EXPECT_FALSE((*g)->shutting_down.load());
+    ASSERT_EQ(r.rip, handler(trap_invalid_opcode));
+    EXPECT_EQ(frame()[2], start());
+    EXPECT_EQ(r.vector, 0u) << "rcx and r11 are not to be lost on the way";
+
+    v().pv->in_kernel = false;
+    trap({0x0f, 0x05}, 2, entry_syscall32);
+    ASSERT_EQ(r.rip, handler(trap_invalid_opcode));
+    EXPECT_EQ(frame()[2], start());
+}
+
+}  // namespace
