@@ -46,7 +46,6 @@ void detect_features() {
     f.xsave = (basic.c >> 26) & 1;
     if (vendor.a >= 7) {
         const auto seven = hw::cpuid(7);
-        f.fsgsbase = seven.b & 1;
         f.smep = (seven.b >> 7) & 1;
         f.smap = (seven.b >> 20) & 1;
         f.umip = (seven.c >> 2) & 1;
@@ -59,7 +58,7 @@ void detect_features() {
     read_brand();
     f.cr4 = hw::cr4_pae | hw::cr4_osfxsr | hw::cr4_osxmmexcpt | hw::cr4_mce | (f.pge ? hw::cr4_pge : 0) |
             (f.smep ? hw::cr4_smep : 0) | (f.smap ? hw::cr4_smap : 0) | (f.umip ? hw::cr4_umip : 0) |
-            (f.fsgsbase ? hw::cr4_fsgsbase : 0) | (f.xsave ? hw::cr4_osxsave : 0);
+            (f.xsave ? hw::cr4_osxsave : 0);
 }
 
 void enable_features() {

@@ -7,7 +7,7 @@
 namespace hv {
 
 struct CpuFeatures {
-    bool smep = false, smap = false, umip = false, fsgsbase = false, xsave = false, rdtscp = false;
+    bool smep = false, smap = false, umip = false, xsave = false, rdtscp = false;
     bool gib_pages = false, pge = false;
     uint64_t xcr0 = 0;           ///< XCR0 bits guests may use: x87, SSE, AVX as far as present
     uint32_t xsave_size = 512;   ///< bytes of the save area for xcr0

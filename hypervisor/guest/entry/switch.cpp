@@ -8,6 +8,7 @@
 #include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/domain/domain.hpp"
+#include "hypervisor/guest/pv/cr4.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/mm/tlb.hpp"
 #include "hypervisor/rt/log.hpp"
@@ -22,9 +23,6 @@ void load_gs_swapped(uint32_t selector);
 }
 
 namespace {
-
-/// Bits of CR4 that follow the guest: RDTSC and debug-extension faults, XSAVE.
-constexpr uint64_t cr4_guest_bits = hw::cr4_tsd | hw::cr4_de | hw::cr4_osxsave;
 
 void save_fpu(Vcpu& v) {
     if (v.pv->cr0_ts) hw::set_ts(false);

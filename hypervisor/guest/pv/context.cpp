@@ -4,6 +4,7 @@
 
 #include "hypervisor/arch/x86/cpu.hpp"
 #include "hypervisor/arch/x86/features.hpp"
+#include "hypervisor/guest/pv/cr4.hpp"
 #include "hypervisor/guest/pv/debug_regs.hpp"
 #include "hypervisor/guest/pv/descriptors.hpp"
 #include "hypervisor/guest/pv/emulate.hpp"
@@ -102,6 +103,8 @@ Status pv_set_context(Vcpu& v, const xen::VcpuGuestContext& c) {
         }
     }
     pv.cr0_ts = c.ctrlreg[0] & 8;
+    // OSXSAVE stays as it was for a new vCPU: user code sees it set whatever its kernel says.
+    pv.cr4 = (pv.cr4 & hw::cr4_osxsave) | pv_cr4_allowed(v.domain, c.ctrlreg[4]);
     pv.fs_base = c.fs_base;
     pv.gs_base_kernel = c.gs_base_kernel;
     pv.gs_base_user = c.gs_base_user;
@@ -158,7 +161,7 @@ void pv_get_context(Vcpu& v, xen::VcpuGuestContext& c) {
     c.ctrlreg[0] = 0x80050033 | pv.cr0_ts;
     c.ctrlreg[3] = xen::xen_pfn_to_cr3(pv.kernel_root.raw);
     c.ctrlreg[1] = pv.user_root.raw ? xen::xen_pfn_to_cr3(pv.user_root.raw) : 0;
-    c.ctrlreg[4] = pv.cr4;
+    c.ctrlreg[4] = pv_cr4_shown(v);
     for (unsigned i = 0; i < 8; ++i) c.debugreg[i] = pv.debug[i];
     c.event_callback_eip = pv.event.address;
     c.failsafe_callback_eip = pv.failsafe.address;

@@ -30,7 +30,7 @@ constexpr uint32_t leaf1_edx = mask_of({0 /*fpu*/, 2 /*de*/, 4 /*tsc*/, 5 /*msr*
 constexpr uint32_t leaf1_ecx = mask_of({0 /*sse3*/, 1 /*pclmul*/, 9 /*ssse3*/, 12 /*fma*/, 13 /*cx16*/, 19 /*sse4.1*/,
                                         20 /*sse4.2*/, 22 /*movbe*/, 23 /*popcnt*/, 25 /*aes*/, 26 /*xsave*/, 28 /*avx*/,
                                         29 /*f16c*/, 30 /*rdrand*/});
-constexpr uint32_t leaf7_ebx = mask_of({3 /*bmi1*/, 5 /*avx2*/, 8 /*bmi2*/, 9 /*erms*/, 18 /*rdseed*/, 19 /*adx*/,
+constexpr uint32_t leaf7_ebx = mask_of({0 /*fsgsbase*/, 3 /*bmi1*/, 5 /*avx2*/, 8 /*bmi2*/, 9 /*erms*/, 18 /*rdseed*/, 19 /*adx*/,
                                         23 /*clflushopt*/, 24 /*clwb*/, 29 /*sha*/});
 constexpr uint32_t leaf7_ecx = mask_of({8 /*gfni*/, 9 /*vaes*/, 10 /*vpclmulqdq*/, 22 /*rdpid*/});
 constexpr uint32_t leaf7_edx = mask_of({4 /*fsrm*/});

@@ -6,6 +6,7 @@
 #include "hypervisor/arch/x86/guest_state.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/guest/pv/cpuid.hpp"
+#include "hypervisor/guest/pv/cr4.hpp"
 #include "hypervisor/guest/pv/debug_regs.hpp"
 #include "hypervisor/guest/pv/fetch.hpp"
 #include "hypervisor/guest/pv/pt_update.hpp"
@@ -16,9 +17,6 @@ namespace hv {
 namespace {
 
 constexpr uint64_t guest_cr0 = 0x80050033;  // PG AM WP NE ET MP PE
-/// CR4 bits a guest may turn on and off; others read as they are and ignore writes.
-constexpr uint64_t guest_cr4_mask = hw::cr4_tsd | hw::cr4_de | hw::cr4_osxsave;
-constexpr uint64_t guest_cr4_fixed = hw::cr4_pae | hw::cr4_osfxsr | hw::cr4_osxmmexcpt | hw::cr4_mce;
 
 enum class Step : uint8_t { done, fault, again };
 
@@ -36,7 +34,7 @@ Step read_control(Vcpu& v, Regs& r, const Instruction& in) {
         case 0: value = guest_cr0 | v.pv->cr0_ts; break;
         case 2: value = v.pv->cr2; break;
         case 3: value = v.pv->kernel_root.address(); break;
-        case 4: value = guest_cr4_fixed | v.pv->cr4; break;
+        case 4: value = pv_cr4_shown(v); break;
         default: return Step::fault;
     }
     gpr(r, in.rm) = value;
@@ -55,7 +53,7 @@ Step write_control(Vcpu& v, Regs& r, const Instruction& in) {
         case 2: v.pv->cr2 = value; return Step::done;
         case 3: return load_root(v, Mfn::of_address(value));
         case 4:
-            v.pv->cr4 = value & guest_cr4_mask & (cpu_features.xsave ? ~uint64_t{0} : ~hw::cr4_osxsave);
+            v.pv->cr4 = pv_cr4_allowed(v.domain, value);
             arch::load_guest_cr4(v);
             return Step::done;
         default: return Step::fault;

@@ -71,7 +71,7 @@ struct PvVcpu {
     // registers that only the hypervisor may touch
     uint64_t cr0_ts = 0;      ///< eflags-like: CR0.TS as the guest sees it (0 or 8)
     uint64_t cr2 = 0;
-    uint64_t cr4 = 0;         ///< bits the guest asked for: OSXSAVE, TSD, DE, OSFXSR...
+    uint64_t cr4 = 0;         ///< of cr4_guest_bits (cr4.hpp) those the guest has turned on
     uint64_t xcr0 = 1;
     uint64_t debug[8] = {};   ///< DR0-3, DR6, DR7
     uint64_t fs_base = 0, gs_base_kernel = 0, gs_base_user = 0;
