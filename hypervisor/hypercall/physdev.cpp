@@ -30,6 +30,15 @@ Result<uint64_t> set_iopl(Vcpu& v, uint64_t arg) {
     return uint64_t{0};
 }
 
+Result<uint64_t> set_iobitmap(Vcpu& v, uint64_t arg) {
+    constexpr uint32_t ports = 65536;
+    const auto s = TRY(fetch<xen::PhysdevSetIobitmap>(arg));
+    if (s.nr_ports > ports) return Err{Errc::inval};
+    v.pv->io_bitmap = s.bitmap.addr;
+    v.pv->io_bitmap_ports = s.nr_ports;
+    return uint64_t{0};
+}
+
 Result<uint64_t> apic_read(uint64_t arg) {
     auto a = TRY(fetch<xen::PhysdevApic>(arg));
     if (!ioapic::read(a.apic_physbase, a.reg, a.value)) return Err{Errc::inval};
@@ -122,8 +131,7 @@ Result<uint64_t> hypercall_physdev_op(Vcpu& v, const uint64_t (&args)[6]) {
         }
         case xen::PHYSDEVOP_irq_status_query: return need_eoi(v, args[1]);
         case xen::PHYSDEVOP_set_iopl: return set_iopl(v, args[1]);
-        // User mode gets ports by I/O privilege level only.
-        case xen::PHYSDEVOP_set_iobitmap: return uint64_t{0};
+        case xen::PHYSDEVOP_set_iobitmap: return set_iobitmap(v, args[1]);
         default: break;
     }
     if (!v.domain.privileged) return Err{Errc::perm};

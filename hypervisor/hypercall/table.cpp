@@ -99,8 +99,7 @@ void hypercall_dispatch(Vcpu& v, Regs& r) {
     const uint64_t number = r.rax;
     const auto result = call(v, number);
     if (result) {
-        // IRET has replaced all registers, rax among them.
-        if (number != xen::HYPERVISOR_iret) r.rax = result.value();
+        r.rax = result.value();
         return;
     }
     if (result.error() != Errc::restart) {
@@ -130,8 +129,7 @@ Result<uint64_t> hypercall_multicall(Vcpu& v, const uint64_t (&args)[6]) {
         for (unsigned a = 0; a < 6; ++a) h.args[a] = e.args[a];
         h.in_multicall = true;
         h.rearmed = false;
-        const bool nested_iret = e.op == xen::HYPERVISOR_iret;
-        const auto result = nested_iret ? Result<uint64_t>(Err{Errc::inval}) : call(v, e.op);
+        const auto result = call(v, e.op);
         h.in_multicall = false;
         const auto slot = list + i;
         if (!result && result.error() == Errc::restart) {
@@ -141,6 +139,9 @@ Result<uint64_t> hypercall_multicall(Vcpu& v, const uint64_t (&args)[6]) {
             return restart_with(v, slot.address(), uint64_t{count - i});
         }
         const uint64_t value = result ? result.value() : negative(result.error());
+        // The guest has returned from the trap it made the call in, perhaps to another address space: the list is over, and
+        // rax is that code's.
+        if (e.op == xen::HYPERVISOR_iret) return value;
         TRY(slot.at<uint64_t>(offsetof(xen::MulticallEntry, result)).store(value));
     }
     return uint64_t{0};

@@ -171,7 +171,6 @@ Result<uint64_t> hypercall_iret(Vcpu& v, const uint64_t (&)[6]) {
     r.rflags = (f.rflags & 0x3f7fd7 & ~never) | eflags_if | 2;
     r.rsp = f.rsp;
     r.ss = (f.ss & 0xffff) | 3;
-    r.rax = f.rax;
     r.vector = 0;
     if (f.flags & xen::VGCF_in_syscall) {
         r.vector = entry_syscall;
@@ -181,7 +180,8 @@ Result<uint64_t> hypercall_iret(Vcpu& v, const uint64_t (&)[6]) {
     }
     xen::VcpuInfo* info = v.info.load(std::memory_order_relaxed);
     __atomic_store_n(&info->evtchn_upcall_mask, static_cast<uint8_t>((f.rflags & eflags_if) == 0), __ATOMIC_RELAXED);
-    return uint64_t{0};
+    if (pv_architectural_iopl(v.domain)) v.pv->iopl = static_cast<uint8_t>((f.rflags & eflags_iopl) >> eflags_iopl_shift);
+    return f.rax;  // in the place of a result
 }
 
 }  // namespace hv

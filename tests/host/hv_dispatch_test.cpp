@@ -68,6 +68,60 @@ TEST_F(Dispatch, FirstVersionOfTheSchedulerCall) {
     EXPECT_EQ(g->shutdown_code, xen::SHUTDOWN_crash) << "a value, not a pointer";
 }
 
+/// What IRET takes from the kernel's stack: back to kernel code with all of its registers.
+xen::IretContext kernel_frame(uint64_t iopl) {
+    auto f = xen::zeroed<xen::IretContext>();
+    f.rax = 0x1122334455667788;
+    f.rip = 0x1000;
+    f.cs = xen::FLAT_RING3_CS64 & ~3u;
+    f.rflags = eflags_if | iopl << eflags_iopl_shift;
+    f.rsp = 0x2000;
+    f.ss = xen::FLAT_RING3_SS64;
+    return f;
+}
+
+TEST_F(Dispatch, IretEndsTheMulticallItStandsIn) {
+    Guest g(1);
+    xen::IretContext frame = kernel_frame(0);
+    xen::MulticallEntry list[3];
+    std::memset(list, 0, sizeof list);
+    for (auto& e : list) e.op = xen::HYPERVISOR_xen_version;
+    list[1].op = xen::HYPERVISOR_iret;
+    list[2].result = 0x5555;
+    Regs& r = arch::guest_regs();
+    r = {};
+    r.rax = xen::HYPERVISOR_multicall;
+    r.rdi = address(list);
+    r.rsi = 3;
+    r.rsp = address(&frame);
+    hypercall_dispatch(g.vcpu(), r);
+    EXPECT_EQ(list[0].result, 4u << 16 | 17);
+    EXPECT_EQ(r.rax, frame.rax);
+    EXPECT_EQ(r.rip, frame.rip);
+    EXPECT_EQ(r.rsp, frame.rsp);
+    EXPECT_EQ(list[2].result, 0x5555u) << "not reached";
+    EXPECT_EQ(by_number(g.vcpu(), xen::HYPERVISOR_multicall, address(list), 1), 0) << "the next list is one again";
+}
+
+TEST_F(Dispatch, IretTakesThePrivilegeLevelFromItsFrameWhenAskedTo) {
+    Guest g(1);
+    xen::IretContext frame = kernel_frame(3);
+    Regs& r = arch::guest_regs();
+    const auto iret = [&] {
+        r = {};
+        r.rax = xen::HYPERVISOR_iret;
+        r.rsp = address(&frame);
+        hypercall_dispatch(g.vcpu(), r);
+        EXPECT_EQ(r.rflags & eflags_iopl, 0u) << "the CPU's own is never the guest's";
+        EXPECT_EQ(r.rax, frame.rax);
+    };
+    iret();
+    EXPECT_EQ(g.vcpu().pv->iopl, 0);
+    g->vm_assist |= 1u << xen::VMASST_TYPE_architectural_iopl;
+    iret();
+    EXPECT_EQ(g.vcpu().pv->iopl, 3);
+}
+
 // A vCPU that is switched in user mode cannot have its run state written: the kernel's memory is not mapped then. It gets
 // it on the way into its kernel, before that can look.
 TEST_F(Dispatch, TheKernelFindsItsRunStateAfterUserMode) {

@@ -4,6 +4,7 @@
 #include "hypervisor/guest/pv/emulate.hpp"
 
 #include "abi/xen/arch_x86.hpp"
+#include "abi/xen/physdev.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/guest/pv/cpuid.hpp"
 #include "hypervisor/guest/pv/cr4.hpp"
@@ -73,6 +74,70 @@ TEST_F(Emulate, ControlRegisterFourFollowsWhatCpuidOffers) {
     EXPECT_EQ(v().pv->cr4, cr4_guest_bits & ~hw::cr4_fsgsbase);
     v().pv->in_kernel = false;
     EXPECT_FALSE(run(mov_rax_to_cr4));
+}
+
+const std::vector<uint8_t> cli = {0xfa}, sti = {0xfb}, in_al_dx = {0xec}, in_eax_dx = {0xed};
+
+int64_t set_iopl(Vcpu& v, uint32_t level) {
+    xen::PhysdevSetIopl s{level};
+    const auto result = hypercall(hypercall_physdev_op, v, xen::PHYSDEVOP_set_iopl, address(&s));
+    return result ? 0 : -static_cast<int64_t>(result.error());
+}
+
+TEST_F(Emulate, InterruptFlagAndPortsFollowTheVirtualPrivilegeLevel) {
+    struct Case {
+        uint32_t level;
+        bool kernel, user;
+    };
+    for (const Case c : {Case{0, false, false}, Case{1, true, false}, Case{2, true, false}, Case{3, true, true}}) {
+        ASSERT_EQ(set_iopl(v(), c.level), 0);
+        for (const auto& code : {cli, sti, in_al_dx}) {
+            v().pv->in_kernel = true;
+            EXPECT_EQ(run(code), c.kernel) << c.level;
+            v().pv->in_kernel = false;
+            EXPECT_EQ(run(code), c.user) << c.level;
+        }
+    }
+    EXPECT_EQ(set_iopl(v(), 4), -22);
+}
+
+TEST_F(Emulate, KernelOfArchitecturalPrivilegeLevelsIsAtLevelNought) {
+    EXPECT_FALSE(run(cli));
+    (*g)->vm_assist |= 1u << xen::VMASST_TYPE_architectural_iopl;
+    EXPECT_TRUE(run(cli));
+    v().pv->in_kernel = false;
+    EXPECT_FALSE(run(cli));
+}
+
+TEST_F(Emulate, BitmapOpensPortsToUserCode) {
+    uint8_t bitmap[16];
+    std::memset(bitmap, 0xff, sizeof bitmap);
+    bitmap[0x60 / 8] = 0xfe;
+    bitmap[0x66 / 8] = 0x3e;  // 0x60, 0x66, 0x67
+    bitmap[0x68 / 8] = 0xfc;  // 0x68, 0x69
+    xen::PhysdevSetIobitmap s{{address(bitmap)}, 0x6a, 0};
+    ASSERT_TRUE(hypercall(hypercall_physdev_op, v(), xen::PHYSDEVOP_set_iobitmap, address(&s)));
+    v().pv->in_kernel = false;
+    const auto in = [&](uint16_t port, const std::vector<uint8_t>& code) {
+        r.rax = 0;
+        r.rdx = port;
+        const bool done = run(code);
+        EXPECT_EQ(r.rax, done ? (code == in_al_dx ? 0xffu : 0xffffffffu) : 0u) << "no port is the domain's";
+        return done;
+    };
+    EXPECT_TRUE(in(0x60, in_al_dx));
+    EXPECT_FALSE(in(0x60, in_eax_dx)) << "0x61 is closed";
+    EXPECT_FALSE(in(0x61, in_al_dx));
+    EXPECT_TRUE(in(0x66, in_eax_dx)) << "over two bytes of the bitmap";
+    EXPECT_FALSE(in(0x67, in_eax_dx)) << "beyond what the bitmap tells of";
+    EXPECT_FALSE(in(0xffff, in_eax_dx));
+    EXPECT_FALSE(run(cli)) << "ports only";
+
+    s.bitmap = {0x10};
+    ASSERT_TRUE(hypercall(hypercall_physdev_op, v(), xen::PHYSDEVOP_set_iobitmap, address(&s)));
+    EXPECT_FALSE(in(0x60, in_al_dx)) << "a bitmap that cannot be read";
+    s.nr_ports = 65537;
+    EXPECT_FALSE(hypercall(hypercall_physdev_op, v(), xen::PHYSDEVOP_set_iobitmap, address(&s)));
 }
 
 }  // namespace

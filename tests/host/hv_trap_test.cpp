@@ -118,6 +118,17 @@ TEST_F(Traps, IcebpWithoutHandlerIsAProtectionFault) {
     expect_refused(trap_debug);
 }
 
+TEST_F(Traps, FramesCarryTheVirtualPrivilegeLevelWhenAskedTo) {
+    register_handler(linux_vector, 3);
+    v().pv->iopl = 2;
+    trap({0xcd, 0x80}, 2, 0x80);
+    EXPECT_EQ(frame()[4] & eflags_iopl, 0u);
+    (*g)->vm_assist |= 1u << xen::VMASST_TYPE_architectural_iopl;
+    v().pv->in_kernel = false;
+    trap({0xcd, 0x80}, 2, 0x80);
+    EXPECT_EQ(frame()[4] & eflags_iopl, uint64_t{2} << eflags_iopl_shift);
+}
+
 TEST_F(Traps, ExceptionWithoutHandlerEndsTheDomain) {
     trap({0x90}, 0, 0);
     EXPECT_TRUE((*g)->shutting_down.load());

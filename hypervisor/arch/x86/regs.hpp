@@ -31,6 +31,7 @@ inline constexpr uint64_t eflags_tf = 1u << 8;
 inline constexpr uint64_t eflags_if = 1u << 9;
 inline constexpr uint64_t eflags_df = 1u << 10;
 inline constexpr uint64_t eflags_iopl = 3u << 12;
+inline constexpr unsigned eflags_iopl_shift = 12;
 inline constexpr uint64_t eflags_nt = 1u << 14;
 inline constexpr uint64_t eflags_rf = 1u << 16;
 inline constexpr uint64_t eflags_vm = 1u << 17;

@@ -20,11 +20,12 @@ struct Target {
     uint32_t error_code;
 };
 
-/// The guest's virtual interrupt flag, in the place of the real one.
-uint64_t guest_rflags(const Regs& r, bool masked, const PvVcpu& pv) {
+/// The guest's virtual interrupt flag in the place of the real one, and its virtual IOPL when it keeps that there.
+uint64_t guest_rflags(const Vcpu& v, const Regs& r, bool masked) {
     uint64_t f = r.rflags & ~(eflags_if | eflags_iopl);
     if (!masked) f |= eflags_if;
-    return f | (uint64_t{pv.iopl} << 12);
+    if (pv_architectural_iopl(v.domain)) f |= uint64_t{v.pv->iopl} << eflags_iopl_shift;
+    return f;
 }
 
 /// Builds the frame of the PV ABI: rcx, r11, [error code,] rip, cs with the saved event mask, rflags, rsp, ss.
@@ -43,7 +44,7 @@ void enter_handler(Vcpu& v, Regs& r, const Target& t) {
     frame[n++] = r.rip;
     // RPL 0 tells the guest that its kernel was interrupted.
     frame[n++] = (from_kernel ? r.cs & ~uint64_t{3} : r.cs) | (uint64_t{masked} << 32);
-    frame[n++] = guest_rflags(r, masked, pv);
+    frame[n++] = guest_rflags(v, r, masked);
     frame[n++] = r.rsp;
     frame[n++] = r.ss;
 
@@ -122,7 +123,7 @@ void pv_iret_failed(Vcpu& v, Regs& r) {
     const bool masked = __atomic_load_n(&info->evtchn_upcall_mask, __ATOMIC_RELAXED) != 0;
     const uint64_t frame[] = {r.rcx, r.r11, arch::read_segment(0), arch::read_segment(1), arch::read_segment(2),
                               arch::read_segment(3), r.rip, r.cs | (uint64_t{masked} << 32),
-                              guest_rflags(r, masked, *v.pv), r.rsp, r.ss};
+                              guest_rflags(v, r, masked), r.rsp, r.ss};
     const uint64_t sp = (v.pv->kernel_sp & ~uint64_t{15}) - sizeof frame;
     if (!arch::copy_to_guest(sp, frame, sizeof frame)) {
         domain_crash(v.domain, "kernel stack is not writable for the failsafe callback");

@@ -44,7 +44,7 @@ void set_registers(Vcpu& v, const xen::CpuUserRegs& u) {
     r.rflags = (u.rflags & 0x3f7fd7 & ~rflags_never) | eflags_if | 2;
     r.rsp = u.rsp;
     r.ss = ring3(u.ss);
-    v.pv->iopl = static_cast<uint8_t>((u.rflags >> 12) & 3);
+    v.pv->iopl = static_cast<uint8_t>((u.rflags & eflags_iopl) >> eflags_iopl_shift);
     v.pv->ds = u.ds;
     v.pv->es = u.es;
     v.pv->fs = u.fs;
@@ -137,7 +137,7 @@ void pv_get_context(Vcpu& v, xen::VcpuGuestContext& c) {
     u.rdi = r.rdi;
     u.rip = r.rip;
     u.cs = static_cast<uint16_t>(r.cs);
-    u.rflags = r.rflags | (uint64_t{pv.iopl} << 12);
+    u.rflags = r.rflags | (uint64_t{pv.iopl} << eflags_iopl_shift);
     u.rsp = r.rsp;
     u.ss = static_cast<uint16_t>(r.ss);
     u.ds = pv.ds;

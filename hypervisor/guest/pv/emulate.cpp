@@ -164,9 +164,9 @@ Step port_io(Vcpu& v, Regs& r, const Instruction& in) {
 
 Step one_byte(Vcpu& v, Regs& r, const Instruction& in, bool& again) {
     switch (in.opcode) {
-        // The real interrupt flag is not the guest's; code that clears it around a few instructions (before it has
-        // patched itself for Xen) only needs to get past them.
-        case 0xfa: case 0xfb: return v.pv->in_kernel ? Step::done : Step::fault;
+        // The real interrupt flag is not the guest's, and POPF could not give back its virtual one: code that clears it
+        // around a few instructions (before it has patched itself for Xen) only needs to get past them.
+        case 0xfa: case 0xfb: return pv_io_privileged(v) ? Step::done : Step::fault;
         case 0x6c: case 0x6d: case 0x6e: case 0x6f: return string_io(v, r, in, again);
         case 0xe4: case 0xe5: case 0xe6: case 0xe7: case 0xec: case 0xed: case 0xee: case 0xef: return port_io(v, r, in);
         default: return Step::fault;

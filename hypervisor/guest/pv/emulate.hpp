@@ -17,7 +17,10 @@ bool pv_emulate_forced(Vcpu& v, Regs& r);
 /// One access of `bytes` (1, 2, 4) to a port the guest is allowed; PCI configuration goes through dom0's own view.
 uint32_t pv_port_in(Vcpu& v, uint16_t port, unsigned bytes);
 void pv_port_out(Vcpu& v, uint16_t port, unsigned bytes, uint32_t value);
+/// Whether the guest's own rules let the code that runs now do it: I/O privilege level, else the bitmap for user code.
 bool pv_port_allowed(const Vcpu& v, uint16_t port, unsigned bytes);
+/// Whether the I/O privilege level covers the mode the vCPU is in: port I/O, CLI, STI.
+bool pv_io_privileged(const Vcpu& v);
 
 // -- msr.cpp ----------------------------------------------------------------------------------------------------------
 /// Errors: perm: the guest gets #GP.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Port I/O of guests that drive devices: dom0, over the whole port space but for what the hypervisor uses itself.
+#include "hypervisor/arch/x86/guest_state.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/guest/pv/emulate.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
@@ -28,6 +29,19 @@ uint32_t raw_in(uint16_t port, unsigned bytes) {
     return bytes == 1 ? hw::in8(port) : bytes == 2 ? hw::in16(port) : hw::in32(port);
 }
 
+/// The bitmap lies in the address space of the guest's kernel. What cannot be read is closed.
+bool open_in_bitmap(const Vcpu& v, uint16_t port, unsigned bytes) {
+    const PvVcpu& pv = *v.pv;
+    if (uint32_t{port} + bytes > pv.io_bitmap_ports) return false;
+    const unsigned first_bit = port & 7, mask = ((1u << bytes) - 1) << first_bit;
+    uint8_t bits[2] = {0xff, 0xff};
+    if (!pv.in_kernel) arch::load_root(pv.kernel_root.address());
+    const size_t needed = mask > 0xff ? 2 : 1;
+    const bool read = arch::copy_from_guest(bits, pv.io_bitmap + port / 8, needed);
+    if (!pv.in_kernel) arch::load_root(pv.user_root.address());
+    return read && ((bits[0] | bits[1] << 8) & static_cast<int>(mask)) == 0;
+}
+
 void raw_out(uint16_t port, unsigned bytes, uint32_t value) {
     if (bytes == 1) hw::out8(port, static_cast<uint8_t>(value));
     else if (bytes == 2) hw::out16(port, static_cast<uint16_t>(value));
@@ -36,9 +50,15 @@ void raw_out(uint16_t port, unsigned bytes, uint32_t value) {
 
 }  // namespace
 
-/// Who may execute I/O instructions at all: the guest's kernel once it has raised its I/O privilege level, its user
-/// code at level 3. Ports that are not the domain's then read as if nothing was there: kernels probe.
-bool pv_port_allowed(const Vcpu& v, uint16_t, unsigned) { return v.pv->iopl >= (v.pv->in_kernel ? 1 : 3); }
+bool pv_io_privileged(const Vcpu& v) {
+    const unsigned kernel_level = pv_architectural_iopl(v.domain) ? 0 : 1;
+    return v.pv->iopl >= (v.pv->in_kernel ? kernel_level : 3);
+}
+
+/// Ports that are allowed here but are not the domain's read as if nothing was there: kernels probe.
+bool pv_port_allowed(const Vcpu& v, uint16_t port, unsigned bytes) {
+    return pv_io_privileged(v) || open_in_bitmap(v, port, bytes);
+}
 
 uint32_t pv_port_in(Vcpu& v, uint16_t port, unsigned bytes) {
     if (is_pci_address(port, bytes)) return v.domain.pv->pci_address;

@@ -55,7 +55,9 @@ struct PvVcpu {
     Mfn kernel_root{0};   ///< L4 in kernel mode; 0: none. Holds a type and an existence reference
     Mfn user_root{0};     ///< L4 in user mode; 0: none. Holds references too
     bool in_kernel = true;
-    uint8_t iopl = 0;
+    uint8_t iopl = 0;              ///< I/O privilege level as the guest sees it; the CPU's own is always 0
+    uint64_t io_bitmap = 0;        ///< guest VA in its kernel's address space: a set bit closes a port to its user code
+    uint32_t io_bitmap_ports = 0;  ///< ports the bitmap tells of, from 0 on; closed beyond
     // descriptor tables
     Mfn gdt_frames[gdt_guest_pages] = {};
     uint32_t gdt_entries = 0;
@@ -87,6 +89,9 @@ struct PvVcpu {
 inline constexpr uint64_t perdomain_base = 0xffff'8200'0000'0000;
 inline constexpr uint64_t gdt_va(VcpuId id) { return perdomain_base + uint64_t{id.raw} * 32 * page_size; }
 inline constexpr uint64_t ldt_va(VcpuId id) { return gdt_va(id) + 16 * page_size; }
+
+/// The guest keeps its I/O privilege level in the flags of its frames, and its kernel runs at level 0, not 1.
+inline bool pv_architectural_iopl(const Domain& d) { return d.vm_assist >> xen::VMASST_TYPE_architectural_iopl & 1; }
 
 // Creation and end are declared in domain/guest_kind.hpp, for domain/ to call.
 
