@@ -4,13 +4,14 @@
 #include "abi/xen/sched.hpp"
 #include "abi/xen/vcpu.hpp"
 #include "guests/bench/bench.hpp"
+#include "guests/tiny/events.hpp"
 
 namespace bench {
 
 using namespace xen;
 
 void events() {
-    auto* shared = reinterpret_cast<SharedInfo*>(windows.shared);
+    auto* shared = &shared_info();
     EvtchnBindIpi ipi{0, 0};
     expect("bind_ipi", hypercall(HYPERVISOR_event_channel_op, EVTCHNOP_bind_ipi, addr(&ipi)) == 0);
     EvtchnSend send{ipi.port};

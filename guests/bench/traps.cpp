@@ -5,9 +5,10 @@
 #include "abi/xen/event_channel.hpp"
 #include "abi/xen/physdev.hpp"
 #include "guests/bench/bench.hpp"
+#include "guests/tiny/events.hpp"
 
 extern "C" {
-// entry.S
+// traps.S
 void trap_invalid_opcode();
 void trap_breakpoint();
 void trap_overflow();
@@ -41,7 +42,7 @@ void exceptions() {
 }
 
 void upcalls() {
-    auto* shared = reinterpret_cast<SharedInfo*>(windows.shared);
+    auto* shared = &shared_info();
     upcall_vcpu = &shared->vcpu_info[0];
     CallbackRegister callback{CALLBACKTYPE_event, 0, 0, addr(event_upcall)};
     expect("callback_op", hypercall(HYPERVISOR_callback_op, CALLBACKOP_register, addr(&callback)) == 0);

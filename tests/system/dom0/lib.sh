@@ -105,6 +105,12 @@ tiny() {
     } >$WORK/$name.cfg
     echo $WORK/$name.cfg
 }
+# kernel NAME KERNEL [LINE...]: a config of a guest of guests/KERNEL (FOLDER-FILE where the folder has one guest in each file)
+kernel() {
+    local name=$1 kernel=$2
+    shift 2
+    tiny "$name" x "kernel = \"/xenolith/guests/$kernel\"" "$@"
+}
 console_log() { echo /var/log/xen/console/guest-$1.log; }
 forget_console() { : >"$(console_log "$1")" 2>/dev/null; }
 # said NAME PATTERN: has the guest's console printed a line that matches?
