@@ -177,8 +177,7 @@ bool unshare_hyp_page(void* page) {
     }
     // Who still maps it keeps it, but nobody can map it anew, and the domain need not wait for them.
     p.owner.store(dom_xen->id.raw, std::memory_order_release);
-    tlb_stamp(p);
-    p.type.fetch_sub(1, std::memory_order_acq_rel);
+    put_writable_type(p);
     p.count.fetch_and(~page::allocated, std::memory_order_acq_rel);
     if ((p.count.fetch_sub(1, std::memory_order_acq_rel) & page::count_mask) != 1) return false;
     make_nobodys(p);

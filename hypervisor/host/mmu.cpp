@@ -213,16 +213,18 @@ void load_root(unsigned cpu, uint64_t cr3) {
     // In the order of guest/entry/switch.cpp, on which flush_tlb() relies.
     const uint64_t idle = idle_cr3();
     if (cr3 != idle) __atomic_store_n(&cpus[cpu].loaded_cr3, cr3, __ATOMIC_SEQ_CST);
-    tlb_flushed(cpus[cpu]);
+    const uint32_t time = tlb_flush_begins();
     tlbs[cpu].clear();
+    tlb_flush_ended(cpus[cpu], time);
     if (cr3 == idle) __atomic_store_n(&cpus[cpu].loaded_cr3, cr3, __ATOMIC_SEQ_CST);
     collect_eagerly(cpu);
 }
 
 void flush(unsigned cpu) {
     std::lock_guard held(tlbs[cpu].lock);
-    tlb_flushed(cpus[cpu]);
+    const uint32_t time = tlb_flush_begins();
     if (!deaf.load(std::memory_order_relaxed)) tlbs[cpu].clear();
+    tlb_flush_ended(cpus[cpu], time);
     collect_eagerly(cpu);
 }
 

@@ -10,12 +10,14 @@ namespace hv {
 
 std::atomic<uint32_t> tlb_clock{1};
 
-void tlb_flushed(Cpu& cpu) {
+uint32_t tlb_flush_begins() {
     uint32_t now = tlb_clock.load(std::memory_order_acquire);
     const auto after = [](uint32_t time) { return time == 0 ? 0 : time + 1; };
     while (!tlb_clock.compare_exchange_weak(now, after(now), std::memory_order_acq_rel)) {}
-    cpu.tlb_time.store(after(now), std::memory_order_release);
+    return after(now);
 }
+
+void tlb_flush_ended(Cpu& cpu, uint32_t time) { cpu.tlb_time.store(time, std::memory_order_release); }
 
 namespace {
 

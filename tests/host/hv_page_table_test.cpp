@@ -4,7 +4,9 @@
 #include "hypervisor/guest/pv/pt_update.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -15,37 +17,11 @@
 #include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/grant/guest_map.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
-#include "tests/host/hv_calls.hpp"
+#include "tests/host/hv_paged_guest.hpp"
 
 namespace {
 
 using namespace hvtest;
-
-constexpr uint64_t table_bits = pte::present | pte::rw | pte::user | pte::accessed | pte::dirty;
-constexpr uint64_t data_bits = table_bits | pte::nx;
-
-uint64_t& entry(Mfn table, unsigned i) { return map_mfn<uint64_t>(table)[i]; }
-uint64_t entry_of(Mfn m, uint64_t bits) { return m.address() | bits; }
-
-/// A guest whose vCPU 0 has an address space: `data` is mapped writable at address 0.
-struct PagedGuest : Guest {
-    Mfn l4, l3, l2, l1, data;
-    explicit PagedGuest(uint16_t id, unsigned vcpus = 1)
-        : Guest(id, vcpus), l4(page()), l3(page()), l2(page()), l1(page()), data(page()) {
-        entry(l1, 0) = entry_of(data, data_bits);
-        entry(l2, 0) = entry_of(l1, table_bits);
-        entry(l3, 0) = entry_of(l2, table_bits);
-        entry(l4, 0) = entry_of(l3, table_bits);
-        EXPECT_TRUE(set_kernel_root(vcpu(), l4));
-        host::become(1);
-        this_cpu().current = &vcpu();
-    }
-    ~PagedGuest() {
-        this_cpu().current = this_cpu().idle;
-        host::become(0);
-    }
-    PageInfo& info(Mfn m) { return page_of(m); }
-};
 
 struct PageTables : testing::Test {
     PageTables() { control_domain(); }
@@ -105,14 +81,6 @@ TEST_F(PageTables, ATableWhoseReleaseWaitsCannotChangeHands) {
     EXPECT_TRUE(finish_pending_put(g.vcpu()));
     EXPECT_EQ(heap::free_pages().n, free + 1);
 }
-
-/// The context a guest gives its second vCPU.
-struct Context : xen::VcpuGuestContext {
-    explicit Context(const PagedGuest& g) : xen::VcpuGuestContext(xen::zeroed<xen::VcpuGuestContext>()) {
-        flags = xen::VGCF_in_kernel;
-        ctrlreg[3] = xen::xen_pfn_to_cr3(g.l4.raw);
-    }
-};
 
 // A guest pins tables and gives their pages back. The last reference of each goes while the domain's end walks over its
 // pages: all pins must go, and the walk must stay on this domain's list.
@@ -330,6 +298,38 @@ TEST_F(PageTables, AChangeOfTypeFlushesWhoeverMayHaveTranslations) {
     EXPECT_EQ(flushes(1), seen[1]);
     EXPECT_EQ(flushes(2), seen[2] + 1);
     EXPECT_EQ(flushes(3), seen[3] + 1);
+}
+
+// Between the end of the last use and the stamp the page is nobody's: who took it up then would trust the stamp before.
+TEST_F(PageTables, APageIsNotTakenUpBeforeItIsStamped) {
+    PagedGuest g(1);
+    const Mfn m = g.page();
+    PageInfo& p = g.info(m);
+    ASSERT_TRUE(get_writable_type(p));
+    put_writable_type(p);
+    const uint64_t settled = p.type.load();
+    EXPECT_EQ(settled & (page::leaving | page::users_mask), 0u);
+    for (const bool as_table : {false, true}) {
+        p.type = settled | page::leaving;
+        std::atomic<bool> taken{false};
+        std::thread other([&] {
+            host::become(2);
+            if (as_table) {
+                EXPECT_TRUE(pin_table(g, m, PageType::l1));
+                taken = true;
+                EXPECT_TRUE(unpin_table(g, m));
+            } else {
+                EXPECT_TRUE(get_writable_type(p));
+                taken = true;
+                put_writable_type(p);
+            }
+        });
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        EXPECT_FALSE(taken.load());
+        p.type = settled;
+        other.join();
+        EXPECT_TRUE(taken.load());
+    }
 }
 
 }  // namespace

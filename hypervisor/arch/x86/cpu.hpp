@@ -79,8 +79,10 @@ inline CpuStackTop& stack_top() {
 inline Cpu& this_cpu() { return *stack_top().cpu; }
 #endif
 
-/// Tells the TLB clock (mm/) that `cpu`, the calling one, is flushing its TLB now. Called just before the flush.
-void tlb_flushed(Cpu& cpu);
+/// The TLB clock (mm/tlb.hpp): a flush of the calling CPU's whole TLB lies between these two. The first one's answer is for
+/// the second.
+uint32_t tlb_flush_begins();
+void tlb_flush_ended(Cpu& cpu, uint32_t time);
 
 inline Vcpu& current() { return *this_cpu().current; }
 

@@ -118,8 +118,9 @@ void kick(unsigned cpu) {
 
 void flush_tlb_local() {
     Cpu& self = this_cpu();
-    tlb_flushed(self);
+    const uint32_t time = tlb_flush_begins();
     hw::write_cr3(hw::read_cr3());
+    tlb_flush_ended(self, time);
 }
 
 void flush_tlb_page_local(uint64_t va) { hw::invlpg(va); }

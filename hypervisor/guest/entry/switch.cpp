@@ -84,8 +84,9 @@ void set_root(Cpu& cpu, uint64_t cr3) {
     // Others skip idle CPUs when they flush: say "guest" before its translations can exist, "idle" after they are gone.
     const uint64_t idle = idle_cr3();
     if (cr3 != idle) __atomic_store_n(&cpu.loaded_cr3, cr3, __ATOMIC_SEQ_CST);
-    tlb_flushed(cpu);
+    const uint32_t time = tlb_flush_begins();
     hw::write_cr3(cr3);
+    tlb_flush_ended(cpu, time);
     if (cr3 == idle) __atomic_store_n(&cpu.loaded_cr3, cr3, __ATOMIC_SEQ_CST);
 }
 

@@ -35,6 +35,25 @@ void flush_for_change(PageInfo& p, PageType before, PageType t) {
     if (before != PageType::none && before != t) tlb_flush_before_reuse(p, cpus_with_translations(p));
 }
 
+/// Ends one use. The last one leaves the page to nobody until it is stamped: mm/tlb.hpp says why. False: the word was
+/// another by now, which is in `x`.
+bool leave(PageInfo& p, uint64_t& x) {
+    const bool last = users(x) == 1;
+    if (!p.type.compare_exchange_weak(x, last ? (x - 1) | leaving : x - 1, std::memory_order_acq_rel)) return false;
+    if (last) {
+        tlb_stamp(p);
+        p.type.store(x - 1, std::memory_order_release);
+    }
+    return true;
+}
+
+/// True for a page without users that its last one is about to stamp; waits a little.
+bool wait_for_stamp(uint64_t x) {
+    if (!(x & leaving)) return false;
+    detail::spin_wait();
+    return true;
+}
+
 bool adopt_writable(PageInfo& p, uint64_t seen) {
     const PageType before = type_of(seen);
     const bool clean = before == PageType::none || before == PageType::writable;
@@ -53,7 +72,7 @@ bool get_writable_type(PageInfo& p) {
     for (;;) {
         uint64_t x = p.type.load(std::memory_order_acquire);
         if (users(x) == 0) {
-            if (adopt_writable(p, x)) return true;
+            if (!wait_for_stamp(x) && adopt_writable(p, x)) return true;
             continue;
         }
         if (type_of(x) != PageType::writable || users(x) == users_mask) return false;
@@ -68,9 +87,7 @@ void put_writable_type(PageInfo& p) {
     uint64_t x = p.type.load(std::memory_order_relaxed);
     do {
         HV_DEBUG_ASSERT(users(x) != 0 && type_of(x) == PageType::writable);
-        // Before the count is seen at zero: the next user of the page relies on the stamp.
-        if (users(x) == 1) tlb_stamp(p);
-    } while (!p.type.compare_exchange_weak(x, x - 1, std::memory_order_acq_rel));
+    } while (!leave(p, x));
 }
 
 namespace {
@@ -132,6 +149,7 @@ Status get_page_type(Domain& owner, PageInfo& p, PageType t) {
     for (;;) {
         uint64_t x = p.type.load(std::memory_order_acquire);
         if (users(x) == 0) {
+            if (wait_for_stamp(x)) continue;
             const Status s = first_use(owner, p, t, x);
             if (!s && s.error() == Errc::again) continue;
             if (!s) return Err{s.error()};
@@ -154,9 +172,7 @@ Status put_page_type(Domain& owner, PageInfo& p) {
             return ok;
         }
         if (users(x) > 1 || t == PageType::segdesc) {
-            if (users(x) == 1) tlb_stamp(p);
-            const uint64_t next = users(x) == 1 ? tag(t) : x - 1;
-            if (p.type.compare_exchange_weak(x, next, std::memory_order_acq_rel)) return ok;
+            if (leave(p, x)) return ok;
             continue;
         }
         if (!p.type.compare_exchange_weak(x, tag(t) | 1, std::memory_order_acq_rel)) continue;
