@@ -18,17 +18,16 @@ namespace {
 using Answer = Result<uint64_t>;
 
 /// Gives an offline vCPU its first context; the structure is too large for our stack.
-Answer initialise(Vcpu& target, GuestPtr<xen::VcpuGuestContext> p) {
+Answer initialise(Vcpu& caller, Vcpu& target, GuestPtr<xen::VcpuGuestContext> p) {
     if (target.info.load(std::memory_order_acquire) == &target.private_info) return Err{Errc::inval};
     Owned<xen::VcpuGuestContext> context(TRY(make<xen::VcpuGuestContext>()));
     TRY(p.fetch_many(context.get(), 1));
     Guard g(target.domain.lock);
     if (target.initialised) return Err{Errc::exist};
     if (auto s = pv_set_context(target, *context); !s) {
-        if (s.error() == Errc::restart) return restart_same(current());
+        if (s.error() == Errc::restart) return restart_same(caller);
         return Err{s.error()};
     }
-    target.initialised = true;
     return 0;
 }
 
@@ -124,7 +123,7 @@ Result<uint64_t> hypercall_vcpu_op(Vcpu& v, const uint64_t (&args)[6]) {
     const bool self = target == &v;
     switch (cmd) {
         case xen::VCPUOP_initialise:
-            return initialise(*target, GuestPtr<xen::VcpuGuestContext>(arg));
+            return initialise(v, *target, GuestPtr<xen::VcpuGuestContext>(arg));
         case xen::VCPUOP_up:
             return up(*target);
         case xen::VCPUOP_down:

@@ -12,6 +12,7 @@
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/mm/tlb.hpp"
 #include "hypervisor/rt/log.hpp"
+#include "hypervisor/sched/scheduler.hpp"
 
 namespace hv {
 
@@ -96,9 +97,21 @@ void enter_idle(Cpu& cpu) {
     set_root(cpu, idle_cr3());
 }
 
+/// A vCPU without page tables for its mode runs nowhere. The CPU stays in the idle address space, and the scheduler
+/// chooses again before the way out ends: it has been told, and the vCPU's pause stays.
+[[gnu::noinline]] void refuse_entry(Cpu& cpu, Vcpu& v) {
+    enter_idle(cpu);
+    sched::pause_nosync(v);
+    domain_crash(v.domain, "a vCPU has no page tables for its mode");
+}
+
 void enter_guest(Cpu& cpu, Vcpu& v) {
     PvVcpu& pv = *v.pv;
-    set_root(cpu, pv.root() ? pv.root() << page_shift : idle_cr3());
+    if (pv.root() == 0) [[unlikely]] {
+        refuse_entry(cpu, v);
+        return;
+    }
+    set_root(cpu, pv.root() << page_shift);
     // The last page of the GDT window is this CPU's own: TSS and LDT descriptors are per CPU.
     constexpr unsigned reserved_page = gdt_reserved_offset / page_size;
     pv.descriptor_l1[reserved_page] =
@@ -120,7 +133,7 @@ namespace arch {
 
 void switch_to(Vcpu& prev, Vcpu& next) {
     Cpu& cpu = this_cpu();
-    if (!prev.idle) save_guest(prev);
+    if (!prev.idle && prev.pv->root() != 0) save_guest(prev);
     cpu.current = &next;
     if (next.idle) {
         enter_idle(cpu);

@@ -80,10 +80,14 @@ void refuse_system_call(Vcpu& v, Regs& r) {
 
 void pv_toggle_mode(Vcpu& v) {
     PvVcpu& pv = *v.pv;
+    const Mfn root = pv.in_kernel ? pv.user_root : pv.kernel_root;
+    if (root.raw == 0) [[unlikely]] {
+        domain_crash(v.domain, "no page tables for the mode that a vCPU enters");
+        return;
+    }
     pv.in_kernel = !pv.in_kernel;
     arch::swap_gs();
-    const uint64_t root = pv.root();
-    if (root != 0) arch::load_root(root << page_shift);
+    arch::load_root(root.address());
     if (pv.in_kernel && v.runstate_stale) pv_write_runstate(v);
 }
 

@@ -60,6 +60,59 @@ Status check_addresses(const xen::VcpuGuestContext& c) {
     return ok;
 }
 
+bool breakpoints_on(const xen::VcpuGuestContext& c) { return c.debugreg[7] & 0xff; }
+
+Status check_debug_registers(const xen::VcpuGuestContext& c) {
+    for (unsigned i = 0; i < 4; ++i) TRY(pv_check_debug_reg(i, c.debugreg[i]));
+    if (breakpoints_on(c)) TRY(pv_check_debug_reg(7, c.debugreg[7] & 0xffffffff));
+    return ok;
+}
+
+/// Frames of the roots; 0: the context has none.
+Mfn kernel_root_of(const xen::VcpuGuestContext& c) { return Mfn(xen::xen_cr3_to_pfn(c.ctrlreg[3])); }
+Mfn user_root_of(const xen::VcpuGuestContext& c) { return Mfn(xen::xen_cr3_to_pfn(c.ctrlreg[1])); }
+
+/// Without tables for its mode a vCPU would run on the idle ones, which have no window for its descriptors: its first
+/// exception would be the machine's last.
+Status check_roots(const Vcpu& v, const xen::VcpuGuestContext& c) {
+    if (kernel_root_of(c).raw == 0) return Err{Errc::inval};
+    if (c.ctrlreg[1] != 0 && user_root_of(c).raw == 0) return Err{Errc::inval};
+    if (!(c.flags & xen::VGCF_in_kernel) && c.ctrlreg[1] == 0 && v.pv->user_root.raw == 0) return Err{Errc::inval};
+    return ok;
+}
+
+/// What can fail, or be interrupted: then the next attempt finds its progress.
+Status take_tables(Vcpu& v, const xen::VcpuGuestContext& c) {
+    TRY(finish_pending_put(v));
+    TRY(set_kernel_root(v, kernel_root_of(c)));
+    if (c.ctrlreg[1] != 0) {
+        TRY(finish_pending_put(v));  // of the kernel root before: one can wait, not two
+        TRY(set_user_root(v, user_root_of(c)));
+    }
+    Mfn frames[gdt_guest_pages];
+    for (unsigned i = 0; i < gdt_guest_pages; ++i) frames[i] = Mfn(c.gdt_frames[i]);
+    TRY(pv_set_gdt(v, frames, static_cast<uint32_t>(c.gdt_ents)));
+    return pv_set_ldt(v, c.ldt_base, static_cast<uint32_t>(c.ldt_ents));
+}
+
+void set_fpu(Vcpu& v, const xen::VcpuGuestContext& c) {
+    memcpy(v.fpu, c.fpu_ctxt.x, sizeof c.fpu_ctxt.x);
+    // Reserved MXCSR bits would fault when the area is loaded.
+    uint32_t mxcsr = 0;
+    memcpy(&mxcsr, v.fpu + 24, 4);
+    mxcsr &= 0xffff;
+    memcpy(v.fpu + 24, &mxcsr, 4);
+    if (!cpu_features.xsave) return;  // the area ends here
+    constexpr uint64_t x87_and_sse = 3;
+    memset(v.fpu + 512, 0, 64);
+    memcpy(v.fpu + 512, &x87_and_sse, 8);
+}
+
+void set_debug_registers(Vcpu& v, const xen::VcpuGuestContext& c) {
+    for (unsigned i = 0; i < 4; ++i) (void)pv_write_debug_reg(v, i, c.debugreg[i]);
+    (void)pv_write_debug_reg(v, 7, breakpoints_on(c) ? c.debugreg[7] & 0xffffffff : 0);
+}
+
 void set_callbacks(PvVcpu& pv, const xen::VcpuGuestContext& c) {
     memcpy(pv.traps, c.trap_ctxt, sizeof pv.traps);
     pv.event = {c.event_callback_eip, true};
@@ -73,43 +126,29 @@ void set_callbacks(PvVcpu& pv, const xen::VcpuGuestContext& c) {
 
 Status pv_set_context(Vcpu& v, const xen::VcpuGuestContext& c) {
     TRY(check_addresses(c));
+    TRY(check_debug_registers(c));
+    TRY(check_roots(v, c));
     PvVcpu& pv = *v.pv;
-    TRY(finish_pending_put(v));
-    TRY(set_kernel_root(v, Mfn(xen::xen_cr3_to_pfn(c.ctrlreg[3]))));
-    if (c.ctrlreg[1] != 0) TRY(set_user_root(v, Mfn(xen::xen_cr3_to_pfn(c.ctrlreg[1]))));
-    // A vCPU in user mode without user page tables would run on the idle ones, which have no window for its descriptors:
-    // loading its LDT would be a fault of ours.
-    if (!(c.flags & xen::VGCF_in_kernel) && pv.user_root.raw == 0) return Err{Errc::inval};
-    Mfn frames[gdt_guest_pages];
-    for (unsigned i = 0; i < gdt_guest_pages; ++i) frames[i] = Mfn(c.gdt_frames[i]);
-    TRY(pv_set_gdt(v, frames, static_cast<uint32_t>(c.gdt_ents)));
-    TRY(pv_set_ldt(v, c.ldt_base, static_cast<uint32_t>(c.ldt_ents)));
+    if (const Status s = take_tables(v, c); !s) {
+        if (!v.initialised && s.error() != Errc::restart) {
+            pv_clear_descriptors(v);
+            drop_roots(v);
+        }
+        return Err{s.error()};
+    }
 
     set_registers(v, c.user_regs);
     set_callbacks(pv, c);
     pv.in_kernel = (c.flags & xen::VGCF_in_kernel) != 0;
     if (c.flags & xen::VGCF_in_syscall) v.regs.vector = entry_syscall;
-    if ((c.flags & xen::VGCF_i387_valid) && v.fpu) {
-        memcpy(v.fpu, c.fpu_ctxt.x, sizeof c.fpu_ctxt.x);
-        // Reserved MXCSR bits would fault when the area is loaded.
-        uint32_t mxcsr = 0;
-        memcpy(&mxcsr, v.fpu + 24, 4);
-        mxcsr &= 0xffff;
-        memcpy(v.fpu + 24, &mxcsr, 4);
-        if (cpu_features.xsave) {  // without, the area ends here
-            constexpr uint64_t x87_and_sse = 3;
-            memset(v.fpu + 512, 0, 64);
-            memcpy(v.fpu + 512, &x87_and_sse, 8);
-        }
-    }
+    if ((c.flags & xen::VGCF_i387_valid) && v.fpu) set_fpu(v, c);
     pv.cr0_ts = c.ctrlreg[0] & 8;
     // OSXSAVE stays as it was for a new vCPU: user code sees it set whatever its kernel says.
     pv.cr4 = (pv.cr4 & hw::cr4_osxsave) | pv_cr4_allowed(v.domain, c.ctrlreg[4]);
     pv.fs_base = c.fs_base;
     pv.gs_base_kernel = c.gs_base_kernel;
     pv.gs_base_user = c.gs_base_user;
-    for (unsigned i = 0; i < 4; ++i) TRY(pv_write_debug_reg(v, i, c.debugreg[i]));
-    if (c.debugreg[7] & 0xff) TRY(pv_write_debug_reg(v, 7, c.debugreg[7] & 0xffffffff));
+    set_debug_registers(v, c);
     if (v.id.raw == 0) v.domain.vm_assist |= c.vm_assist;
     v.initialised = true;
     return ok;

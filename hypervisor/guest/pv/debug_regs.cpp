@@ -37,18 +37,18 @@ base::Result<uint64_t> pv_read_debug_reg(Vcpu& v, unsigned reg) {
     return v.pv->debug[reg];
 }
 
-base::Status pv_write_debug_reg(Vcpu& v, unsigned reg, uint64_t value) {
-    if (reg == 4 || reg == 5) reg += 2;
+base::Status pv_check_debug_reg(unsigned reg, uint64_t value) {
     if (reg > 7) return base::Err{base::Errc::inval};
-    if (reg < 4) {
-        if (!address_allowed(value)) return base::Err{base::Errc::perm};
-        v.pv->debug[reg] = value;
-    } else if (reg == 6) {
-        v.pv->debug[6] = (value & 0xe00f) | hw::dr6_clear;
-    } else {
-        if (!control_allowed(value)) return base::Err{base::Errc::perm};
-        v.pv->debug[7] = value | dr7_fixed;
-    }
+    const bool allowed = reg < 4 ? address_allowed(value) : reg == 4 || reg == 6 || control_allowed(value);
+    if (!allowed) return base::Err{base::Errc::perm};
+    return base::ok;
+}
+
+base::Status pv_write_debug_reg(Vcpu& v, unsigned reg, uint64_t value) {
+    TRY(pv_check_debug_reg(reg, value));
+    if (reg == 4 || reg == 5) reg += 2;
+    if (reg == 6) v.pv->debug[6] = (value & 0xe00f) | hw::dr6_clear;
+    else v.pv->debug[reg] = reg == 7 ? value | dr7_fixed : value;
     if (&v == this_cpu().current) arch::load_guest_debug(v);
     return base::ok;
 }

@@ -7,7 +7,8 @@
 
 namespace hv {
 
-/// Errors: inval: no such register, or a value that is not allowed.
+/// Errors: inval: no such register; perm: a value that is not allowed.
+base::Status pv_check_debug_reg(unsigned reg, uint64_t value);
 base::Result<uint64_t> pv_read_debug_reg(Vcpu& v, unsigned reg);
 base::Status pv_write_debug_reg(Vcpu& v, unsigned reg, uint64_t value);
 

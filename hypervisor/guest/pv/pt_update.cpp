@@ -142,6 +142,7 @@ Status take_root(Vcpu& v, Mfn m) {
 }  // namespace
 
 Status set_kernel_root(Vcpu& v, Mfn m) {
+    if (m.raw == 0) return Err{Errc::inval};
     Guard g(v.domain.pv->lock);
     const Mfn old = v.pv->kernel_root;
     if (old == m) return ok;
@@ -154,13 +155,22 @@ Status set_kernel_root(Vcpu& v, Mfn m) {
 }
 
 Status set_user_root(Vcpu& v, Mfn m) {
+    // A vCPU in user mode runs on it.
+    if (m.raw == 0 && !v.pv->in_kernel) return Err{Errc::inval};
     Guard g(v.domain.pv->lock);
     const Mfn old = v.pv->user_root;
     if (old == m) return ok;
     if (m.raw != 0) TRY(take_root(v, m));
     v.pv->user_root = m;
+    if (&v == this_cpu().current && !v.pv->in_kernel) arch::load_root(m.address());
     drop_root(v, old);
     return ok;
+}
+
+void drop_roots(Vcpu& v) {
+    Guard g(v.domain.pv->lock);
+    drop_root(v, std::exchange(v.pv->user_root, Mfn(0)));
+    drop_root(v, std::exchange(v.pv->kernel_root, Mfn(0)));
 }
 
 void postpone_release(Vcpu& v, Domain& owner, Mfn m) {

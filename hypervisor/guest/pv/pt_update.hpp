@@ -25,10 +25,12 @@ Status finish_pending_put(Vcpu& v);
 /// Leaves the table `m`, of which get_page_type() said `intr`, to finish_pending_put().
 void postpone_release(Vcpu& v, Domain& owner, Mfn m);
 
-/// Makes `m` the root of kernel or user mode of `v` (0: none, user only). Takes and drops references; does not load
-/// it. Errors: inval, perm, restart.
+/// Makes `m` the root of kernel or user mode of `v`; 0, none, for a user mode that `v` is not in. Takes and drops references,
+/// and loads it where `v` runs on it. Errors: inval, perm, restart.
 Status set_kernel_root(Vcpu& v, Mfn m);
 Status set_user_root(Vcpu& v, Mfn m);
+/// Takes both away from a vCPU that runs nowhere and will not without new ones.
+void drop_roots(Vcpu& v);
 
 /// MMUEXT_PIN_*: keeps a table's type. Errors: inval, perm, busy (already pinned), restart, intr (see types.hpp).
 Status pin_table(Domain& owner, Mfn m, PageType t);

@@ -95,7 +95,9 @@ inline bool pv_architectural_iopl(const Domain& d) { return d.vm_assist >> xen::
 
 // Creation and end are declared in domain/guest_kind.hpp, for domain/ to call.
 
-/// Sets all registers from a guest's or tool's context. Errors: inval, perm (frames not owned), restart.
+/// Sets all registers from a guest's or tool's context, of a vCPU that does not run. A vCPU that had none and is refused one
+/// is as before; of one that had one the page tables and descriptor tables may be new, never the registers.
+/// Errors: inval, perm (frames not owned), restart.
 Status pv_set_context(Vcpu& v, const xen::VcpuGuestContext& c);
 void pv_get_context(Vcpu& v, xen::VcpuGuestContext& c);
 

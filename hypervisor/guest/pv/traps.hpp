@@ -36,7 +36,8 @@ void pv_inject(Vcpu& v, Regs& r, uint8_t vector, uint32_t error_code);
 void pv_inject_software(Vcpu& v, Regs& r, uint8_t vector);
 /// The same for a page fault at `address`.
 void pv_inject_page_fault(Vcpu& v, Regs& r, uint64_t address, uint32_t error_code);
-/// Switches between the guest's kernel and user address space and GS base.
+/// Switches between the guest's kernel and user address space and GS base. Without page tables there it stays where it is,
+/// and the domain crashes.
 void pv_toggle_mode(Vcpu& v);
 
 inline constexpr uint8_t trap_debug = 1, trap_breakpoint = 3, trap_overflow = 4, trap_invalid_opcode = 6, trap_no_device = 7,
