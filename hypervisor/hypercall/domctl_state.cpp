@@ -40,11 +40,18 @@ Answer get_extended(const Call& c, Vcpu& v) {
     return c.done();
 }
 
-/// An area that XRSTOR will take. Errors: inval.
-Status check_area(const uint8_t* area) {
+/// XSETBV and XRSTOR will run on them, in ring 0. Errors: inval.
+Status check_header(const ExtendedHeader& h) {
+    if (!xcr0_allowed(h.xcr0) || !xcr0_allowed(h.xcr0_accumulated)) return Err{Errc::inval};
+    if (h.xcr0 & ~h.xcr0_accumulated) return Err{Errc::inval};
+    return ok;
+}
+
+/// An area that XRSTOR will take, of components that XCR0 once had. Errors: inval.
+Status check_area(const uint8_t* area, uint64_t xcr0_accumulated) {
     uint64_t header[header_bytes / 8];
     memcpy(header, area + legacy_bytes, sizeof header);
-    if (header[0] & ~cpu_features.xcr0) return Err{Errc::inval};  // XSTATE_BV
+    if (header[0] & ~xcr0_accumulated) return Err{Errc::inval};  // XSTATE_BV
     for (size_t i = 1; i < header_bytes / 8; ++i)
         if (header[i]) return Err{Errc::inval};  // XCOMP_BV: compacted form; the rest is reserved
     uint32_t mxcsr = 0;
@@ -57,24 +64,24 @@ Answer set_extended(const Call& c, Vcpu& v) {
     const xen::DomctlVcpuExtState& e = c.op.u.vcpuextstate;
     const uint64_t area_size = cpu_features.xsave_size;
     if (area_size < legacy_bytes + header_bytes) return Err{Errc::opnotsupp};
+    if (e.size == sizeof(ExtendedHeader)) return 0;  // a vCPU that never had any
     if (e.size < sizeof(ExtendedHeader) + legacy_bytes + header_bytes || e.size > sizeof(ExtendedHeader) + area_size)
         return Err{Errc::inval};
     const auto h = TRY(GuestPtr<ExtendedHeader>(e.buffer.addr).fetch());
-    if ((h.xcr0 & ~cpu_features.xcr0) || !(h.xcr0 & 1)) return Err{Errc::inval};
+    TRY(check_header(h));
     auto* area = static_cast<uint8_t*>(TRY(heap::alloc_bytes(area_size)));
-    if (arch::copy_from_guest(area, e.buffer.addr + sizeof h, e.size - sizeof h)) {
-        if (check_area(area)) {
-            Paused p(c);
-            memcpy(v.fpu, area, area_size);
-            v.pv->xcr0 = h.xcr0;
-            heap::free_bytes(area, area_size);
-            return 0;
-        }
-        heap::free_bytes(area, area_size);
-        return Err{Errc::inval};
+    memset(area, 0, area_size);  // a shorter one has none of the last components
+    Status s = ok;
+    if (!arch::copy_from_guest(area, e.buffer.addr + sizeof h, e.size - sizeof h)) s = Err{Errc::fault};
+    if (s) s = check_area(area, h.xcr0_accumulated);
+    if (s) {
+        Paused p(c);
+        memcpy(v.fpu, area, area_size);
+        v.pv->xcr0 = h.xcr0;
     }
     heap::free_bytes(area, area_size);
-    return Err{Errc::fault};
+    if (!s) return Err{s.error()};
+    return 0;
 }
 
 }  // namespace

@@ -38,21 +38,28 @@ void flush_vcpus(const MmuFlush& f) {
     arch::flush_tlb(f.mask);
 }
 
-Result<uint64_t> cpus_of_vcpus(Vcpu& v, uint64_t bitmap_address) {
-    const uint32_t vcpus = v.domain.limits.max_vcpus;
-    const auto words = GuestPtr<uint8_t>::from_reg(bitmap_address);
-    uint64_t cpus_mask = 0;
-    for (uint32_t base = 0; base < vcpus; base += 8) {
-        const uint8_t bits = TRY(words.fetch(base / 8));
-        for (unsigned b = 0; b < 8 && base + b < vcpus; ++b) {
-            if (!((bits >> b) & 1)) continue;
-            const Vcpu* target = v.domain.vcpus[base + b];
-            const int32_t on = target ? target->running_on.load(std::memory_order_acquire) : -1;
-            if (on >= 0) cpus_mask |= uint64_t{1} << on;
-        }
-    }
-    return cpus_mask;
+Result<VcpuSet> fetch_vcpu_set(const Domain& d, uint64_t bitmap_address) {
+    const auto bytes = GuestPtr<uint8_t>::from_reg(bitmap_address);
+    VcpuSet set;
+    for (uint32_t i = 0; i < (d.limits.max_vcpus + 7) / 8; ++i)
+        set.bits[i / 8] |= uint64_t{TRY(bytes.fetch(i))} << (i % 8 * 8);
+    return set;
 }
+
+uint64_t cpus_of(Domain& d, const VcpuSet& vcpus) {
+    // For its order: a CPU says whom it runs before it loads that one's tables.
+    (void)d.dirty_cpus.load_behind_writes();
+    uint64_t mask = 0;
+    for (uint32_t i = 0; i < d.limits.max_vcpus; ++i) {
+        if (!((vcpus.bits[i / 64] >> (i % 64)) & 1)) continue;
+        const Vcpu* target = d.vcpus[i];
+        const int32_t on = target ? target->running_on.load(std::memory_order_acquire) : -1;
+        if (on >= 0) mask |= uint64_t{1} << on;
+    }
+    return mask;
+}
+
+uint64_t cpus_of(Domain& d) { return d.dirty_cpus.load_behind_writes(); }
 
 namespace {
 
@@ -140,23 +147,31 @@ Result<uint64_t> hypercall_mmu_update(Vcpu& v, const uint64_t (&args)[6]) {
 
 namespace {
 
+Status set_va(Vcpu& v, MmuTarget& t, uint64_t va, uint64_t value) {
+    Guard g(v.domain.pv->lock);
+    uint64_t* slot = find_l1_slot(v.pv->kernel_root, va);
+    if (!slot) return Err{Errc::inval};
+    return update_l1(v.domain, *t.pages, slot, value, KeepAccessed::no);
+}
+
+/// The bitmap is guest memory, whose mapping the update may take away: it is read first. Where its vCPUs run counts after.
+[[gnu::noinline]] Result<uint64_t> set_va_for(Vcpu& v, MmuTarget& t, uint64_t va, uint64_t value, uint64_t bitmap, bool page) {
+    const VcpuSet named = TRY(fetch_vcpu_set(v.domain, bitmap));
+    TRY(set_va(v, t, va, value));
+    flush_vcpus({cpus_of(v.domain, named), page, va});
+    return uint64_t{0};
+}
+
 Result<uint64_t> update_va(Vcpu& v, MmuTarget& t, uint64_t va, uint64_t value, uint64_t flags) {
     TRY(finish_pending_put(v));
-    // The bitmap is guest memory: read it before the lock.
-    MmuFlush f{0, (flags & xen::UVMF_FLUSHTYPE_MASK) == xen::UVMF_INVLPG, va};
-    if ((flags & xen::UVMF_FLUSHTYPE_MASK) != xen::UVMF_NONE) {
-        const uint64_t whom = flags & ~xen::UVMF_FLUSHTYPE_MASK;
-        if (whom == xen::UVMF_LOCAL) f.mask = uint64_t{1} << this_cpu().id;
-        else if (whom == xen::UVMF_ALL) f.mask = v.domain.dirty_cpus.load();
-        else f.mask = TRY(cpus_of_vcpus(v, whom));
-    }
-    {
-        Guard g(v.domain.pv->lock);
-        uint64_t* slot = find_l1_slot(v.pv->kernel_root, va);
-        if (!slot) return Err{Errc::inval};
-        TRY(update_l1(v.domain, *t.pages, slot, value, KeepAccessed::no));
-    }
-    flush_vcpus(f);
+    const uint64_t kind = flags & xen::UVMF_FLUSHTYPE_MASK;
+    const uint64_t whom = flags & ~xen::UVMF_FLUSHTYPE_MASK;
+    const bool page = kind == xen::UVMF_INVLPG;
+    if (kind != xen::UVMF_NONE && whom != xen::UVMF_LOCAL && whom != xen::UVMF_ALL)
+        return set_va_for(v, t, va, value, whom, page);
+    TRY(set_va(v, t, va, value));
+    if (kind == xen::UVMF_NONE) return uint64_t{0};
+    flush_vcpus({whom == xen::UVMF_ALL ? cpus_of(v.domain) : uint64_t{1} << this_cpu().id, page, va});
     return uint64_t{0};
 }
 

@@ -2,6 +2,7 @@
 /// What mmu_update, update_va_mapping and mmuext_op share: whose tables, whose pages, which CPUs.
 #pragma once
 
+#include "hypervisor/domain/guest_kind.hpp"
 #include "hypervisor/hypercall/hypercall.hpp"
 
 namespace hv {
@@ -21,7 +22,17 @@ struct MmuFlush {
     uint64_t address;
 };
 void flush_vcpus(const MmuFlush& f);
-/// CPUs on which the vCPUs of a guest's bitmap run now. Errors: fault.
-Result<uint64_t> cpus_of_vcpus(Vcpu& v, uint64_t bitmap_address);
+
+/// vCPUs of one domain, by number.
+struct VcpuSet {
+    uint64_t bits[pv_max_vcpus / 64] = {};
+};
+/// A guest's bitmap of its own vCPUs. Errors: fault.
+Result<VcpuSet> fetch_vcpu_set(const Domain& d, uint64_t bitmap_address);
+/// CPUs that run them now, or have not flushed since: for a flush after page-table entries have changed. Not to be asked
+/// before, since a vCPU that starts in between would keep what it saw.
+uint64_t cpus_of(Domain& d, const VcpuSet& vcpus);
+/// CPUs that run any vCPU of `d`, in the same sense.
+uint64_t cpus_of(Domain& d);
 
 }  // namespace hv

@@ -45,8 +45,8 @@ Status pin(Vcpu& v, Domain& d, Mfn m, PageType t) {
 }
 
 Status flush_many(Vcpu& v, const xen::MmuextOp& op, bool page) {
-    const uint64_t mask = TRY(cpus_of_vcpus(v, op.arg2.vcpumask.addr));
-    flush_vcpus({mask, page, op.arg1.linear_addr});
+    const VcpuSet named = TRY(fetch_vcpu_set(v.domain, op.arg2.vcpumask.addr));
+    flush_vcpus({cpus_of(v.domain, named), page, op.arg1.linear_addr});
     return ok;
 }
 
@@ -66,10 +66,10 @@ Status one_op(Vcpu& v, MmuTarget& t, const xen::MmuextOp& op) {
         case xen::MMUEXT_INVLPG_MULTI: return flush_many(v, op, true);
         case xen::MMUEXT_TLB_FLUSH_ALL:
             // The domain builder flushes on behalf of its guest too.
-            arch::flush_tlb(t.pages->dirty_cpus.load() | this_cpu_mask());
+            arch::flush_tlb(cpus_of(*t.pages) | this_cpu_mask());
             return ok;
         case xen::MMUEXT_INVLPG_ALL:
-            flush_vcpus({v.domain.dirty_cpus.load(), true, op.arg1.linear_addr});
+            flush_vcpus({cpus_of(v.domain), true, op.arg1.linear_addr});
             return ok;
         case xen::MMUEXT_FLUSH_CACHE:
         case xen::MMUEXT_FLUSH_CACHE_GLOBAL: return flush_cache(v);

@@ -5,9 +5,12 @@
 #include "abi/xen/platform.hpp"
 #include "abi/xen/sysctl.hpp"
 #include "abi/xen/version.hpp"
+#include "hypervisor/arch/x86/features.hpp"
 #include "hypervisor/guest/pv/hypercall_page.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "tests/host/hv_calls.hpp"
+
+#include <utility>
 
 namespace {
 
@@ -236,6 +239,75 @@ xen::Sysctl sys(uint32_t cmd) {
     op.cmd = cmd;
     op.interface_version = xen::XEN_SYSCTL_INTERFACE_VERSION;
     return op;
+}
+
+/// A machine with XSAVE and AVX, for domains made while it is one.
+struct WithAvx {
+    CpuFeatures before = cpu_features;
+    WithAvx() {
+        cpu_features.xcr0 = 7;
+        cpu_features.xsave_size = 512 + 64 + 256;
+    }
+    ~WithAvx() { cpu_features = before; }
+};
+
+/// What the tools of a saved domain hand in: XCR0, all it ever was, the XSAVE area.
+struct ExtendedState {
+    uint64_t xcr0 = 7, accumulated = 7;
+    uint8_t area[512 + 64 + 256] = {};
+    void put(size_t offset, uint64_t value) { std::memcpy(area + offset, &value, sizeof value); }
+};
+
+// In ring 0 XSETBV and XRSTOR run on these: what would make them fault is refused.
+TEST_F(Domctl, ExtendedRegistersAreThoseOfACpu) {
+    const WithAvx machine;
+    Guest g(43);
+    Vcpu& v = g.vcpu();
+    ExtendedState s;
+    const auto set = [&](size_t size = sizeof s) {
+        auto op = command(xen::XEN_DOMCTL_setvcpuextstate, 43);
+        op.u.vcpuextstate.xfeature_mask = 7;
+        op.u.vcpuextstate.size = size;
+        op.u.vcpuextstate.buffer.addr = address(&s);
+        return error_of(op);
+    };
+    for (const uint64_t bad : {uint64_t{0}, uint64_t{2}, uint64_t{5}, uint64_t{4}, uint64_t{15}, uint64_t{1} << 63 | 7}) {
+        s = {};
+        s.xcr0 = bad;
+        EXPECT_EQ(set(), Errc::inval) << bad;
+        s.accumulated = std::exchange(s.xcr0, 1);
+        EXPECT_EQ(set(), Errc::inval) << bad;
+    }
+    s = {};
+    s.accumulated = 3;
+    EXPECT_EQ(set(), Errc::inval) << "what it has now, it once had";
+    s.xcr0 = 1;
+    s.put(512, 4);
+    EXPECT_EQ(set(), Errc::inval) << "a component that it never had";
+    for (const size_t reserved : {520u, 528u, 536u, 568u}) {
+        s = {};
+        s.put(reserved, reserved == 520u ? uint64_t{1} << 63 : 1);
+        EXPECT_EQ(set(), Errc::inval) << reserved;
+    }
+    s = {};
+    s.put(24, 0x1'1f80);
+    EXPECT_EQ(set(), Errc::inval) << "MXCSR";
+    s.put(24, 0x1f80);
+    for (const size_t size : {size_t{0}, size_t{15}, size_t{17}, size_t{16 + 575}, sizeof s + 1}) EXPECT_EQ(set(size), Errc::inval);
+    EXPECT_EQ(v.pv->xcr0, 1u);
+    EXPECT_EQ(v.fpu[600], 0);
+
+    s.put(512, 7);
+    s.put(600, 0x5a);
+    EXPECT_EQ(set(16), Errc{}) << "nothing to restore";
+    EXPECT_EQ(v.fpu[600], 0);
+    EXPECT_EQ(set(), Errc{});
+    EXPECT_EQ(v.pv->xcr0, 7u);
+    EXPECT_EQ(v.fpu[600], 0x5a);
+    EXPECT_EQ(set(16 + 576), Errc{});
+    EXPECT_EQ(v.fpu[600], 0) << "the rest of a short one is its initial state";
+    g.destroy();
+    domains_reap();
 }
 
 TEST_F(Domctl, SysctlTellsOfMachineAndDomains) {

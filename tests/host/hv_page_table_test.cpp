@@ -332,4 +332,30 @@ TEST_F(PageTables, APageIsNotTakenUpBeforeItIsStamped) {
     }
 }
 
+// update_va_mapping flushes the vCPUs where they are after the update: one that starts to run while the call waits for the lock
+// may have seen the old entry.
+TEST_F(PageTables, WhomToFlushIsKnownAfterTheUpdate) {
+    PagedGuest g(1, 2);
+    alignas(8) const uint8_t second = 2;
+    for (const uint64_t whom : {uint64_t{xen::UVMF_ALL}, address(&second)}) {
+        const uint64_t seen = host::record(3).tlb_flushes.load();
+        std::thread caller;
+        {
+            Guard wait(g->pv->lock);
+            caller = std::thread([&] {
+                host::become(2);
+                EXPECT_TRUE(hypercall(hypercall_update_va_mapping, g.vcpu(), 0, entry_of(g.data, data_bits & ~pte::rw),
+                                      xen::UVMF_TLB_FLUSH | whom));
+            });
+            std::this_thread::sleep_for(std::chrono::milliseconds(50));
+            g.vcpu(1).running_on = 3;
+            g->dirty_cpus.set(3);
+        }
+        caller.join();
+        EXPECT_EQ(host::record(3).tlb_flushes.load(), seen + 1);
+        g.vcpu(1).running_on = -1;
+        g->dirty_cpus.clear(3);
+    }
+}
+
 }  // namespace

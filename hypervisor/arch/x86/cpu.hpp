@@ -22,6 +22,8 @@ struct CpuMask {
     void clear(unsigned c) { bits.fetch_and(~(uint64_t{1} << c), std::memory_order_acq_rel); }
     bool test(unsigned c) const { return (bits.load(std::memory_order_acquire) >> c) & 1; }
     uint64_t load() const { return bits.load(std::memory_order_acquire); }
+    /// The same, not before what this CPU has written until now can be seen by the others.
+    uint64_t load_behind_writes() { return bits.fetch_or(0, std::memory_order_seq_cst); }
 };
 
 /// Work a CPU owes before it may enter a guest: bits of Cpu::pending.

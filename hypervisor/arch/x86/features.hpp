@@ -18,6 +18,12 @@ struct CpuFeatures {
 };
 extern CpuFeatures cpu_features;
 
+/// Whether XSETBV takes `xcr0` and guests may have it: another value is a fault of whoever executes that.
+inline bool xcr0_allowed(uint64_t xcr0) {
+    constexpr uint64_t x87 = 1, sse = 2, avx = 4;
+    return (xcr0 & x87) && (!(xcr0 & avx) || (xcr0 & sse)) && !(xcr0 & ~cpu_features.xcr0);
+}
+
 /// Boot CPU: fills cpu_features.
 void detect_features();
 /// Every CPU: control registers, PAT, XCR0 for our use.

@@ -119,7 +119,20 @@ inline void xsetbv(uint64_t v) {
 }
 /// All components of the area, whatever their state.
 inline void xsave(void* area) { asm volatile("xsave64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u) : "memory"); }
-inline void xrstor(const void* area) { asm volatile("xrstor64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u) : "memory"); }
+/// False when the area is none that the CPU takes.
+inline bool xrstor(const void* area) {
+    uint32_t failed = 1;
+    asm volatile("1: xrstor64 (%[area])\n\t"
+                 "xor %[failed], %[failed]\n\t"
+                 "2:\n\t"
+                 ".pushsection .extable, \"a\"\n\t"
+                 ".quad 1b, 2b\n\t"
+                 ".popsection"
+                 : [failed] "+r"(failed)
+                 : [area] "r"(area), "a"(~0u), "d"(~0u)
+                 : "memory", "cc");
+    return failed == 0;
+}
 inline void fxsave(void* area) { asm volatile("fxsave64 (%0)" : : "r"(area) : "memory"); }
 inline void fxrstor(const void* area) { asm volatile("fxrstor64 (%0)" : : "r"(area) : "memory"); }
 /// 0 ds, 1 es, 2 fs, 3 gs

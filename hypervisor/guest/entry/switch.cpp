@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Switching a CPU from one vCPU to another, and the guest state that lives in CPU registers.
+#include <cstring>
+
 #include "abi/xen/arch_x86.hpp"
 #include "hypervisor/arch/x86/cpu.hpp"
 #include "hypervisor/arch/x86/descriptors.hpp"
@@ -35,12 +37,19 @@ void save_fpu(Vcpu& v) {
     }
 }
 
+/// Whoever set this area did not check it: the domain ends, and nothing of another one's registers stays in it.
+[[gnu::noinline]] void refuse_fpu(Vcpu& v) {
+    memset(v.fpu, 0, cpu_features.xsave_size);
+    (void)hw::xrstor(v.fpu);  // all components in their initial state
+    domain_crash(v.domain, "a vCPU has floating-point registers that no CPU takes");
+}
+
 /// Leaves XCR0 at the guest's value and CR0.TS as the guest wants it.
 void load_fpu(Vcpu& v) {
     hw::set_ts(false);
     if (cpu_features.xsave) {
         hw::xsetbv(cpu_features.xcr0);
-        hw::xrstor(v.fpu);
+        if (!hw::xrstor(v.fpu)) [[unlikely]] refuse_fpu(v);
         if (v.pv->xcr0 != cpu_features.xcr0) hw::xsetbv(v.pv->xcr0);
     } else {
         hw::fxrstor(v.fpu);

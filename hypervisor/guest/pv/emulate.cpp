@@ -74,10 +74,8 @@ Step write_msr(Vcpu& v, Regs& r) {
 }
 
 Step set_xcr(Vcpu& v, Regs& r) {
-    constexpr uint64_t x87 = 1, sse = 2, avx = 4;
     const uint64_t value = (r.rdx << 32) | static_cast<uint32_t>(r.rax);
-    const bool consistent = (value & x87) && (!(value & avx) || (value & sse));
-    if (static_cast<uint32_t>(r.rcx) != 0 || !consistent || (value & ~cpu_features.xcr0)) return Step::fault;
+    if (static_cast<uint32_t>(r.rcx) != 0 || !xcr0_allowed(value)) return Step::fault;
     v.pv->xcr0 = value;
     arch::load_guest_xcr0(v);
     return Step::done;
