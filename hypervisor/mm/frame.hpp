@@ -34,13 +34,18 @@ inline constexpr uint64_t count_mask = 0xffffffff;
 /// No guest takes a page's count higher: what is above is for get_page_again(), which cannot fail.
 inline constexpr uint64_t count_limit = 0xf0000000;
 
-// type word: [63:61] type, [60] pinned, [59] validated, [58] partly validated, [57] the last user is leaving, [31:0] users.
+// type word: [63:61] type, [60] pinned, [59] validated, [58] partly validated, [57] the last user is leaving,
+// [56:42] linear uses, [41:32] linear entries (guest/pv/types.hpp), [31:0] users.
 inline constexpr unsigned type_shift = 61;
 inline constexpr uint64_t type_mask = uint64_t{7} << type_shift;
 inline constexpr uint64_t pinned = uint64_t{1} << 60;
 inline constexpr uint64_t validated = uint64_t{1} << 59;
 inline constexpr uint64_t partial = uint64_t{1} << 58;
 inline constexpr uint64_t leaving = uint64_t{1} << 57;  ///< no users, and not yet stamped: see mm/tlb.hpp
+inline constexpr unsigned linear_uses_shift = 42;
+inline constexpr uint64_t linear_uses_mask = uint64_t{0x7fff} << linear_uses_shift;
+inline constexpr unsigned linear_entries_shift = 32;
+inline constexpr uint64_t linear_entries_mask = uint64_t{0x3ff} << linear_entries_shift;
 inline constexpr uint64_t users_mask = 0xffffffff;
 }  // namespace page
 

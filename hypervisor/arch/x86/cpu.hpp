@@ -103,6 +103,18 @@ bool load_from_guest(uint64_t& to, uint64_t gva);
 bool store_to_guest(uint64_t gva, uint32_t value);
 bool store_to_guest(uint64_t gva, uint64_t value);
 
+/// From now on each of these asks walked_read() and walked_write() first.
+#ifdef HV_HOST
+inline void walk_for_copies() {}
+#else
+void walk_for_copies();
+#endif
+/// guest/pv: the same copies by the current guest's page tables as we read them, for guests whose tables the CPU must not
+/// walk in ring 0 (guest_memory.hpp there). Without a source: zeros.
+enum class Walked : uint8_t { not_needed, done, fault };
+Walked walked_read(void* dst, uint64_t gva, size_t n);
+Walked walked_write(uint64_t gva, const void* src, size_t n);
+
 /// Makes another CPU look at its `pending` bits soon: an IPI, unless it is this one.
 void kick(unsigned cpu);
 /// Flushes this CPU's TLB of everything but global entries.

@@ -27,11 +27,21 @@
 namespace hv::arch {
 namespace {
 
-/// Outside the hypervisor's part of the address space, which reaches down to the gap of addresses that are not canonical:
-/// the rest is one range that goes on from the top to 0, as the CPU does.
-bool guest_range(uint64_t gva, size_t n) {
-    constexpr uint64_t first = xen::HYPERVISOR_VIRT_END, size = (uint64_t{1} << 47) - first;
-    return n <= size && gva - first <= size - n;
+/// The guest's part of the address space: all but the hypervisor's, which reaches down to the gap of addresses that are not
+/// canonical. It is one range that goes on from the top to 0, as the CPU does.
+constexpr uint64_t guest_first = xen::HYPERVISOR_VIRT_END, guest_bytes = (uint64_t{1} << 47) - guest_first;
+/// Of these the CPU may walk the tables for us without another question: all, or none (walk_for_copies()).
+std::atomic<uint64_t> plain_bytes{guest_bytes};
+
+bool in_range(uint64_t gva, size_t n, uint64_t bytes) { return n <= bytes && gva - guest_first <= bytes - n; }
+bool plain(uint64_t gva, size_t n) { return in_range(gva, n, plain_bytes.load(std::memory_order_relaxed)); }
+
+/// An access that is not plain: refused, walked for, or the ordinary one after all.
+template <class Walk, class Copy>
+bool careful(uint64_t gva, size_t n, Walk by_walk, Copy by_cpu) {
+    if (!in_range(gva, n, guest_bytes)) return false;
+    const Walked w = by_walk();
+    return w == Walked::not_needed ? by_cpu() : w == Walked::done;
 }
 
 bool copy(void* to, const void* from, size_t n) {
@@ -50,8 +60,7 @@ bool copy(void* to, const void* from, size_t n) {
 }
 
 template <class Word>
-bool load(Word& to, uint64_t gva) {
-    if (!guest_range(gva, sizeof to)) return false;
+bool load_by_cpu(Word& to, uint64_t gva) {
     uint32_t failed = 1;
     asm volatile(GUEST_ACCESS("mov (%[from]), %[to]")
                  : [to] "=&r"(to), [failed] "+&r"(failed)
@@ -61,8 +70,7 @@ bool load(Word& to, uint64_t gva) {
 }
 
 template <class Word>
-bool store(uint64_t gva, Word value) {
-    if (!guest_range(gva, sizeof value)) return false;
+bool store_by_cpu(uint64_t gva, Word value) {
     uint32_t failed = 1;
     asm volatile(GUEST_ACCESS("mov %[value], (%[to])")
                  : [failed] "+&r"(failed)
@@ -71,13 +79,57 @@ bool store(uint64_t gva, Word value) {
     return failed == 0;
 }
 
+bool clear_by_cpu(uint64_t gva, size_t n) {
+    uint32_t failed = 1;
+    asm volatile(GUEST_ACCESS("rep stosb") : "+D"(gva), "+c"(n), [failed] "+&r"(failed) : "a"(0) : "memory", "cc");
+    return failed == 0;
+}
+
+// Out of line: what is in the way of nearly every copy is one comparison.
+
+[[gnu::noinline]] bool careful_read(void* dst, uint64_t gva, size_t n) {
+    return careful(gva, n, [&] { return walked_read(dst, gva, n); },
+                   [&] { return copy(dst, reinterpret_cast<const void*>(gva), n); });
+}
+[[gnu::noinline]] bool careful_write(uint64_t gva, const void* src, size_t n) {
+    return careful(gva, n, [&] { return walked_write(gva, src, n); },
+                   [&] { return copy(reinterpret_cast<void*>(gva), src, n); });
+}
+[[gnu::noinline]] bool careful_clear(uint64_t gva, size_t n) {
+    return careful(gva, n, [&] { return walked_write(gva, nullptr, n); }, [&] { return clear_by_cpu(gva, n); });
+}
+template <class Word>
+[[gnu::noinline]] bool careful_load(Word& to, uint64_t gva) {
+    return careful(gva, sizeof to, [&] { return walked_read(&to, gva, sizeof to); }, [&] { return load_by_cpu(to, gva); });
+}
+template <class Word>
+[[gnu::noinline]] bool careful_store(uint64_t gva, Word value) {
+    return careful(gva, sizeof value, [&] { return walked_write(gva, &value, sizeof value); },
+                   [&] { return store_by_cpu(gva, value); });
+}
+
+template <class Word>
+bool load(Word& to, uint64_t gva) {
+    if (!plain(gva, sizeof to)) [[unlikely]] return careful_load(to, gva);
+    return load_by_cpu(to, gva);
+}
+template <class Word>
+bool store(uint64_t gva, Word value) {
+    if (!plain(gva, sizeof value)) [[unlikely]] return careful_store(gva, value);
+    return store_by_cpu(gva, value);
+}
+
 }  // namespace
 
+void walk_for_copies() { plain_bytes.store(0, std::memory_order_seq_cst); }
+
 bool copy_from_guest(void* dst, uint64_t gva, size_t n) {
-    return guest_range(gva, n) && copy(dst, reinterpret_cast<const void*>(gva), n);
+    if (!plain(gva, n)) [[unlikely]] return careful_read(dst, gva, n);
+    return copy(dst, reinterpret_cast<const void*>(gva), n);
 }
 bool copy_to_guest(uint64_t gva, const void* src, size_t n) {
-    return guest_range(gva, n) && copy(reinterpret_cast<void*>(gva), src, n);
+    if (!plain(gva, n)) [[unlikely]] return careful_write(gva, src, n);
+    return copy(reinterpret_cast<void*>(gva), src, n);
 }
 
 bool load_from_guest(uint32_t& to, uint64_t gva) { return load(to, gva); }
@@ -86,10 +138,8 @@ bool store_to_guest(uint64_t gva, uint32_t value) { return store(gva, value); }
 bool store_to_guest(uint64_t gva, uint64_t value) { return store(gva, value); }
 
 bool clear_guest(uint64_t gva, size_t n) {
-    if (!guest_range(gva, n)) return false;
-    uint32_t failed = 1;
-    asm volatile(GUEST_ACCESS("rep stosb") : "+D"(gva), "+c"(n), [failed] "+&r"(failed) : "a"(0) : "memory", "cc");
-    return failed == 0;
+    if (!plain(gva, n)) [[unlikely]] return careful_clear(gva, n);
+    return clear_by_cpu(gva, n);
 }
 
 }  // namespace hv::arch

@@ -3,6 +3,7 @@
 #include "abi/xen/arch_x86.hpp"
 #include "abi/xen/basic.hpp"
 #include "hypervisor/arch/x86/paging.hpp"
+#include "hypervisor/guest/pv/guest_memory.hpp"
 #include "hypervisor/guest/pv/types.hpp"
 #include "hypervisor/rt/log.hpp"
 
@@ -56,7 +57,30 @@ void l1_entry_put(uint64_t e) {
     put_page(p);
 }
 
-Status table_entry_get(Domain& d, uint64_t& e, unsigned level) {
+namespace {
+
+/// `p`, of which the caller has an existence reference, is wanted by a linear entry of `table`. Lock held.
+Status get_linear(PageInfo& table, PageInfo& p, PageType level) {
+    const uint64_t above = table.type.load(std::memory_order_acquire);
+    const uint64_t x = p.type.load(std::memory_order_acquire);
+    if (type_of(x) != level || !(x & page::validated) || (x & page::users_mask) == page::users_mask) return Err{Errc::inval};
+    if ((above & page::linear_uses_mask) || (x & page::linear_entries_mask)) return Err{Errc::inval};
+    if ((x & page::linear_uses_mask) == page::linear_uses_mask) return Err{Errc::inval};
+    // Nobody changes the words of tables in use without the lock.
+    p.type.fetch_add((uint64_t{1} << page::linear_uses_shift) + 1, std::memory_order_acq_rel);
+    table.type.fetch_add(uint64_t{1} << page::linear_entries_shift, std::memory_order_acq_rel);
+    return ok;
+}
+
+}  // namespace
+
+void forget_linear_use(PageInfo& table, PageInfo& p) {
+    if (type_of(p.type.load(std::memory_order_acquire)) != type_of(table.type.load(std::memory_order_acquire))) return;
+    p.type.fetch_sub(uint64_t{1} << page::linear_uses_shift, std::memory_order_acq_rel);
+    table.type.fetch_sub(uint64_t{1} << page::linear_entries_shift, std::memory_order_acq_rel);
+}
+
+Status table_entry_get(Domain& d, PageInfo& table, uint64_t& e, unsigned level) {
     if (e & (pte::pse | pte::global)) {
         // Large pages are not offered to PV guests; bit 8 means nothing here.
         if (e & pte::pse) return Err{Errc::inval};
@@ -66,8 +90,18 @@ Status table_entry_get(Domain& d, uint64_t& e, unsigned level) {
     if (!mfn_valid(m)) return Err{Errc::inval};
     PageInfo& p = page_of(m);
     e |= pte::user;
+    const bool may_be_linear = !(e & pte::rw);
+    if (&p == &table) {
+        if (!may_be_linear) return Err{Errc::inval};
+        if (level == 4) keep_clear_of_linear_l4s(d);
+        return ok;
+    }
     if (!get_page(p, d.id)) return Err{Errc::perm};
-    const Status s = get_page_type(d, p, static_cast<PageType>(level - 1));
+    Status s = get_page_type(d, p, static_cast<PageType>(level - 1));
+    if (!s && s.error() == Errc::inval && may_be_linear) {
+        if (level == 4) keep_clear_of_linear_l4s(d);
+        s = get_linear(table, p, static_cast<PageType>(level));
+    }
     if (!s) {
         put_page(p);
         return Err{s.error()};
@@ -75,9 +109,11 @@ Status table_entry_get(Domain& d, uint64_t& e, unsigned level) {
     return ok;
 }
 
-Status table_entry_put(Domain& d, uint64_t e, unsigned) {
+Status table_entry_put(Domain& d, PageInfo& table, uint64_t e) {
     if (!(e & pte::present)) return ok;
     PageInfo& p = page_of(frame_in(e));
+    if (&p == &table) return ok;
+    forget_linear_use(table, p);
     const Status s = put_page_type(d, p);
     put_page(p);
     if (!s) return Err{s.error()};

@@ -42,6 +42,12 @@ Status give_up(Vcpu& v, PageInfo& p) {
 
 }  // namespace
 
+namespace {
+bool is_of_level(Mfn m, unsigned level) {
+    return type_of(page_of(m).type.load(std::memory_order_acquire)) == static_cast<PageType>(level);
+}
+}  // namespace
+
 uint64_t* find_l1_slot(Mfn root, uint64_t va) {
     // The guest names the address: a root also carries the hypervisor's own slots, whose tables hold no references, may
     // map large pages, and are nobody's to change.
@@ -51,6 +57,8 @@ uint64_t* find_l1_slot(Mfn root, uint64_t va) {
         const uint64_t e = __atomic_load_n(&map_mfn<uint64_t>(table)[(va >> shift) & 511], __ATOMIC_RELAXED);
         if (!(e & pte::present)) return nullptr;
         table = Mfn::of_address(e & pte::frame_mask);
+        // Linear entries are read-only.
+        if (!(e & pte::rw) && !is_of_level(table, (shift - 12) / 9)) return nullptr;
     }
     return &map_mfn<uint64_t>(table)[(va >> 12) & 511];
 }
@@ -76,14 +84,16 @@ Status update_l1(Domain& l1_owner, Domain& page_owner, uint64_t* slot, uint64_t 
 Status update_table(Vcpu& v, Domain& owner, uint64_t* slot, uint64_t entry, unsigned level, KeepAccessed keep) {
     const auto index = static_cast<unsigned>((reinterpret_cast<uint64_t>(slot) / 8) & 511);
     if (level == 4 && is_hypervisor_slot(index)) return Err{Errc::inval};
+    PageInfo& table = page_of(mfn_of(slot));
     const uint64_t old = __atomic_load_n(slot, __ATOMIC_RELAXED);
     if (entry & pte::present) {
-        if (((old ^ entry) & (pte::frame_mask | pte::present)) == 0) {
+        // The same table, and no write access that a linear entry must not get.
+        if (((old ^ entry) & (pte::frame_mask | pte::present)) == 0 && !(entry & ~old & pte::rw)) {
             if (entry & pte::pse) return Err{Errc::inval};
             store_entry(slot, (entry | pte::user) & ~pte::global, keep);
             return ok;
         }
-        const Status s = table_entry_get(owner, entry, level);
+        const Status s = table_entry_get(owner, table, entry, level);
         if (!s && s.error() == Errc::intr) {
             PageInfo& p = page_of(Mfn::of_address(entry & pte::frame_mask));
             get_page_again(p);  // the partial state has one
@@ -92,7 +102,7 @@ Status update_table(Vcpu& v, Domain& owner, uint64_t* slot, uint64_t entry, unsi
         if (!s) return Err{s.error()};
     }
     store_entry(slot, entry, keep);
-    const Status s = table_entry_put(owner, old, level);
+    const Status s = table_entry_put(owner, table, old);
     // The write is done; what remains of the old table is released later.
     if (!s && s.error() == Errc::restart) {
         PageInfo& p = page_of(Mfn::of_address(old & pte::frame_mask));

@@ -8,8 +8,8 @@ namespace hv {
 
 enum class KeepAccessed : uint8_t { no, yes };
 
-/// The L1 slot that translates `va` in the address space `root`; null when a level is missing or the address is not the
-/// guest's own.
+/// The L1 slot that translates `va` in the address space `root`; null when a level is missing, the way leads through a linear
+/// entry, or the address is not the guest's own.
 /// Locks: the page_table lock of the tables' owner.
 uint64_t* find_l1_slot(Mfn root, uint64_t va);
 

@@ -4,6 +4,7 @@
 #include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/guest/pv/decode.hpp"
 #include "hypervisor/guest/pv/fetch.hpp"
+#include "hypervisor/guest/pv/guest_memory.hpp"
 #include "hypervisor/guest/pv/pt_update.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/sync/spinlock.hpp"
@@ -107,8 +108,10 @@ unsigned operand_bytes(const Instruction& in) {
 /// The page behind `address` if it is an L1 table of the domain in use. Lock held.
 PageInfo* l1_page_at(Vcpu& v, uint64_t address) {
     const uint64_t* slot = find_l1_slot(v.pv->kernel_root, address);
-    if (!slot || !(*slot & pte::present)) return nullptr;
-    const Mfn m = Mfn::of_address(*slot & pte::frame_mask);
+    // Perhaps the guest sees its tables through a linear entry.
+    const uint64_t e = slot ? __atomic_load_n(slot, __ATOMIC_RELAXED) : find_mapping(v.pv->kernel_root, address).entry();
+    if (!(e & pte::present)) return nullptr;
+    const Mfn m = Mfn::of_address(e & pte::frame_mask);
     if (!mfn_valid(m)) return nullptr;
     PageInfo& p = page_of(m);
     const uint64_t x = p.type.load(std::memory_order_acquire);

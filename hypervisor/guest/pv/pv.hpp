@@ -39,6 +39,7 @@ struct PvDomain {
     CpuPolicy* policy = nullptr;
     uint32_t pci_address = 0;         ///< dom0's view of port 0xcf8
     uint32_t relinquished_vcpus = 0;        ///< how many have let go of their tables when the domain ends
+    std::atomic<bool> linear_l4{false};  ///< an L4 of it has, or had, a linear entry: see guest_memory.hpp
     PageInfo* relinquish_cursor = nullptr;  ///< next to look at when the domain ends; holds a reference
 };
 

@@ -99,6 +99,7 @@ Status run_release(Domain& owner, PageInfo& p, PageType t) {
         p.type.fetch_or(partial, std::memory_order_release);
         return Err{s.error()};
     }
+    HV_DEBUG_ASSERT(!(p.type.load(std::memory_order_relaxed) & (linear_entries_mask | linear_uses_mask)));
     tlb_stamp(p);
     p.type.store(tag(t), std::memory_order_release);
     return ok;
@@ -175,7 +176,7 @@ Status put_page_type(Domain& owner, PageInfo& p) {
             if (leave(p, x)) return ok;
             continue;
         }
-        if (!p.type.compare_exchange_weak(x, tag(t) | 1, std::memory_order_acq_rel)) continue;
+        if (!p.type.compare_exchange_weak(x, tag(t) | 1 | (x & linear_entries_mask), std::memory_order_acq_rel)) continue;
         p.stamp.store(512, std::memory_order_relaxed);
         p.progress_flags = 0;
         const Status s = run_release(owner, p, t);

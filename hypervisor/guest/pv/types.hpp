@@ -12,6 +12,16 @@
 /// L3 in work below it may be partial too: then it belongs to that L4 (owned_by_parent) and nobody can adopt it. The same
 /// holds for an L3 and its L2.
 ///
+/// An entry of an L2, L3 or L4 may also be linear: read-only, it names its own table, or another one of its level, so that the
+/// guest finds its tables in its address space. All below such an entry is one level higher than the CPU takes it for: tables
+/// seen as data, never written through it, because the entry is read-only and stays so. What follows for us:
+///  - A linear entry to another table holds an existence and a type reference of that one, which is validated already. Such
+///    tables have no linear entries to others themselves, so that releasing one never leads to a third, and no references
+///    run in a circle. Each table counts its linear entries to others and its uses by them; one of the two is 0.
+///  - A linear entry to its own table holds nothing: it goes with the table.
+///  - A walk that looks for the L1 slot of an address ends in front of a linear entry: behind it there is none.
+///  - An L4 carries the hypervisor's slots. Ring 3 cannot use them, ring 0 can: guest_memory.hpp says how copies stay clear.
+///
 /// A table with an entry that is not allowed gives back what its other entries took. Interrupted in that it is partial as
 /// well, and the error is `intr`: it is for whoever began to see that the rest gets done (postpone_release()).
 #pragma once
@@ -46,9 +56,11 @@ Status l1_entry_get(Domain& l1_owner, Domain& page_owner, uint64_t& e);
 void l1_entry_put(uint64_t e);
 /// What of a present L1 entry may be stored: user bit, no global bit, and the hypervisor's choice of cache for RAM.
 uint64_t l1_entry_bits(const Domain& l1_owner, uint64_t e);
-/// Entries of L2..L4: `level` of the table that holds the entry. Errors: as get_page_type.
-Status table_entry_get(Domain& d, uint64_t& e, unsigned level);
-Status table_entry_put(Domain& d, uint64_t e, unsigned level);
+/// Entries of L2..L4: `level` of `table`, which holds the entry. Errors: as get_page_type.
+Status table_entry_get(Domain& d, PageInfo& table, uint64_t& e, unsigned level);
+Status table_entry_put(Domain& d, PageInfo& table, uint64_t e);
+/// Ends a linear use of `p` by `table`, if its entry to it is one; the references are still held.
+void forget_linear_use(PageInfo& table, PageInfo& p);
 
 /// Writes the hypervisor's own entries into an L4.
 void fill_hypervisor_slots(Domain& d, uint64_t* l4);

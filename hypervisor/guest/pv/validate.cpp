@@ -34,8 +34,25 @@ PageInfo& give_back_child(PageInfo& parent, uint64_t entry) {
     return child;
 }
 
+/// The entry in work is linear: its table was being released when this one was taken up again. That comes to its end first;
+/// then the entry is like any other that holds nothing. Errors: restart.
+Status finish_linear_child(Domain& d, PageInfo& p, uint64_t e) {
+    if (!(p.progress_flags & progress::child_partial)) return ok;
+    PageInfo& child = child_of(e);
+    const PageType own = type_of(p.type.load(std::memory_order_acquire));
+    if (type_of(child.type.load(std::memory_order_acquire)) != own) return ok;
+    give_back_child(p, e);
+    if (const Status s = finish_put(d, child); !s) {
+        take_over_child(p, child);
+        return Err{s.error()};
+    }
+    put_page(child);
+    return ok;
+}
+
 Status validate_entry(Domain& d, PageInfo& p, uint64_t& slot, unsigned level) {
     uint64_t e = slot;
+    if (level > 1) TRY(finish_linear_child(d, p, e));
     if (level == 1) {
         TRY(l1_entry_get(d, d, e));
     } else if (p.progress_flags & progress::child_partial) {
@@ -47,7 +64,7 @@ Status validate_entry(Domain& d, PageInfo& p, uint64_t& slot, unsigned level) {
         else put_page(child);
         return Err{s.error()};
     } else {
-        const Status s = table_entry_get(d, e, level);
+        const Status s = table_entry_get(d, p, e, level);
         if (!s && left_partial(s.error())) {
             // Keep the entry's reference: table_entry_get dropped its own, the partial child still has one.
             get_page_again(child_of(e));
@@ -67,8 +84,10 @@ Status release_entry(Domain& d, PageInfo& p, uint64_t e, unsigned level) {
         return ok;
     }
     PageInfo& child = child_of(e);
+    if (&child == &p) return ok;
     const bool resumed = p.progress_flags & progress::child_partial;
     if (resumed) give_back_child(p, e);
+    else forget_linear_use(p, child);
     const Status s = resumed ? finish_put(d, child) : put_page_type(d, child);
     if (!s) {
         take_over_child(p, child);

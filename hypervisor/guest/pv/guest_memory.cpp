@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hypervisor/guest/pv/guest_memory.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "abi/xen/basic.hpp"
+#include "hypervisor/arch/x86/paging.hpp"
+#include "hypervisor/guest/pv/types.hpp"
+#include "hypervisor/sync/spinlock.hpp"
+#include "lib/base/bits.hpp"
+
+namespace hv {
+
+Mapping find_mapping(Mfn root, uint64_t va) {
+    if (root.raw == 0 || !base::canonical(va)) return {};
+    Mapping m;
+    m.writable = true;
+    Mfn table = root;
+    for (unsigned shift = 39;; shift -= 9) {
+        const unsigned index = (va >> shift) & 511;
+        const PageType t = type_of(page_of(table).type.load(std::memory_order_acquire));
+        if (t == PageType::l4 && is_hypervisor_slot(index)) return {};
+        uint64_t* slot = &map_mfn<uint64_t>(table)[index];
+        const uint64_t e = __atomic_load_n(slot, __ATOMIC_RELAXED);
+        m.writable = m.writable && (e & pte::rw);
+        if (shift == page_shift) {
+            m.slot = slot;
+            m.in_l1 = t == PageType::l1;
+            return m;
+        }
+        if (!(e & pte::present)) return {};
+        table = Mfn::of_address(e & pte::frame_mask);
+    }
+}
+
+void keep_clear_of_linear_l4s(Domain& d) {
+    if (d.pv->linear_l4.load(std::memory_order_relaxed)) return;
+    arch::walk_for_copies();
+    d.pv->linear_l4.store(true, std::memory_order_seq_cst);
+    // A CPU answers between its copies, and each copy that begins afterwards sees the flag.
+    arch::flush_tlb(d.dirty_cpus.load_behind_writes());
+}
+
+namespace {
+
+bool is_memory(Mfn m) { return mfn_valid(m) && page_of(m).owner.load(std::memory_order_relaxed) != xen::DOMID_IO; }
+
+/// Where `gva` lies, for reading or for writing; null: the guest's own access would fault. Lock held.
+uint8_t* reach(const Vcpu& v, uint64_t gva, bool to_write) {
+    const Mapping m = find_mapping(Mfn(v.pv->root()), gva);
+    const uint64_t e = m.entry();
+    if (!(e & pte::present) || (to_write && !m.writable)) return nullptr;
+    const Mfn frame = Mfn::of_address(e & pte::frame_mask);
+    if (!is_memory(frame)) return nullptr;
+    if (m.in_l1) __atomic_fetch_or(m.slot, pte::accessed | (to_write ? pte::dirty : 0), __ATOMIC_RELAXED);
+    return map_mfn<uint8_t>(frame) + (gva & (page_size - 1));
+}
+
+/// Words stay whole, as they do in the CPU's own access.
+void move(void* to, const void* from, size_t n) {
+    const auto aligned = [](const void* p, size_t to_bytes) { return (reinterpret_cast<uint64_t>(p) & (to_bytes - 1)) == 0; };
+    if (n == 8 && aligned(to, 8) && aligned(from, 8)) {
+        __atomic_store_n(static_cast<uint64_t*>(to), __atomic_load_n(static_cast<const uint64_t*>(from), __ATOMIC_RELAXED),
+                         __ATOMIC_RELEASE);
+    } else if (n == 4 && aligned(to, 4) && aligned(from, 4)) {
+        __atomic_store_n(static_cast<uint32_t*>(to), __atomic_load_n(static_cast<const uint32_t*>(from), __ATOMIC_RELAXED),
+                         __ATOMIC_RELEASE);
+    } else {
+        memcpy(to, from, n);
+    }
+}
+
+/// Does `piece` for the part in each page, with the page held where it is.
+template <class F>
+arch::Walked by_pages(uint64_t gva, size_t n, bool to_write, F piece) {
+    const Vcpu* v = this_cpu().current;
+    if (!v || v->idle || !v->domain.pv->linear_l4.load(std::memory_order_seq_cst)) return arch::Walked::not_needed;
+    for (size_t done = 0; done < n;) {
+        const size_t part = std::min<size_t>(n - done, page_size - ((gva + done) & (page_size - 1)));
+        Guard g(v->domain.pv->lock);
+        uint8_t* at = reach(*v, gva + done, to_write);
+        if (!at) return arch::Walked::fault;
+        piece(at, done, part);
+        done += part;
+    }
+    return arch::Walked::done;
+}
+
+}  // namespace
+
+namespace arch {
+
+Walked walked_read(void* dst, uint64_t gva, size_t n) {
+    return by_pages(gva, n, false, [&](uint8_t* at, size_t done, size_t part) {
+        move(static_cast<uint8_t*>(dst) + done, at, part);
+    });
+}
+
+Walked walked_write(uint64_t gva, const void* src, size_t n) {
+    return by_pages(gva, n, true, [&](uint8_t* at, size_t done, size_t part) {
+        if (src) move(at, static_cast<const uint8_t*>(src) + done, part);
+        else memset(at, 0, part);
+    });
+}
+
+}  // namespace arch
+}  // namespace hv
