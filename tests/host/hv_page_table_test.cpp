@@ -358,4 +358,40 @@ TEST_F(PageTables, WhomToFlushIsKnownAfterTheUpdate) {
     }
 }
 
+// An instruction that the guest executes on an entry is one step: a dirty bit that the CPU sets in between is not lost.
+TEST_F(PageTables, AnEntryIsExchangedOnlyForTheOneThatWasSeen) {
+    PagedGuest g(1);
+    const Mfn m = g.page();
+    uint64_t& slot = entry(g.l1, 0);
+    const uint64_t seen = slot & ~pte::dirty;
+    Guard lock(g->pv->lock);
+    for (const uint64_t wanted : {uint64_t{0}, entry_of(m, data_bits), seen & ~pte::rw, seen | pte::avail}) {
+        const uint64_t counts[] = {g.info(m).count.load(), g.info(m).type.load(), g.info(g.data).count.load(),
+                                   g.info(g.data).type.load()};
+        EXPECT_EQ(exchange_l1(g, &slot, seen, wanted).error(), Errc::again);
+        EXPECT_EQ(slot, seen | pte::dirty);
+        EXPECT_EQ(g.info(m).count.load(), counts[0]);
+        EXPECT_EQ(g.info(m).type.load() & page::users_mask, counts[1] & page::users_mask);
+        EXPECT_EQ(g.info(g.data).count.load(), counts[2]);
+        EXPECT_EQ(g.info(g.data).type.load(), counts[3]);
+    }
+    EXPECT_TRUE(exchange_l1(g, &slot, slot, slot | pte::avail));
+    EXPECT_EQ(slot, entry_of(g.data, data_bits | pte::avail));
+    EXPECT_TRUE(exchange_l1(g, &slot, slot, entry_of(m, data_bits)));
+    EXPECT_EQ(g.info(g.data).count.load(), page::allocated | 1);
+    EXPECT_EQ(g.info(m).count.load(), page::allocated | 2);
+    EXPECT_TRUE(exchange_l1(g, &slot, slot, 0));
+    EXPECT_EQ(g.info(m).count.load(), page::allocated | 1);
+}
+
+// A tool that pins a table of a domain that ends would keep it for ever.
+TEST_F(PageTables, AnEndingDomainsTablesAreNotPinned) {
+    PagedGuest g(1);
+    const Mfn m = g.page();
+    host::preempt_every(1);
+    EXPECT_EQ(domain_kill(g).error(), Errc::restart);
+    host::preempt_every(0);
+    EXPECT_EQ(pin_table(g, m, PageType::l1).error(), Errc::inval);
+}
+
 }  // namespace

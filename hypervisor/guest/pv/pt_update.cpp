@@ -81,6 +81,20 @@ Status update_l1(Domain& l1_owner, Domain& page_owner, uint64_t* slot, uint64_t 
     return ok;
 }
 
+Status exchange_l1(Domain& d, uint64_t* slot, uint64_t seen, uint64_t entry) {
+    const bool present = entry & pte::present;
+    const bool same_use = present && ((seen ^ entry) & reference_bits) == 0;
+    if (same_use) entry = l1_entry_bits(d, entry);
+    else if (present) TRY(l1_entry_get(d, d, entry));
+    uint64_t expected = seen;
+    if (!__atomic_compare_exchange_n(slot, &expected, entry, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+        if (!same_use) l1_entry_put(entry);
+        return Err{Errc::again};
+    }
+    if (!same_use) l1_entry_put(seen);
+    return ok;
+}
+
 Status update_table(Vcpu& v, Domain& owner, uint64_t* slot, uint64_t entry, unsigned level, KeepAccessed keep) {
     const auto index = static_cast<unsigned>((reinterpret_cast<uint64_t>(slot) / 8) & 511);
     if (level == 4 && is_hypervisor_slot(index)) return Err{Errc::inval};
@@ -191,6 +205,8 @@ void postpone_release(Vcpu& v, Domain& owner, Mfn m) {
 Status pin_table(Domain& owner, Mfn m, PageType t) {
     PageRef ref = TRY(PageRef::acquire(m, owner.id));
     Guard g(owner.pv->lock);
+    // The walk that takes the pins away may have passed this page. Whoever sees the domain alive is before the walk.
+    if (owner.dying.load(std::memory_order_acquire) != DyingState::alive) return Err{Errc::inval};
     PageInfo& p = ref.page();
     TRY(get_page_type(owner, p, t));
     if (p.type.fetch_or(page::pinned, std::memory_order_acq_rel) & page::pinned) {

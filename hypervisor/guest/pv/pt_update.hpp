@@ -16,6 +16,9 @@ uint64_t* find_l1_slot(Mfn root, uint64_t va);
 /// Replaces an L1 entry; the new one's references are taken, the old one's dropped.
 /// Locks: l1_owner.pv->lock. Errors: inval, perm.
 Status update_l1(Domain& l1_owner, Domain& page_owner, uint64_t* slot, uint64_t entry, KeepAccessed keep);
+/// The same as one step from `seen` to `entry`, of the owner's pages. Errors: inval, perm; again: the slot holds something
+/// else, since the CPU has marked the entry as accessed or dirty.
+Status exchange_l1(Domain& d, uint64_t* slot, uint64_t seen, uint64_t entry);
 /// Replaces entry `slot` of a validated table of `level` 2..4. Errors: inval, perm, busy, restart (call again).
 Status update_table(Vcpu& v, Domain& owner, uint64_t* slot, uint64_t entry, unsigned level, KeepAccessed keep);
 /// Goes on with a release that an earlier update had to leave. First thing in every memory-management hypercall.
@@ -32,7 +35,7 @@ Status set_user_root(Vcpu& v, Mfn m);
 /// Takes both away from a vCPU that runs nowhere and will not without new ones.
 void drop_roots(Vcpu& v);
 
-/// MMUEXT_PIN_*: keeps a table's type. Errors: inval, perm, busy (already pinned), restart, intr (see types.hpp).
+/// MMUEXT_PIN_*: keeps a table's type. Errors: inval (pinned already; the domain ends), perm, restart, intr (see types.hpp).
 Status pin_table(Domain& owner, Mfn m, PageType t);
 Status unpin_table(Domain& owner, Mfn m);
 

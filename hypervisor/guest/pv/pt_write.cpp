@@ -119,6 +119,26 @@ PageInfo* l1_page_at(Vcpu& v, uint64_t address) {
     return l1_in_use && p.owner.load(std::memory_order_relaxed) == v.domain.id.raw ? &p : nullptr;
 }
 
+/// What the instruction reads and writes of the entry: `size` bytes from bit `shift` on.
+struct Operand {
+    uint64_t* slot;
+    unsigned size, shift;
+    uint64_t mask() const { return (size == 8 ? ~uint64_t{0} : (uint64_t{1} << (8 * size)) - 1) << shift; }
+};
+
+/// The instruction as one step from the entry it reads to the one it writes: what the CPU marks in between must not be lost,
+/// or the guest takes a page for clean that is not. Errors: again; inval, perm: it may not; opnotsupp. Lock held.
+Status perform(Domain& d, Regs& r, const Instruction& in, const Operand& o) {
+    const uint64_t whole = __atomic_load_n(o.slot, __ATOMIC_ACQUIRE);
+    const uint64_t old = (whole & o.mask()) >> o.shift;
+    Regs after = r;
+    const Outcome result = TRY(in.two_byte ? two_byte(after, in, old, o.size) : one_byte(after, in, old, o.size));
+    if (result.write) TRY(exchange_l1(d, o.slot, whole, (whole & ~o.mask()) | ((result.value << o.shift) & o.mask())));
+    r = after;
+    r.rip += in.length;
+    return ok;
+}
+
 }  // namespace
 
 bool pv_emulate_pt_write(Vcpu& v, Regs& r, uint64_t address) {
@@ -133,27 +153,15 @@ bool pv_emulate_pt_write(Vcpu& v, Regs& r, uint64_t address) {
     Guard g(v.domain.pv->lock);
     PageInfo* p = l1_page_at(v, address);
     if (!p) return false;
-    uint64_t* slot = &map_mfn<uint64_t>(mfn_of(*p))[(address & 4095) / 8];
-    const uint64_t whole = __atomic_load_n(slot, __ATOMIC_ACQUIRE);
-    const auto shift = static_cast<unsigned>((address & 7) * 8);
-    const uint64_t mask = (size == 8 ? ~uint64_t{0} : (uint64_t{1} << (8 * size)) - 1) << shift;
-
-    Regs after = r;
-    auto result = in.two_byte ? two_byte(after, in, (whole & mask) >> shift, size)
-                              : one_byte(after, in, (whole & mask) >> shift, size);
-    if (!result) {
+    const Operand operand{&map_mfn<uint64_t>(mfn_of(*p))[(address & 4095) / 8], size,
+                          static_cast<unsigned>((address & 7) * 8)};
+    Status s = perform(v.domain, r, in, operand);
+    // Each time the CPU has set one of two bits more: it ends.
+    while (!s && s.error() == Errc::again) s = perform(v.domain, r, in, operand);
+    if (!s && s.error() == Errc::opnotsupp)
         guest_log(LogLevel::warning, "d%u: cannot emulate page-table write by opcode %s%02x", v.domain.id.raw,
                   in.two_byte ? "0f " : "", in.opcode);
-        return false;
-    }
-    const Outcome o = std::move(result).take();
-    if (o.write) {
-        const uint64_t entry = (whole & ~mask) | ((o.value << shift) & mask);
-        if (!update_l1(v.domain, v.domain, slot, entry, KeepAccessed::no)) return false;
-    }
-    r = after;
-    r.rip += in.length;
-    return true;
+    return static_cast<bool>(s);
 }
 
 }  // namespace hv
