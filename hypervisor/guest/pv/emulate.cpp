@@ -11,14 +11,18 @@
 #include "hypervisor/guest/pv/fetch.hpp"
 #include "hypervisor/guest/pv/pt_update.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
+#include "hypervisor/guest/pv/segments.hpp"
+#include "hypervisor/guest/pv/traps.hpp"
 #include "hypervisor/rt/log.hpp"
+#include "lib/base/bits.hpp"
 
 namespace hv {
 namespace {
 
 constexpr uint64_t guest_cr0 = 0x80050033;  // PG AM WP NE ET MP PE
 
-enum class Step : uint8_t { done, fault, again };
+/// fault: #GP. injected: another exception has been handed to the guest. again: nothing happened yet, and will.
+enum class Step : uint8_t { done, fault, injected, again };
 
 /// A MOV to CR3 may be interrupted as the hypercall for it may: the guest executes it again.
 Step load_root(Vcpu& v, Mfn m) {
@@ -120,8 +124,15 @@ Step read_tsc(Vcpu& v, Regs& r) {
     return Step::done;
 }
 
+bool is_rdtscp(const Instruction& in) { return in.opcode == 0x01 && !in.memory && (in.reg & 7) == 7 && (in.rm & 7) == 1; }
+
 Step two_byte(Vcpu& v, Regs& r, const Instruction& in) {
     if (in.opcode == 0x31) return read_tsc(v, r);
+    if (is_rdtscp(in)) {
+        const Step s = read_tsc(v, r);
+        if (s == Step::done) r.rcx = v.pv->tsc_aux;
+        return s;
+    }
     if (in.opcode == 0xa2) {
         pv_cpuid(v, r);
         return Step::done;
@@ -129,24 +140,52 @@ Step two_byte(Vcpu& v, Regs& r, const Instruction& in) {
     return v.pv->in_kernel ? kernel_only(v, r, in) : Step::fault;
 }
 
+/// Where an operand of INS or OUTS lies: only FS and GS have bases.
+uint64_t string_address(const Instruction& in, bool out, uint64_t pointer) {
+    constexpr uint8_t fs = 4, gs = 5;
+    if (in.address32) pointer = static_cast<uint32_t>(pointer);
+    if (!out) return pointer;  // ES, whatever the prefix says
+    if (in.segment == fs) pointer += arch::read_fs_base();
+    if (in.segment == gs) pointer += arch::read_gs_base(false);
+    return pointer;
+}
+
+/// The memory of INS or OUTS is not there. `write`: what the instruction wanted to do.
+Step string_fault(Vcpu& v, Regs& r, uint64_t address, bool write) {
+    constexpr uint32_t error_write = 2, error_user = 4;
+    if (!base::canonical(address)) return Step::fault;
+    pv_inject_page_fault(v, r, address, (write ? error_write : 0) | error_user);
+    return Step::injected;
+}
+
+/// A register that addresses or counts: with 32-bit addresses its upper half is lost.
+void set_counter(const Instruction& in, uint64_t& reg, uint64_t value) {
+    reg = in.address32 ? static_cast<uint32_t>(value) : value;
+}
+
 /// INS and OUTS: one element; with a repeat prefix the instruction comes back for the next one.
 Step string_io(Vcpu& v, Regs& r, const Instruction& in, bool& again) {
     const auto port = static_cast<uint16_t>(r.rdx);
     const unsigned bytes = (in.opcode & 1) == 0 ? 1 : in.operand16 ? 2 : 4;
     const bool out = in.opcode >= 0x6e;
-    if (in.repeat != 0 && r.rcx == 0) return Step::done;
+    const uint64_t left = in.address32 ? static_cast<uint32_t>(r.rcx) : r.rcx;
     if (!pv_port_allowed(v, port, bytes)) return Step::fault;
+    if (in.repeat != 0 && left == 0) return Step::done;
     uint64_t& pointer = out ? r.rsi : r.rdi;
+    const uint64_t address = string_address(in, out, pointer);
+    uint32_t value = 0;
     if (out) {
-        uint32_t value = 0;
-        if (!arch::copy_from_guest(&value, pointer, bytes)) return Step::fault;
+        if (!arch::copy_from_guest(&value, address, bytes)) return string_fault(v, r, address, false);
         pv_port_out(v, port, bytes, value);
     } else {
-        const uint32_t value = pv_port_in(v, port, bytes);
-        if (!arch::copy_to_guest(pointer, &value, bytes)) return Step::fault;
+        value = pv_port_in(v, port, bytes);
+        if (!arch::copy_to_guest(address, &value, bytes)) return string_fault(v, r, address, true);
     }
-    pointer += (r.rflags & eflags_df) ? 0 - uint64_t{bytes} : bytes;
-    if (in.repeat != 0) again = --r.rcx != 0;
+    set_counter(in, pointer, pointer + ((r.rflags & eflags_df) ? 0 - uint64_t{bytes} : bytes));
+    if (in.repeat != 0) {
+        set_counter(in, r.rcx, left - 1);
+        again = left != 1;
+    }
     return Step::done;
 }
 
@@ -160,12 +199,25 @@ Step port_io(Vcpu& v, Regs& r, const Instruction& in) {
     return Step::done;
 }
 
-Step one_byte(Vcpu& v, Regs& r, const Instruction& in, bool& again) {
+[[gnu::noinline]] void single_step(Vcpu& v, Regs& r) {
+    constexpr uint64_t dr6_single_step = 1u << 14;
+    v.pv->debug[6] |= dr6_single_step;
+    pv_inject(v, r, trap_debug, 0);
+}
+
+/// A guest that steps through its code steps over what we execute for it too.
+void end_of_instruction(Vcpu& v, Regs& r) {
+    if (r.rflags & eflags_tf) [[unlikely]] single_step(v, r);
+}
+
+Step one_byte(Vcpu& v, Regs& r, const Instruction& in, CodeMode mode, bool& again) {
     switch (in.opcode) {
         // The real interrupt flag is not the guest's, and POPF could not give back its virtual one: code that clears it
         // around a few instructions (before it has patched itself for Xen) only needs to get past them.
         case 0xfa: case 0xfb: return pv_io_privileged(v) ? Step::done : Step::fault;
-        case 0x6c: case 0x6d: case 0x6e: case 0x6f: return string_io(v, r, in, again);
+        // 32-bit code: its data segments have bases, which we do not follow.
+        case 0x6c: case 0x6d: case 0x6e: case 0x6f:
+            return mode == CodeMode::bits64 ? string_io(v, r, in, again) : Step::fault;
         case 0xe4: case 0xe5: case 0xe6: case 0xe7: case 0xec: case 0xed: case 0xee: case 0xef: return port_io(v, r, in);
         default: return Step::fault;
     }
@@ -174,26 +226,37 @@ Step one_byte(Vcpu& v, Regs& r, const Instruction& in, bool& again) {
 }  // namespace
 
 bool pv_emulate_privileged(Vcpu& v, Regs& r) {
+    const auto found = pv_code_segment(v, r.cs);
+    if (!found) return false;
+    const CodeSegment& code = found.value();
     uint8_t bytes[max_instruction_bytes];
-    auto decoded = decode(bytes, fetch_instruction(r.rip, bytes), r);
+    auto decoded = decode(bytes, fetch_instruction(code.linear(r.rip), bytes), r, code.mode);
     if (!decoded) return false;
     const Instruction in = std::move(decoded).take();
     bool again = false;
-    const Step s = in.two_byte ? two_byte(v, r, in) : one_byte(v, r, in, again);
+    const Step s = in.two_byte ? two_byte(v, r, in) : one_byte(v, r, in, code.mode, again);
     if (s == Step::fault) return false;
-    if (!again && s != Step::again) r.rip += in.length;
+    if (s == Step::injected) return true;
     r.rflags &= ~eflags_rf;
+    if (s == Step::again) return true;
+    if (!again) r.rip = code.advance(r.rip, in.length);
+    end_of_instruction(v, r);
     return true;
 }
 
 bool pv_emulate_forced(Vcpu& v, Regs& r) {
     constexpr unsigned prefix = sizeof xen::XEN_EMULATE_PREFIX;
+    const auto found = pv_code_segment(v, r.cs);
+    if (!found) [[unlikely]] return false;
+    const CodeSegment& code = found.value();
     uint8_t bytes[prefix + 2];
-    if (!arch::copy_from_guest(bytes, r.rip, sizeof bytes)) return false;
+    if (!arch::copy_from_guest(bytes, code.linear(r.rip), sizeof bytes)) return false;
     if (__builtin_memcmp(bytes, xen::XEN_EMULATE_PREFIX, prefix) != 0) return false;
     if (bytes[prefix] != 0x0f || bytes[prefix + 1] != 0xa2) return false;
-    r.rip += sizeof bytes;
+    r.rip = code.advance(r.rip, sizeof bytes);
+    r.rflags &= ~eflags_rf;
     pv_cpuid(v, r);
+    end_of_instruction(v, r);
     return true;
 }
 
