@@ -51,6 +51,7 @@ inline void set_ts(bool) {}
 inline void invlpg(uint64_t) {}
 inline uint64_t rdmsr(uint32_t) { return 0; }
 inline void wrmsr(uint32_t, uint64_t) {}
+inline bool rdmsr_safe(uint32_t, uint64_t& value) { value = 0; return true; }
 inline void wbinvd() {}
 inline uint8_t in8(uint16_t) { return 0xff; }
 inline uint16_t in16(uint16_t) { return 0xffff; }
@@ -96,6 +97,9 @@ inline uint64_t rdmsr(uint32_t msr) {
 inline void wrmsr(uint32_t msr, uint64_t v) {
     asm volatile("wrmsr" : : "c"(msr), "a"(static_cast<uint32_t>(v)), "d"(static_cast<uint32_t>(v >> 32)) : "memory");
 }
+extern "C" uint64_t rdmsr_fault_safe(uint32_t msr, uint64_t* value);
+/// False where the CPU has no such register. Source: entry.S.
+inline bool rdmsr_safe(uint32_t msr, uint64_t& value) { return rdmsr_fault_safe(msr, &value) == 0; }
 inline void wbinvd() { asm volatile("wbinvd" : : : "memory"); }
 inline uint8_t in8(uint16_t p) { uint8_t v; asm volatile("in %1, %0" : "=a"(v) : "Nd"(p)); return v; }
 inline uint16_t in16(uint16_t p) { uint16_t v; asm volatile("in %1, %0" : "=a"(v) : "Nd"(p)); return v; }

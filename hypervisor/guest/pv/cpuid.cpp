@@ -15,7 +15,7 @@ CpuPolicy pv_policy;
 namespace {
 
 constexpr uint32_t no_subleaf = xen::XEN_CPUID_NO_SUBLEAF;
-constexpr uint32_t hypervisor_base = 0x40000000;
+constexpr uint32_t hypervisor_base = 0x40000000, hypervisor_end = 0x40010000;
 
 constexpr uint32_t mask_of(std::initializer_list<unsigned> bits) {
     uint32_t m = 0;
@@ -24,31 +24,45 @@ constexpr uint32_t mask_of(std::initializer_list<unsigned> bits) {
 }
 
 // Features that ring 3 code over direct paging can use. Bit numbers: SDM 2A table 3-10, APM 3 appendix E.
-constexpr uint32_t leaf1_edx = mask_of({0 /*fpu*/, 2 /*de*/, 4 /*tsc*/, 5 /*msr*/, 6 /*pae*/, 8 /*cx8*/, 9 /*apic*/,
-                                        11 /*sep*/, 15 /*cmov*/, 16 /*pat*/, 19 /*clflush*/, 23 /*mmx*/, 24 /*fxsr*/,
-                                        25 /*sse*/, 26 /*sse2*/, 27 /*ss*/, 28 /*htt*/});
+constexpr uint32_t leaf1_edx = mask_of({0 /*fpu*/, 2 /*de*/, 4 /*tsc*/, 5 /*msr*/, 6 /*pae*/, 7 /*mce*/, 8 /*cx8*/,
+                                        9 /*apic*/, 11 /*sep*/, 14 /*mca*/, 15 /*cmov*/, 16 /*pat*/, 19 /*clflush*/,
+                                        23 /*mmx*/, 24 /*fxsr*/, 25 /*sse*/, 26 /*sse2*/, 27 /*ss*/, 28 /*htt*/});
 constexpr uint32_t leaf1_ecx = mask_of({0 /*sse3*/, 1 /*pclmul*/, 9 /*ssse3*/, 12 /*fma*/, 13 /*cx16*/, 19 /*sse4.1*/,
                                         20 /*sse4.2*/, 22 /*movbe*/, 23 /*popcnt*/, 25 /*aes*/, 26 /*xsave*/, 28 /*avx*/,
                                         29 /*f16c*/, 30 /*rdrand*/});
-constexpr uint32_t leaf7_ebx = mask_of({0 /*fsgsbase*/, 3 /*bmi1*/, 5 /*avx2*/, 8 /*bmi2*/, 9 /*erms*/, 18 /*rdseed*/, 19 /*adx*/,
-                                        23 /*clflushopt*/, 24 /*clwb*/, 29 /*sha*/});
+constexpr uint32_t leaf7_ebx = mask_of({0 /*fsgsbase*/, 3 /*bmi1*/, 5 /*avx2*/, 6 /*fdp_excp_only*/, 8 /*bmi2*/, 9 /*erms*/,
+                                        13 /*no_fpu_sel*/, 18 /*rdseed*/, 19 /*adx*/, 23 /*clflushopt*/, 24 /*clwb*/,
+                                        29 /*sha*/});
 constexpr uint32_t leaf7_ecx = mask_of({8 /*gfni*/, 9 /*vaes*/, 10 /*vpclmulqdq*/, 22 /*rdpid*/});
 constexpr uint32_t leaf7_edx = mask_of({4 /*fsrm*/});
-constexpr uint32_t ext1_edx = mask_of({0, 2, 4, 5, 6, 8, 9, 15, 16, 23, 24, 11 /*syscall*/, 20 /*nx*/, 25 /*ffxsr*/,
-                                       27 /*rdtscp*/, 29 /*lm*/});
-constexpr uint32_t ext1_ecx = mask_of({0 /*lahf*/, 1 /*cmp_legacy*/, 4 /*cr8*/, 5 /*abm*/, 6 /*sse4a*/,
-                                       7 /*misalignsse*/, 8 /*3dnowprefetch*/});
+constexpr uint32_t leafd_eax = mask_of({0 /*xsaveopt*/, 1 /*xsavec*/, 2 /*xgetbv1*/});
+constexpr uint32_t ext1_edx = mask_of({0, 2, 4, 5, 6, 7, 8, 9, 14, 15, 16, 23, 24, 11 /*syscall*/, 20 /*nx*/, 22 /*mmxext*/,
+                                       25 /*ffxsr*/, 27 /*rdtscp*/, 29 /*lm*/, 30 /*3dnowext*/, 31 /*3dnow*/});
+constexpr uint32_t ext1_ecx = mask_of({0 /*lahf*/, 1 /*cmp_legacy*/, 5 /*abm*/, 6 /*sse4a*/, 7 /*misalignsse*/,
+                                       8 /*3dnowprefetch*/, 11 /*xop*/, 16 /*fma4*/, 21 /*tbm*/});
+constexpr uint32_t ext21_eax = mask_of({2 /*lfence serialises*/, 6 /*null selector clears base*/});
+
+/// What a domain's own policy may say where ours says something else.
+enum class Freedom : uint8_t {
+    none,      ///< nothing
+    lower,     ///< a highest leaf that is lower
+    fewer,     ///< fewer features, in every register
+    identity,  ///< another model in a, any b as far as it is passed on, fewer features in c and d
+    widths,    ///< a is ours, fewer features in b, any c
+    any,
+};
 
 struct Mask {
     uint32_t leaf, subleaf;
     uint32_t a, b, c, d;
+    Freedom freedom = Freedom::none;
 };
 constexpr uint32_t all = ~0u;
 /// Every leaf that is offered. `all` passes a register on; features pass through their masks.
 constexpr Mask masks[] = {
-    {0, no_subleaf, all, all, all, all},
-    {1, no_subleaf, all, 0x00ffffff, leaf1_ecx, leaf1_edx},
-    {2, no_subleaf, all, all, all, all},
+    {0, no_subleaf, all, all, all, all, Freedom::lower},
+    {1, no_subleaf, all, 0x00ffffff, leaf1_ecx, leaf1_edx, Freedom::identity},
+    {2, no_subleaf, all, all, all, all, Freedom::any},
     // All zero: not offered. They are rows because the tools' serialised form has every leaf up to the last one, and
     // write back as many as they were given.
     {3, no_subleaf, 0, 0, 0, 0},
@@ -62,94 +76,129 @@ constexpr Mask masks[] = {
     {0xc, no_subleaf, 0, 0, 0, 0},
     {hypervisor_base, no_subleaf, 0, 0, 0, 0},
     {hypervisor_base + 0x100, no_subleaf, 0, 0, 0, 0},
-    {4, 0, all, all, all, all},
-    {4, 1, all, all, all, all},
-    {4, 2, all, all, all, all},
-    {4, 3, all, all, all, all},
-    {4, 4, all, all, all, all},
-    {7, 0, 0, leaf7_ebx, leaf7_ecx, leaf7_edx},
+    {4, 0, all, all, all, all, Freedom::any},
+    {4, 1, all, all, all, all, Freedom::any},
+    {4, 2, all, all, all, all, Freedom::any},
+    {4, 3, all, all, all, all, Freedom::any},
+    {4, 4, all, all, all, all, Freedom::any},
+    {7, 0, 0, leaf7_ebx, leaf7_ecx, leaf7_edx, Freedom::fewer},
     {0xd, 0, 7, all, all, 0},
-    {0xd, 1, 1 /*xsaveopt*/, 0, 0, 0},
+    {0xd, 1, leafd_eax, 0, 0, 0, Freedom::fewer},
     {0xd, 2, all, all, 0, 0},
-    {0x80000000, no_subleaf, all, all, all, all},
-    {0x80000001, no_subleaf, all, all, ext1_ecx, ext1_edx},
-    {0x80000002, no_subleaf, all, all, all, all},
-    {0x80000003, no_subleaf, all, all, all, all},
-    {0x80000004, no_subleaf, all, all, all, all},
-    {0x80000005, no_subleaf, all, all, all, all},
-    {0x80000006, no_subleaf, all, all, all, all},
-    {0x80000007, no_subleaf, 0, 0, 0, 1u << 8 /*invariant TSC*/},
-    {0x80000008, no_subleaf, all, 0, all, 0},
+    {0x80000000, no_subleaf, all, all, all, all, Freedom::lower},
+    {0x80000001, no_subleaf, all, 0, ext1_ecx, ext1_edx, Freedom::identity},
+    {0x80000002, no_subleaf, all, all, all, all, Freedom::any},
+    {0x80000003, no_subleaf, all, all, all, all, Freedom::any},
+    {0x80000004, no_subleaf, all, all, all, all, Freedom::any},
+    {0x80000005, no_subleaf, all, all, all, all, Freedom::any},
+    {0x80000006, no_subleaf, all, all, all, all, Freedom::any},
+    {0x80000007, no_subleaf, 0, 0, 0, 1u << 8 /*invariant TSC*/, Freedom::fewer},
+    {0x80000008, no_subleaf, all, 0, all, 0, Freedom::widths},
+    {0x80000021, no_subleaf, ext21_eax, 0, 0, 0, Freedom::fewer},
 };
 constexpr uint32_t max_basic = 0xd;
-constexpr uint32_t max_extended = 0x80000008;
+constexpr uint32_t max_extended_amd = 0x80000021, max_extended_intel = 0x80000008;
 
 bool has_subleaves(uint32_t leaf) { return leaf == 4 || leaf == 7 || leaf == 0xb || leaf == 0xd; }
 
+constexpr uint32_t hypervisor_present = 1u << 31;
+
 uint32_t capped(uint32_t value, uint32_t limit) { return value < limit ? value : limit; }
+
+constexpr uint32_t legacy_save_area = 512 + 64;
+
+/// Registers that mean nothing on the other vendor's CPUs but are there.
+void vendor_rules(xen::CpuidLeaf& l) {
+    constexpr uint32_t sep = 1u << 11;
+    if (cpu_features.amd) {
+        // SYSENTER does not work in long mode.
+        if (l.leaf == 1) l.d &= ~sep;
+        return;
+    }
+    switch (l.leaf) {
+        case 0x80000000: l.b = l.c = l.d = 0; return;
+        case 0x80000001: l.a = 0; return;
+        case 0x80000005: l = {l.leaf, l.subleaf, 0, 0, 0, 0}; return;
+        case 0x80000006: l.a = l.b = l.d = 0; return;
+        case 0x80000008: l.c = 0; return;
+        default: return;
+    }
+}
 
 void add_leaf(const Mask& m) {
     const auto h = hw::cpuid(m.leaf, m.subleaf == no_subleaf ? 0 : m.subleaf);
     const xen::CpuidLeaf raw{m.leaf, m.subleaf, h.a, h.b, h.c, h.d};
     xen::CpuidLeaf l{m.leaf, m.subleaf, h.a & m.a, h.b & m.b, h.c & m.c, h.d & m.d};
     if (m.leaf == 0) l.a = capped(l.a, max_basic);
-    if (m.leaf == 0x80000000) l.a = capped(l.a, max_extended);
-    if (m.leaf == 1) l.c |= 1u << 31;  // under a hypervisor
+    if (m.leaf == 0x80000000) l.a = capped(l.a, cpu_features.amd ? max_extended_amd : max_extended_intel);
+    if (m.leaf == 1) l.c |= hypervisor_present;
     if (m.leaf == 0xd && m.subleaf == 0) l.c = cpu_features.xsave_size;
+    vendor_rules(l);
     // Both tables have room for every row of `masks`.
     (void)raw_policy.set(raw);
     (void)pv_policy.set(l);
 }
 
-/// Xen's own leaves. Source: xen/arch-x86/cpuid.h.
-bool hypervisor_leaf(const Vcpu& v, uint32_t leaf, uint32_t subleaf, xen::CpuidLeaf& out) {
-    constexpr uint32_t version = (4u << 16) | 17;
-    switch (leaf - hypervisor_base) {
-        case 0:
-            out.a = hypervisor_base + 5;
-            out.b = 0x566e6558;  // "XenV"
-            out.c = 0x65584d4d;  // "MMXe"
-            out.d = 0x4d4d566e;  // "nVMM"
-            return true;
-        case 1: out.a = version; return true;
-        case 2:
-            out.a = 1;  // hypercall pages
-            out.b = hypervisor_base;
-            out.c = 1;  // MMU_PT_UPDATE_PRESERVE_AD
-            return true;
-        case 3:
-            if (subleaf == 0) {
-                out.a = 1u << 8;  // guest TSC frequency is the host's
-                out.b = 2;        // native
-                out.c = static_cast<uint32_t>(clock::tsc_khz);
-            } else if (subleaf == 1) {
-                out.a = static_cast<uint32_t>(clock::scale.tsc_base);
-                out.b = static_cast<uint32_t>(clock::scale.tsc_base >> 32);
-                out.c = clock::scale.mul;
-                out.d = static_cast<uint32_t>(static_cast<int32_t>(clock::scale.shift));
-            } else if (subleaf == 2) {
-                out.a = static_cast<uint32_t>(clock::tsc_khz);
-            }
-            return true;
-        case 4: out.b = v.id.raw; return true;
-        case 5:
-            out.b = cpu_features.physical_bits;
-            return true;
-        default: return false;
-    }
-}
-
 /// What depends on the vCPU and its state rather than on the policy.
 void adjust(const Vcpu& v, uint32_t leaf, uint32_t subleaf, xen::CpuidLeaf& l) {
-    if (leaf == 1) {
-        l.b = (l.b & 0x00ffffff) | ((v.id.raw * 2) << 24);
-        const uint32_t osxsave = (v.pv->cr4 & hw::cr4_osxsave) ? 1u << 27 : 0;
-        l.c = (l.c & ~(1u << 27)) | osxsave;
+    constexpr uint32_t osxsave = 1u << 27, mtrr = 1u << 12, xsave_compact = 1u << 1, avx_state = 4, avx_bytes = 256;
+    if (leaf == 1 && (v.pv->cr4 & hw::cr4_osxsave)) l.c |= osxsave;
+    // The kernel that drives the devices reads and asks for memory types (platform_op), so it may know that there are any.
+    const bool drives_devices = v.domain.privileged && v.pv->in_kernel;
+    if (drives_devices && (leaf == 1 || (leaf == 0x80000001 && cpu_features.amd))) {
+        const xen::CpuidLeaf* machine = raw_policy.find(leaf, subleaf);
+        if (machine) l.d |= machine->d & mtrr;
     }
-    if (leaf == 0xd && subleaf == 0) {
-        constexpr uint32_t legacy_area = 512 + 64;
-        l.b = (v.pv->xcr0 & 4) ? cpu_features.xsave_size : legacy_area;
+    if (leaf == 0xd && subleaf == 0 && l.a != 0) l.b = (v.pv->xcr0 & avx_state) ? cpu_features.xsave_size : legacy_save_area;
+    if (leaf == 0xd && subleaf == 1 && (l.a & xsave_compact))
+        l.b = legacy_save_area + ((v.pv->xcr0 & avx_state) ? avx_bytes : 0);
+}
+
+xen::CpuidLeaf cut(const xen::CpuidLeaf& ours, const xen::CpuidLeaf& l, const Mask& m) {
+    xen::CpuidLeaf r = ours;
+    switch (m.freedom) {
+        case Freedom::none: break;
+        case Freedom::lower: r.a = capped(l.a, ours.a); break;
+        case Freedom::fewer: r = {ours.leaf, ours.subleaf, ours.a & l.a, ours.b & l.b, ours.c & l.c, ours.d & l.d}; break;
+        case Freedom::identity: r = {ours.leaf, ours.subleaf, l.a, l.b & m.b, ours.c & l.c, ours.d & l.d}; break;
+        case Freedom::widths: r = {ours.leaf, ours.subleaf, ours.a, ours.b & l.b, l.c, ours.d}; break;
+        case Freedom::any: r = {ours.leaf, ours.subleaf, l.a, l.b, l.c, l.d}; break;
     }
+    if (m.leaf == 1) r.c |= hypervisor_present;
+    return r;
+}
+
+const Mask* mask_for(uint32_t leaf, uint32_t subleaf) {
+    for (const Mask& m : masks)
+        if (m.leaf == leaf && m.subleaf == subleaf) return &m;
+    return nullptr;
+}
+
+/// Takes away what needs a feature that the domain was not given.
+void settle_dependencies(CpuPolicy& p) {
+    constexpr uint32_t xsave = 1u << 26, avx = 1u << 28, needs_avx = 1u << 12 /*fma*/ | 1u << 29 /*f16c*/;
+    constexpr uint32_t avx2 = 1u << 5, vector_crypto = 1u << 9 | 1u << 10, needs_avx_amd = 1u << 11 | 1u << 16;
+    constexpr uint32_t avx_state = 4;
+    const auto change = [&p](uint32_t leaf, uint32_t subleaf, auto f) {
+        const xen::CpuidLeaf* found = p.find(leaf, subleaf);
+        if (!found) return;
+        xen::CpuidLeaf l = *found;
+        f(l);
+        (void)p.set(l);  // the row is there
+    };
+    const xen::CpuidLeaf* basic = p.find(1, 0);
+    if (!basic) return;
+    const bool has_xsave = basic->c & xsave, has_avx = has_xsave && (basic->c & avx);
+    if (has_avx) return;
+    change(1, 0, [](auto& l) { l.c &= ~(avx | needs_avx); });
+    change(7, 0, [](auto& l) { l.b &= ~avx2, l.c &= ~vector_crypto; });
+    change(0x80000001, 0, [](auto& l) { l.c &= ~needs_avx_amd; });
+    change(0xd, 2, [](auto& l) { l.a = l.b = 0; });
+    change(0xd, 0, [=](auto& l) {
+        l.a = has_xsave ? l.a & ~avx_state : 0;
+        l.b = l.c = has_xsave ? legacy_save_area : 0;
+    });
+    if (!has_xsave) change(0xd, 1, [](auto& l) { l.a = 0; });
 }
 
 }  // namespace
@@ -161,6 +210,7 @@ const xen::CpuidLeaf* CpuPolicy::find(uint32_t leaf, uint32_t subleaf) const {
 }
 
 base::Status CpuPolicy::set(const xen::CpuidLeaf& l) {
+    if ((l.leaf & 0x7fffffff) == 0) highest[l.leaf >> 31] = l.a;
     for (unsigned i = 0; i < count; ++i) {
         if (leaves[i].leaf != l.leaf || leaves[i].subleaf != l.subleaf) continue;
         leaves[i] = l;
@@ -187,8 +237,10 @@ void pv_cpuid(Vcpu& v, Regs& r) {
     const auto leaf = static_cast<uint32_t>(r.rax);
     const auto subleaf = static_cast<uint32_t>(r.rcx);
     xen::CpuidLeaf l{};
-    if (!hypervisor_leaf(v, leaf, subleaf, l)) {
-        const xen::CpuidLeaf* found = pv_domain_policy(v.domain).find(leaf, subleaf);
+    if (leaf >= hypervisor_base && leaf < hypervisor_end) {
+        l = pv_cpuid_of_xen(v.domain, leaf, subleaf);
+    } else if (const CpuPolicy& policy = pv_domain_policy(v.domain); leaf <= policy.highest[leaf >> 31]) {
+        const xen::CpuidLeaf* found = policy.find(leaf, subleaf);
         if (found) l = *found;
         adjust(v, leaf, subleaf, l);
     }
@@ -204,22 +256,21 @@ base::Status pv_set_policy(Domain& d, std::span<const xen::CpuidLeaf> leaves) {
         *d.pv->policy = pv_policy;
     }
     for (const xen::CpuidLeaf& l : leaves) {
-        if (l.leaf >= hypervisor_base && l.leaf < hypervisor_base + 0x10000) continue;
+        if (l.leaf >= hypervisor_base && l.leaf < hypervisor_end) continue;
         const uint32_t key = has_subleaves(l.leaf) ? l.subleaf : no_subleaf;
-        const xen::CpuidLeaf* limit = pv_policy.find(l.leaf, key);
+        const xen::CpuidLeaf* ours = pv_policy.find(l.leaf, key);
+        const Mask* m = mask_for(l.leaf, key);
         // Leaves beyond what we offer read as zero: saying so again changes nothing.
-        if (!limit) continue;
-        xen::CpuidLeaf cut = *limit;
-        const bool features = l.leaf == 1 || l.leaf == 7 || l.leaf == 0x80000001;
-        if (features) {
-            cut.b &= l.leaf == 7 ? l.b : all;
-            cut.c &= l.c;
-            cut.d &= l.d;
-            if (l.leaf == 1) cut.c |= 1u << 31;
-        }
-        TRY(d.pv->policy->set(cut));
+        if (!ours || !m) continue;
+        TRY(d.pv->policy->set(cut(*ours, l, *m)));
     }
+    settle_dependencies(*d.pv->policy);
     return base::ok;
+}
+
+uint64_t pv_xcr0_allowed(const Domain& d) {
+    const xen::CpuidLeaf* states = pv_domain_policy(d).find(0xd, 0);
+    return states ? states->a & cpu_features.xcr0 : 0;
 }
 
 void pv_free_policy(Domain& d) {

@@ -79,7 +79,8 @@ Step write_msr(Vcpu& v, Regs& r) {
 
 Step set_xcr(Vcpu& v, Regs& r) {
     const uint64_t value = (r.rdx << 32) | static_cast<uint32_t>(r.rax);
-    if (static_cast<uint32_t>(r.rcx) != 0 || !xcr0_allowed(value)) return Step::fault;
+    const bool allowed = xcr0_allowed(value) && !(value & ~pv_xcr0_allowed(v.domain));
+    if (static_cast<uint32_t>(r.rcx) != 0 || !allowed) return Step::fault;
     v.pv->xcr0 = value;
     arch::load_guest_xcr0(v);
     return Step::done;

@@ -3,29 +3,52 @@
 #include "hypervisor/arch/x86/features.hpp"
 #include "hypervisor/arch/x86/guest_state.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
+#include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/guest/pv/emulate.hpp"
+#include "hypervisor/guest/pv/hypercall_page.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
+#include "hypervisor/guest/pv/types.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "lib/base/bits.hpp"
 
 namespace hv {
 namespace {
 
-constexpr uint32_t msr_p5_mc_type = 0x1;
+constexpr uint32_t msr_tsc = 0x10;
 constexpr uint32_t msr_platform_id = 0x17;
 constexpr uint32_t msr_ucode_rev = 0x8b;
-constexpr uint32_t msr_mtrr_cap = 0xfe;
-constexpr uint32_t msr_mcg_cap = 0x179;
-constexpr uint32_t msr_mcg_status = 0x17a;
 constexpr uint32_t msr_misc_enable = 0x1a0;
-constexpr uint32_t msr_amd_syscfg = 0xc0010010;
-constexpr uint32_t msr_amd_hwcr = 0xc0010015;
-constexpr uint32_t msr_amd_pstate_limit = 0xc0010061;
-constexpr uint32_t msr_amd_de_cfg = 0xc0011029;
+constexpr uint32_t msr_hypercall_page = 0x40000000;
 
 constexpr uint64_t guest_efer = (1u << 0) | (1u << 8) | (1u << 10) | (1u << 11);  // SCE LME LMA NX
 
 bool is_current(const Vcpu& v) { return &v == this_cpu().current; }
+
+/// A register of the machine that any guest may read, where the machine has it.
+base::Result<uint64_t> machine_value(uint32_t msr) {
+    uint64_t value = 0;
+    if (!hw::rdmsr_safe(msr, value)) return Err{Errc::perm};
+    return value;
+}
+
+/// IA32_MISC_ENABLE without what a guest cannot use. SDM 4, table 2-2.
+base::Result<uint64_t> misc_enable() {
+    constexpr uint64_t monitoring = 1u << 7, mwait = 1u << 18;
+    constexpr uint64_t no_branch_trace = 1u << 11, no_event_sampling = 1u << 12, no_xtpr = 1u << 23;
+    const uint64_t value = TRY(machine_value(msr_misc_enable));
+    return (value & ~(monitoring | mwait)) | no_branch_trace | no_event_sampling | no_xtpr;
+}
+
+/// Writes the stubs for hypercalls into a frame of the guest's: for kernels that found the register in CPUID.
+base::Status fill_page_of_guest(Vcpu& v, uint64_t machine_address) {
+    if (machine_address & (base::page_size - 1)) return Err{Errc::perm};
+    const PageRef ref = TRY(PageRef::acquire(Mfn::of_address(machine_address), v.domain.id));
+    Guard g(v.domain.pv->lock);
+    if (!get_writable_type(ref.page())) return Err{Errc::perm};
+    fill_hypercall_page(map_mfn(ref.mfn()));
+    put_writable_type(ref.page());
+    return base::ok;
+}
 
 }  // namespace
 
@@ -59,29 +82,19 @@ base::Result<uint64_t> pv_read_msr(Vcpu& v, uint32_t msr) {
         case hw::msr_pat: return hw::rdmsr(hw::msr_pat);
         case hw::msr_apic_base: return uint64_t{0xfee00800} | (v.id.raw == 0 ? 0x100u : 0u);
         case hw::msr_tsc_aux: return v.pv->tsc_aux;
-        case 0x10: return hw::rdtsc();
-        case msr_amd_de_cfg:
-            if (!cpu_features.amd) return Err{Errc::perm};
-            return uint64_t{1} << 1;  // LFENCE serialises
+        case msr_tsc: return hw::rdtsc();
+        case msr_hypercall_page: return uint64_t{0};
+        case msr_ucode_rev: return machine_value(msr);
         case msr_platform_id:
-        case msr_misc_enable:
-            if (cpu_features.amd) return Err{Errc::perm};
-            return uint64_t{0};
-        case msr_amd_syscfg:
-        case msr_amd_hwcr:
-        case msr_amd_pstate_limit:
-            if (!cpu_features.amd) return Err{Errc::perm};
-            return uint64_t{0};
-        case msr_p5_mc_type:
-        case msr_ucode_rev:
-        case msr_mtrr_cap:
-        case hw::msr_mtrr_def_type:
-        case msr_mcg_cap:
-        case msr_mcg_status: return uint64_t{0};
-        default:
-            guest_log(LogLevel::debug, "d%uv%u: RDMSR %08x refused", v.domain.id.raw, v.id.raw, msr);
-            return Err{Errc::perm};
+            if (cpu_features.amd) break;
+            return machine_value(msr);
+        case msr_misc_enable: return misc_enable();
+        default: break;
     }
+    auto fixed = msr_read_fixed(v.domain, msr);
+    if (!fixed) fixed = msr_read_machine_check(msr);
+    if (!fixed) guest_log(LogLevel::debug, "d%uv%u: RDMSR %08x refused", v.domain.id.raw, v.id.raw, msr);
+    return fixed;
 }
 
 base::Status pv_write_msr(Vcpu& v, uint32_t msr, uint64_t value) {
@@ -98,14 +111,22 @@ base::Status pv_write_msr(Vcpu& v, uint32_t msr, uint64_t value) {
         case hw::msr_efer:
             if (value != guest_efer) return Err{Errc::perm};
             return base::ok;
-        case hw::msr_pat:
-            if (value != hw::rdmsr(hw::msr_pat)) return Err{Errc::perm};
+        case msr_misc_enable: {
+            const auto now = misc_enable();
+            if (!now || value != now.value()) return Err{Errc::perm};
             return base::ok;
-        case msr_ucode_rev: return base::ok;
-        default:
-            guest_log(LogLevel::debug, "d%uv%u: WRMSR %08x = %lx refused", v.domain.id.raw, v.id.raw, msr, value);
-            return Err{Errc::perm};
+        }
+        // To be written with 0 before it is read; AMD's is read-only.
+        case msr_ucode_rev:
+            if (cpu_features.amd || value != 0) return Err{Errc::perm};
+            return base::ok;
+        case msr_hypercall_page: return fill_page_of_guest(v, value);
+        default: break;
     }
+    base::Status fixed = msr_write_fixed(v.domain, msr, value);
+    if (!fixed) fixed = msr_write_machine_check(msr, value);
+    if (!fixed) guest_log(LogLevel::debug, "d%uv%u: WRMSR %08x = %lx refused", v.domain.id.raw, v.id.raw, msr, value);
+    return fixed;
 }
 
 }  // namespace hv
