@@ -28,7 +28,7 @@ struct DomainLimits {
     uint32_t max_evtchn_port = 0x7fffffff;
     uint32_t max_grant_frames = 64;
     uint32_t max_maptrack_frames = 1024;
-    uint32_t grant_version = 1;
+    uint32_t grant_version = 2;           ///< the highest that the guest may choose
 };
 
 struct Domain {
@@ -187,6 +187,8 @@ void domains_update_wallclock();
 
 /// Lets a hypervisor page (shared info, grant table frame) be mapped by `d`; not charged. Undone with unshare.
 void share_hyp_page(Domain& d, void* page);
+/// True while somebody maps it, or is about to.
+bool hyp_page_mapped(void* page);
 /// Stops sharing; the page may be freed when this returns true (no guest mapping is left).
 bool unshare_hyp_page(void* page);
 /// Makes a frame of `d` that nobody refers to any more but by its allocation (and the caller's) reference nobody's own:

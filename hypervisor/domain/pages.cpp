@@ -167,6 +167,10 @@ void share_hyp_page(Domain& d, void* page) {
     ++d.hyp_pages;
 }
 
+bool hyp_page_mapped(void* page) {
+    return (page_of(mfn_of(page)).count.load(std::memory_order_acquire) & page::count_mask) != 1;
+}
+
 bool unshare_hyp_page(void* page) {
     PageInfo& p = page_of(mfn_of(page));
     Domain* d = page_owner(p.owner.load(std::memory_order_relaxed));

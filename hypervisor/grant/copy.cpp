@@ -4,38 +4,73 @@
 
 namespace hv {
 
+namespace {
+constexpr GrantStatus okay = gntst(xen::GNTST_okay);
+}
+
+/// The grant behind one that is passed on. It must not be passed on itself, nor come from who passes it on.
+GrantStatus GrantCopyEnd::hold_first_grant(const GrantPin& pin) {
+    if (pin.domid == owner_->id.raw) return gntst(xen::GNTST_general_error);
+    DomainRef first = lookup_domain(DomId(pin.domid));
+    if (!first || !first->grants) return gntst(xen::GNTST_general_error);
+    const GrantPin page = grant_pin(*first, owner_->id, pin.ref, write_, GrantUse::copy_directly);
+    if (page.status != okay) return page.status;
+    first_owner_ = std::move(first);
+    first_ref_ = pin.ref;
+    frame_ = page.frame;
+    start_ = page.start;
+    end_ = uint32_t{page.start} + page.length;
+    return okay;
+}
+
+GrantStatus GrantCopyEnd::hold_grant(Vcpu& v, uint16_t domid, uint32_t ref) {
+    if (domid == xen::DOMID_SELF) domid = v.domain.id.raw;
+    if (!owner_ || owner_->id.raw != domid) owner_ = lookup_domain(DomId(domid));
+    if (!owner_ || !owner_->grants) return gntst(xen::GNTST_bad_domain);
+    const GrantPin pin = grant_pin(*owner_, v.domain.id, ref, write_, GrantUse::copy);
+    if (pin.status != okay) return pin.status;
+    frame_ = pin.frame;
+    start_ = pin.start;
+    end_ = uint32_t{pin.start} + pin.length;
+    if (!pin.passed_on) [[likely]] return okay;
+    const GrantStatus s = hold_first_grant(pin);
+    if (s != okay) grant_unpin(*owner_, ref, write_);
+    return s;
+}
+
+/// Frames of others are named by grant only.
+GrantStatus GrantCopyEnd::hold_frame(Vcpu& v, uint16_t domid, Mfn m) {
+    if (domid != xen::DOMID_SELF) return gntst(xen::GNTST_permission_denied);
+    auto ref = PageRef::acquire(m, v.domain.id);
+    if (!ref) return gntst(xen::GNTST_bad_page);
+    PageRef page = std::move(ref).take();
+    if (write_ && !get_writable_type(page.page())) return gntst(xen::GNTST_bad_page);
+    frame_ = page.mfn();
+    page_ = page.release();
+    start_ = 0;
+    end_ = page_size;
+    return okay;
+}
+
 GrantStatus GrantCopyEnd::hold(Vcpu& v, const xen::GnttabCopy::GnttabCopyPtr& p, bool is_ref) {
     const uint64_t id = is_ref ? p.u.ref : p.u.gmfn;
-    if (held_ && is_ref_ == is_ref && domid_ == p.domid && id_ == id) return gntst(xen::GNTST_okay);
+    if (held_ && is_ref_ == is_ref && domid_ == p.domid && id_ == id) return okay;
     release();
-    if (is_ref) {
-        const uint16_t domid = p.domid == xen::DOMID_SELF ? v.domain.id.raw : p.domid;
-        if (!owner_ || owner_->id.raw != domid) owner_ = lookup_domain(DomId(domid));
-        if (!owner_ || !owner_->grants) return gntst(xen::GNTST_bad_domain);
-        const GrantPin pin = grant_pin(*owner_, v.domain.id, p.u.ref, write_);
-        if (pin.status != gntst(xen::GNTST_okay)) return pin.status;
-        frame_ = pin.frame;
-    } else {
-        // Frames of others are named by grant only.
-        if (p.domid != xen::DOMID_SELF) return gntst(xen::GNTST_permission_denied);
-        auto ref = PageRef::acquire(Mfn(p.u.gmfn), v.domain.id);
-        if (!ref) return gntst(xen::GNTST_bad_page);
-        PageRef page = std::move(ref).take();
-        if (write_ && !get_writable_type(page.page())) return gntst(xen::GNTST_bad_page);
-        frame_ = page.mfn();
-        page_ = page.release();
-    }
+    const GrantStatus s = is_ref ? hold_grant(v, p.domid, p.u.ref) : hold_frame(v, p.domid, Mfn(p.u.gmfn));
+    if (s != okay) return s;
     held_ = true;
     is_ref_ = is_ref;
     domid_ = p.domid;
     id_ = id;
-    return gntst(xen::GNTST_okay);
+    return okay;
 }
 
 void GrantCopyEnd::release() {
     if (!held_) return;
     held_ = false;
     if (is_ref_) {
+        if (first_owner_) grant_unpin(*first_owner_, first_ref_, write_);
+        first_owner_ = DomainRef();
         grant_unpin(*owner_, static_cast<uint32_t>(id_), write_);
         return;
     }
@@ -45,12 +80,14 @@ void GrantCopyEnd::release() {
 }
 
 GrantStatus grant_copy(Vcpu& v, const xen::GnttabCopy& op, GrantCopyEnd& source, GrantCopyEnd& dest) {
-    if (uint32_t{op.source.offset} + op.len > page_size || uint32_t{op.dest.offset} + op.len > page_size)
-        return gntst(xen::GNTST_bad_copy_arg);
     if (const GrantStatus s = source.hold(v, op.source, op.flags & xen::GNTCOPY_source_gref); s != gntst(xen::GNTST_okay))
         return s;
     if (const GrantStatus s = dest.hold(v, op.dest, op.flags & xen::GNTCOPY_dest_gref); s != gntst(xen::GNTST_okay))
         return s;
+    if (uint32_t{op.source.offset} + op.len > page_size || uint32_t{op.dest.offset} + op.len > page_size)
+        return gntst(xen::GNTST_bad_copy_arg);
+    if (!source.covers(op.source.offset, op.len) || !dest.covers(op.dest.offset, op.len))
+        return gntst(xen::GNTST_general_error);
     __builtin_memmove(dest.data() + op.dest.offset, source.data() + op.source.offset, op.len);
     return gntst(xen::GNTST_okay);
 }

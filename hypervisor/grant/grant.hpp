@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Grant tables (version 1): a domain lets others map or copy single pages of its own.
+/// Grant tables: a domain lets others map or copy single pages of its own. In version 2, which a guest may choose, it may
+/// also let them copy a part of a page, or pass on what was granted to it.
 ///
 /// Shared entries are the guest's to write at any time: they are read and changed with atomics only. What the hypervisor
 /// knows about a granted page while it is in use stands in the active entry.
@@ -29,6 +30,16 @@ struct ActiveGrant {
 };
 static_assert(sizeof(ActiveGrant) == 16);
 
+/// What an entry of version 2 grants. Stays as it is while the entry is in use.
+enum class GrantKind : uint8_t { whole, part, passed_on };
+struct GrantPart {
+    uint16_t start = 0;          ///< first byte of the page that may be used, and how many
+    uint16_t length = page_size;
+    uint16_t domid = 0;          ///< passed_on: whose grant `ref` it is
+    GrantKind kind = GrantKind::whole;
+    uint32_t ref = 0;
+};
+
 /// A mapping of the domain that holds the table; index = handle.
 struct Maptrack {
     Domain* owner = nullptr;  ///< whose page it is; holds a reference
@@ -38,14 +49,27 @@ struct Maptrack {
 static_assert(sizeof(Maptrack) == 16);
 
 struct GrantTable {
-    static constexpr unsigned entries_per_frame = 512;
+    /// Active entries are counted as version 1's entries are; version 2 has half as many in a frame and leaves some unused.
+    static constexpr unsigned active_per_frame = 512;
     static constexpr unsigned maptrack_per_page = 256;
 
     Spinlock lock{Rank::grant};
     uint32_t frames GUARDED_BY(lock) = 0;
     uint32_t max_frames = 0;
-    xen::GrantEntryV1** shared GUARDED_BY(lock) = nullptr;  ///< max_frames pointers
-    ActiveGrant** active GUARDED_BY(lock) = nullptr;        ///< max_frames pointers to 512 entries
+    uint32_t max_version = 1;
+    uint32_t version GUARDED_BY(lock) = 1;            ///< 0: between two versions
+    void** shared GUARDED_BY(lock) = nullptr;         ///< max_frames pointers to frames of entries
+    ActiveGrant** active GUARDED_BY(lock) = nullptr;  ///< max_frames pointers to arrays
+    uint64_t entries_in_use GUARDED_BY(lock) = 0;     ///< active entries with a reader or a writer
+    // Version 2's companions of the frames; made when that version is first chosen.
+    uint16_t** status GUARDED_BY(lock) = nullptr;     ///< frames of status words, shared with the guest
+    GrantPart** parts GUARDED_BY(lock) = nullptr;     ///< max_frames pointers to arrays
+    uint32_t status_frames GUARDED_BY(lock) = 0;
+    uint32_t part_frames GUARDED_BY(lock) = 0;
+    // While it changes from one version to another.
+    uint32_t switching_to GUARDED_BY(lock) = 0;
+    uint32_t cleared GUARDED_BY(lock) = 0;            ///< how many frames have been
+    xen::GrantEntryV1 kept[xen::GNTTAB_NR_RESERVED_ENTRIES] GUARDED_BY(lock) = {};  ///< reserved entries, without marks
 
     Spinlock map_lock{Rank::grant_maptrack};
     Maptrack** maptrack GUARDED_BY(map_lock) = nullptr;  ///< max_maptrack_frames pointers, made with the first mapping
@@ -64,22 +88,42 @@ Status grants_relinquish(Domain& d);
 /// Frees the table; no reference to the domain is left (so nobody maps its grants any more).
 void grants_destroy(Domain& d);
 
-/// Makes frames until there are `frames`. Errors: inval (over the limit, or dying), nomem, restart (interrupted: the
-/// frames made stay, call again).
+/// Makes frames until there are `frames`. Errors: inval (over the limit, or dying), nomem, busy (between two versions),
+/// restart (interrupted: the frames made stay, call again).
 Status grants_grow(Domain& d, uint32_t frames);
 /// Machine frame of shared frame `index`; makes it (and those before) when absent.
 /// For XENMAPSPACE_grant_table and XENMEM_acquire_resource. Errors: those of grants_grow().
 Result<Mfn> get_grant_frame(Domain& d, uint32_t index);
+/// Machine frame of status frame `index`; makes it, and the frames it serves, when absent.
+/// Errors: inval (over the limit, or the table is not of version 2), and those of grants_grow().
+Result<Mfn> get_status_frame(Domain& d, uint32_t index);
+/// Status frames there may be; 0 when the table is not of version 2.
+uint32_t most_status_frames(Domain& d);
+/// Status frames there are.
+uint32_t grant_status_frames(Domain& d);
+/// Changes the table's version; entries but the reserved ones are empty then.
+/// Errors: inval, nosys (not for this domain), busy (entries or status frames in use), range (a reserved entry cannot be
+/// said in version 1), nomem, restart (call again).
+Status grants_set_version(Domain& d, uint32_t version);
+/// The version in use; 0 between two.
+uint32_t grants_version(Domain& d);
 uint32_t grant_frames(Domain& d);
 uint32_t grant_mappings(Domain& d);
 
-/// Uses of a grant that are no mapping (GNTTABOP_copy); also the first half of mapping.
+/// What a grant is wanted for: mapping needs a whole page; a copy also does with parts of one, and may follow a grant that is
+/// passed on, once.
+enum class GrantUse : uint8_t { map, copy, copy_directly };
 struct GrantPin {
     GrantStatus status = 0;
     Mfn frame{0};
+    uint16_t start = 0;           ///< the bytes of the frame that may be used
+    uint16_t length = page_size;
+    bool passed_on = false;       ///< there is no frame: what is granted is grant `ref` of `domid`, to the owner of this one
+    uint16_t domid = 0;
+    uint32_t ref = 0;
 };
 /// Takes grant `ref` of `owner` into use by `user`. The owner's lock is taken inside.
-GrantPin grant_pin(Domain& owner, DomId user, uint32_t ref, bool write);
+GrantPin grant_pin(Domain& owner, DomId user, uint32_t ref, bool write, GrantUse use = GrantUse::map);
 void grant_unpin(Domain& owner, uint32_t ref, bool write);
 
 // The operations; each works on one element.
@@ -108,7 +152,15 @@ class GrantCopyEnd {
     bool is_ref_ = false;
     bool held_ = false;
     const bool write_;
+    DomainRef first_owner_;  ///< of a grant that was passed on: who granted the page, by first_ref_
+    uint32_t first_ref_ = 0;
     Mfn frame_{0};
+    uint32_t start_ = 0;     ///< the bytes that may be copied
+    uint32_t end_ = 0;
+
+    GrantStatus hold_grant(Vcpu& v, uint16_t domid, uint32_t ref);
+    GrantStatus hold_first_grant(const GrantPin& pin);
+    GrantStatus hold_frame(Vcpu& v, uint16_t domid, Mfn m);
 
 public:
     explicit GrantCopyEnd(bool write) : write_(write) {}
@@ -118,6 +170,7 @@ public:
     GrantStatus hold(Vcpu& v, const xen::GnttabCopy::GnttabCopyPtr& p, bool is_ref);
     void release();
     uint8_t* data() const { return map_mfn(frame_); }
+    bool covers(uint32_t offset, uint32_t length) const { return offset >= start_ && offset + length <= end_; }
 };
 GrantStatus grant_copy(Vcpu& v, const xen::GnttabCopy& op, GrantCopyEnd& source, GrantCopyEnd& dest);
 

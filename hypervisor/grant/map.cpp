@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Mapping and unmapping: handles of the mapping domain, page-table entries through guest/pv.
-#include "hypervisor/grant/grant.hpp"
 #include "hypervisor/grant/guest_map.hpp"
+#include "hypervisor/grant/internal.hpp"
 #include "hypervisor/arch/x86/speculation.hpp"
 #include "hypervisor/rt/log.hpp"
 
@@ -61,7 +61,7 @@ void record(GrantTable& t, uint32_t handle, Domain& owner, uint32_t ref, uint32_
 Mfn frame_in_use(Domain& owner, uint32_t ref) {
     GrantTable& t = *owner.grants;
     Guard g(t.lock);
-    return Mfn(t.active[ref / GrantTable::entries_per_frame][ref % GrantTable::entries_per_frame].frame);
+    return Mfn(grant::active_of(t, ref).frame);
 }
 
 Access access_of(bool write) { return write ? Access::read_write : Access::read_only; }
@@ -69,11 +69,21 @@ Access access_of(bool write) { return write ? Access::read_write : Access::read_
 /// GNTMAP_guest_avail0..2 become the three bits of a page-table entry that are software's own.
 uint64_t available_bits(uint32_t flags) { return uint64_t{(flags & xen::GNTMAP_guest_avail_mask) >> 16 & 7} << 9; }
 
+/// The uses of a grant that a mapping needs. All or none: the owner may change its table's version between two pins.
+GrantPin pin_times(Domain& owner, DomId user, uint32_t ref, bool write, unsigned times) {
+    const GrantPin pin = grant_pin(owner, user, ref, write);
+    if (times == 1 || pin.status != gntst(xen::GNTST_okay)) return pin;
+    const GrantPin more = grant_pin(owner, user, ref, write);
+    if (more.status != gntst(xen::GNTST_okay)) grant_unpin(owner, ref, write);
+    return more;
+}
+
 /// The middle of grant_map(): from a free handle to an entry in the page table. Undoes everything on failure.
 GrantStatus map_pinned(Vcpu& v, xen::GnttabMapGrantRef& op, Domain& owner, bool write) {
     const bool host = op.flags & xen::GNTMAP_host_map;
     const bool device = op.flags & xen::GNTMAP_device_map;
-    const GrantPin pin = grant_pin(owner, v.domain.id, op.ref, write);
+    const unsigned uses = host && device ? 2 : 1;  // they end separately
+    const GrantPin pin = pin_times(owner, v.domain.id, op.ref, write, uses);
     if (pin.status != gntst(xen::GNTST_okay)) return pin.status;
     if (host) {
         // Wherever the guest wants it to be; without an IOMMU a device needs nothing.
@@ -81,11 +91,9 @@ GrantStatus map_pinned(Vcpu& v, xen::GnttabMapGrantRef& op, Domain& owner, bool 
             pv_map_grant(v, op.host_addr, pin.frame, access_of(write), op.flags & xen::GNTMAP_contains_pte,
                          !(op.flags & xen::GNTMAP_application_map), available_bits(op.flags));
         if (!mapped) {
-            grant_unpin(owner, op.ref, write);
+            for (unsigned i = 0; i < uses; ++i) grant_unpin(owner, op.ref, write);
             return gntst(xen::GNTST_general_error);
         }
-        // Host and device use end separately: one pin each.
-        if (device) (void)grant_pin(owner, v.domain.id, op.ref, write);
     }
     op.dev_bus_addr = pin.frame.address();
     return gntst(xen::GNTST_okay);

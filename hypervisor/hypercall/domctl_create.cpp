@@ -33,9 +33,8 @@ Result<DomainLimits> limits_of(const xen::DomctlCreateDomain& c) {
     l.max_evtchn_port = c.max_evtchn_port;
     l.max_grant_frames = TRY(limit(c.max_grant_frames, default_grant_frames, most_grant_frames));
     l.max_maptrack_frames = TRY(limit(c.max_maptrack_frames, default_maptrack_frames, most_maptrack_frames));
-    // The highest version the guest may use: a 2 allows 1 as well, which is what we have.
     if (version == 0 || version > 2) return Err{Errc::inval};
-    l.grant_version = 1;
+    l.grant_version = version;
     return l;
 }
 

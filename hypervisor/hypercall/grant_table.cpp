@@ -169,11 +169,14 @@ Answer dump_table(const Resumable& at) {
     return 0;
 }
 
-Answer set_version(GuestPtr<xen::GnttabSetVersion> p) {
+/// The argument comes back with the version in use, changed or not.
+Answer set_version(Vcpu& v, GuestPtr<xen::GnttabSetVersion> p) {
     auto op = TRY(p.fetch());
-    if (op.version != 1 && op.version != 2) return Err{Errc::inval};
-    if (op.version == 2) return Err{Errc::nosys};  // guests then go on with version 1
+    const Status s = grants_set_version(v.domain, op.version);
+    if (!s && s.error() == Errc::restart) return restart_same(v);
+    op.version = grants_version(v.domain);
     TRY(p.store(op));
+    if (!s) return Err{s.error()};
     return 0;
 }
 
@@ -181,15 +184,21 @@ Answer version_of(Vcpu& v, GuestPtr<xen::GnttabGetVersion> p) {
     auto op = TRY(p.fetch());
     DomainRef d = TRY(target_domain(v, op.dom));
     if (!d->grants) return Err{Errc::inval};
-    op.version = 1;
+    op.version = grants_version(*d);
     TRY(p.store(op));
     return 0;
 }
 
-Answer status_frames(Vcpu& v, GuestPtr<xen::GnttabGetStatusFrames> p) {
+Answer status_frames(const Resumable& out) {
+    const GuestPtr<xen::GnttabGetStatusFrames> p(out.uarg);
     auto op = TRY(p.fetch());
-    const Target t = table_of(v, op.dom);
-    op.status = t.status == gntst(xen::GNTST_okay) ? gntst(xen::GNTST_general_error) : t.status;  // version 2 only
+    const Target t = table_of(out.v, op.dom);
+    op.status = t.status;
+    if (t.status == gntst(xen::GNTST_okay) && op.nr_frames > grant_status_frames(*t.domain))
+        op.status = gntst(xen::GNTST_general_error);
+    else if (t.status == gntst(xen::GNTST_okay))
+        op.status = TRY(out.fill(GuestPtr<uint64_t>::of(op.frame_list), op.nr_frames,
+                                 [&](uint32_t i) { return get_status_frame(*t.domain, i); }));
     TRY(p.store(op));
     return 0;
 }
@@ -245,11 +254,12 @@ Result<uint64_t> hypercall_grant_table_op(Vcpu& v, const uint64_t (&args)[6]) {
         case xen::GNTTABOP_dump_table:
             return dump_table({v, cmd, uarg, progress});
         case xen::GNTTABOP_set_version:
-            return set_version(GuestPtr<xen::GnttabSetVersion>(uarg));
+            return set_version(v, GuestPtr<xen::GnttabSetVersion>(uarg));
         case xen::GNTTABOP_get_version:
             return version_of(v, GuestPtr<xen::GnttabGetVersion>(uarg));
         case xen::GNTTABOP_get_status_frames:
-            return status_frames(v, GuestPtr<xen::GnttabGetStatusFrames>(uarg));
+            if (count != 1) return Err{Errc::inval};
+            return status_frames({v, cmd, uarg, progress});
         case xen::GNTTABOP_swap_grant_ref:
             return for_each<xen::GnttabSwapGrantRef>(v, cmd, uarg, count, [&](xen::GnttabSwapGrantRef& op) {
                 op.status = grant_swap(v.domain, op.ref_a, op.ref_b);

@@ -11,15 +11,27 @@ namespace {
 
 using Answer = Result<uint64_t>;
 
+bool of_status(const xen::MemAcquireResource& r) { return r.id == xen::XENMEM_resource_grant_table_id_status; }
+
 /// How many frames the resource can have. Errors: inval, opnotsupp.
-Result<uint64_t> frames_of(const Domain& d, const xen::MemAcquireResource& r) {
+Result<uint64_t> frames_of(Domain& d, const xen::MemAcquireResource& r) {
     switch (r.type) {
         case xen::XENMEM_resource_grant_table:
+            if (!d.grants) return Err{Errc::inval};
             if (r.id == xen::XENMEM_resource_grant_table_id_shared) return uint64_t{d.limits.max_grant_frames};
-            return Err{Errc::inval};  // status frames: version 2 tables only
+            if (of_status(r) && most_status_frames(d)) return uint64_t{most_status_frames(d)};
+            return Err{Errc::inval};
         default:
             return Err{Errc::opnotsupp};
     }
+}
+
+/// Makes what is not there yet. Errors: those of grants_grow().
+Status make_frames(Domain& d, const xen::MemAcquireResource& r) {
+    const auto end = static_cast<uint32_t>(r.frame + r.nr_frames);
+    if (!of_status(r)) return grants_grow(d, end);
+    if (end) TRY(get_status_frame(d, end - 1));
+    return ok;
 }
 
 }  // namespace
@@ -40,10 +52,11 @@ Answer acquire_resource(const Call& c) {
     }
     if (r.frame > most || r.nr_frames > most - r.frame || c.start > r.nr_frames) return Err{Errc::inval};
     const auto out = GuestPtr<uint64_t>::of(r.frame_list);
-    if (auto grown = grants_grow(*d, static_cast<uint32_t>(r.frame + r.nr_frames)); !grown)
-        return grown.error() == Errc::restart ? c.restart(c.start) : Err{grown.error()};
+    if (auto made = make_frames(*d, r); !made)
+        return made.error() == Errc::restart ? c.restart(c.start) : Err{made.error()};
     const auto store = [&](uint64_t i) -> Status {
-        const Mfn m = TRY(get_grant_frame(*d, static_cast<uint32_t>(r.frame + i)));
+        const auto index = static_cast<uint32_t>(r.frame + i);
+        const Mfn m = TRY(of_status(r) ? get_status_frame(*d, index) : get_grant_frame(*d, index));
         return out.store(m.raw, i);
     };
     return preemptible(c.start, r.nr_frames, store, [&](uint64_t i) -> Answer { return c.restart(i); });
