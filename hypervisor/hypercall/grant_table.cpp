@@ -49,7 +49,8 @@ GrantStatus begin(Vcpu& v, const xen::GnttabUnmapAndReplace& op, GrantUnmap& u) 
     return grant_unmap_begin(v, op.host_addr, 0, op.new_addr, op.handle, u);
 }
 
-/// Entries are cleared in groups; one TLB flush for each group comes before its pages are given back.
+/// Entries are cleared in groups; one TLB flush for each group comes before its pages are given back. An element that is
+/// refused counts in its group like any other.
 template <class Op>
 Answer unmap(Vcpu& v, uint64_t cmd, uint64_t uarg, uint32_t count) {
     constexpr uint32_t group = 32;
@@ -60,7 +61,8 @@ Answer unmap(Vcpu& v, uint64_t cmd, uint64_t uarg, uint32_t count) {
         uint32_t n = 0;
         bool flush = false;
         bool fault = false;
-        for (; n < group && i < count && !fault; ++i) {
+        const uint32_t end = count - i < group ? count : i + group;
+        for (; i < end && !fault; ++i) {
             auto op = ops.fetch(i);
             fault = !op;
             if (fault) break;
