@@ -80,6 +80,11 @@ void build_gdt(unsigned cpu) {
 }
 
 void load_syscall_registers(unsigned cpu) {
+    // SYSENTER is not offered to guests: with a null CS it is #GP (Intel; on AMD it is #UD in long mode anyway). What the
+    // firmware left here would be entered in ring 0.
+    hw::wrmsr(hw::msr_sysenter_cs, 0);
+    hw::wrmsr(hw::msr_sysenter_esp, 0);
+    hw::wrmsr(hw::msr_sysenter_eip, 0);
     // SYSCALL loads CS and SS from bits 47:32; SYSRET from 63:48 (+16 for 64-bit code, +8 for the stack).
     hw::wrmsr(hw::msr_star, (uint64_t{0xe023} << 48) | (uint64_t{sel_hv_cs} << 32));
     hw::wrmsr(hw::msr_lstar, reinterpret_cast<uint64_t>(syscall_stubs) + cpu * stub_distance);

@@ -53,7 +53,14 @@ void detect_features() {
     const auto extended = hw::cpuid(0x80000001);
     f.rdtscp = (extended.d >> 27) & 1;
     f.gib_pages = (extended.d >> 26) & 1;
-    if (hw::cpuid(0x80000000).a >= 0x80000008) f.physical_bits = hw::cpuid(0x80000008).a & 0xff;
+    uint32_t extended_ebx = 0;
+    if (hw::cpuid(0x80000000).a >= 0x80000008) {
+        const auto sizes = hw::cpuid(0x80000008);
+        f.physical_bits = sizes.a & 0xff;
+        extended_ebx = sizes.b;
+    }
+    constexpr uint32_t restores_error_pointers = 1u << 2;  // APM 3 E.4.7, RstrFpErrPtrs
+    f.x87_pointers_stay = f.amd && !(extended_ebx & restores_error_pointers);
     if (f.xsave) detect_xsave();
     read_brand();
     f.cr4 = hw::cr4_pae | hw::cr4_osfxsr | hw::cr4_osxmmexcpt | hw::cr4_mce | (f.pge ? hw::cr4_pge : 0) |

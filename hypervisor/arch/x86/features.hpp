@@ -14,6 +14,7 @@ struct CpuFeatures {
     unsigned physical_bits = 36;
     uint64_t cr4 = 0;            ///< CR4 while the hypervisor runs, before a guest's bits
     bool amd = false;
+    bool x87_pointers_stay = false;  ///< FXRSTOR and XRSTOR load FIP, FDP and FOP only with an exception pending
     char brand[49] = {};
 };
 extern CpuFeatures cpu_features;

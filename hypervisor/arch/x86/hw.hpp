@@ -12,6 +12,9 @@ struct CpuidResult {
 
 inline constexpr uint64_t dr6_clear = 0xffff0ff0;  ///< no condition reported: the bits that are always set
 inline constexpr uint32_t msr_apic_base = 0x1b;
+inline constexpr uint32_t msr_sysenter_cs = 0x174;
+inline constexpr uint32_t msr_sysenter_esp = 0x175;
+inline constexpr uint32_t msr_sysenter_eip = 0x176;
 inline constexpr uint32_t msr_pat = 0x277;
 inline constexpr uint32_t msr_mtrr_def_type = 0x2ff;
 inline constexpr uint32_t msr_efer = 0xc0000080;
@@ -139,6 +142,12 @@ inline bool xrstor(const void* area) {
 }
 inline void fxsave(void* area) { asm volatile("fxsave64 (%0)" : : "r"(area) : "memory"); }
 inline void fxrstor(const void* area) { asm volatile("fxrstor64 (%0)" : : "r"(area) : "memory"); }
+/// Gives the x87's last-instruction and last-operand pointers a value of ours. What else the x87 holds is lost.
+inline void overwrite_x87_pointers() {
+    static const int32_t operand = 0;
+    // Neither a pending exception nor a full register stack may stop the load.
+    asm volatile("fnclex; ffree %%st(7); fildl %0" : : "m"(operand));
+}
 /// 0 ds, 1 es, 2 fs, 3 gs
 inline uint16_t read_selector(unsigned which) {
     uint16_t s = 0;

@@ -44,9 +44,17 @@ void save_fpu(Vcpu& v) {
     domain_crash(v.domain, "a vCPU has floating-point registers that no CPU takes");
 }
 
+/// Where the CPU would leave them in place, the x87's pointers must not be those of the vCPU before.
+void forget_x87_pointers(const uint8_t* area) {
+    constexpr uint8_t exception_pending = 0x80;
+    constexpr unsigned status_word = 2;  // SDM 1 table 10-2
+    if (cpu_features.x87_pointers_stay && !(area[status_word] & exception_pending)) hw::overwrite_x87_pointers();
+}
+
 /// Leaves XCR0 at the guest's value and CR0.TS as the guest wants it.
 void load_fpu(Vcpu& v) {
     hw::set_ts(false);
+    forget_x87_pointers(v.fpu);
     if (cpu_features.xsave) {
         hw::xsetbv(cpu_features.xcr0);
         if (!hw::xrstor(v.fpu)) [[unlikely]] refuse_fpu(v);
