@@ -254,4 +254,17 @@ Status event_set_priority(Domain& d, Port port, uint32_t priority) {
     return ok;
 }
 
+#ifdef HV_HOST
+void event::each_fifo_page(Domain& d, const std::function<void(Mfn)>& visit) {
+    if (!d.events) return;
+    Guard g(d.events->lock);
+    FifoState* f = d.events->fifo.load(std::memory_order_acquire);
+    if (!f) return;
+    for (uint32_t i = 0; i < d.limits.max_vcpus; ++i)
+        if (d.vcpus[i] && d.vcpus[i]->fifo) visit(mfn_of(*static_cast<FifoQueues*>(d.vcpus[i]->fifo)->page));
+    Guard fg(f->lock);
+    for (uint32_t i = 0; i < f->page_count; ++i) visit(mfn_of(*f->pages[i]));
+}
+#endif
+
 }  // namespace hv

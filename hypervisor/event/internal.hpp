@@ -2,6 +2,10 @@
 /// What the files of event/ share.
 #pragma once
 
+#ifdef HV_HOST
+#include <functional>
+#endif
+
 #include "hypervisor/arch/x86/speculation.hpp"
 #include "hypervisor/event/event.hpp"
 
@@ -65,5 +69,10 @@ void fifo_unmask(Domain& d, FifoState& f, EventPort& p);
 bool fifo_port_busy(FifoState& f, const EventPort& p);
 /// Frees everything; back to the two-level ABI. All ports are closed.
 void fifo_destroy(Domain& d, EventChannels& e) REQUIRES(e.lock);
+
+#ifdef HV_HOST
+/// The pages of the guest that the FIFO ABI holds, each with a reference and a writable type: for models of page counts.
+void each_fifo_page(Domain& d, const std::function<void(Mfn)>& visit);
+#endif
 
 }  // namespace hv::event

@@ -41,6 +41,9 @@ void guest_window(uint64_t first, uint64_t bytes);
 /// Called by arch::switch_to(), after `current` changed. For tests that check who runs where.
 extern void (*on_switch)(Vcpu& prev, Vcpu& next);
 
+/// Called by whoever waits for another CPU: what that CPU would do meanwhile. For tests where one thread plays all CPUs.
+extern void (*on_spin)();
+
 /// One turn of the soft interrupt loop of the calling CPU: timers that expired, then rescheduling.
 void soft_interrupts();
 

@@ -107,8 +107,9 @@ public:
         if (!seen_.insert(mfn << 3 | level << 1 | uint64_t{writable}).second) return;
         const uint64_t* entries = map_mfn<uint64_t>(Mfn(mfn));
         for (unsigned i = 0; i < entries_per_table; ++i) {
+            if (level == root_level && hypervisor_slot(i)) continue;
             const uint64_t e = load(entries + i);
-            if (!usable(e) || (level == root_level && hypervisor_slot(i))) continue;
+            if (!usable(e)) continue;
             const bool w = writable && (e & pte::rw);
             remember(cpu_, frame_in(e), TlbEntry::any_address, static_cast<Cached>(level - 1), w);
             if (level > 1) table(frame_in(e), level - 1, w);
@@ -194,18 +195,49 @@ void reset() {
     }
 }
 
+namespace {
+
+/// Copies to or from guest memory, which others may be writing: word by word where it is aligned, as the CPU would.
+template <class F, class G>
+void by_words(uint64_t guest_address, size_t n, F word, G byte) {
+    size_t i = 0;
+    for (; i < n && (guest_address + i) % 8 != 0; ++i) byte(i);
+    for (; i + 8 <= n; i += 8) word(i);
+    for (; i < n; ++i) byte(i);
+}
+uint64_t* word_at(uint8_t* page, size_t i) { return reinterpret_cast<uint64_t*>(page + i); }
+
+}  // namespace
+
 bool read(void* dst, uint64_t va, size_t n) {
-    return each_page(va, n, false, [&](const uint8_t* from, size_t done, size_t piece) {
-        std::memcpy(static_cast<uint8_t*>(dst) + done, from, piece);
+    auto* to = static_cast<uint8_t*>(dst);
+    return each_page(va, n, false, [to](uint8_t* from, size_t done, size_t piece) {
+        by_words(reinterpret_cast<uint64_t>(from), piece,
+                 [&](size_t i) {
+                     const uint64_t w = __atomic_load_n(word_at(from, i), __ATOMIC_RELAXED);
+                     std::memcpy(to + done + i, &w, sizeof w);
+                 },
+                 [&](size_t i) { to[done + i] = __atomic_load_n(from + i, __ATOMIC_RELAXED); });
     });
 }
 bool write(uint64_t va, const void* src, size_t n) {
-    return each_page(va, n, true, [&](uint8_t* to, size_t done, size_t piece) {
-        std::memcpy(to, static_cast<const uint8_t*>(src) + done, piece);
+    const auto* from = static_cast<const uint8_t*>(src);
+    return each_page(va, n, true, [from](uint8_t* to, size_t done, size_t piece) {
+        by_words(reinterpret_cast<uint64_t>(to), piece,
+                 [&](size_t i) {
+                     uint64_t w = 0;
+                     std::memcpy(&w, from + done + i, sizeof w);
+                     __atomic_store_n(word_at(to, i), w, __ATOMIC_RELAXED);
+                 },
+                 [&](size_t i) { __atomic_store_n(to + i, from[done + i], __ATOMIC_RELAXED); });
     });
 }
 bool clear(uint64_t va, size_t n) {
-    return each_page(va, n, true, [&](uint8_t* to, size_t, size_t piece) { std::memset(to, 0, piece); });
+    return each_page(va, n, true, [](uint8_t* to, size_t, size_t piece) {
+        by_words(reinterpret_cast<uint64_t>(to), piece,
+                 [&](size_t i) { __atomic_store_n(word_at(to, i), uint64_t{0}, __ATOMIC_RELAXED); },
+                 [&](size_t i) { __atomic_store_n(to + i, uint8_t{0}, __ATOMIC_RELAXED); });
+    });
 }
 
 void load_root(unsigned cpu, uint64_t cr3) {

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "hypervisor/host/host.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/sync/spinlock.hpp"
 
@@ -47,8 +48,13 @@ void panic(const char* fmt, ...) {
     std::abort();
 }
 
+void (*host::on_spin)() = nullptr;
+
 namespace detail {
-void spin_wait() { sched_yield(); }
+void spin_wait() {
+    if (host::on_spin) host::on_spin();
+    sched_yield();
+}
 }  // namespace detail
 
 }  // namespace hv

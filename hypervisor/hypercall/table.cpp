@@ -4,6 +4,7 @@
 #include "abi/xen/physdev.hpp"
 #include "hypervisor/guest/pv/traps.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
+#include "hypervisor/hypercall/table.hpp"
 #include "hypervisor/rt/log.hpp"
 
 namespace hv {
@@ -86,6 +87,8 @@ Result<uint64_t> call(Vcpu& v, uint64_t number) {
 constexpr uint64_t negative(Errc e) { return 0 - static_cast<uint64_t>(e); }
 
 }  // namespace
+
+bool hypercall_exists(uint64_t number) { return number < table_size && table.entry[number]; }
 
 void hypercall_dispatch(Vcpu& v, Regs& r) {
     HypercallState& h = v.hypercall;

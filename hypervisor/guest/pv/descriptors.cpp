@@ -30,10 +30,13 @@ Status get_segdesc(Domain& d, Mfn m) {
     return ok;
 }
 
+/// CPUs walk the window at any time.
+void set_window(PvVcpu& pv, uint32_t i, uint64_t entry) { __atomic_store_n(pv.descriptor_l1 + i, entry, __ATOMIC_RELEASE); }
+
 void drop_gdt(Vcpu& v) {
     PvVcpu& pv = *v.pv;
     for (uint32_t i = 0; i < pages_for(pv.gdt_entries); ++i) {
-        pv.descriptor_l1[i] = 0;
+        set_window(pv, i, 0);
         put_segdesc(v.domain, pv.gdt_frames[i]);
     }
     pv.gdt_entries = 0;
@@ -42,7 +45,7 @@ void drop_gdt(Vcpu& v) {
 void drop_ldt(Vcpu& v) {
     PvVcpu& pv = *v.pv;
     for (uint32_t i = 0; i < pages_for(pv.ldt_entries); ++i) {
-        pv.descriptor_l1[16 + i] = 0;
+        set_window(pv, 16 + i, 0);
         put_segdesc(v.domain, pv.ldt_frames[i]);
     }
     pv.ldt_entries = 0;
@@ -72,7 +75,7 @@ Status pv_set_gdt(Vcpu& v, const Mfn* frames, uint32_t entries) {
     drop_gdt(v);
     for (uint32_t i = 0; i < pages; ++i) {
         pv.gdt_frames[i] = frames[i];
-        pv.descriptor_l1[i] = frames[i].address() | window_flags;
+        set_window(pv, i, frames[i].address() | window_flags);
     }
     pv.gdt_entries = entries;
     reload(v);
@@ -99,7 +102,7 @@ Status pv_set_ldt(Vcpu& v, uint64_t base, uint32_t entries) {
     drop_ldt(v);
     for (uint32_t i = 0; i < pages; ++i) {
         pv.ldt_frames[i] = frames[i];
-        pv.descriptor_l1[16 + i] = frames[i].address() | window_flags;
+        set_window(pv, 16 + i, frames[i].address() | window_flags);
     }
     pv.ldt_base = base;
     pv.ldt_entries = entries;
