@@ -42,7 +42,7 @@ bool granted(Domain& owner, uint16_t user, const TlbEntry& e) {
     GrantTable& t = *owner.grants;
     Guard g(t.lock);
     for (uint32_t f = 0; f < t.frames; ++f)
-        for (unsigned i = 0; i < GrantTable::entries_per_frame; ++i) {
+        for (unsigned i = 0; i < GrantTable::active_per_frame; ++i) {
             const ActiveGrant& a = t.active[f][i];
             if ((a.writers || (a.readers && !e.writable)) && a.frame == e.mfn && a.domid == user) return true;
         }

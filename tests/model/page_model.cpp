@@ -113,7 +113,7 @@ class Model {
             Guard g(t.lock);
             for (uint32_t f = 0; f < t.frames; ++f) {
                 shared_page(t.shared[f]);
-                for (unsigned i = 0; i < GrantTable::entries_per_frame; ++i) active(t.active[f][i]);
+                for (unsigned i = 0; i < GrantTable::active_per_frame; ++i) active(t.active[f][i]);
             }
         }
         Guard g(t.map_lock);
@@ -134,8 +134,8 @@ class Model {
         if (!d.grants) return;
         GrantTable& t = *d.grants;
         Guard g(t.lock);
-        for (uint32_t ref = 0; ref < t.frames * GrantTable::entries_per_frame; ++ref) {
-            const ActiveGrant& a = t.active[ref / GrantTable::entries_per_frame][ref % GrantTable::entries_per_frame];
+        for (uint32_t ref = 0; ref < t.frames * GrantTable::active_per_frame; ++ref) {
+            const ActiveGrant& a = t.active[ref / GrantTable::active_per_frame][ref % GrantTable::active_per_frame];
             const auto found = mappings_.find({d.id.raw, ref});
             const GrantUse mapped = found == mappings_.end() ? GrantUse{} : found->second;
             if (mapped != GrantUse{a.readers, a.writers})
