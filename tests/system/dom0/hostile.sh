@@ -49,7 +49,7 @@ forget_console canary
 check "$TOOL create of the canary" $TOOL create "$(kernel canary hostile-canary 'memory = 16' 'vcpus = 2' 'cpus = ["0", "1"]')"
 check "the canary sings" wait_until 60 said canary 'guest: beats'
 
-for kernel in ${HOSTILE:-software_interrupts cache_flush context_root}; do
+for kernel in ${HOSTILE:-software_interrupts cache_flush linear_tables context_root}; do
     case $kernel in
         context_root) died_or_held context_root 120 "cpus=8 seed=1" 'vcpus = 8';;
         *) held "$kernel";;
