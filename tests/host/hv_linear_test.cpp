@@ -368,15 +368,18 @@ TEST_F(Linear, AtRandomTheCountsHold) {
                 case 0: s = pin_table(g, m, static_cast<PageType>(level)); break;
                 case 1: s = unpin_table(g, m); break;
                 default: {
-                    const bool table = users(m) && (word(m) & page::validated) && is_table(type_of(word(m)));
+                    const PageType t = type_of(word(m));
+                    const bool table = users(m) && (word(m) & page::validated) && is_table(t) && t != PageType::l1;
                     const unsigned index = static_cast<unsigned>(random() % 16);
                     const uint64_t value = random() % 5 == 0 ? 0 : entry_of(any(), random() % 3 ? linear_bits : table_bits);
                     if (table) {
                         s = g.set(m, index, value);
                         const Mfn to = Mfn::of_address(value & pte::frame_mask);
                         linear_made += s && value && to != m && type_of(word(to)) == type_of(word(m));
-                    } else if (!users(m) && random() % 4 == 0) {
-                        entry(m, index) = value;
+                    } else if (!users(m)) {
+                        // What it will be validated with: one entry that may be anything, or nothing.
+                        std::memset(map_mfn(m), 0, base::page_size);
+                        if (random() % 4 == 0) entry(m, index) = value;
                     }
                 }
             }
