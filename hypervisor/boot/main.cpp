@@ -6,8 +6,10 @@
 #include "hypervisor/arch/x86/cpu.hpp"
 #include "hypervisor/arch/x86/descriptors.hpp"
 #include "hypervisor/arch/x86/features.hpp"
+#include "hypervisor/arch/x86/guarded.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/arch/x86/smp.hpp"
+#include "hypervisor/arch/x86/speculation_setup.hpp"
 #include "hypervisor/arch/x86/tsc.hpp"
 #include "hypervisor/boot/dom0.hpp"
 #include "hypervisor/boot/memory.hpp"
@@ -15,6 +17,7 @@
 #include "hypervisor/boot/platform.hpp"
 #include "hypervisor/domain/idle.hpp"
 #include "hypervisor/guest/pv/cpuid.hpp"
+#include "hypervisor/guest/pv/view.hpp"
 #include "hypervisor/hypercall/machine_info.hpp"
 #include "hypervisor/mm/host_map.hpp"
 #include "hypervisor/rt/clock.hpp"
@@ -57,6 +60,7 @@ void start_consoles() {
 /// False: no memory.
 bool prepare_cpu(unsigned cpu) {
     cpus[cpu].id = cpu;
+    if (speculation.isolates() && !view_create(cpu, pages_for_entries(cpu))) return false;
     timer::init_cpu(cpu);
     auto idle = idle_vcpu_create(cpu);
     if (!idle) return false;
@@ -64,12 +68,32 @@ bool prepare_cpu(unsigned cpu) {
     return true;
 }
 
+/// Not the first thread of its core.
+bool is_sibling(uint32_t apic_id) { return (apic_id & ((1u << cpu_features.thread_bits) - 1)) != 0; }
+
+/// smt=no: every thread but the first of its core stays halted. Parked CPUs are numbered from the top.
+void park_siblings() {
+    unsigned parked = 0;
+    for (const parse::AcpiProcessor& p : platform.madt.processors) {
+        if (!p.enabled || !is_sibling(p.apic_id) || p.apic_id == cpus[0].apic_id || parked == max_cpus / 2) continue;
+        const unsigned number = max_cpus - 1 - parked;
+        cpus[number].id = number;
+        // One that does not answer is off as well.
+        if (smp_park_cpu(number, p.apic_id)) ++parked;
+    }
+    log(LogLevel::info, "smt=no: %u hyper-threads are parked", parked);
+}
+
 void start_cpus() {
     cpus[0].apic_id = apic::id();
     cpus[0].online = true;
+    if (!speculation.smt) park_siblings();
+    // As many numbers are left as no parked CPU has; more than half are parked nowhere.
+    const unsigned last = speculation.smt ? max_cpus : max_cpus / 2;
     unsigned found = 0;
     for (const parse::AcpiProcessor& p : platform.madt.processors) {
-        if (!p.enabled || found++ >= options.max_cpus || cpu_count == max_cpus || p.apic_id == cpus[0].apic_id) continue;
+        if (!speculation.smt && is_sibling(p.apic_id)) continue;
+        if (!p.enabled || found++ >= options.max_cpus || cpu_count == last || p.apic_id == cpus[0].apic_id) continue;
         if (!prepare_cpu(cpu_count)) {
             log(LogLevel::error, "No memory for CPU%u: it stays off", cpu_count);
             break;
@@ -110,11 +134,14 @@ extern "C" [[noreturn]] void boot_main(uint32_t magic, uint32_t info) {
     if (!read) panic("The boot loader's record is not usable: error %u", static_cast<unsigned>(read.error()));
 
     patch_smap_sites();
+    speculation_init(options.speculation);  // its jumps lie over some of those sites
     memory_init(record);
     cpus[0].loaded_cr3 = hw::read_cr3();
     enable_features();
     cpus[0].loaded_cr4 = cpu_features.cr4;
     load_descriptors(cpus[0]);
+    speculation_init_cpu();
+    speculation_report();
 
     describe_machine();
     platform_discover(record, physical_memory());
@@ -124,6 +151,7 @@ extern "C" [[noreturn]] void boot_main(uint32_t magic, uint32_t info) {
     must(system_domains_create(), "Creating the system domains");
     auto idle = idle_vcpu_create(0);
     if (!idle) panic("No memory for the idle vCPU");
+    if (speculation.isolates()) must(view_create(0, pages_for_entries(0)), "Making the first CPU's view");
     sched::init(options.scheduler);
     sched::init_cpu(0, *idle.value());
     pv_cpuid_init();

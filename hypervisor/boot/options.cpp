@@ -105,6 +105,38 @@ bool set_boolean(const parse::Option& o, bool& out) {
     return true;
 }
 
+bool set_choice(const parse::Option& o, Choice& out) {
+    bool yes = false;
+    const bool good = set_boolean(o, yes);
+    if (good) out = choice(yes);
+    return good;
+}
+
+/// A list, or no value for yes and no.
+std::string_view list_of(const parse::Option& o) { return o.has_value ? o.value : o.negated ? "no" : "yes"; }
+
+/// The options about speculation. `known` false: none of them.
+bool apply_speculation(const parse::Option& o, bool& known) {
+    SpeculationOptions& s = options.speculation;
+    if (o.key == "spec-ctrl") {
+        const bool good = parse_spec_ctrl(list_of(o), s);
+        if (s.lazy_fpu_wanted || s.plain_branches_wanted)
+            complain(o.raw, "wants eager-fpu or branch-harden off, which are always on; that part of it is");
+        return good;
+    }
+    if (o.key == "xpti") return parse_xpti(list_of(o), s);
+    if (o.key == "pv-l1tf") return parse_pv_l1tf(list_of(o), s);
+    if (o.key == "tsx") return set_choice(o, s.tsx);
+    if (o.key == "smt") return set_choice(o, s.smt);
+    if (o.key == "sched-gran") {
+        if (o.value == "core" || o.value == "socket")
+            complain(o.raw, "is not offered: each CPU is scheduled by itself. smt=no keeps domains from sharing a core");
+        return o.value == "core" || o.value == "socket" || o.value == "cpu";
+    }
+    known = false;
+    return true;
+}
+
 /// False: the value makes no sense. `known` false: no such option.
 bool apply(const parse::Option& o, bool& known) {
     known = true;
@@ -137,8 +169,7 @@ bool apply(const parse::Option& o, bool& known) {
         if (bytes) options.mem_limit = bytes.value();
         return static_cast<bool>(bytes);
     }
-    known = false;
-    return true;
+    return apply_speculation(o, known);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "hypervisor/arch/x86/speculation_policy.hpp"
 #include "hypervisor/dev/serial.hpp"
 #include "hypervisor/rt/log_ring.hpp"
 
@@ -28,6 +29,7 @@ struct Options {
     bool noreboot = false;
     LogLevel own_level = LogLevel::info;
     GuestLogLevels guest_levels;
+    SpeculationOptions speculation;
     char scheduler[16] = "credit2";
     char command_line[1024] = {};
 };

@@ -4,6 +4,7 @@
 
 #define VIRT_BASE 0xffff828000000000
 #define PHYS(sym) ((sym) - VIRT_BASE)
+#define STACK_SIZE 32768
 #define MB1_MAGIC 0x1BADB002
 #define MB1_FLAGS 3                       /* modules on page boundaries, memory information */
 #define MB2_MAGIC 0xE85250D6
@@ -34,7 +35,7 @@ start:
         cld
         mov     %eax, PHYS(boot_magic)
         mov     %ebx, PHYS(boot_info)
-        mov     $PHYS(cpu_stacks) + 16384, %esp
+        mov     $PHYS(cpu_stacks) + STACK_SIZE, %esp
 
         /* Long mode, NX and 2 MiB pages are what we need: tell it on the serial line if they are missing. */
         mov     $0x80000000, %eax
@@ -114,7 +115,7 @@ start64:
         movabs  $high, %rax
         jmp     *%rax
 high:
-        lea     cpu_stacks + 16384 - 192(%rip), %rsp
+        lea     cpu_stacks + STACK_SIZE - 4096(%rip), %rsp
         mov     boot_magic(%rip), %edi
         mov     boot_info(%rip), %esi
         xor     %ebp, %ebp
@@ -213,6 +214,6 @@ boot_l3: .skip 4096
 boot_l2: .skip 4 * 4096
 
         .section .cpu_stacks, "aw", @nobits
-        .balign 16384
-        .skip 64 * 16384
+        .balign STACK_SIZE
+        .skip 64 * STACK_SIZE
         .section .note.GNU-stack, "", @progbits

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "abi/xen/basic.hpp"
+#include "hypervisor/arch/x86/speculation.hpp"
 #include "hypervisor/domain/vcpu.hpp"
 #include "hypervisor/mm/frame.hpp"
 #include "hypervisor/mm/heap.hpp"
@@ -60,7 +61,10 @@ struct Domain {
 
     // -- vCPUs ----------------------------------------------------------------------------------------------------
     Vcpu** vcpus = nullptr;               ///< limits.max_vcpus entries; an entry is set once
-    Vcpu* vcpu(VcpuId i) const { return i.raw < limits.max_vcpus ? vcpus[i.raw] : nullptr; }
+    Vcpu* vcpu(VcpuId i) const {
+        uint64_t n = i.raw;
+        return index_below(n, limits.max_vcpus) ? vcpus[n] : nullptr;
+    }
 
     // -- memory (page_list lock) ----------------------------------------------------------------------------------
     Spinlock page_list_lock{Rank::page_list};

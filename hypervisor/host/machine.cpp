@@ -109,6 +109,10 @@ void power_on(unsigned count, uint64_t frames) {
 void soft_interrupts() {
     Cpu& c = this_cpu();
     while (c.pending.load(std::memory_order_acquire)) {
+        if (c.wants(SoftIrq::crash)) {
+            c.pending.fetch_and(~static_cast<uint32_t>(SoftIrq::crash));
+            domain_crash(c.current->domain, "it did what is not allowed");
+        }
         if (c.wants(SoftIrq::timer)) timer::run_expired();
         if (c.wants(SoftIrq::schedule)) schedule();
     }

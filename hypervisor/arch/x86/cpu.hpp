@@ -30,6 +30,7 @@ struct CpuMask {
 enum class SoftIrq : uint32_t {
     schedule = 1u << 0,  ///< pick the next vCPU
     timer = 1u << 1,     ///< run expired timers
+    crash = 1u << 2,     ///< the current vCPU's domain ends: found out under a lock that does not allow it
 };
 
 /// Everything one CPU owns. Only that CPU writes it, except the atomics.
@@ -66,13 +67,32 @@ extern unsigned cpu_count;  ///< CPUs 0..cpu_count-1 are online
 extern thread_local Cpu* host_this_cpu;
 inline Cpu& this_cpu() { return *host_this_cpu; }
 #else
-inline constexpr uint64_t cpu_stack_size = 16384;
-/// The end of each CPU's stack. entry.S relies on the layout: the guest's registers lie right below `cpu`.
+inline constexpr uint64_t cpu_stack_size = 32768;
+/// What the guarded entry stubs do beyond saving registers: bits of CpuStackTop::guards, also in entry_guarded.S.
+namespace guard {
+inline constexpr uint32_t spec_ctrl = 1;  ///< both ways: load MSR SPEC_CTRL
+inline constexpr uint32_t rsb = 2;        ///< in: fill the return stack buffer
+inline constexpr uint32_t ibpb = 4;       ///< in: forget the branches that the guest has trained
+inline constexpr uint32_t verw = 8;       ///< out: overwrite the CPU's buffers
+}  // namespace guard
+/// The end of each CPU's stack. entry.inc relies on the layout: the guest's registers lie right below `cpu`. Where guests
+/// have a view of their own, the stack's last page is part of it: nothing but this and the frames of entries lie there.
 struct CpuStackTop {
     Regs regs;
     Cpu* cpu;
-    uint64_t pad;  ///< keeps the frame the CPU pushes 16-byte aligned
+    uint64_t hypervisor_cr3;   ///< to load on the way in when the guest has a view of its own; else 0
+    uint64_t guest_cr3;        ///< the view to load on the way out; 0: none
+    uint32_t guards;           ///< guard::* bits
+    uint32_t spec_ctrl;        ///< MSR SPEC_CTRL while the hypervisor runs
+    uint32_t guest_spec_ctrl;  ///< and while the guest runs
+    uint16_t verw_selector;    ///< of a writable data segment: what VERW reads
+    uint16_t pad[5];           ///< keeps the frame the CPU pushes 16-byte aligned
 };
+static_assert(sizeof(CpuStackTop) - sizeof(Regs) == 48);
+extern "C" uint8_t cpu_stacks[];
+inline CpuStackTop& stack_of(unsigned cpu) {
+    return *reinterpret_cast<CpuStackTop*>(cpu_stacks + (cpu + 1) * cpu_stack_size - sizeof(CpuStackTop));
+}
 inline CpuStackTop& stack_top() {
     uint64_t sp = 0;
     asm("mov %%rsp, %0" : "=r"(sp));

@@ -3,8 +3,10 @@
 
 #include <cstring>
 
+#include "hypervisor/arch/x86/guarded.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/arch/x86/paging.hpp"
+#include "hypervisor/rt/log.hpp"
 
 namespace hv {
 
@@ -12,13 +14,13 @@ extern "C" {
 extern const uint8_t vector_stubs[];
 extern const uint8_t syscall_stubs[];
 extern const uint8_t syscall32_stubs[];
-extern uint8_t cpu_stacks[];
+extern const uint8_t entry_text_start[], entry_text_end[];
 }
 
 namespace {
 
 /// SDM 3A 8.7, 64-bit TSS.
-struct __attribute__((packed)) Tss {
+struct __attribute__((packed)) TssRegisters {
     uint32_t reserved0;
     uint64_t rsp[3];
     uint64_t reserved1;
@@ -27,7 +29,9 @@ struct __attribute__((packed)) Tss {
     uint16_t reserved3;
     uint16_t io_map_base;
 };
-static_assert(sizeof(Tss) == 104);
+static_assert(sizeof(TssRegisters) == 104);
+/// None crosses a page, and all together fill whole pages: views hold nothing else with them.
+struct alignas(128) Tss : TssRegisters {};
 
 /// SDM 3A 6.14.1, 64-bit gate.
 struct Gate {
@@ -40,7 +44,8 @@ struct __attribute__((packed)) TableRegister {
 };
 
 alignas(4096) uint64_t gdt_pages[max_cpus][512];
-Tss tss[max_cpus];
+alignas(4096) Tss tss[max_cpus];
+static_assert(sizeof tss % page_size == 0 && page_size % sizeof(Tss) == 0);
 alignas(4096) Gate idt[256];
 
 constexpr uint64_t stub_distance = 32;
@@ -76,7 +81,7 @@ void build_gdt(unsigned cpu) {
     g[slot(0xe020)] = 0x00cffb000000ffff;  // ring 3, 32-bit code
     g[slot(0xe028)] = 0x00cff3000000ffff;  // ring 3 data
     g[slot(0xe030)] = 0x00affb000000ffff;  // ring 3, 64-bit code
-    set_system_descriptor(&g[slot(sel_tss)], reinterpret_cast<uint64_t>(&tss[cpu]), sizeof(Tss) - 1, 9);
+    set_system_descriptor(&g[slot(sel_tss)], reinterpret_cast<uint64_t>(&tss[cpu]), sizeof(TssRegisters) - 1, 9);
 }
 
 void load_syscall_registers(unsigned cpu) {
@@ -96,6 +101,21 @@ void load_syscall_registers(unsigned cpu) {
 }  // namespace
 
 Mfn gdt_page(unsigned cpu) { return mfn_of_image(gdt_pages[cpu]); }
+
+VisiblePages pages_for_entries(unsigned cpu) {
+    constexpr uint64_t read = pte::present | pte::accessed | pte::nx;
+    constexpr uint64_t write = read | pte::rw | pte::dirty;
+    VisiblePages list;
+    const auto add = [&list](const void* page, uint64_t flags) {
+        const uint64_t va = reinterpret_cast<uint64_t>(page) & ~(page_size - 1);
+        if (!list.push({va, mfn_of_image(page).address() | flags})) panic("The entry code has grown beyond its list of pages");
+    };
+    for (const uint8_t* p = entry_text_start; p < entry_text_end; p += page_size) add(p, pte::present | pte::accessed);
+    add(idt, read);
+    add(&tss[cpu], read);
+    add(&stack_of(cpu), write);
+    return list;
+}
 
 void load_gdtr(uint64_t base) {
     const TableRegister r{gdt_limit, base};
@@ -119,12 +139,16 @@ void load_descriptors(Cpu& cpu) {
     build_gdt(cpu.id);
     uint8_t* stack = cpu_stacks + cpu.id * cpu_stack_size;
     Tss& t = tss[cpu.id];
-    t.rsp[0] = reinterpret_cast<uint64_t>(stack + cpu_stack_size - 16);
-    t.ist[ist_fatal - 1] = reinterpret_cast<uint64_t>(stack + 2048);
+    t.rsp[0] = reinterpret_cast<uint64_t>(&stack_of(cpu.id).cpu);
+    // Plain entries handle these where they come. Guarded ones only take the frames there, in the last page, which guests'
+    // views hold, and go on at a stack below: entry_guarded.S knows both places.
+    uint8_t* const ist = entries_guarded ? stack + cpu_stack_size - page_size : stack + 4096;
+    const uint64_t ist_size = entries_guarded ? 1024 : 2048;
+    t.ist[ist_fatal - 1] = reinterpret_cast<uint64_t>(ist + ist_size);
     // What is taken on these two from a guest moves to the ordinary stack at once; from ourselves it returns at once.
-    t.ist[ist_nmi - 1] = reinterpret_cast<uint64_t>(stack + 3072);
-    t.ist[ist_debug - 1] = reinterpret_cast<uint64_t>(stack + 4096);
-    t.io_map_base = sizeof(Tss);  // beyond the limit: every port access of ring 3 faults
+    t.ist[ist_nmi - 1] = reinterpret_cast<uint64_t>(ist + 2 * ist_size);
+    t.ist[ist_debug - 1] = reinterpret_cast<uint64_t>(ist + 3 * ist_size);
+    t.io_map_base = sizeof(TssRegisters);  // beyond the limit: every port access of ring 3 faults
 
     load_own_gdtr(cpu);
     asm volatile(

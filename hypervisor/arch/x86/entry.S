@@ -5,69 +5,12 @@
 // below the pointer to the CPU's data, so that both are found from rsp alone and no segment register is needed.
 // The C++ side may exchange the contents of that Regs for another vCPU's: leaving then enters that vCPU.
 
-#define STACK_SIZE 16384
-#define TOP_PAD 16                        /* CpuStackTop: cpu, pad */
-#define MAX_CPUS 64
-#define REGS_SIZE 168
-#define R_RAX 80
-#define R_RCX 88
-#define R_ERROR 120
-#define R_RIP 128
-#define R_CS 136
-#define R_RFLAGS 144
-#define R_RSP 152
-#define R_SS 160
-#define RING3_CS64 0xe033
-#define RING3_CS32 0xe023
-#define RING3_SS 0xe02b
-#define ENTRY_SYSCALL 0x100
-#define ENTRY_SYSCALL32 0x101
-
-        /* Three bytes of no operation, which become CLAC on CPUs with SMAP (patch_smap_sites()). */
-        .macro CLAC_SITE
-771:    .byte 0x0f, 0x1f, 0x00
-        .pushsection .smap_sites, "a"
-        .quad 771b, 0xca
-        .popsection
-        .endm
-
-        .macro PUSH_REST
-        push    %rdi
-        push    %rsi
-        push    %rdx
-        push    %rcx
-        push    %rax
-        push    %r8
-        push    %r9
-        push    %r10
-        push    %r11
-        push    %rbx
-        push    %rbp
-        push    %r12
-        push    %r13
-        push    %r14
-        push    %r15
-        .endm
-
-        .macro POP_REST
-        pop     %r15
-        pop     %r14
-        pop     %r13
-        pop     %r12
-        pop     %rbp
-        pop     %rbx
-        pop     %r11
-        pop     %r10
-        pop     %r9
-        pop     %r8
-        pop     %rax
-        pop     %rcx
-        pop     %rdx
-        pop     %rsi
-        pop     %rdi
-        .endm
+#include "hypervisor/arch/x86/entry.inc"
 
         .section .text.entry, "ax"
+
+        /* The first five bytes of trap_common, syscall_common, syscall32_common and exit_to_guest become a jump to their
+           guarded forms (entry_guarded.S) where a guest's view or a CPU's speculation needs more: see guard_entries(). */
 
         /* ---- exceptions and interrupts: one 16-byte stub a vector ---- */
         .balign 16
@@ -86,6 +29,7 @@ vector_stubs:
         .endr
 
         .balign 16
+        .global trap_common, syscall_common, syscall32_common
 trap_common:
         CLAC_SITE
         cld

@@ -15,6 +15,7 @@ inline void swap_gs() {}
 inline void load_guest_cr4(const Vcpu&) {}
 inline void load_guest_ldt(const Vcpu&) {}
 inline void load_guest_xcr0(const Vcpu&) {}
+inline void load_guest_spec_ctrl(const Vcpu&) {}
 inline void load_guest_debug(const Vcpu&) {}
 inline void load_gs_user_selector(uint16_t) {}
 inline uint64_t read_fs_base() { return 0; }
@@ -30,6 +31,8 @@ inline void swap_gs() { asm volatile("swapgs"); }
 void load_guest_cr4(const Vcpu& v);
 void load_guest_ldt(const Vcpu& v);
 void load_guest_xcr0(const Vcpu& v);
+/// SPEC_CTRL for when the guest runs next.
+void load_guest_spec_ctrl(const Vcpu& v);
 void load_guest_debug(const Vcpu& v);
 /// Loads GS for the guest's user mode while its kernel runs.
 void load_gs_user_selector(uint16_t selector);

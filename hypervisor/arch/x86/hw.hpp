@@ -12,6 +12,8 @@ struct CpuidResult {
 
 inline constexpr uint64_t dr6_clear = 0xffff0ff0;  ///< no condition reported: the bits that are always set
 inline constexpr uint32_t msr_apic_base = 0x1b;
+inline constexpr uint32_t msr_spec_ctrl = 0x48;
+inline constexpr uint32_t msr_pred_cmd = 0x49;
 inline constexpr uint32_t msr_sysenter_cs = 0x174;
 inline constexpr uint32_t msr_sysenter_esp = 0x175;
 inline constexpr uint32_t msr_sysenter_eip = 0x176;

@@ -10,6 +10,7 @@
 #include "hypervisor/arch/x86/features.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/arch/x86/paging.hpp"
+#include "hypervisor/arch/x86/speculation_setup.hpp"
 #include "hypervisor/rt/clock.hpp"
 #include "hypervisor/sync/spinlock.hpp"
 
@@ -31,6 +32,7 @@ namespace {
 constexpr uint64_t trampoline_page = 0x8000;
 std::atomic<uint32_t> started{0};
 unsigned starting = 0;
+bool parking = false;
 
 void delay_us(uint64_t us) {
     const uint64_t end = hw::rdtsc() + clock::tsc_khz * us / 1000;
@@ -67,17 +69,29 @@ extern "C" [[noreturn]] void ap_main() {
     enable_features();
     self.loaded_cr4 = cpu_features.cr4;
     load_descriptors(self);
+    speculation_init_cpu();
+    if (parking) {
+        started.fetch_add(1, std::memory_order_release);
+        hw::halt_forever();
+    }
     apic::init_this_cpu();
     self.online = true;
     started.fetch_add(1, std::memory_order_release);
     arch::enter_guest_loop();
 }
 
+bool smp_park_cpu(unsigned cpu, uint32_t apic_id) {
+    parking = true;
+    const bool answered = smp_start_cpu(cpu, apic_id);
+    parking = false;
+    return answered;
+}
+
 bool smp_start_cpu(unsigned cpu, uint32_t apic_id) {
     install_trampoline();
     cpus[cpu].apic_id = apic_id;
     starting = cpu;
-    ap_stack = reinterpret_cast<uint64_t>(cpu_stacks + (cpu + 1) * cpu_stack_size - 192);
+    ap_stack = reinterpret_cast<uint64_t>(cpu_stacks + (cpu + 1) * cpu_stack_size - page_size);
     const uint32_t before = started.load();
     apic::send_init(apic_id);
     delay_us(10'000);

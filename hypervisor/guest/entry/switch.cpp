@@ -6,12 +6,15 @@
 #include "hypervisor/arch/x86/cpu.hpp"
 #include "hypervisor/arch/x86/descriptors.hpp"
 #include "hypervisor/arch/x86/features.hpp"
+#include "hypervisor/arch/x86/guarded.hpp"
 #include "hypervisor/arch/x86/guest_state.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/arch/x86/paging.hpp"
+#include "hypervisor/arch/x86/speculation_policy.hpp"
 #include "hypervisor/domain/domain.hpp"
 #include "hypervisor/guest/pv/cr4.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
+#include "hypervisor/guest/pv/view.hpp"
 #include "hypervisor/mm/tlb.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/sched/scheduler.hpp"
@@ -98,11 +101,19 @@ void save_guest(Vcpu& v) {
     if (v.pv->debug[7] & 0xff) hw::write_dr7(0x400);
 }
 
+/// Tells the entry stubs what to load before they go on. Nothing when no view is loaded: an NMI in the idle loop must not
+/// load what the last guest left behind.
+void note_root(const Cpu& cpu, uint64_t cr3) {
+    const Vcpu& v = *cpu.current;
+    stack_top().hypervisor_cr3 = !v.idle && v.domain.pv->isolated ? cr3 : 0;
+}
+
 void set_root(Cpu& cpu, uint64_t cr3) {
     // Others skip idle CPUs when they flush: say "guest" before its translations can exist, "idle" after they are gone.
     const uint64_t idle = idle_cr3();
     if (cr3 != idle) __atomic_store_n(&cpu.loaded_cr3, cr3, __ATOMIC_SEQ_CST);
     const uint32_t time = tlb_flush_begins();
+    if (entries_guarded) [[unlikely]] note_root(cpu, cr3);
     hw::write_cr3(cr3);
     tlb_flush_ended(cpu, time);
     if (cr3 == idle) __atomic_store_n(&cpu.loaded_cr3, cr3, __ATOMIC_SEQ_CST);
@@ -122,12 +133,29 @@ void enter_idle(Cpu& cpu) {
     domain_crash(v.domain, "a vCPU has no page tables for its mode");
 }
 
+/// What one domain has taught the branch predictors, and what of it lies where views show it, is forgotten before another
+/// runs here, however long ago that was.
+void separate_domains(const Cpu& cpu, const Domain& d) {
+    static uint64_t last_here[max_cpus];
+    if (last_here[cpu.id] == d.pv->serial) return;
+    last_here[cpu.id] = d.pv->serial;
+    constexpr uint64_t ibpb = 1;
+    if (speculation.ibpb_on_switch) hw::wrmsr(hw::msr_pred_cmd, ibpb);
+    // Frames of earlier entries lie below the registers in the page that all views hold: they were the last domain's.
+    CpuStackTop& top = stack_top();
+    auto* page = reinterpret_cast<uint8_t*>(reinterpret_cast<uint64_t>(&top) & ~(page_size - 1));
+    if (d.pv->isolated) memset(page, 0, static_cast<size_t>(reinterpret_cast<uint8_t*>(&top) - page));
+}
+
 void enter_guest(Cpu& cpu, Vcpu& v) {
     PvVcpu& pv = *v.pv;
     if (pv.root() == 0) [[unlikely]] {
         refuse_entry(cpu, v);
         return;
     }
+    separate_domains(cpu, v.domain);
+    arch::load_guest_spec_ctrl(v);
+    view_forget(cpu.id);
     set_root(cpu, pv.root() << page_shift);
     // The last page of the GDT window is this CPU's own: TSS and LDT descriptors are per CPU.
     constexpr unsigned reserved_page = gdt_reserved_offset / page_size;
@@ -177,6 +205,8 @@ void load_guest_ldt(const Vcpu& v) { load_ldt(this_cpu(), ldt_va(v.id), v.pv->ld
 void load_guest_xcr0(const Vcpu& v) {
     if (cpu_features.xsave) hw::xsetbv(v.pv->xcr0);
 }
+
+void load_guest_spec_ctrl(const Vcpu& v) { stack_top().guest_spec_ctrl = v.pv->spec_ctrl; }
 
 void load_guest_debug(const Vcpu& v) {
     const PvVcpu& pv = *v.pv;

@@ -9,6 +9,7 @@
 #include "hypervisor/domain/domain.hpp"
 #include "hypervisor/domain/run.hpp"
 #include "hypervisor/guest/pv/traps.hpp"
+#include "hypervisor/guest/pv/view.hpp"
 #include "hypervisor/irq/irq.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/rt/panic.hpp"
@@ -23,7 +24,7 @@ struct FaultFixup {
 
 extern "C" const FaultFixup extable_start[];
 extern "C" const FaultFixup extable_end[];
-extern "C" const uint8_t guest_iret[];
+extern "C" const uint8_t guest_iret[], guarded_iret[];
 extern "C" [[noreturn]] void enter_first_guest(Regs* r);
 
 constexpr uint32_t first_interrupt = 0x20;
@@ -94,8 +95,9 @@ extern "C" void trap_from_hypervisor(Regs* r) {
         hw::write_dr6(hw::dr6_clear);
         return;
     }
-    const auto at = reinterpret_cast<uint64_t>(guest_iret);
-    if (r->rip == at && r->vector != 8 && r->vector != 18) iret_faulted(*r);
+    const bool at_iret =
+        r->rip == reinterpret_cast<uint64_t>(guest_iret) || r->rip == reinterpret_cast<uint64_t>(guarded_iret);
+    if (at_iret && r->vector != 8 && r->vector != 18) iret_faulted(*r);
     for (const FaultFixup* f = extable_start; f < extable_end; ++f) {
         if (f->fault != r->rip) continue;
         r->rip = f->resume;
@@ -119,6 +121,7 @@ bool work_pending(const Cpu& cpu) { return cpu.pending.load(std::memory_order_se
 void run_soft_interrupts(Cpu& cpu) {
     const uint32_t pending = cpu.pending.exchange(0, std::memory_order_acquire);
     if (cpu.flush_wanted()) smp_serve_requests();
+    if (pending & static_cast<uint32_t>(SoftIrq::crash)) domain_crash(cpu.current->domain, "it did what is not allowed");
     if (pending & static_cast<uint32_t>(SoftIrq::timer)) timer::run_expired();
     if (pending & static_cast<uint32_t>(SoftIrq::schedule)) schedule();
 }
@@ -150,6 +153,13 @@ extern "C" bool prepare_exit() {
     } while (cpu.pending.load(std::memory_order_relaxed) != 0);
     cpu.preempt_deadline = 0;
     return pv_can_sysret(r);
+}
+
+/// The same for guarded entries: the guest's view is made ready too.
+extern "C" bool prepare_guarded_exit() {
+    const bool sysret = prepare_exit();
+    stack_top().guest_cr3 = pv_view_to_leave_with(current());
+    return sysret;
 }
 
 namespace arch {

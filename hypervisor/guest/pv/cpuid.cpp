@@ -4,6 +4,7 @@
 #include "hypervisor/arch/x86/features.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
+#include "hypervisor/guest/pv/spec_guest.hpp"
 #include "hypervisor/mm/heap.hpp"
 #include "hypervisor/rt/clock.hpp"
 
@@ -134,6 +135,7 @@ void add_leaf(const Mask& m) {
     if (m.leaf == 1) l.c |= hypervisor_present;
     if (m.leaf == 0xd && m.subleaf == 0) l.c = cpu_features.xsave_size;
     vendor_rules(l);
+    pv_add_spec_features(raw, l);
     // Both tables have room for every row of `masks`.
     (void)raw_policy.set(raw);
     (void)pv_policy.set(l);
@@ -149,6 +151,7 @@ void adjust(const Vcpu& v, uint32_t leaf, uint32_t subleaf, xen::CpuidLeaf& l) {
         const xen::CpuidLeaf* machine = raw_policy.find(leaf, subleaf);
         if (machine) l.d |= machine->d & mtrr;
     }
+    pv_add_control_features(v, l);
     if (leaf == 0xd && subleaf == 0 && l.a != 0) l.b = (v.pv->xcr0 & avx_state) ? cpu_features.xsave_size : legacy_save_area;
     if (leaf == 0xd && subleaf == 1 && (l.a & xsave_compact))
         l.b = legacy_save_area + ((v.pv->xcr0 & avx_state) ? avx_bytes : 0);

@@ -124,6 +124,8 @@ bool is_hypervisor_slot(unsigned slot) { return slot >= l4_slot_m2p && slot < l4
 
 void fill_hypervisor_slots(Domain& d, uint64_t* l4) {
     for (unsigned s = l4_slot_m2p; s < l4_slot_end; ++s) l4[s] = idle_l4[s];
+    // The frame may have been another root of this domain before, of which a CPU still has a copy.
+    d.pv->root_changes.fetch_add(1, std::memory_order_seq_cst);
     l4[l4_slot_perdomain] = mfn_of(d.pv->perdomain_l3).address() | pte::present | pte::rw | pte::accessed | pte::dirty;
 }
 

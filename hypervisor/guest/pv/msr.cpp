@@ -7,6 +7,7 @@
 #include "hypervisor/guest/pv/emulate.hpp"
 #include "hypervisor/guest/pv/hypercall_page.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
+#include "hypervisor/guest/pv/spec_guest.hpp"
 #include "hypervisor/guest/pv/types.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "lib/base/bits.hpp"
@@ -91,6 +92,7 @@ base::Result<uint64_t> pv_read_msr(Vcpu& v, uint32_t msr) {
         case msr_misc_enable: return misc_enable();
         default: break;
     }
+    if (auto r = pv_read_spec_msr(v, msr); r || r.error() != Errc::noent) return r;
     auto fixed = msr_read_fixed(v.domain, msr);
     if (!fixed) fixed = msr_read_machine_check(msr);
     if (!fixed) guest_log(LogLevel::debug, "d%uv%u: RDMSR %08x refused", v.domain.id.raw, v.id.raw, msr);
@@ -123,6 +125,7 @@ base::Status pv_write_msr(Vcpu& v, uint32_t msr, uint64_t value) {
         case msr_hypercall_page: return fill_page_of_guest(v, value);
         default: break;
     }
+    if (auto s = pv_write_spec_msr(v, msr, value); s || s.error() != Errc::noent) return s;
     base::Status fixed = msr_write_fixed(v.domain, msr, value);
     if (!fixed) fixed = msr_write_machine_check(msr, value);
     if (!fixed) guest_log(LogLevel::debug, "d%uv%u: WRMSR %08x = %lx refused", v.domain.id.raw, v.id.raw, msr, value);

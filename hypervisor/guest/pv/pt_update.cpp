@@ -5,6 +5,8 @@
 
 #include "hypervisor/arch/x86/guest_state.hpp"
 #include "hypervisor/arch/x86/paging.hpp"
+#include "hypervisor/guest/pv/l1tf.hpp"
+#include "hypervisor/guest/pv/view.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/sync/spinlock.hpp"
 #include "lib/base/bits.hpp"
@@ -66,6 +68,7 @@ uint64_t* find_l1_slot(Mfn root, uint64_t va) {
 Status update_l1(Domain& l1_owner, Domain& page_owner, uint64_t* slot, uint64_t entry, KeepAccessed keep) {
     const uint64_t old = __atomic_load_n(slot, __ATOMIC_RELAXED);
     if (!(entry & pte::present)) {
+        TRY(l1tf_check(l1_owner, entry, 1));
         store_entry(slot, entry, KeepAccessed::no);
         l1_entry_put(old);
         return ok;
@@ -86,6 +89,7 @@ Status exchange_l1(Domain& d, uint64_t* slot, uint64_t seen, uint64_t entry) {
     const bool same_use = present && ((seen ^ entry) & reference_bits) == 0;
     if (same_use) entry = l1_entry_bits(d, entry);
     else if (present) TRY(l1_entry_get(d, d, entry));
+    else TRY(l1tf_check(d, entry, 1));
     uint64_t expected = seen;
     if (!__atomic_compare_exchange_n(slot, &expected, entry, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
         if (!same_use) l1_entry_put(entry);
@@ -105,6 +109,7 @@ Status update_table(Vcpu& v, Domain& owner, uint64_t* slot, uint64_t entry, unsi
         if (((old ^ entry) & (pte::frame_mask | pte::present)) == 0 && !(entry & ~old & pte::rw)) {
             if (entry & pte::pse) return Err{Errc::inval};
             store_entry(slot, (entry | pte::user) & ~pte::global, keep);
+            if (level == 4) pv_root_changed(owner, slot);
             return ok;
         }
         const Status s = table_entry_get(owner, table, entry, level);
@@ -114,8 +119,11 @@ Status update_table(Vcpu& v, Domain& owner, uint64_t* slot, uint64_t entry, unsi
             return give_up(v, p);
         }
         if (!s) return Err{s.error()};
+    } else {
+        TRY(l1tf_check(owner, entry, level));
     }
     store_entry(slot, entry, keep);
+    if (level == 4) pv_root_changed(owner, slot);
     const Status s = table_entry_put(owner, table, old);
     // The write is done; what remains of the old table is released later.
     if (!s && s.error() == Errc::restart) {

@@ -3,6 +3,7 @@
 /// of the guest's own that the hypervisor has validated ("direct paging").
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 #include "abi/xen/arch_x86.hpp"
@@ -33,6 +34,10 @@ struct PvDomain {
     Spinlock lock{Rank::page_table};  ///< types l1..l4 and segdesc of the domain's pages, and entries of its page tables
     void* perdomain_l3 = nullptr;     ///< what L4 slot 260 points to: per-vCPU descriptor tables
     void* perdomain_l2 = nullptr;
+    bool isolated = false;            ///< runs on views (view.hpp). Set at creation
+    std::atomic<uint64_t> root_changes{1};  ///< counts changes of its L4 tables while it is isolated
+    bool checks_nonpresent = false;   ///< entries that are not present may not name memory (l1tf.hpp). Set at creation
+    uint64_t serial = 0;              ///< no other domain has had it
     RangeSet iomem;                   ///< machine frames outside RAM it may map
     RangeSet ioports;
     RangeSet irqs;
@@ -80,6 +85,7 @@ struct PvVcpu {
     uint64_t fs_base = 0, gs_base_kernel = 0, gs_base_user = 0;
     uint16_t ds = 0, es = 0, fs = 0, gs = 0;
     uint64_t tsc_aux = 0;
+    uint32_t spec_ctrl = 0;   ///< MSR SPEC_CTRL while the guest runs
     bool nmi_pending = false;
     PageInfo* pending_put = nullptr;  ///< a table whose release was interrupted, with a reference: see types.hpp
 

@@ -5,6 +5,7 @@
 #include "hypervisor/arch/x86/features.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/arch/x86/paging.hpp"
+#include "hypervisor/arch/x86/speculation_policy.hpp"
 #include "hypervisor/guest/pv/cpuid.hpp"
 #include "hypervisor/guest/pv/descriptors.hpp"
 #include "hypervisor/guest/pv/pt_update.hpp"
@@ -41,6 +42,10 @@ void init_fpu(uint8_t* area) {
 
 Status pv_domain_create(Domain& d) {
     d.pv = TRY(make<PvDomain>());
+    static std::atomic<uint64_t> created{0};
+    d.pv->serial = created.fetch_add(1, std::memory_order_relaxed) + 1;
+    d.pv->checks_nonpresent = d.privileged ? speculation.l1tf_dom0 : speculation.l1tf_domu;
+    d.pv->isolated = d.privileged ? speculation.isolate_dom0 : speculation.isolate_domu;
     auto l3 = heap::alloc_page_zeroed();
     auto l2 = heap::alloc_page_zeroed();
     if (l3) d.pv->perdomain_l3 = l3.value();

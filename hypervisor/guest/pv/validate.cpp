@@ -3,6 +3,7 @@
 
 #include "abi/xen/arch_x86.hpp"
 #include "hypervisor/arch/x86/paging.hpp"
+#include "hypervisor/guest/pv/l1tf.hpp"
 #include "hypervisor/rt/log.hpp"
 
 namespace hv {
@@ -97,8 +98,17 @@ Status release_entry(Domain& d, PageInfo& p, uint64_t e, unsigned level) {
     return ok;
 }
 
+/// Before anything is taken: then there is nothing to give back.
+Status check_nonpresent(Domain& d, const uint64_t* table, unsigned level) {
+    for (unsigned i = 0; i < entries_per_table; ++i)
+        if (!(level == 4 && is_hypervisor_slot(i))) TRY(l1tf_check(d, table[i], level));
+    return ok;
+}
+
 Status validate_entries(Domain& d, PageInfo& p, unsigned level) {
     uint64_t* table = entries_of(p);
+    const bool begins = p.stamp.load(std::memory_order_relaxed) == 0 && !(p.progress_flags & progress::child_partial);
+    if (d.pv->checks_nonpresent && begins) TRY(check_nonpresent(d, table, level));
     for (unsigned i = p.stamp.load(std::memory_order_relaxed); i < entries_per_table; ++i) {
         if (level == 4 && is_hypervisor_slot(i)) continue;
         if (!(table[i] & pte::present)) continue;
