@@ -89,7 +89,19 @@ void register_syscall(uint64_t target) {
 
 void user_syscall(uint64_t) { asm volatile("syscall" : : : "rcx", "r11"); }
 
+void user_sysenter(uint64_t) { asm volatile("sysenter"); }
+
+bool on_amd() {
+    uint32_t a = 0, b = 0, c = 0, d = 0;
+    asm volatile("ud2; .ascii \"xen\"; cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    return b == 0x68747541;  // "Auth"
+}
+
 void system_calls() {
+    const Trap sysenter = run_user(user_sysenter);
+    // Not for long mode on AMD's CPUs, whatever the callback.
+    if (on_amd()) check("SYSENTER is undefined", sysenter == ud);
+    else check("SYSENTER reaches its callback", sysenter == vector_sysenter && sysenter.rip == 0 && sysenter.frame.rsp == 0);
     check("SYSCALL reaches its callback", run_user(user_syscall) == vector_syscall);
     register_syscall(0);
     check("SYSCALL without a callback is undefined", run_user(user_syscall) == ud);

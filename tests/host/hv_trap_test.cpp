@@ -135,6 +135,22 @@ TEST_F(Traps, ExceptionWithoutHandlerEndsTheDomain) {
     EXPECT_EQ((*g)->shutdown_code, xen::SHUTDOWN_crash);
 }
 
+TEST_F(Traps, SysenterReachesItsCallbackFromUserCode) {
+    const std::vector<uint8_t> sysenter = {0x0f, 0x34};
+    trap(sysenter, 0, trap_gp);
+    ASSERT_EQ(r.rip, handler(trap_gp)) << "no callback";
+    EXPECT_EQ(frame()[3], start());
+    v().pv->sysenter = {handler(0x90), true};
+    v().pv->in_kernel = false;
+    trap(sysenter, 0, trap_gp);
+    ASSERT_EQ(r.rip, handler(0x90));
+    EXPECT_EQ(frame()[2], 0u) << "rip";
+    EXPECT_EQ(frame()[3] & 0xffff, 3u) << "cs";
+    EXPECT_EQ(frame()[5], 0u) << "rsp";
+    trap(sysenter, 0, trap_gp);
+    EXPECT_EQ(r.rip, handler(trap_gp)) << "the kernel has no use for it";
+}
+
 TEST_F(Traps, SystemCallWithoutCallbackIsUndefined) {
     bytes = {0x0f, 0x05};
     r = {};

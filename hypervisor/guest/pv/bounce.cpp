@@ -163,6 +163,19 @@ void pv_system_call(Vcpu& v, Regs& r) {
     r.vector = entry_syscall;
 }
 
+bool pv_sysenter(Vcpu& v, Regs& r) {
+    const PvCallback& c = v.pv->sysenter;
+    if (v.pv->in_kernel || c.address == 0) return false;
+    // The instruction keeps neither stack nor return address: its caller and the kernel know where they are.
+    constexpr uint64_t no_selector_of_ring_3 = 3;
+    r.rip = 0;
+    r.cs = no_selector_of_ring_3;
+    r.rsp = 0;
+    r.ss = xen::FLAT_USER_SS;
+    enter_handler(v, r, {c.address, c.masks_events, false, 0});
+    return true;
+}
+
 void pv_compat_syscall(Vcpu& v, Regs& r) {
     const PvCallback& c = v.pv->syscall32;
     if (v.pv->in_kernel || c.address == 0) {

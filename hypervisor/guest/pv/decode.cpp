@@ -80,7 +80,7 @@ Form two_byte_form(uint8_t op) {
         case 0xc0: case 0xc1: case 0xc7: case 0xae:
             return Form::modrm;
         case 0xba: return Form::modrm_imm8;
-        case 0x06: case 0x08: case 0x09: case 0x30: case 0x31: case 0x32: case 0x33: case 0xa2: return Form::plain;
+        case 0x06: case 0x08: case 0x09: case 0x30: case 0x31: case 0x32: case 0x33: case 0x34: case 0xa2: return Form::plain;
         default: return Form::unknown;
     }
 }
