@@ -160,6 +160,16 @@ TEST_F(Emulate, BitmapOpensPortsToUserCode) {
 
 // -- instructions as an attacker writes them -------------------------------------------------------------------------
 
+/// Memory that 32-bit addresses reach.
+struct LowPage {
+    uint8_t* const bytes = static_cast<uint8_t*>(
+        mmap(nullptr, base::page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0));
+    LowPage() { EXPECT_NE(bytes, MAP_FAILED); }
+    LowPage(const LowPage&) = delete;
+    ~LowPage() { munmap(bytes, base::page_size); }
+    uint64_t address() const { return hvtest::address(bytes); }
+};
+
 /// A stack for the kernel and handlers for what emulation may raise.
 class EmulateTraps : public Emulate {
 protected:
@@ -191,9 +201,8 @@ TEST_F(EmulateTraps, StringInputToMemoryThatIsNotThereIsAPageFault) {
 }
 
 TEST_F(EmulateTraps, StringInstructionsFollowTheAddressSize) {
-    void* const page = mmap(nullptr, base::page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
-    ASSERT_NE(page, MAP_FAILED);
-    const uint64_t low = address(static_cast<uint16_t*>(page));
+    const LowPage page;
+    const uint64_t low = page.address();
     r.rdi = 0xffff'ffff'0000'0000 | low;
     r.rcx = 0xffff'ffff'0000'0002;
     ASSERT_TRUE(pv_emulate_privileged(v(), at(rep_insb_32)));
@@ -202,8 +211,9 @@ TEST_F(EmulateTraps, StringInstructionsFollowTheAddressSize) {
     EXPECT_EQ(r.rcx, 1u);
     ASSERT_TRUE(pv_emulate_privileged(v(), r));
     EXPECT_EQ(r.rip, start + 3);
-    EXPECT_EQ(*static_cast<const uint16_t*>(page), 0xffff);
-    munmap(page, base::page_size);
+    EXPECT_EQ(page.bytes[0], 0xff);
+    EXPECT_EQ(page.bytes[1], 0xff);
+    EXPECT_EQ(page.bytes[2], 0);
 }
 
 TEST_F(EmulateTraps, SingleStepEndsAnEmulatedInstruction) {
@@ -224,7 +234,7 @@ TEST_F(EmulateTraps, CodeOf32BitsHasNoRexPrefixAndABase) {
     gdt[3] = 0x00cff3000000ffff;
     v().pv->gdt_frames[0] = frame;
     v().pv->gdt_entries = 4;
-    const auto mode = [&](uint16_t selector) { return pv_code_segment(v(), selector); };
+    const auto mode = [&](uint16_t selector) { return pv_described_segment(v(), selector); };
     ASSERT_TRUE(mode(code32));
     EXPECT_EQ(mode(code32).value().mode, CodeMode::bits32);
     EXPECT_EQ(mode(code32).value().linear(0xffff'fff8), 8u) << "addresses wrap";
@@ -233,9 +243,17 @@ TEST_F(EmulateTraps, CodeOf32BitsHasNoRexPrefixAndABase) {
     EXPECT_FALSE(mode(data));
     EXPECT_FALSE(mode(beyond));
     EXPECT_FALSE(mode(0));
-    const uint8_t rex_in[] = {0x48, 0xec};
-    EXPECT_TRUE(decode(rex_in, 2, r, CodeMode::bits64));
-    EXPECT_FALSE(decode(rex_in, 2, r, CodeMode::bits32)) << "DEC EAX";
+    r.cs = code32;
+    const LowPage page;
+    const auto run_there = [&](std::vector<uint8_t> code) {
+        std::memcpy(page.bytes, code.data(), code.size());
+        r.rip = page.address() - 0x10;
+        return pv_emulate_privileged(v(), r);
+    };
+    EXPECT_TRUE(run_there(in_al_dx));
+    EXPECT_EQ(r.rip, page.address() - 0x10 + 1);
+    EXPECT_FALSE(run_there({0x48, 0xec})) << "DEC EAX";
+    EXPECT_FALSE(run_there(insb)) << "ES may have a base";
     r.cs = code16;
     EXPECT_FALSE(pv_emulate_privileged(v(), at(in_al_dx)));
     v().pv->gdt_entries = 0;

@@ -102,7 +102,8 @@ constexpr uint32_t max_extended_amd = 0x80000021, max_extended_intel = 0x8000000
 
 bool has_subleaves(uint32_t leaf) { return leaf == 4 || leaf == 7 || leaf == 0xb || leaf == 0xd; }
 
-constexpr uint32_t hypervisor_present = 1u << 31;
+constexpr uint32_t hypervisor_present = 1u << 31, mtrr_bit = 1u << 12;
+uint32_t machine_mtrr = 0;  ///< mtrr_bit as the machine has it
 
 uint32_t capped(uint32_t value, uint32_t limit) { return value < limit ? value : limit; }
 
@@ -141,20 +142,29 @@ void add_leaf(const Mask& m) {
     (void)pv_policy.set(l);
 }
 
+/// Of the two extended-state leaves: how many bytes the states that are on need.
+void adjust_state_leaf(const Vcpu& v, uint32_t subleaf, xen::CpuidLeaf& l) {
+    constexpr uint32_t xsave_compact = 1u << 1, avx_state = 4, avx_bytes = 256;
+    const bool avx = v.pv->xcr0 & avx_state;
+    if (subleaf == 0 && l.a != 0) l.b = avx ? cpu_features.xsave_size : legacy_save_area;
+    if (subleaf == 1 && (l.a & xsave_compact)) l.b = legacy_save_area + (avx ? avx_bytes : 0);
+}
+
 /// What depends on the vCPU and its state rather than on the policy.
 void adjust(const Vcpu& v, uint32_t leaf, uint32_t subleaf, xen::CpuidLeaf& l) {
-    constexpr uint32_t osxsave = 1u << 27, mtrr = 1u << 12, xsave_compact = 1u << 1, avx_state = 4, avx_bytes = 256;
-    if (leaf == 1 && (v.pv->cr4 & hw::cr4_osxsave)) l.c |= osxsave;
-    // The kernel that drives the devices reads and asks for memory types (platform_op), so it may know that there are any.
-    const bool drives_devices = v.domain.privileged && v.pv->in_kernel;
-    if (drives_devices && (leaf == 1 || (leaf == 0x80000001 && cpu_features.amd))) {
-        const xen::CpuidLeaf* machine = raw_policy.find(leaf, subleaf);
-        if (machine) l.d |= machine->d & mtrr;
+    constexpr uint32_t osxsave = 1u << 27;
+    // The kernel that drives the devices asks for memory types (platform_op), so it may know that there are any.
+    const uint32_t memory_types = v.domain.privileged && v.pv->in_kernel ? machine_mtrr : 0;
+    if (leaf == 1) {
+        l.d |= memory_types;
+        if (v.pv->cr4 & hw::cr4_osxsave) l.c |= osxsave;
+    } else if (leaf == 0x80000001 && cpu_features.amd) {
+        l.d |= memory_types;
+    } else if (leaf == 0xd) {
+        adjust_state_leaf(v, subleaf, l);
+    } else if (leaf == 7) {
+        pv_add_control_features(v, l);
     }
-    pv_add_control_features(v, l);
-    if (leaf == 0xd && subleaf == 0 && l.a != 0) l.b = (v.pv->xcr0 & avx_state) ? cpu_features.xsave_size : legacy_save_area;
-    if (leaf == 0xd && subleaf == 1 && (l.a & xsave_compact))
-        l.b = legacy_save_area + ((v.pv->xcr0 & avx_state) ? avx_bytes : 0);
 }
 
 xen::CpuidLeaf cut(const xen::CpuidLeaf& ours, const xen::CpuidLeaf& l, const Mask& m) {
@@ -225,6 +235,7 @@ base::Status CpuPolicy::set(const xen::CpuidLeaf& l) {
 }
 
 void pv_cpuid_init() {
+    machine_mtrr = hw::cpuid(1).d & mtrr_bit;
     const uint32_t host_basic = hw::cpuid(0).a;
     const uint32_t host_extended = hw::cpuid(0x80000000).a;
     for (const Mask& m : masks) {

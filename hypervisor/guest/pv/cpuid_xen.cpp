@@ -48,7 +48,9 @@ xen::CpuidLeaf pv_cpuid_of_xen(const Domain& d, uint32_t leaf, uint32_t subleaf)
             l.c = preserves_accessed_and_dirty;
             break;
         case 3: time_leaf(d, subleaf, l); break;
-        case 5: l.b = static_cast<uint32_t>(std::bit_width(max_frame - 1)) + base::page_shift; break;
+        case 5:
+            if (subleaf == 0) l.b = static_cast<uint32_t>(std::bit_width(max_frame - 1)) + base::page_shift;
+            break;
         default: break;
     }
     return l;

@@ -146,13 +146,13 @@ void write_gpr(Regs& r, unsigned n, unsigned bytes, bool rex, uint64_t value) {
     }
 }
 
-Result<Instruction> decode(const uint8_t* bytes, unsigned n, const Regs& r, CodeMode mode) {
+Result<Instruction> decode(const uint8_t* bytes, unsigned n, const Regs& r) {
     Instruction in;
     Cursor c{bytes, n < max_instruction_bytes ? n : max_instruction_bytes};
     uint8_t byte = TRY(c.next());
     while (take_prefix(in, byte)) byte = TRY(c.next());
     Rex rex;
-    if (mode == CodeMode::bits64 && (byte & 0xf0) == 0x40) {
+    if ((byte & 0xf0) == 0x40) {
         in.rex = true;
         in.rex_w = byte & 8;
         rex = {(byte & 4) != 0, (byte & 2) != 0, (byte & 1) != 0};
@@ -175,7 +175,6 @@ Result<Instruction> decode(const uint8_t* bytes, unsigned n, const Regs& r, Code
         // Moves to and from control and debug registers know no memory operand.
         const bool register_only = in.two_byte && byte >= 0x20 && byte <= 0x23;
         in.memory = in.mod != 3 && !register_only;
-        if (in.memory && mode != CodeMode::bits64) return Err{Errc::opnotsupp};
         if (in.memory) TRY(decode_memory(in, c, r, rex, modrm & 7, trailing));
     }
     if (trailing != 0) in.immediate = TRY(c.number(trailing));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// A decoder for the few instructions a PV guest's ring 3 code traps on. Pure: bytes and registers in,
+/// A decoder for the few 64-bit instructions a PV guest's ring 3 code traps on. Pure: bytes and registers in,
 /// description out. Source: SDM volume 2, chapter 2.
 #pragma once
 
@@ -31,13 +31,9 @@ struct Instruction {
     unsigned operand_bytes() const { return rex_w ? 8 : operand16 ? 2 : 4; }
 };
 
-/// Of a code segment: 64-bit code, or 32-bit code, which knows no REX prefix.
-enum class CodeMode : uint8_t { bits64, bits32 };
-
 /// Decodes the instruction in `bytes` (n of them) that would run with `r`.
-/// Errors: fault when it needs more bytes than there are, opnotsupp for opcodes this decoder does not know, and for memory
-/// operands of 32-bit code.
-base::Result<Instruction> decode(const uint8_t* bytes, unsigned n, const Regs& r, CodeMode mode = CodeMode::bits64);
+/// Errors: fault when it needs more bytes than there are, opnotsupp for opcodes this decoder does not know.
+base::Result<Instruction> decode(const uint8_t* bytes, unsigned n, const Regs& r);
 
 /// General register by its number (0 rax, 1 rcx, 2 rdx, 3 rbx, 4 rsp, 5 rbp, 6 rsi, 7 rdi, 8..15).
 uint64_t& gpr(Regs& r, unsigned n);

@@ -21,8 +21,9 @@ namespace {
 
 constexpr uint64_t guest_cr0 = 0x80050033;  // PG AM WP NE ET MP PE
 
-/// fault: #GP. injected: another exception has been handed to the guest. again: nothing happened yet, and will.
-enum class Step : uint8_t { done, fault, injected, again };
+/// fault: #GP. injected: another exception has been handed to the guest. repeat: done, and comes back for the next element.
+/// again: nothing happened yet, and will.
+enum class Step : uint8_t { done, repeat, fault, injected, again };
 
 /// A MOV to CR3 may be interrupted as the hypercall for it may: the guest executes it again.
 Step load_root(Vcpu& v, Mfn m) {
@@ -96,6 +97,26 @@ Step move_debug(Vcpu& v, Regs& r, const Instruction& in) {
     return pv_write_debug_reg(v, in.reg, gpr(r, in.rm)) ? Step::done : Step::fault;
 }
 
+Step read_tsc(Vcpu& v, Regs& r) {
+    if (!v.pv->in_kernel && (v.pv->cr4 & hw::cr4_tsd)) return Step::fault;
+    const uint64_t t = hw::rdtsc();
+    r.rax = static_cast<uint32_t>(t);
+    r.rdx = t >> 32;
+    return Step::done;
+}
+
+/// 0F 01: XSETBV, and RDTSCP of a kernel that keeps the time from its users.
+Step system_group(Vcpu& v, Regs& r, const Instruction& in) {
+    if (in.memory || (in.rm & 7) != 1) return Step::fault;
+    switch (in.reg & 7) {
+        case 2: return set_xcr(v, r);
+        case 7:
+            r.rcx = v.pv->tsc_aux;
+            return read_tsc(v, r);
+        default: return Step::fault;
+    }
+}
+
 Step kernel_only(Vcpu& v, Regs& r, const Instruction& in) {
     switch (in.opcode) {
         case 0x06:
@@ -112,35 +133,24 @@ Step kernel_only(Vcpu& v, Regs& r, const Instruction& in) {
         case 0x23: return move_debug(v, r, in);
         case 0x30: return write_msr(v, r);
         case 0x32: return read_msr(v, r);
-        case 0x01: return in.has_modrm && !in.memory && (in.reg & 7) == 2 && (in.rm & 7) == 1 ? set_xcr(v, r) : Step::fault;
+        case 0x01: return system_group(v, r, in);
         default: return Step::fault;
     }
 }
 
-Step read_tsc(Vcpu& v, Regs& r) {
-    if (!v.pv->in_kernel && (v.pv->cr4 & hw::cr4_tsd)) return Step::fault;
-    const uint64_t t = hw::rdtsc();
-    r.rax = static_cast<uint32_t>(t);
-    r.rdx = t >> 32;
-    return Step::done;
+/// SYSENTER faults because its registers name no way into the hypervisor: the way to the guest's kernel is ours to find.
+Step user_only(Vcpu& v, Regs& r, const Instruction& in) {
+    constexpr uint8_t sysenter = 0x34;
+    return in.opcode == sysenter && pv_sysenter(v, r) ? Step::injected : Step::fault;
 }
-
-bool is_rdtscp(const Instruction& in) { return in.opcode == 0x01 && !in.memory && (in.reg & 7) == 7 && (in.rm & 7) == 1; }
 
 Step two_byte(Vcpu& v, Regs& r, const Instruction& in) {
     if (in.opcode == 0x31) return read_tsc(v, r);
-    if (is_rdtscp(in)) {
-        const Step s = read_tsc(v, r);
-        if (s == Step::done) r.rcx = v.pv->tsc_aux;
-        return s;
-    }
     if (in.opcode == 0xa2) {
         pv_cpuid(v, r);
         return Step::done;
     }
-    // It faults because its registers name no way into the hypervisor: that is ours to find.
-    if (in.opcode == 0x34) return pv_sysenter(v, r) ? Step::injected : Step::fault;
-    return v.pv->in_kernel ? kernel_only(v, r, in) : Step::fault;
+    return v.pv->in_kernel ? kernel_only(v, r, in) : user_only(v, r, in);
 }
 
 /// Where an operand of INS or OUTS lies: only FS and GS have bases.
@@ -167,7 +177,7 @@ void set_counter(const Instruction& in, uint64_t& reg, uint64_t value) {
 }
 
 /// INS and OUTS: one element; with a repeat prefix the instruction comes back for the next one.
-Step string_io(Vcpu& v, Regs& r, const Instruction& in, bool& again) {
+Step string_io(Vcpu& v, Regs& r, const Instruction& in) {
     const auto port = static_cast<uint16_t>(r.rdx);
     const unsigned bytes = (in.opcode & 1) == 0 ? 1 : in.operand16 ? 2 : 4;
     const bool out = in.opcode >= 0x6e;
@@ -185,11 +195,9 @@ Step string_io(Vcpu& v, Regs& r, const Instruction& in, bool& again) {
         if (!arch::copy_to_guest(address, &value, bytes)) return string_fault(v, r, address, true);
     }
     set_counter(in, pointer, pointer + ((r.rflags & eflags_df) ? 0 - uint64_t{bytes} : bytes));
-    if (in.repeat != 0) {
-        set_counter(in, r.rcx, left - 1);
-        again = left != 1;
-    }
-    return Step::done;
+    if (in.repeat == 0) return Step::done;
+    set_counter(in, r.rcx, left - 1);
+    return left == 1 ? Step::done : Step::repeat;
 }
 
 Step port_io(Vcpu& v, Regs& r, const Instruction& in) {
@@ -202,64 +210,87 @@ Step port_io(Vcpu& v, Regs& r, const Instruction& in) {
     return Step::done;
 }
 
+Step one_byte(Vcpu& v, Regs& r, const Instruction& in) {
+    switch (in.opcode) {
+        // The real interrupt flag is not the guest's, and POPF could not give back its virtual one: code that clears it
+        // around a few instructions (before it has patched itself for Xen) only needs to get past them.
+        case 0xfa: case 0xfb: return pv_io_privileged(v) ? Step::done : Step::fault;
+        case 0x6c: case 0x6d: case 0x6e: case 0x6f: return string_io(v, r, in);
+        case 0xe4: case 0xe5: case 0xe6: case 0xe7: case 0xec: case 0xed: case 0xee: case 0xef: return port_io(v, r, in);
+        default: return Step::fault;
+    }
+}
+
+Step execute(Vcpu& v, Regs& r, const Instruction& in) { return in.two_byte ? two_byte(v, r, in) : one_byte(v, r, in); }
+
+/// A guest that steps through its code steps over what we execute for it too.
 [[gnu::noinline]] void single_step(Vcpu& v, Regs& r) {
     constexpr uint64_t dr6_single_step = 1u << 14;
     v.pv->debug[6] |= dr6_single_step;
     pv_inject(v, r, trap_debug, 0);
 }
 
-/// A guest that steps through its code steps over what we execute for it too.
-void end_of_instruction(Vcpu& v, Regs& r) {
+/// The instruction has run, or its next element is to run at `next`.
+void end_of_instruction(Vcpu& v, Regs& r, uint64_t next) {
+    r.rip = next;
+    r.rflags &= ~eflags_rf;
     if (r.rflags & eflags_tf) [[unlikely]] single_step(v, r);
 }
 
-Step one_byte(Vcpu& v, Regs& r, const Instruction& in, CodeMode mode, bool& again) {
-    switch (in.opcode) {
-        // The real interrupt flag is not the guest's, and POPF could not give back its virtual one: code that clears it
-        // around a few instructions (before it has patched itself for Xen) only needs to get past them.
-        case 0xfa: case 0xfb: return pv_io_privileged(v) ? Step::done : Step::fault;
-        // 32-bit code: its data segments have bases, which we do not follow.
-        case 0x6c: case 0x6d: case 0x6e: case 0x6f:
-            return mode == CodeMode::bits64 ? string_io(v, r, in, again) : Step::fault;
-        case 0xe4: case 0xe5: case 0xe6: case 0xe7: case 0xec: case 0xed: case 0xee: case 0xef: return port_io(v, r, in);
-        default: return Step::fault;
-    }
+/// What the decoder, which knows 64-bit code, reads the same in 32-bit code. String instructions would need the bases of
+/// data segments.
+bool same_in_32_bits(const Instruction& in) {
+    const bool string = !in.two_byte && in.opcode >= 0x6c && in.opcode <= 0x6f;
+    return !in.rex && !in.memory && !string;
+}
+
+/// The same as pv_emulate_privileged for code on a selector of the guest's own, or 32-bit code.
+[[gnu::noinline]] bool emulate_elsewhere(Vcpu& v, Regs& r) {
+    const auto found = pv_described_segment(v, r.cs);
+    if (!found) return false;
+    const CodeSegment& code = found.value();
+    uint8_t bytes[max_instruction_bytes];
+    auto decoded = decode(bytes, fetch_instruction(code.linear(r.rip), bytes), r);
+    if (!decoded) return false;
+    const Instruction in = std::move(decoded).take();
+    if (code.mode != CodeMode::bits64 && !same_in_32_bits(in)) return false;
+    const Step s = execute(v, r, in);
+    if (s == Step::done || s == Step::repeat)
+        end_of_instruction(v, r, s == Step::done ? code.advance(r.rip, in.length) : r.rip);
+    return s != Step::fault;
 }
 
 }  // namespace
 
 bool pv_emulate_privileged(Vcpu& v, Regs& r) {
-    const auto found = pv_code_segment(v, r.cs);
-    if (!found) return false;
-    const CodeSegment& code = found.value();
+    if (r.cs != xen::FLAT_RING3_CS64) [[unlikely]] return emulate_elsewhere(v, r);
     uint8_t bytes[max_instruction_bytes];
-    auto decoded = decode(bytes, fetch_instruction(code.linear(r.rip), bytes), r, code.mode);
+    auto decoded = decode(bytes, fetch_instruction(r.rip, bytes), r);
     if (!decoded) return false;
     const Instruction in = std::move(decoded).take();
-    bool again = false;
-    const Step s = in.two_byte ? two_byte(v, r, in) : one_byte(v, r, in, code.mode, again);
-    if (s == Step::fault) return false;
-    if (s == Step::injected) return true;
-    r.rflags &= ~eflags_rf;
-    if (s == Step::again) return true;
-    if (!again) r.rip = code.advance(r.rip, in.length);
-    end_of_instruction(v, r);
-    return true;
+    const Step s = execute(v, r, in);
+    if (s == Step::done) [[likely]] {
+        end_of_instruction(v, r, r.rip + in.length);
+        return true;
+    }
+    if (s == Step::repeat) end_of_instruction(v, r, r.rip);
+    return s != Step::fault;
 }
 
 bool pv_emulate_forced(Vcpu& v, Regs& r) {
     constexpr unsigned prefix = sizeof xen::XEN_EMULATE_PREFIX;
-    const auto found = pv_code_segment(v, r.cs);
-    if (!found) [[unlikely]] return false;
-    const CodeSegment& code = found.value();
+    CodeSegment code;
+    if (r.cs != xen::FLAT_RING3_CS64) [[unlikely]] {
+        const auto found = pv_described_segment(v, r.cs);
+        if (!found) return false;
+        code = found.value();
+    }
     uint8_t bytes[prefix + 2];
     if (!arch::copy_from_guest(bytes, code.linear(r.rip), sizeof bytes)) return false;
     if (__builtin_memcmp(bytes, xen::XEN_EMULATE_PREFIX, prefix) != 0) return false;
     if (bytes[prefix] != 0x0f || bytes[prefix + 1] != 0xa2) return false;
-    r.rip = code.advance(r.rip, sizeof bytes);
-    r.rflags &= ~eflags_rf;
     pv_cpuid(v, r);
-    end_of_instruction(v, r);
+    end_of_instruction(v, r, code.advance(r.rip, sizeof bytes));
     return true;
 }
 

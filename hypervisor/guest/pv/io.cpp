@@ -30,7 +30,7 @@ uint32_t raw_in(uint16_t port, unsigned bytes) {
 }
 
 /// The bitmap lies in the address space of the guest's kernel. What cannot be read is closed.
-bool open_in_bitmap(const Vcpu& v, uint16_t port, unsigned bytes) {
+[[gnu::noinline]] bool open_in_bitmap(const Vcpu& v, uint16_t port, unsigned bytes) {
     const PvVcpu& pv = *v.pv;
     if (uint32_t{port} + bytes > pv.io_bitmap_ports) return false;
     const unsigned first_bit = port & 7, mask = ((1u << bytes) - 1) << first_bit;
@@ -51,8 +51,8 @@ void raw_out(uint16_t port, unsigned bytes, uint32_t value) {
 }  // namespace
 
 bool pv_io_privileged(const Vcpu& v) {
-    const unsigned kernel_level = pv_architectural_iopl(v.domain) ? 0 : 1;
-    return v.pv->iopl >= (v.pv->in_kernel ? kernel_level : 3);
+    if (v.pv->iopl >= (v.pv->in_kernel ? 1 : 3)) [[likely]] return true;
+    return v.pv->in_kernel && pv_architectural_iopl(v.domain);
 }
 
 /// Ports that are allowed here but are not the domain's read as if nothing was there: kernels probe.

@@ -74,16 +74,13 @@ base::Status pv_set_gs_base_user(Vcpu& v, uint64_t base) {
     return base::ok;
 }
 
-base::Result<uint64_t> pv_read_msr(Vcpu& v, uint32_t msr) {
+namespace {
+
+/// Registers that are read once, at boot.
+[[gnu::noinline]] base::Result<uint64_t> read_other(Vcpu& v, uint32_t msr) {
     switch (msr) {
-        case hw::msr_fs_base: return is_current(v) ? arch::read_fs_base() : v.pv->fs_base;
-        case hw::msr_gs_base: return is_current(v) ? arch::read_gs_base(false) : v.pv->gs_base_kernel;
-        case hw::msr_kernel_gs_base: return is_current(v) ? arch::read_gs_base(true) : v.pv->gs_base_user;
-        case hw::msr_efer: return guest_efer;
         case hw::msr_pat: return hw::rdmsr(hw::msr_pat);
-        case hw::msr_apic_base: return uint64_t{0xfee00800} | (v.id.raw == 0 ? 0x100u : 0u);
         case hw::msr_tsc_aux: return v.pv->tsc_aux;
-        case msr_tsc: return hw::rdtsc();
         case msr_hypercall_page: return uint64_t{0};
         case msr_ucode_rev: return machine_value(msr);
         case msr_platform_id:
@@ -99,11 +96,24 @@ base::Result<uint64_t> pv_read_msr(Vcpu& v, uint32_t msr) {
     return fixed;
 }
 
-base::Status pv_write_msr(Vcpu& v, uint32_t msr, uint64_t value) {
+}  // namespace
+
+base::Result<uint64_t> pv_read_msr(Vcpu& v, uint32_t msr) {
     switch (msr) {
-        case hw::msr_fs_base: return pv_set_fs_base(v, value);
-        case hw::msr_gs_base: return pv_set_gs_base_kernel(v, value);
-        case hw::msr_kernel_gs_base: return pv_set_gs_base_user(v, value);
+        case hw::msr_fs_base: return is_current(v) ? arch::read_fs_base() : v.pv->fs_base;
+        case hw::msr_gs_base: return is_current(v) ? arch::read_gs_base(false) : v.pv->gs_base_kernel;
+        case hw::msr_kernel_gs_base: return is_current(v) ? arch::read_gs_base(true) : v.pv->gs_base_user;
+        case hw::msr_efer: return guest_efer;
+        case hw::msr_apic_base: return uint64_t{0xfee00800} | (v.id.raw == 0 ? 0x100u : 0u);
+        case msr_tsc: return hw::rdtsc();
+        default: return read_other(v, msr);
+    }
+}
+
+namespace {
+
+[[gnu::noinline]] base::Status write_other(Vcpu& v, uint32_t msr, uint64_t value) {
+    switch (msr) {
         case hw::msr_tsc_aux:
             if (value >> 32) return Err{Errc::perm};
             v.pv->tsc_aux = value;
@@ -130,6 +140,17 @@ base::Status pv_write_msr(Vcpu& v, uint32_t msr, uint64_t value) {
     if (!fixed) fixed = msr_write_machine_check(msr, value);
     if (!fixed) guest_log(LogLevel::debug, "d%uv%u: WRMSR %08x = %lx refused", v.domain.id.raw, v.id.raw, msr, value);
     return fixed;
+}
+
+}  // namespace
+
+base::Status pv_write_msr(Vcpu& v, uint32_t msr, uint64_t value) {
+    switch (msr) {
+        case hw::msr_fs_base: return pv_set_fs_base(v, value);
+        case hw::msr_gs_base: return pv_set_gs_base_kernel(v, value);
+        case hw::msr_kernel_gs_base: return pv_set_gs_base_user(v, value);
+        default: return write_other(v, msr, value);
+    }
 }
 
 }  // namespace hv

@@ -85,7 +85,7 @@ base::Status msr_write_fixed(const Domain& d, uint32_t msr, uint64_t value) {
 // -- machine check ----------------------------------------------------------------------------------------------------
 namespace {
 
-constexpr uint32_t mcg_cap = 0x179, mcg_status = 0x17a, mcg_ctl = 0x17b;
+constexpr uint32_t mcg_cap = 0x179, mcg_ctl = 0x17b;  // the status lies between them
 constexpr uint32_t first_ctl2 = 0x280, last_ctl2 = 0x29f, first_bank = 0x400, last_bank = 0x47f;
 constexpr uint32_t registers_per_bank = 4;  // control, status, address, miscellaneous
 constexpr uint64_t guest_banks = 2;

@@ -52,7 +52,7 @@ bool gate_open(const Vcpu& v, uint8_t vector) {
 }
 
 /// As the CPU does when the gate of an INT n is missing or closed: #GP at the instruction, which names the gate.
-void refuse_software_interrupt(Vcpu& v, Regs& r, uint8_t vector, uint64_t length) {
+[[gnu::noinline]] void refuse_software_interrupt(Vcpu& v, Regs& r, uint8_t vector, uint64_t length) {
     r.rip -= length;
     pv_inject(v, r, trap_gp, uint32_t{vector} * 8 + error_in_idt);
 }
@@ -126,10 +126,11 @@ void debug(Vcpu& v, Regs& r) {
 }  // namespace
 
 void pv_trap(Vcpu& v, Regs& r) {
+    // The frequent ones first: there are no jump tables here.
+    if (r.vector == trap_page_fault) return page_fault(v, r);
+    if (r.vector == trap_gp) return general_protection(v, r);
+    if (r.vector == trap_invalid_opcode) return invalid_opcode(v, r);
     switch (r.vector) {
-        case trap_page_fault: page_fault(v, r); return;
-        case trap_gp: general_protection(v, r); return;
-        case trap_invalid_opcode: invalid_opcode(v, r); return;
         case trap_no_device: device_not_available(v, r); return;
         case trap_debug: debug(v, r); return;
         case trap_breakpoint:
