@@ -288,6 +288,20 @@ bool stops(Vcpu& v, uint64_t cmd, void* ops, uint64_t count) {
     return !r && r.error() == Errc::restart;
 }
 
+// Refused elements release nothing, and so never filled a group: the loop went through all of them in one go.
+TEST_F(Grants, AnUnmapOfNothingIsInterruptedToo) {
+    Guest a(1);
+    Caller caller(a.vcpu());
+    std::vector<xen::GnttabUnmapGrantRef> ops(100, xen::zeroed<xen::GnttabUnmapGrantRef>());
+    for (auto& op : ops) op.handle = 0xdeadbeef;
+    EXPECT_TRUE(stops(a.vcpu(), xen::GNTTABOP_unmap_grant_ref, ops.data(), ops.size()));
+    EXPECT_EQ(ops[31].status, xen::GNTST_bad_handle);
+    EXPECT_EQ(ops[32].status, 0);
+    EXPECT_EQ(a.vcpu().hypercall.args[2], ops.size() - 32);
+    std::vector<xen::GnttabUnmapAndReplace> replaced(100, xen::zeroed<xen::GnttabUnmapAndReplace>());
+    EXPECT_TRUE(stops(a.vcpu(), xen::GNTTABOP_unmap_and_replace, replaced.data(), replaced.size()));
+}
+
 TEST_F(Grants, ACacheFlushOfNothingIsInterruptedToo) {
     Guest a(1);
     Caller caller(a.vcpu());

@@ -1,12 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Hostile kernels, one after the other, beside a canary that pings, hashes its memory and watches its clock. A hostile domain
 # may die; the hypervisor, dom0 and the canary must not notice, and no page is lost.
-canary_beats() { grep -c 'guest: beats' "$(console_log canary)"; }
-canary_goes_on() {
-    local before
-    before=$(canary_beats)
-    wait_until 60 sh -c "[ \$(grep -c 'guest: beats' $(console_log canary)) -gt $before ]"
-}
 # attack KERNEL SECONDS [WORDS [LINE...]]: runs it; what is not over then is destroyed. Its console is in the log of that name.
 attack() {
     local kernel=$1 seconds=$2 words=${3:-}
@@ -45,20 +39,14 @@ died_or_held() {
 
 attack software_interrupts 60  # what tools and hypervisor make once and keep
 before=$(settled_free_pages)
-forget_console canary
-check "$TOOL create of the canary" $TOOL create "$(kernel canary hostile-canary 'memory = 16' 'vcpus = 2' 'cpus = ["0", "1"]')"
-check "the canary sings" wait_until 60 said canary 'guest: beats'
-
-for kernel in ${HOSTILE:-software_interrupts cache_flush linear_tables context_root}; do
+canary_start
+for kernel in ${HOSTILE:-software_interrupts cache_flush linear_tables context_root page_types grant_abuse event_abuse frames emulation straddle shared_pages exhaustion}; do
     case $kernel in
-        context_root) died_or_held context_root 120 "cpus=8 seed=1" 'vcpus = 8';;
-        *) held "$kernel";;
+        context_root) for seed in 1 2; do died_or_held $kernel 120 "cpus=8 seed=$seed" 'vcpus = 8'; done;;
+        frames) for way in 1 2 3 4 5; do died_or_held $kernel 120 "end=$way seed=$way"; done;;
+        emulation | shared_pages) died_or_held $kernel;;
+        *) held $kernel;;
     esac
 done
-
-xenstore-write "/local/domain/$(domid_of canary)/data/stop" 1
-check "the canary ends" wait_until 60 gone canary
-equal "the canary noticed nothing" "guest: status 0" "$(told canary 'guest: status')"
-grep -E 'FAILED|longest' "$(console_log canary)" | tr -d '\r' | sed 's/^/# /'
-end canary
+canary_stop
 same_memory "$before"

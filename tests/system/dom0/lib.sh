@@ -123,6 +123,22 @@ type_to() {
     tty=$(xenstore-read /local/domain/"$(domid_of "$1")"/console/tty) || return 1
     printf '%s\n' "$2" >"$tty"
 }
+# The bystander of attacks (guests/hostile/canary.cpp): it must not notice.
+canary_start() {
+    forget_console canary
+    check "$TOOL create of the canary" $TOOL create "$(kernel canary hostile-canary 'memory = 16' 'vcpus = 2' 'cpus = ["0", "1"]')"
+    check "the canary beats" wait_until 60 said canary 'guest: beats'
+}
+canary_beats() { grep -c 'guest: beats' "$(console_log canary)"; }
+more_beats() { [ "$(canary_beats)" -gt "$1" ]; }
+canary_goes_on() { wait_until 60 more_beats "$(canary_beats)"; }
+canary_stop() {
+    xenstore-write "/local/domain/$(domid_of canary)/data/stop" 1
+    check "the canary ends" wait_until 60 gone canary
+    equal "the canary noticed nothing" "guest: status 0" "$(told canary 'guest: status')"
+    grep -E 'FAILED|longest' "$(console_log canary)" | tr -d '\r' | sed 's/^/# /'
+    end canary
+}
 # ready NAME: waits until the sample domU has done all that its command line asked for
 ready() { wait_until 300 said "$1" 'guest: ready'; }
 # end NAME: makes sure the domain is away, whatever state it is in
