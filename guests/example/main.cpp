@@ -12,6 +12,7 @@ namespace {
 
 using namespace guest;
 
+constexpr uint64_t nowhere = 0x300000001234;
 int failures;
 Page page, other, tables[3];
 
@@ -21,9 +22,21 @@ void expect(const char* what, bool right) {
     print("guest: FAILED: ", what, "\n");
 }
 
+/// What the builder tells, by what the kernel's notes ask for.
+void start_info() {
+    const bool list_mapped = kernel_base == 0;  // no INIT_P2M
+    const uint64_t mapped_end = kernel_base + info->nr_pages * page_bytes;
+    expect("where the list of frames is", list_mapped ? info->mfn_list < mapped_end : info->mfn_list == 0x8000000000);
+    expect("its frames", list_mapped ? info->first_p2m_pfn == 0 && info->nr_p2m_frames == 0 : info->nr_p2m_frames > 0);
+    expect("the list itself", mfn_of(at<void>(info->pt_base)) != 0);
+    if (info->mod_len == 0) return;
+    // None of these kernels has MOD_START_PFN.
+    expect("the module is mapped", !(info->flags & xen::SIF_MOD_START_PFN) && *at<volatile char>(info->mod_start) == 'm');
+}
+
 void exceptions() {
-    const Trap fault = caught([] { *at<volatile char>(0x1234) = 1; });
-    expect("a page fault is caught", fault == 14 && fault.cr2 == 0x1234 && (fault.error & 2));
+    const Trap fault = caught([] { *at<volatile char>(nowhere) = 1; });
+    expect("a page fault is caught", fault == 14 && fault.cr2 == nowhere && (fault.error & 2));
     expect("an undefined instruction is caught", caught([] { asm volatile("ud2"); }) == 6);
     expect("a breakpoint is caught", caught([] { asm volatile("int3"); }) == 3);
     const Trap gp = caught([] { asm volatile("int $0x21"); });
@@ -101,8 +114,8 @@ void grants() {
 void user_mode() {
     expect("user tables", make_user_tables());
     expect("user mode ends by SYSCALL", run_user([](uint64_t) {}) == vector_syscall);
-    const Trap t = run_user([](uint64_t p) { *at<volatile char>(p) = 1; }, 0x1234);
-    expect("user mode faults", t == 14 && t.cr2 == 0x1234 && (t.error & 4) && (t.frame.cs & 3) == 3);
+    const Trap t = run_user([](uint64_t p) { *at<volatile char>(p) = 1; }, nowhere);
+    expect("user mode faults", t == 14 && t.cr2 == nowhere && (t.error & 4) && (t.frame.cs & 3) == 3);
     expect("INT 0x80 from user mode", run_user([](uint64_t) { asm volatile("int $0x80"); }) == 0x80);
 }
 
@@ -111,6 +124,7 @@ void user_mode() {
 int guest_main() {
     print("guest: example, ", info->nr_pages, " pages, ", is_dom0() ? "in dom0's place" : "a domU", ", first page at ",
           Hex{kernel_base}, "\n");
+    start_info();
     exceptions();
     paging();
     events();

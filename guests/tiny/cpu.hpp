@@ -13,7 +13,11 @@ namespace guest {
 
 inline constexpr size_t page_bytes = 4096;
 /// Where guest.lds links kernels: the virtual address of pseudo-physical page 0.
+#ifdef GUEST_GENERIC
+inline constexpr uint64_t kernel_base = 0;
+#else
 inline constexpr uint64_t kernel_base = 0xffffffff80000000;
+#endif
 
 /// A page of the guest's own, to map, grant or make a table of.
 struct alignas(page_bytes) Page {

@@ -31,9 +31,11 @@ hypercall_page:
     note 5, .asciz "xen-3.0"
     note 6, .asciz "tiny"
     note 8, .asciz "generic"
+    note 2, .quad hypercall_page
+#ifndef GUEST_GENERIC              // else: entered where the ELF header says, virtual base 0, the list in the first mapping
     note 3, .quad 0xffffffff80000000
     note 4, .quad 0
     note 1, .quad _start
-    note 2, .quad hypercall_page
     note 15, .quad 0x8000000000        // INIT_P2M: where the list of machine frames goes
+#endif
     .section .note.GNU-stack, "", @progbits

@@ -28,6 +28,8 @@ struct Layout {
     uint64_t kernel_start, kernel_end;  ///< virtual
     uint64_t start_info, stack, tables, mapped_end;  ///< virtual
     uint64_t table_pages;
+    bool initrd_mapped;  ///< in the first mapping, else named by its pfn
+    bool p2m_apart;      ///< at INIT_P2M with tables of its own, else in the first mapping
     uint64_t p2m_va;
     uint64_t initrd_pfn, initrd_pages;
     uint64_t p2m_pfn, p2m_pages, p2m_tables;
@@ -73,9 +75,22 @@ Layout plan(const Dom0Kernel& k, uint64_t initrd_bytes, uint64_t pages) {
     if (physical.start < offset) panic("The dom0 kernel lies below its own PADDR_OFFSET note");
     l.kernel_start = l.virt_base + (physical.start - offset);
     l.kernel_end = base::align_up(l.virt_base + (physical.end - offset), page_size);
-    if (!k.notes.init_p2m) panic("The dom0 kernel has no INIT_P2M note: too old");
-    l.p2m_va = *k.notes.init_p2m;
-    l.start_info = l.kernel_end;
+    if (k.entry < l.kernel_start || k.entry >= l.kernel_end) panic("The dom0 kernel's entry point lies outside it");
+    l.initrd_pages = Pages::covering(initrd_bytes).n;
+    l.p2m_pages = Pages::covering(pages * sizeof(uint64_t)).n;
+    l.initrd_mapped = !k.notes.mod_start_pfn;
+    l.p2m_apart = k.notes.init_p2m.has_value();
+    uint64_t next = l.kernel_end;
+    if (l.initrd_mapped) {
+        l.initrd_pfn = l.pfn(next);
+        next += l.initrd_pages * page_size;
+    }
+    if (!l.p2m_apart) {
+        l.p2m_va = next;
+        l.p2m_pfn = l.pfn(next);
+        next += l.p2m_pages * page_size;
+    }
+    l.start_info = next;
     l.stack = l.start_info + page_size;
     l.tables = l.stack + page_size;
     // The tables map themselves: more of them may need more of them.
@@ -86,14 +101,19 @@ Layout plan(const Dom0Kernel& k, uint64_t initrd_bytes, uint64_t pages) {
         if (needed <= l.table_pages) break;
         l.table_pages = needed;
     }
-    l.initrd_pfn = l.pfn(l.mapped_end);
-    l.initrd_pages = Pages::covering(initrd_bytes).n;
-    l.p2m_pfn = l.initrd_pfn + l.initrd_pages;
-    l.p2m_pages = Pages::covering(pages * sizeof(uint64_t)).n;
-    l.p2m_tables = tables_for(l.p2m_va, l.p2m_va + l.p2m_pages * page_size);
-    if (l.p2m_pfn + l.p2m_pages + l.p2m_tables + (8 * mib >> page_shift) > pages)
-        panic("dom0_mem is too small: %lu MiB are not enough for kernel and initrd (%lu MiB)", pages >> 8,
-              (l.p2m_pfn + l.p2m_pages + l.p2m_tables) >> 8);
+    uint64_t end = l.pfn(l.mapped_end);
+    if (!l.initrd_mapped) {
+        l.initrd_pfn = end;
+        end += l.initrd_pages;
+    }
+    if (l.p2m_apart) {
+        l.p2m_va = *k.notes.init_p2m;
+        l.p2m_pfn = end;
+        l.p2m_tables = tables_for(l.p2m_va, l.p2m_va + l.p2m_pages * page_size);
+        end += l.p2m_pages + l.p2m_tables;
+    }
+    if (end + (8 * mib >> page_shift) > pages)
+        panic("dom0_mem is too small: %lu MiB are not enough for kernel and initrd (%lu MiB)", pages >> 8, end >> 8);
     return l;
 }
 
@@ -152,6 +172,7 @@ Mfn make_tables(const Layout& l, const uint64_t* p2m) {
     TableBuilder t(p2m, l.pfn(l.tables), l.table_pages);
     for (uint64_t va = l.virt_base; va < l.mapped_end; va += page_size) t.map(va, l.pfn(va));
     for (uint64_t i = 0; i < l.table_pages; ++i) t.protect(l.tables + i * page_size);
+    if (!l.p2m_apart) return t.root();
     t.use_pool(l.p2m_pfn + l.p2m_pages, l.p2m_tables);
     for (uint64_t i = 0; i < l.p2m_pages; ++i) t.map(l.p2m_va + i * page_size, l.p2m_pfn + i);
     return t.root();
@@ -179,11 +200,13 @@ void write_start_info(Domain& d, const Layout& l, const uint64_t* p2m, std::stri
     si.pt_base = l.tables;
     si.nr_pt_frames = l.table_pages;
     si.mfn_list = l.p2m_va;
-    si.first_p2m_pfn = l.p2m_pfn;
-    si.nr_p2m_frames = l.p2m_pages + l.p2m_tables;
+    if (l.p2m_apart) {
+        si.first_p2m_pfn = l.p2m_pfn;
+        si.nr_p2m_frames = l.p2m_pages + l.p2m_tables;
+    }
     if (initrd_bytes != 0) {
-        si.flags |= xen::SIF_MOD_START_PFN;
-        si.mod_start = l.initrd_pfn;
+        if (!l.initrd_mapped) si.flags |= xen::SIF_MOD_START_PFN;
+        si.mod_start = l.initrd_mapped ? l.virt_base + (l.initrd_pfn << page_shift) : l.initrd_pfn;
         si.mod_len = initrd_bytes;
     }
     const size_t room = sizeof si.cmd_line - 1;
@@ -225,7 +248,7 @@ void pin_root(Domain& d, Mfn root) {
 
 void fill_first_context(xen::VcpuGuestContext& c, const Dom0Kernel& k, const Layout& l, Mfn root) {
     c.flags = xen::VGCF_in_kernel | xen::VGCF_online;
-    c.user_regs.rip = *k.notes.entry;
+    c.user_regs.rip = k.entry;
     c.user_regs.rsp = l.stack + page_size;
     c.user_regs.rsi = l.start_info;
     c.user_regs.cs = xen::FLAT_KERNEL_CS;

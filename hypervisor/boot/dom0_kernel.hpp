@@ -11,6 +11,7 @@ namespace hv {
 struct Dom0Kernel {
     parse::ElfImage image;
     parse::XenNotes notes;
+    uint64_t entry = 0;  ///< the note's, or the ELF header's
     Mfn buffer{0};
     unsigned order = 0;
     bool owns_buffer = false;

@@ -123,6 +123,7 @@ base::Result<ElfImage> ElfImage::open(Bytes file) {
     if (header.section_size == sizeof(SectionHeader) && inside(file, header.sections_at, table)) {
         image.sections_at_ = header.sections_at;
         image.section_count_ = header.section_count;
+        image.names_section_ = header.names_index;
     }
     return image;
 }
@@ -160,6 +161,23 @@ Bytes ElfImage::section_notes(std::uint32_t index) const {
     if (s.type != elf_sht_note) return {};
     auto bytes = slice(file_, s.offset, s.size);
     return bytes ? bytes.value() : Bytes{};
+}
+
+Bytes ElfImage::section_named(std::string_view name) const {
+    const auto header = [&](std::uint32_t index) {
+        return load_unchecked<SectionHeader>(file_, sections_at_ + std::uint64_t{index} * sizeof(SectionHeader));
+    };
+    if (names_section_ >= section_count_) return {};
+    const SectionHeader names_header = header(names_section_);
+    const auto names = slice(file_, names_header.offset, names_header.size);
+    if (!names) return {};
+    for (std::uint32_t i = 1; i < section_count_; ++i) {
+        const SectionHeader s = header(i);
+        if (s.name >= names.value().size() || until_nul(as_text(names.value().subspan(s.name))) != name) continue;
+        auto bytes = slice(file_, s.offset, s.size);
+        return bytes ? bytes.value() : Bytes{};
+    }
+    return {};
 }
 
 base::Result<std::uint64_t> ElfNote::number() const {
@@ -297,8 +315,10 @@ base::Result<XenNotes> read_xen_notes(const ElfImage& image) {
         if (s.type == elf_pt_note) found += TRY(take_notes(image.contents(s), out));
     }
     for (std::uint32_t i = 0; found == 0 && i < image.section_count(); ++i) found += TRY(take_notes(image.section_notes(i), out));
-    if (found == 0) return base::Err{Errc::noent};
-    return out;
+    if (found != 0) return out;
+    const Bytes text = image.section_named("__xen_guest");
+    if (text.empty()) return base::Err{Errc::noent};
+    return parse_xen_guest_text(until_nul(as_text(text)));
 }
 
 }  // namespace parse

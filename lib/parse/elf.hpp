@@ -57,6 +57,8 @@ public:
     Bytes file() const { return file_; }
     /// Notes of section `index`, empty when it is no note section or lies outside the file.
     Bytes section_notes(std::uint32_t index) const;
+    /// The contents of the first section of that name, empty when there is none or it lies outside the file.
+    Bytes section_named(std::string_view name) const;
 
 private:
     friend bool is_elf(Bytes);
@@ -68,6 +70,7 @@ private:
     std::uint64_t sections_at_ = 0;
     std::uint32_t segment_count_ = 0;
     std::uint32_t section_count_ = 0;
+    std::uint32_t names_section_ = 0;
     ElfExtent physical_{};
     ElfExtent virtual_{};
 };
@@ -133,9 +136,16 @@ struct XenNotes {
     }
 };
 
-/// Reads the Xen notes from PT_NOTE segments, or, when those hold none, from SHT_NOTE sections.
+/// Reads the Xen notes from PT_NOTE segments, or, when those hold none, from SHT_NOTE sections, or, when there are none
+/// either, the older form: a section __xen_guest with a text (parse_xen_guest_text).
 /// Errors: noent when the image has no Xen note at all (no Xen kernel), inval when one of them is malformed.
 base::Result<XenNotes> read_xen_notes(const ElfImage& image);
+
+/// Parses what kernels before ELF notes said: "GUEST_OS=linux,XEN_VER=xen-3.0,VIRT_BASE=0xffffffff80000000,HYPERCALL_PAGE=0x2";
+/// the hypercall page is counted in pages from the virtual base, which must come before it, and physical addresses start at the
+/// virtual base unless ELF_PADDR_OFFSET says otherwise. Names that are not known mean nothing.
+/// Errors: inval for a number that is none.
+base::Result<XenNotes> parse_xen_guest_text(std::string_view text);
 
 /// Parses a features string such as "!writable_page_tables|pae_pgdir_above_4gb": `!` marks a requirement.
 /// Returns false when a required feature is unknown.

@@ -2,6 +2,7 @@
 # The parsers' sources, compiled hosted here and freestanding by the hypervisor.
 set(PARSE_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/elf.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/xen_guest_text.cpp
   ${CMAKE_CURRENT_LIST_DIR}/bzimage.cpp
   ${CMAKE_CURRENT_LIST_DIR}/crc.cpp
   ${CMAKE_CURRENT_LIST_DIR}/lzma.cpp

@@ -123,9 +123,35 @@ TEST(BuilderPlan, HoldsForEveryShape) {
                     }
 }
 
+// Kernels that say as little as possible: entered where the ELF header says, virtual base 0, everything in the first mapping.
+TEST(BuilderPlan, GenericKernelsNeedNoEntryNorBase) {
+    KernelShape shape;
+    shape.xen_entry = false;
+    shape.virt_base = 0;
+    shape.init_p2m.reset();
+    shape.mod_start_pfn = false;
+    auto p = builder::plan(input(64), images(shape, 10'000));
+    ASSERT_TRUE(p) << p.failure().text;
+    EXPECT_EQ(p->layout.entry, 0x100'0000U);
+    EXPECT_EQ(p->layout.virt_base, 0U);
+    EXPECT_TRUE(p->layout.ramdisk_mapped);
+    EXPECT_FALSE(p->layout.p2m_apart);
+    EXPECT_EQ(p->layout.p2m_virt, p->layout.p2m.first * 4096);
+    check(*p);
+}
+
+// The same rules as Xen's: any loader will do for Linux, else it is the generic one.
+TEST(BuilderPlan, LoaderAndInterface) {
+    EXPECT_EQ(refusal({.loader = "special", .os = "linux"}), "");
+    EXPECT_EQ(refusal({.loader = "special"}), "Kernel /k wants a special loader: special");
+    EXPECT_EQ(refusal({.loader = ""}), "Kernel /k wants a special loader: none is named");
+    EXPECT_EQ(refusal({.xen_version = "xen-3.0-x86_64"}), "");
+    EXPECT_EQ(refusal({.xen_version = ""}), "Kernel /k is for another interface: none is named");
+}
+
 TEST(BuilderPlan, RefusesWithOneClearLine) {
     EXPECT_EQ(refusal({.notes = false}), "Kernel /k has no Xen notes: it is not built to run as a PV domain");
-    EXPECT_EQ(refusal({.xen_entry = false}), "Kernel /k can only be started as PVH, not as a PV domain");
+    EXPECT_EQ(refusal({.xen_entry = false, .pvh_entry = true}), "Kernel /k can only be started as PVH, not as a PV domain");
     EXPECT_EQ(refusal({.machine = 3}), "Kernel /k is not a 64-bit x86 kernel");
     EXPECT_EQ(refusal({.xen_version = "xen-2.0"}), "Kernel /k is for another interface: xen-2.0");
     EXPECT_EQ(refusal({.entry_offset = 0x100'0000}), "Kernel /k: its entry point is outside of the image");

@@ -103,6 +103,50 @@ TEST(Elf, ReadsSegmentsAndNotes) {
     }
 }
 
+TEST(Elf, ReadsTheTextBeforeThereWereNotes) {
+    auto read = parse::parse_xen_guest_text(
+        "GUEST_OS=linux,GUEST_VER=2.6,XEN_VER=xen-3.0,VIRT_BASE=0xffffffff80000000,ELF_PADDR_OFFSET=0x0,"
+        "VIRT_ENTRY=0xffffffff80200000,HYPERCALL_PAGE=0x202,FEATURES=writable_page_tables|pae_pgdir_above_4gb,PAE=yes,LOADER=generic");
+    ASSERT_TRUE(read);
+    const auto notes = std::move(read).take();
+    EXPECT_EQ(notes.guest_os, "linux");
+    EXPECT_EQ(notes.xen_version, "xen-3.0");
+    EXPECT_EQ(notes.loader, "generic");
+    EXPECT_EQ(notes.entry, 0xffffffff80200000);
+    EXPECT_EQ(notes.hypercall_page, 0xffffffff80202000);
+    EXPECT_EQ(notes.paddr_offset, 0u);
+    EXPECT_TRUE(notes.supports(xen::XENFEAT_pae_pgdir_above_4gb));
+    // Without ELF_PADDR_OFFSET physical addresses start at the virtual base.
+    EXPECT_EQ(parse::parse_xen_guest_text("VIRT_BASE=0xc0000000").value().paddr_offset, 0xc0000000u);
+    EXPECT_FALSE(parse::parse_xen_guest_text("VIRT_BASE=nonsense"));
+    EXPECT_FALSE(parse::parse_xen_guest_text("VIRT_BASE=0x12345678123456781"));
+    EXPECT_TRUE(parse::parse_xen_guest_text(",,=,UNKNOWN"));
+}
+
+TEST(Elf, FindsTheTextWhereThereAreNoNotes) {
+    std::string file = elf({{}}, "", false, false);
+    const auto append = [&](const std::string& what) {
+        const std::uint64_t at = file.size();
+        file += what;
+        return at;
+    };
+    const std::string text("XEN_VER=xen-3.0,VIRT_BASE=0x100000000\0", 38), names("\0__xen_guest\0", 13);
+    const std::uint64_t text_at = append(text), names_at = append(names);
+    const auto section = [](std::uint32_t name, std::uint64_t at, std::uint64_t size) {
+        return packed(name, 1u, std::uint64_t{0}, std::uint64_t{0}, at, size, 0u, 0u, std::uint64_t{1}, std::uint64_t{0});
+    };
+    const std::uint64_t table = append(section(0, 0, 0) + section(1, text_at, text.size()) + section(0, names_at, names.size()));
+    const auto patch = [&](std::size_t at, const std::string& what) { file.replace(at, what.size(), what); };
+    patch(0x28, packed(table));
+    patch(0x3c, packed(std::uint16_t{3}, std::uint16_t{2}));
+    auto read = parse::read_xen_notes(ElfImage::open(bytes_of(file)).value());
+    ASSERT_TRUE(read);
+    EXPECT_EQ(read.value().xen_version, "xen-3.0");
+    EXPECT_EQ(read.value().virt_base, 0x100000000u);
+    patch(0x3e, packed(std::uint16_t{9}));  // no such table of names
+    EXPECT_EQ(parse::read_xen_notes(ElfImage::open(bytes_of(file)).value()).error(), Errc::noent);
+}
+
 TEST(Elf, RefusesWhatItCannotLoad) {
     const auto error = [](const std::vector<Segment>& segments) {
         const std::string file = elf(segments, "", false, false);

@@ -24,7 +24,10 @@ struct KernelShape {
     std::optional<uint64_t> init_p2m = 0x80'0000'0000;
     bool mod_start_pfn = true;
     bool notes = true;
-    bool xen_entry = true;  // false: a PVH-only kernel
+    bool xen_entry = true;  // false: no ENTRY, VIRT_BASE and PADDR_OFFSET notes
+    bool pvh_entry = false;
+    std::string loader = "generic";
+    std::string os = "test";
     uint64_t entry_offset = 0x40;
     std::optional<uint64_t> hypercall_offset = 0x1000;
     uint16_t machine = 62;
@@ -64,14 +67,15 @@ inline Bytes make_kernel(const KernelShape& k = {}) {
         if (k.xen_entry) {
             w.number(xen::XEN_ELFNOTE_ENTRY, k.virt_base + k.load_at + k.entry_offset);
             w.number(xen::XEN_ELFNOTE_VIRT_BASE, k.virt_base);
+            w.number(xen::XEN_ELFNOTE_PADDR_OFFSET, 0);
         }
-        w.number(xen::XEN_ELFNOTE_PADDR_OFFSET, 0);
+        if (k.pvh_entry) w.number(xen::XEN_ELFNOTE_PHYS32_ENTRY, k.load_at);
         if (k.hypercall_offset) w.number(xen::XEN_ELFNOTE_HYPERCALL_PAGE, k.virt_base + k.load_at + *k.hypercall_offset);
         if (k.init_p2m) w.number(xen::XEN_ELFNOTE_INIT_P2M, *k.init_p2m);
         if (k.mod_start_pfn) w.number(xen::XEN_ELFNOTE_MOD_START_PFN, 1);
         w.text(xen::XEN_ELFNOTE_XEN_VERSION, k.xen_version);
-        w.text(xen::XEN_ELFNOTE_GUEST_OS, "test");
-        w.text(xen::XEN_ELFNOTE_LOADER, "generic");
+        w.text(xen::XEN_ELFNOTE_GUEST_OS, k.os);
+        w.text(xen::XEN_ELFNOTE_LOADER, k.loader);
         const size_t header = headers + 2 * 56;
         w.put<uint32_t>(header, 4);
         w.put<uint64_t>(header + 8, at);

@@ -89,14 +89,20 @@ Outcome<Kernel> read_kernel(const Images& images) {
     return k;
 }
 
+/// A note's text, as far as it fits into a line.
+std::string said(std::string_view note) { return note.empty() ? "none is named" : std::string(note.substr(0, 32)); }
+
 /// What the kernel says about itself must make sense before anything is laid out by it.
 Outcome<> check_kernel(const Kernel& k, const std::string& path) {
     const parse::XenNotes& n = k.notes;
-    if (!n.entry && !n.virt_base) return fail(Errc::noexec, "Kernel " + path + " can only be started as PVH, not as a PV domain");
-    if (!n.xen_version.empty() && n.xen_version != "xen-3.0")
-        return fail(Errc::noexec, "Kernel " + path + " is for another interface: " + std::string(n.xen_version.substr(0, 32)));
-    if (!n.loader.empty() && n.loader != "generic")
-        return fail(Errc::noexec, "Kernel " + path + " wants a special loader: " + std::string(n.loader.substr(0, 32)));
+    if (n.phys32_entry && !n.entry && !n.virt_base)
+        return fail(Errc::noexec, "Kernel " + path + " can only be started as PVH, not as a PV domain");
+    if (!n.xen_version.starts_with("xen-3.0"))
+        return fail(Errc::noexec, "Kernel " + path + " is for another interface: " + said(n.xen_version));
+    if (!n.loader.starts_with("generic") && !n.guest_os.starts_with("linux"))
+        return fail(Errc::noexec, "Kernel " + path + " wants a special loader: " + said(n.loader));
+    if (n.paddr_offset && !n.virt_base)
+        return fail(Errc::noexec, "Kernel " + path + " says where its physical addresses start, but not its virtual ones");
     if (n.unknown_feature_required) return fail(Errc::noexec, "Kernel " + path + " requires a feature that is not known");
     if (!mappable(k.virt_base, k.end)) return fail(Errc::noexec, "Kernel " + path + " has a virtual base that no domain can use");
     if (k.entry < k.virt_base + k.start || k.entry >= k.virt_base + k.end)
