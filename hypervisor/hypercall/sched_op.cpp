@@ -50,8 +50,10 @@ Answer poll(Vcpu& v, GuestPtr<xen::SchedPoll> p) {
         vcpu_unblock(v);
         return 0;
     }
-    if (op.timeout)
-        timer::set(v.poll_timer, Nanos{static_cast<int64_t>(op.timeout & INT64_MAX)}, this_cpu().id);
+    // A time before boot, as a signed one, is over like any other in the past.
+    const auto timeout = static_cast<int64_t>(op.timeout);
+    if (timeout)
+        timer::set(v.poll_timer, Nanos{timeout < 0 ? 0 : timeout}, this_cpu().id);
     else
         timer::stop(v.poll_timer);
     this_cpu().raise(SoftIrq::schedule);

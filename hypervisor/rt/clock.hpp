@@ -18,10 +18,13 @@ struct Scale {
 extern Scale scale;
 extern uint64_t tsc_khz;
 
-/// Sets scale and tsc_khz from the TSC's frequency.
+/// Sets scale and tsc_khz from the TSC's frequency, up to 2^12 GHz. System time 0 is at `tsc_now`.
 void set_frequency(uint64_t khz, uint64_t tsc_now);
+/// Never decreases with `tsc` while this is within 2^63 ticks of boot (below boot counts as boot), and stays below
+/// Nanos::never().
 base::Nanos from_tsc(uint64_t tsc);
-/// The TSC value at time t (for deadlines).
+/// The first TSC value at which system time t has come (for deadlines): boot's for a t that is past then, UINT64_MAX for
+/// one that never comes.
 uint64_t to_tsc(base::Nanos t);
 base::Nanos now();
 /// Seconds since 1970 at system time 0, and nanoseconds; guarded by its own sequence.

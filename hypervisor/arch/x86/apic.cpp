@@ -102,10 +102,13 @@ void set_timer(base::Nanos deadline) {
         return;
     }
     if (deadline_mode) {
-        hw::wrmsr(msr_tsc_deadline, clock::to_tsc(deadline));
+        // A time that has passed fires at once; 0 would stop the timer.
+        const uint64_t tsc = clock::to_tsc(deadline);
+        hw::wrmsr(msr_tsc_deadline, tsc ? tsc : 1);
         return;
     }
-    const int64_t left = (deadline - clock::now()).n;
+    const base::Nanos now = clock::now();
+    const int64_t left = deadline > now ? (deadline - now).n : 0;
     // Never 0, which would stop the timer; at most a second, after which the queue is looked at again.
     const uint64_t ns = left < 1000 ? 1000 : left > 1'000'000'000 ? 1'000'000'000 : static_cast<uint64_t>(left);
     uint64_t ticks = ns * khz / 1'000'000 + 1;
