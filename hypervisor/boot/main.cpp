@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The composition root: from the loader's registers to the first guest.
+#include <bit>
 #include <cstring>
 
 #include "hypervisor/arch/x86/apic.hpp"
@@ -19,6 +20,7 @@
 #include "hypervisor/guest/pv/cpuid.hpp"
 #include "hypervisor/guest/pv/view.hpp"
 #include "hypervisor/hypercall/machine_info.hpp"
+#include "hypervisor/mm/heap.hpp"
 #include "hypervisor/mm/host_map.hpp"
 #include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log_ring.hpp"
@@ -48,13 +50,22 @@ void run_constructors() {
 }
 
 void start_consoles() {
-    set_log_levels(options.own_level, options.guest_levels);
+    set_log_levels(options.own_levels, options.guest_levels);
+    set_timestamps(options.timestamps);
+    set_console_to_ring(options.console_to_ring);
     set_panic_reboot(!options.noreboot);
     if (options.console_serial) serial_start(options.com1);
     if (options.console_vga) vga_start();
     log(LogLevel::info, "Xenolith 4.17 on %s", cpu_features.brand[0] ? cpu_features.brand : "an x86-64 CPU");
     log(LogLevel::info, "Loaded by %.*s", static_cast<int>(record.loader.size()), record.loader.data());
     report_options();
+}
+
+void size_log_ring() {
+    if (options.ring_size == log_ring_size) return;
+    auto memory = heap::alloc(static_cast<unsigned>(std::countr_zero(options.ring_size)) - page_shift);
+    if (memory) log_ring_move(map_mfn<char>(memory.value()), options.ring_size);
+    else log(LogLevel::warning, "No memory for a log of %u KiB: it stays at %u", options.ring_size >> 10, log_ring_size >> 10);
 }
 
 /// False: no memory.
@@ -131,11 +142,12 @@ extern "C" [[noreturn]] void boot_main(uint32_t magic, uint32_t info) {
     const base::Status read = parse::read_multiboot(magic, info, physical_memory(), record);
     parse_options(record.command_line);
     start_consoles();
-    if (!read) panic("The boot loader's record is not usable: error %u", static_cast<unsigned>(read.error()));
+    if (!read) give_up("The boot loader's record is not usable: error %u", static_cast<unsigned>(read.error()));
 
     patch_smap_sites();
     speculation_init(options.speculation);  // its jumps lie over some of those sites
     memory_init(record);
+    size_log_ring();
     cpus[0].loaded_cr3 = hw::read_cr3();
     enable_features();
     cpus[0].loaded_cr4 = cpu_features.cr4;
@@ -158,7 +170,8 @@ extern "C" [[noreturn]] void boot_main(uint32_t magic, uint32_t info) {
     start_cpus();
 
     dom0_build(record);
-    serial_enable_input(isa_gsi(serial_irq()));
+    if (options.console_vga && !options.vga_keep) vga_leave();
+    serial_enable_interrupts(isa_gsi(serial_irq()), options.sync_console);
     dom0_start();
     arch::enter_guest_loop();
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/boot/options.hpp"
 
+#include <bit>
 #include <cstring>
 
 #include "lib/parse/bytes.hpp"
@@ -33,30 +34,47 @@ bool set_consoles(std::string_view list) {
     return true;
 }
 
-bool level_of(std::string_view word, LogLevel& level) {
-    if (word == "none" || word == "error") level = LogLevel::error;
-    else if (word == "warning") level = LogLevel::warning;
-    else if (word == "info") level = LogLevel::info;
-    else if (word == "debug" || word == "all") level = LogLevel::debug;
+bool level_of(std::string_view word, uint8_t& levels) {
+    if (word == "none") levels = 0;
+    else if (word == "error") levels = LogLevels::up_to(LogLevel::error);
+    else if (word == "warning") levels = LogLevels::up_to(LogLevel::warning);
+    else if (word == "info") levels = LogLevels::up_to(LogLevel::info);
+    else if (word == "debug" || word == "all") levels = LogLevels::up_to(LogLevel::debug);
     else return false;
     return true;
 }
 
 /// "LVL" or "LVL/LVL": kept always, and kept at a limited rate.
-bool set_levels(std::string_view text, GuestLogLevels& levels) {
+bool set_levels(std::string_view text, LogLevels& out) {
+    LogLevels levels{};
     parse::ValueList items(text, '/');
     const auto always = items.next();
     const auto limited = items.next();
     if (!always || !level_of(*always, levels.always)) return false;
-    if (!limited) levels.limited = levels.always;
-    return !limited || level_of(*limited, levels.limited);
+    levels.limited = levels.always;
+    if (limited && !level_of(*limited, levels.limited)) return false;
+    out = levels;
+    return true;
 }
 
-bool set_own_level(std::string_view text) {
-    GuestLogLevels levels;
-    const bool good = set_levels(text, levels);
-    if (good) options.own_level = levels.limited;
-    return good;
+bool set_timestamps_option(const parse::Option& o) {
+    // Alone it means the date.
+    if (o.negated || o.value == "none") options.timestamps = Timestamps::none;
+    else if (!o.has_value || o.value == "date") options.timestamps = Timestamps::date;
+    else if (o.value == "datems") options.timestamps = Timestamps::date_ms;
+    else if (o.value == "boot") options.timestamps = Timestamps::boot;
+    else if (o.value == "raw") options.timestamps = Timestamps::raw;
+    else return false;
+    return true;
+}
+
+/// Rounded down to a power of two.
+bool set_ring_size(std::string_view text) {
+    constexpr uint64_t least = 4096, most = 4 << 20;
+    auto bytes = parse::parse_size(text, 1024);
+    if (!bytes || bytes.value() < least || bytes.value() > most) return false;
+    options.ring_size = static_cast<uint32_t>(std::bit_floor(bytes.value()));
+    return true;
 }
 
 bool set_amount(std::string_view text, MemoryAmount& out) {
@@ -137,6 +155,16 @@ bool apply_speculation(const parse::Option& o, bool& known) {
     return true;
 }
 
+/// "text-80x25" is what the screen has; "keep": we go on to write to it when dom0 has started.
+bool set_vga(std::string_view text) {
+    parse::ValueList items(text);
+    for (auto item = items.next(); item; item = items.next()) {
+        if (*item == "keep") options.vga_keep = true;
+        else if (*item != "current" && *item != "text-80x25") return false;
+    }
+    return true;
+}
+
 /// False: the value makes no sense. `known` false: no such option.
 bool apply(const parse::Option& o, bool& known) {
     known = true;
@@ -145,13 +173,17 @@ bool apply(const parse::Option& o, bool& known) {
     if (o.key == "dom0_mem") return set_dom0_mem(o.value);
     if (o.key == "dom0_max_vcpus") return set_number(o.value, options.dom0_max_vcpus, 1, 64);
     if (o.key == "maxcpus") return set_number(o.value, options.max_cpus, 1, 64);
-    if (o.key == "loglvl") return set_own_level(o.value);
+    if (o.key == "loglvl") return set_levels(o.value, options.own_levels);
     if (o.key == "guest_loglvl") return set_levels(o.value, options.guest_levels);
     if (o.key == "noreboot" || (o.key == "reboot" && o.negated)) {
         options.noreboot = true;
         return true;
     }
-    if (o.key == "sync_console") return true;  // output is always synchronous
+    if (o.key == "sync_console") return set_boolean(o, options.sync_console);
+    if (o.key == "console_timestamps") return set_timestamps_option(o);
+    if (o.key == "console_to_ring") return set_boolean(o, options.console_to_ring);
+    if (o.key == "conring_size") return set_ring_size(o.value);
+    if (o.key == "vga") return set_vga(o.value);
     if (o.key == "nosmp") {
         bool on = true;
         const bool good = set_boolean(o, on);

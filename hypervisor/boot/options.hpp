@@ -27,9 +27,14 @@ struct Options {
     unsigned max_cpus = 64;
     uint64_t mem_limit = 0;       ///< 0: all
     bool noreboot = false;
-    LogLevel own_level = LogLevel::info;
-    GuestLogLevels guest_levels;
     SpeculationOptions speculation;
+    bool sync_console = false;
+    bool vga_keep = false;
+    LogLevels own_levels = default_own_levels;
+    LogLevels guest_levels = default_guest_levels;
+    Timestamps timestamps = Timestamps::none;
+    bool console_to_ring = false;
+    uint32_t ring_size = log_ring_size;  ///< of the log; a power of two
     char scheduler[16] = "credit2";
     char command_line[1024] = {};
 };

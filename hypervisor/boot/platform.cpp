@@ -7,7 +7,7 @@
 #include "hypervisor/arch/x86/machine.hpp"
 #include "hypervisor/arch/x86/smp.hpp"
 #include "hypervisor/rt/clock.hpp"
-#include "hypervisor/rt/log.hpp"
+#include "hypervisor/rt/log_ring.hpp"
 
 namespace hv {
 
@@ -78,6 +78,7 @@ uint32_t isa_gsi(uint8_t irq) { return platform.madt.isa(irq).gsi; }
 
 void machine_power_off() {
     constexpr uint16_t sleep_enable = 1u << 13;
+    console_flush();
     log(LogLevel::info, "Powering off.");
     smp_stop_others();
     const uint16_t a = io_port(platform.fadt.pm1a_control), b = io_port(platform.fadt.pm1b_control);
@@ -91,6 +92,7 @@ void machine_power_off() {
 }
 
 void machine_restart() {
+    console_flush();
     smp_stop_others();
     if (const uint16_t reset = io_port(platform.fadt.reset)) {
         hw::out8(reset, platform.fadt.reset_value);
@@ -106,6 +108,7 @@ void machine_restart() {
 }
 
 void machine_halt() {
+    console_flush();
     smp_stop_others();
     hw::halt_forever();
 }

@@ -1,53 +1,77 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/dev/serial.hpp"
 
+#include <atomic>
+
+#include "hypervisor/arch/x86/cpu.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/dev/console_input.hpp"
 #include "hypervisor/irq/irq.hpp"
+#include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log_ring.hpp"
+#include "hypervisor/time/timer.hpp"
 #include "lib/parse/cmdline.hpp"
 
 namespace hv {
 namespace {
 
-// 16550 registers.
-constexpr uint16_t data = 0, interrupt_enable = 1, fifo_control = 2, line_control = 3, modem_control = 4, line_status = 5;
-constexpr uint8_t status_data = 1, status_empty = 0x20;
-constexpr uint8_t divisor_access = 0x80;
-constexpr uint32_t base_clock = 115200;
-constexpr unsigned fifo_depth = 16;
+struct PortRegisters {
+    uint16_t port = 0;
+    uint8_t read(uint16_t reg) const { return hw::in8(static_cast<uint16_t>(port + reg)); }
+    void write(uint16_t reg, uint8_t value) const { hw::out8(static_cast<uint16_t>(port + reg), value); }
+};
+static_assert(UartRegisters<PortRegisters>);
 
 SerialSettings settings;
 bool started = false;
+constinit Uart<PortRegisters> line;  ///< console lock
 
-void put_raw(uint8_t c, unsigned& room) {
-    // The FIFO takes 16 bytes once it is empty: one status read for all of them.
-    if (room == 0) {
-        for (unsigned spin = 0; spin < 1'000'000; ++spin)
-            if (hw::in8(settings.port + line_status) & status_empty) break;
-        room = fifo_depth;
+/// The ring is looked after by a timer while text waits: for a port whose interrupt does not come.
+constexpr base::Nanos watch_interval = base::Nanos::ms(2);
+constexpr unsigned patience = 1000;  ///< looks without a byte sent before the text is given up: 2 s
+std::atomic<bool> watched{true};     ///< the timer runs, or the ring is not in use yet
+std::atomic<unsigned> looks{0};      ///< by the timer, since a byte was sent
+uint64_t sent_before = 0;            ///< console lock
+
+void write(TextFrom from, const char* text, size_t n) {
+    line.write(from, text, n);
+    if (line.waiting() && !watched.load(std::memory_order_relaxed)) this_cpu().raise(SoftIrq::console);
+}
+bool has_room(size_t n) { return line.has_room(n); }
+bool pump() {
+    line.pump();
+    if (line.sent() != sent_before) looks.store(0, std::memory_order_relaxed);
+    sent_before = line.sent();
+    if (looks.load(std::memory_order_relaxed) > patience) line.discard();
+    return line.waiting();
+}
+void flush() { line.flush(); }
+
+ConsoleSink sink{write, has_room, pump, flush};
+
+void watch(void*);
+Timer watch_timer{watch, nullptr};
+
+void watch(void*) {
+    looks.fetch_add(1, std::memory_order_relaxed);
+    if (!console_pump()) {
+        watched.store(false, std::memory_order_seq_cst);
+        // Whoever wrote before that store has not raised the soft interrupt.
+        if (!console_pump()) return;
+        if (watched.exchange(true, std::memory_order_seq_cst)) return;
     }
-    hw::out8(settings.port + data, c);
-    --room;
+    timer::set(watch_timer, clock::now() + watch_interval, this_cpu().id);
 }
 
-void write(const char* text, size_t n) {
-    unsigned room = 0;
-    for (size_t i = 0; i < n; ++i) {
-        if (text[i] == '\n') put_raw('\r', room);
-        put_raw(static_cast<uint8_t>(text[i]), room);
+void interrupt() {
+    // Edge-triggered: while a reason is left there will be no other interrupt. A port that never runs out of reasons is
+    // left to the timer.
+    for (unsigned turn = 0; turn < 4 && line.wants_service(); ++turn) {
+        char text[64];
+        if (const size_t n = line.receive(text, sizeof text)) console_received(text, n);
+        console_pump();
     }
 }
-
-void receive() {
-    char text[64];
-    size_t n = 0;
-    while (n < sizeof text && (hw::in8(settings.port + line_status) & status_data))
-        text[n++] = static_cast<char>(hw::in8(settings.port + data));
-    if (n) console_received(text, n);
-}
-
-ConsoleSink sink{write};
 
 /// "8n1": data bits, parity, stop bits.
 base::Result<uint8_t> line_bits(std::string_view s) {
@@ -69,7 +93,7 @@ base::Result<SerialSettings> parse_serial(std::string_view text, SerialSettings 
     parse::ValueList items(text);
     if (auto baud = items.next(); baud && !baud->empty()) {
         s.baud = *baud == "auto" ? 0 : static_cast<uint32_t>(TRY(parse::parse_integer(*baud)));
-        if (s.baud > base_clock) return base::Err{base::Errc::inval};
+        if (s.baud > uart::base_clock) return base::Err{base::Errc::inval};
     }
     if (auto dps = items.next(); dps && !dps->empty()) s.line = TRY(line_bits(*dps));
     if (auto io = items.next(); io && !io->empty()) s.port = static_cast<uint16_t>(TRY(parse::parse_integer(*io)));
@@ -79,24 +103,24 @@ base::Result<SerialSettings> parse_serial(std::string_view text, SerialSettings 
 
 void serial_start(const SerialSettings& s) {
     settings = s;
-    hw::out8(s.port + interrupt_enable, 0);
-    if (s.baud != 0) {
-        const uint32_t divisor = base_clock / s.baud;
-        hw::out8(s.port + line_control, divisor_access | s.line);
-        hw::out8(s.port + data, static_cast<uint8_t>(divisor));
-        hw::out8(s.port + interrupt_enable, static_cast<uint8_t>(divisor >> 8));
-    }
-    hw::out8(s.port + line_control, s.line);
-    hw::out8(s.port + fifo_control, 0x07);
-    hw::out8(s.port + modem_control, 0x0b);  // DTR, RTS, interrupt line
-    started = true;
-    add_console(sink);
+    line.registers().port = s.port;
+    started = line.start(s);
+    if (started) add_console(sink);
 }
 
-void serial_enable_input(uint32_t gsi) {
-    if (!started || !irq_claim(gsi, false, false, receive)) return;
-    hw::out8(settings.port + interrupt_enable, 1);
-    receive();
+void serial_enable_interrupts(uint32_t gsi, bool synchronous) {
+    if (!started) return;
+    if (!irq_claim(gsi, false, false, interrupt))
+        log(LogLevel::warning, "Serial line: interrupt %u is not free; output goes by timer, there is no input", gsi);
+    line.start_ring(synchronous);
+    watched.store(false, std::memory_order_seq_cst);
+    interrupt();
+}
+
+void serial_watch() {
+    if (watched.exchange(true, std::memory_order_seq_cst)) return;
+    looks.store(0, std::memory_order_relaxed);
+    timer::set(watch_timer, clock::now() + watch_interval, this_cpu().id);
 }
 
 bool serial_ports(uint16_t& first, uint16_t& last) {

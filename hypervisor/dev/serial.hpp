@@ -5,29 +5,28 @@
 #include <cstdint>
 #include <string_view>
 
+#include "hypervisor/dev/uart.hpp"
 #include "lib/base/result.hpp"
 
 namespace hv {
 
-struct SerialSettings {
-    uint32_t baud = 115200;
-    uint16_t port = 0x3f8;
-    uint8_t irq = 4;
-    uint8_t line = 3;  ///< line control register: 8n1
-};
-
 /// "115200,8n1[,IO[,IRQ]]" as com1= and com2= have it; `auto` keeps the rate the firmware set.
 /// Errors: inval.
 base::Result<SerialSettings> parse_serial(std::string_view text, SerialSettings defaults);
-/// Takes the line as a console for output.
+/// Takes the line as a console for output: what is written appears at once. Without such a port nothing happens.
 void serial_start(const SerialSettings& s);
-/// Lets characters come in, by interrupt `gsi`. After the interrupt controllers are up.
-void serial_enable_input(uint32_t gsi);
+/// From now on output waits in a ring and leaves by interrupt `gsi`, or by a timer when that never comes; `synchronous`:
+/// it goes on to appear at once. Lets characters come in. After the interrupt controllers are up.
+void serial_enable_interrupts(uint32_t gsi, bool synchronous);
+/// Arms the timer that looks after the ring: SoftIrq::console. Context: no locks.
+void serial_watch();
 /// I/O ports of the console, which dom0 must not touch. False: no serial console.
 bool serial_ports(uint16_t& first, uint16_t& last);
 uint8_t serial_irq();
 
 /// The text screen at 0xb8000.
 void vga_start();
+/// Writes to it no more: dom0 takes the adapter.
+void vga_leave();
 
 }  // namespace hv

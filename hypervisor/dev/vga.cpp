@@ -14,6 +14,7 @@ constexpr uint64_t text_memory = 0xb8000;
 constexpr unsigned columns = 80, rows = 25;
 constexpr uint16_t blank = 0x0700 | ' ';
 unsigned row = 0, column = 0;
+bool ours = true;  ///< dom0 has not taken the adapter. Console lock.
 
 uint16_t* cells() { return reinterpret_cast<uint16_t*>(directmap_base + text_memory); }
 
@@ -25,7 +26,8 @@ void new_line() {
     for (unsigned c = 0; c < columns; ++c) cells()[row * columns + c] = blank;
 }
 
-void write(const char* text, size_t n) {
+void write(TextFrom, const char* text, size_t n) {
+    if (!ours) return;
     for (size_t i = 0; i < n; ++i) {
         if (text[i] == '\n') {
             new_line();
@@ -44,6 +46,11 @@ ConsoleSink sink{write};
 void vga_start() {
     for (unsigned i = 0; i < rows * columns; ++i) cells()[i] = blank;
     add_console(sink);
+}
+
+void vga_leave() {
+    log(LogLevel::info, "The screen is dom0's from now on");
+    ours = false;
 }
 
 }  // namespace hv

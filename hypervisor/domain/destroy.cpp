@@ -27,6 +27,7 @@ void stop(Domain& d) {
     }
     if (!first) return;
     domain_pause(d);
+    domain_console_flush(d);
     drop_claim(d);
     domain_watchdogs_destroy(d);
     for (uint32_t i = 0; i < d.limits.max_vcpus; ++i) {

@@ -7,6 +7,7 @@
 
 #include "abi/xen/basic.hpp"
 #include "hypervisor/arch/x86/speculation.hpp"
+#include "hypervisor/domain/domain_log.hpp"
 #include "hypervisor/domain/vcpu.hpp"
 #include "hypervisor/mm/frame.hpp"
 #include "hypervisor/mm/heap.hpp"
@@ -87,6 +88,7 @@ struct Domain {
     PirqTable* pirqs = nullptr;
     PvDomain* pv = nullptr;
     DomainWatchdogs* watchdogs = nullptr;
+    DomainLog log_state;
     CpuMask dirty_cpus;                   ///< CPUs whose TLB may hold this domain's translations
     uint64_t vm_assist = 0;
     SchedGroup sched;
@@ -166,8 +168,11 @@ Status domain_kill(Domain& d);
 /// The guest (or its crash) ends the domain: vCPUs stop, dom0 hears VIRQ_DOM_EXC. `reason` is SHUTDOWN_*.
 void domain_shutdown(Domain& d, uint32_t reason);
 /// The guest did something from which it cannot go on; logs `why`, shuts down with SHUTDOWN_crash.
-/// When called for the current vCPU's domain the vCPU does not return to the guest.
-void domain_crash(Domain& d, const char* why);
+/// When called for the current vCPU's domain the vCPU does not return to the guest, and its registers and stack go to the
+/// log on the way out (SoftIrq::report). `file` and `line` are the caller's.
+void domain_crash(Domain& d, const char* why, const char* file = __builtin_FILE(), int line = __builtin_LINE());
+/// SoftIrq::report: shows the state of the current vCPU, whose domain crashed here. Context: no locks.
+void domain_report_crash();
 void domain_pause(Domain& d);          ///< all vCPUs off the CPUs when it returns; counted
 void domain_unpause(Domain& d);
 /// XEN_DOMCTL_pausedomain and unpausedomain; counted. Errors: inval when it is not paused, overflow.

@@ -16,6 +16,9 @@ void pv_vcpu_destroy(Vcpu& v);
 /// Writes v's run state where VCPUOP_register_runstate_memory_area said, if it did; when that memory cannot be reached now,
 /// v.runstate_stale stays set and it is done on the way into kernel mode. v is current, or is being switched. No locks.
 void pv_write_runstate(Vcpu& v);
+/// Writes registers and the top of the stack of `v`, the current vCPU, into the log.
+/// Context: its address space is loaded; no locks, for it reads guest memory.
+void pv_report_crash(Vcpu& v);
 /// Drops page-table roots, pins, descriptor tables. All vCPUs are paused. Errors: restart, call again.
 Status pv_relinquish(Domain& d);
 

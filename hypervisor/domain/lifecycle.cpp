@@ -2,8 +2,10 @@
 /// Pausing, shutting down, crashing.
 #include "abi/xen/sched.hpp"
 #include "hypervisor/arch/x86/machine.hpp"
+#include "hypervisor/domain/guest_kind.hpp"
 #include "hypervisor/domain/internal.hpp"
 #include "hypervisor/event/event.hpp"
+#include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/sched/scheduler.hpp"
 
@@ -50,12 +52,8 @@ void unpause(Domain& d) {
         case xen::SHUTDOWN_reboot:
             log(LogLevel::info, "Domain 0 shut down: rebooting");
             machine_restart();
-        case xen::SHUTDOWN_crash:
-            log(LogLevel::error, "Domain 0 crashed: rebooting");
-            machine_restart();
-        case xen::SHUTDOWN_watchdog:
-            log(LogLevel::error, "Domain 0's watchdog expired: rebooting");
-            machine_restart();
+        case xen::SHUTDOWN_crash: machine_failed("Domain 0 crashed");
+        case xen::SHUTDOWN_watchdog: machine_failed("Domain 0's watchdog expired");
         default:
             log(LogLevel::error, "Domain 0 shut down for unknown reason %u: rebooting", reason);
             machine_restart();
@@ -93,6 +91,7 @@ void domain_shutdown(Domain& d, uint32_t reason) {
     if (&d == dom0) end_machine(reason);
     // No lock: callers may hold any.
     if (d.shutting_down.exchange(true, std::memory_order_acq_rel)) return;
+    domain_console_flush(d);
     uint32_t none = ~0u;
     __atomic_compare_exchange_n(&d.shutdown_code, &none, reason, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
     each_vcpu(d, [](Vcpu& v) { sched::pause_nosync(v); });
@@ -112,9 +111,27 @@ void domain_resume(Domain& d) {
     domain_unpause(d);
 }
 
-void domain_crash(Domain& d, const char* why) {
+void domain_report_crash() {
+    Vcpu& v = current();
+    if (!v.idle && v.domain.log_state.report_due.exchange(false, std::memory_order_acq_rel)) pv_report_crash(v);
+}
+
+void domain_crash(Domain& d, const char* why, const char* file, int line) {
+    static constinit LogLimit reports{4, Nanos::s(5)};
     if (d.shutting_down.load(std::memory_order_acquire)) return;
-    log(LogLevel::error, "d%u crashed: %s", unsigned{d.id.raw}, why);
+    domain_console_flush(d);
+    if (reports.take(clock::now())) {
+        if (const uint32_t more = reports.take_refused()) log(LogLevel::error, "%u crashes of domains not shown", more);
+        log(LogLevel::error, "domain_crash called from %s:%d", file, line);
+        log(LogLevel::error, "d%u crashed: %s", unsigned{d.id.raw}, why);
+        const Vcpu* v = this_cpu().current;
+        if (v && !v->idle && &v->domain == &d) {
+            d.log_state.report_due.store(true, std::memory_order_release);
+            // Callers may hold locks, and the stack is guest memory. With dom0 the machine ends: there is no later.
+            if (&d == dom0) domain_report_crash();
+            else this_cpu().raise(SoftIrq::report);
+        }
+    }
     domain_shutdown(d, xen::SHUTDOWN_crash);
 }
 

@@ -104,6 +104,13 @@ void show_vcpu(const Vcpu& v) {
     else log(LogLevel::error, "CPU%u was running d%uv%u", this_cpu().id, unsigned{v.domain.id.raw}, unsigned{v.id.raw});
 }
 
+GuestLogSource guest_log_source() {
+    static constinit LogLimit nobody{10, base::Nanos::ms(500)};
+    const Vcpu* v = this_cpu().current;
+    if (!v) return {nobody, xen::DOMID_IDLE};
+    return {v->domain.log_state.limit, v->domain.id.raw};
+}
+
 DomainRef lookup_domain(DomId id) {
     if (id.raw >= xen::DOMID_FIRST_RESERVED) return {};
     Guard g(table.lock);

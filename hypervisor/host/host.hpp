@@ -43,6 +43,8 @@ extern void (*on_switch)(Vcpu& prev, Vcpu& next);
 
 /// Called by whoever waits for another CPU: what that CPU would do meanwhile. For tests where one thread plays all CPUs.
 extern void (*on_spin)();
+/// False: the log's lines go only where a test's own console takes them.
+extern bool log_to_stderr;
 
 /// One turn of the soft interrupt loop of the calling CPU: timers that expired, then rescheduling.
 void soft_interrupts();

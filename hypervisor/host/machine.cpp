@@ -114,6 +114,8 @@ void soft_interrupts() {
             domain_crash(c.current->domain, "it did what is not allowed");
         }
         if (c.wants(SoftIrq::timer)) timer::run_expired();
+        if (c.pending.fetch_and(~static_cast<uint32_t>(SoftIrq::report)) & static_cast<uint32_t>(SoftIrq::report))
+            domain_report_crash();
         if (c.wants(SoftIrq::schedule)) schedule();
     }
 }

@@ -1,49 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
-/// rt/ for host tests: log to stderr, panic aborts.
+/// rt/ for host tests: the log goes to stderr, panic aborts.
 #include <sched.h>
 
 #include <cstdio>
 #include <cstdlib>
 
 #include "hypervisor/host/host.hpp"
-#include "hypervisor/rt/log.hpp"
+#include "hypervisor/rt/log_ring.hpp"
 #include "hypervisor/sync/spinlock.hpp"
 
 namespace hv {
 
+bool host::log_to_stderr = true;
+
 namespace {
-void line(const char* fmt, va_list ap) {
-    char text[512];
-    vformat(text, sizeof text, fmt, ap);
-    std::fprintf(stderr, "(XEN) %s\n", text);
+
+void show(TextFrom, const char* text, size_t n) {
+    if (host::log_to_stderr) std::fwrite(text, 1, n, stderr);
 }
+ConsoleSink sink{show};
+
 /// Tests want silence; HV_LOG=1 lets everything out.
-bool wanted(LogLevel level) {
-    static const bool all = std::getenv("HV_LOG") != nullptr;
-    return all || level <= LogLevel::error;
-}
+[[maybe_unused]] const bool started = [] {
+    const bool all = std::getenv("HV_LOG") != nullptr;
+    const uint8_t levels = LogLevels::up_to(all ? LogLevel::debug : LogLevel::error);
+    set_log_levels({levels, levels}, {levels, levels});
+    add_console(sink);
+    return true;
+}();
+
 }  // namespace
-
-void log(LogLevel level, const char* fmt, ...) {
-    if (!wanted(level)) return;
-    va_list ap;
-    va_start(ap, fmt);
-    line(fmt, ap);
-    va_end(ap);
-}
-
-void guest_log(LogLevel level, const char* fmt, ...) {
-    if (!wanted(level)) return;
-    va_list ap;
-    va_start(ap, fmt);
-    line(fmt, ap);
-    va_end(ap);
-}
 
 void panic(const char* fmt, ...) {
     va_list ap;
     va_start(ap, fmt);
-    line(fmt, ap);
+    char text[512];
+    vformat(text, sizeof text, fmt, ap);
+    std::fprintf(stderr, "(XEN) %s\n", text);
     va_end(ap);
     std::abort();
 }

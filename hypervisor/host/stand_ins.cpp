@@ -6,7 +6,6 @@
 #include "hypervisor/arch/x86/features.hpp"
 #include "hypervisor/arch/x86/machine.hpp"
 #include "hypervisor/arch/x86/paging.hpp"
-#include "hypervisor/rt/log_ring.hpp"
 
 namespace hv {
 
@@ -27,10 +26,6 @@ uint64_t idle_cr3() { return 0; }
 void machine_power_off() { end("power off"); }
 void machine_restart() { end("restart"); }
 void machine_halt() { end("halt"); }
-
-size_t log_read(char*, size_t, uint32_t&, bool) { return 0; }
-void log_write(const char*, size_t) {}
-void console_write(const char*, size_t) {}
-void set_log_levels(LogLevel, GuestLogLevels) {}
+void machine_failed(const char* what) { end(what); }
 
 }  // namespace hv

@@ -1,27 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-/// console_io: dom0's console is the machine's; other guests' output goes to the log with their name in front.
+/// console_io: dom0's console is the machine's; other guests' lines go to the log with their name in front.
 #include "abi/xen/basic.hpp"
 #include "hypervisor/dev/console_input.hpp"
+#include "hypervisor/domain/run.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
-#include "hypervisor/rt/log.hpp"
 #include "hypervisor/rt/log_ring.hpp"
 
 namespace hv {
 namespace {
 
 constexpr size_t chunk = 128;
-
-bool printable(char c) { return (c >= 0x20 && c < 0x7f) || c == '\n' || c == '\t'; }
-
-Status write_guest_line(Vcpu& v, const char* text, size_t n) {
-    char line[chunk + 1];
-    size_t used = 0;
-    for (size_t i = 0; i < n; ++i)
-        if (printable(text[i]) && text[i] != '\n') line[used++] = text[i];
-    line[used] = 0;
-    if (used) guest_log(LogLevel::warning, "(d%u) %s", v.domain.id.raw, line);
-    return ok;
-}
 
 Result<uint64_t> write(Vcpu& v, uint64_t count, uint64_t address) {
     const auto text = GuestPtr<char>::from_reg(address);
@@ -31,8 +19,13 @@ Result<uint64_t> write(Vcpu& v, uint64_t count, uint64_t address) {
             return restart_with(v, uint64_t{xen::CONSOLEIO_write}, count - done, address + done);
         const size_t n = count - done < chunk ? count - done : chunk;
         TRY((text + done).fetch_many(buffer, n));
-        if (v.domain.privileged) console_write(buffer, n);
-        else TRY(write_guest_line(v, buffer, n));
+        if (!v.domain.privileged) {
+            domain_console_add(v.domain, buffer, n);
+        } else if (!console_write(buffer, n)) {
+            // The line is slower than dom0, whose text must be complete: it tries again, and others run meanwhile.
+            vcpu_yield_current();
+            return restart_with(v, uint64_t{xen::CONSOLEIO_write}, count - done, address + done);
+        }
         done += n;
     }
     return uint64_t{0};

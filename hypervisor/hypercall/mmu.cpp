@@ -6,7 +6,7 @@
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
 #include "hypervisor/hypercall/mmu.hpp"
-#include "hypervisor/rt/log.hpp"
+#include "hypervisor/hypercall/mmu_refusal.hpp"
 
 namespace hv {
 
@@ -129,14 +129,9 @@ Result<uint64_t> hypercall_mmu_update(Vcpu& v, const uint64_t (&args)[6]) {
         } else {
             auto u = list.fetch(i);
             s = u ? one_update(v, t, u.value()) : Status(Err{u.error()});
+            if (u && !s && s.error() != Errc::restart) log_refused_update(v, t, u.value(), s.error());
         }
-        if (!s) {
-            Errc e = s.error();
-            if (e != Errc::restart)
-                guest_log(LogLevel::debug, "d%u: mmu_update %lu of %lu failed, error %u", v.domain.id.raw, i, count,
-                          static_cast<unsigned>(e));
-            break;
-        }
+        if (!s) break;
     }
     if (!done_out.null()) TRY(done_out.store(done_before + static_cast<uint32_t>(i)));
     if (!s && s.error() == Errc::restart)

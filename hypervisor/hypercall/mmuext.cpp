@@ -9,7 +9,7 @@
 #include "hypervisor/guest/pv/pt_update.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
 #include "hypervisor/hypercall/mmu.hpp"
-#include "hypervisor/rt/log.hpp"
+#include "hypervisor/hypercall/mmu_refusal.hpp"
 
 namespace hv {
 namespace {
@@ -112,8 +112,7 @@ Result<uint64_t> hypercall_mmuext_op(Vcpu& v, const uint64_t (&args)[6]) {
             else if (own_only(op.value().cmd) && &*t.pages != &v.domain) s = Err{Errc::perm};
             else s = one_op(v, t, op.value());
             if (!s && s.error() != Errc::restart && op)
-                guest_log(LogLevel::debug, "d%u: mmuext_op %u (%lx) failed, error %u", v.domain.id.raw, op.value().cmd,
-                          op.value().arg1.mfn, static_cast<unsigned>(s.error()));
+                log_refused_operation(v, t, op.value(), s.error());
         }
         if (!s) break;
     }

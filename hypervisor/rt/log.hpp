@@ -13,8 +13,11 @@ enum class LogLevel : uint8_t { error = 0, warning = 1, info = 2, debug = 3 };
 /// Writes one line. Formats: %d %u %x %lx %lu %ld %s %c %p %%, width, zero fill, l and z modifiers.
 /// Context: anywhere; takes the console lock.
 void log(LogLevel level, const char* fmt, ...) __attribute__((format(printf, 2, 3)));
-/// The same for text caused by a guest: subject to guest_loglvl and rate limited.
+/// The same for what the guest that this CPU runs caused: subject to guest_loglvl, and limited for each domain.
 void guest_log(LogLevel level, const char* fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/// False: a line of this level would not be kept, so its text need not be found out.
+bool guest_log_wanted(LogLevel level);
 
 /// Formats into buf (always terminated when size > 0); returns the length that the whole text needs.
 size_t format(char* buf, size_t size, const char* fmt, ...) __attribute__((format(printf, 3, 4)));
@@ -22,6 +25,9 @@ size_t vformat(char* buf, size_t size, const char* fmt, va_list ap) __attribute_
 
 /// Stops the machine: registers, stack and domain go to the console, then halt or reboot as the command line asks.
 [[noreturn]] void panic(const char* fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/// A mistake of the user's at boot, not ours: the line, 5 s to read it, and the end as after a panic, without a dump.
+[[noreturn]] void give_up(const char* fmt, ...) __attribute__((format(printf, 1, 2)));
 
 }  // namespace hv
 

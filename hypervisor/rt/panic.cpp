@@ -7,8 +7,10 @@
 #include "hypervisor/arch/x86/cpu.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/arch/x86/machine.hpp"
+#include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/rt/log_ring.hpp"
+#include "hypervisor/sync/spinlock.hpp"
 
 namespace hv {
 namespace {
@@ -17,6 +19,16 @@ std::atomic<bool> panicking{false};
 bool reboot_after_panic = true;
 
 bool in_image(uint64_t a) { return a >= reinterpret_cast<uint64_t>(image_start) && a < reinterpret_cast<uint64_t>(image_end); }
+
+/// By the TSC, or before its rate is known by the time that a write to the POST port takes: about a microsecond.
+void wait_seconds(unsigned seconds) {
+    if (clock::tsc_khz == 0) {
+        for (unsigned i = 0; i < seconds * 1'000'000; ++i) hw::out8(0x80, 0);
+        return;
+    }
+    const uint64_t end = hw::rdtsc() + clock::tsc_khz * 1000 * seconds;
+    while (hw::rdtsc() < end) detail::spin_wait();
+}
 
 }  // namespace
 
@@ -62,6 +74,7 @@ void panic_with(const Regs* regs, const char* fmt, va_list ap) {
         for (;;) hw::halt_forever();
     }
     console_break_lock();
+    console_flush();
     char text[256];
     vformat(text, sizeof text, fmt, ap);
     log(LogLevel::error, "****************************************");
@@ -72,9 +85,29 @@ void panic_with(const Regs* regs, const char* fmt, va_list ap) {
     if (regs) show_regs(*regs);
     const uint64_t here = reinterpret_cast<uint64_t>(__builtin_frame_address(0));
     show_stack(regs ? regs->rsp : here);
-    log(LogLevel::error, reboot_after_panic ? "Rebooting." : "Halted.");
-    if (reboot_after_panic) machine_restart();
-    machine_halt();
+    machine_failed("Panic");
+}
+
+void give_up(const char* fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    char text[256];
+    vformat(text, sizeof text, fmt, ap);
+    va_end(ap);
+    log(LogLevel::error, "%s", text);
+    machine_failed("Cannot start");
+}
+
+void machine_failed(const char* what) {
+    constexpr unsigned seconds = 5;
+    console_flush();
+    if (!reboot_after_panic) {
+        log(LogLevel::error, "%s: 'noreboot' set - not rebooting.", what);
+        machine_halt();
+    }
+    log(LogLevel::error, "%s: rebooting machine in %u seconds.", what, seconds);
+    wait_seconds(seconds);
+    machine_restart();
 }
 
 void panic(const char* fmt, ...) {

@@ -31,6 +31,8 @@ enum class SoftIrq : uint32_t {
     schedule = 1u << 0,  ///< pick the next vCPU
     timer = 1u << 1,     ///< run expired timers
     crash = 1u << 2,     ///< the current vCPU's domain ends: found out under a lock that does not allow it
+    console = 1u << 3,   ///< text waits for the serial line: see that it leaves
+    report = 1u << 4,    ///< the current vCPU's domain crashed: its state goes to the log
 };
 
 /// Everything one CPU owns. Only that CPU writes it, except the atomics.

@@ -11,4 +11,7 @@ namespace hv {
 /// Stops every CPU with interrupts off.
 [[noreturn]] void machine_halt();
 
+/// The end after a failure: says `what` and what comes, and reboots after 5 s, or halts when the command line says noreboot.
+[[noreturn]] void machine_failed(const char* what);
+
 }  // namespace hv

@@ -6,6 +6,7 @@
 #include "hypervisor/arch/x86/cpu.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/arch/x86/smp.hpp"
+#include "hypervisor/dev/serial.hpp"
 #include "hypervisor/domain/domain.hpp"
 #include "hypervisor/domain/run.hpp"
 #include "hypervisor/guest/pv/traps.hpp"
@@ -123,6 +124,8 @@ void run_soft_interrupts(Cpu& cpu) {
     if (cpu.flush_wanted()) smp_serve_requests();
     if (pending & static_cast<uint32_t>(SoftIrq::crash)) domain_crash(cpu.current->domain, "it did what is not allowed");
     if (pending & static_cast<uint32_t>(SoftIrq::timer)) timer::run_expired();
+    if (pending & static_cast<uint32_t>(SoftIrq::report)) domain_report_crash();
+    if (pending & static_cast<uint32_t>(SoftIrq::console)) serial_watch();
     if (pending & static_cast<uint32_t>(SoftIrq::schedule)) schedule();
 }
 

@@ -92,7 +92,8 @@ namespace {
     if (auto r = pv_read_spec_msr(v, msr); r || r.error() != Errc::noent) return r;
     auto fixed = msr_read_fixed(v.domain, msr);
     if (!fixed) fixed = msr_read_machine_check(msr);
-    if (!fixed) guest_log(LogLevel::debug, "d%uv%u: RDMSR %08x refused", v.domain.id.raw, v.id.raw, msr);
+    if (!fixed && domain_msr_is_news(v.domain, msr, false))
+        guest_log(LogLevel::warning, "d%uv%u: RDMSR %08x refused", v.domain.id.raw, v.id.raw, msr);
     return fixed;
 }
 
@@ -138,7 +139,8 @@ namespace {
     if (auto s = pv_write_spec_msr(v, msr, value); s || s.error() != Errc::noent) return s;
     base::Status fixed = msr_write_fixed(v.domain, msr, value);
     if (!fixed) fixed = msr_write_machine_check(msr, value);
-    if (!fixed) guest_log(LogLevel::debug, "d%uv%u: WRMSR %08x = %lx refused", v.domain.id.raw, v.id.raw, msr, value);
+    if (!fixed && domain_msr_is_news(v.domain, msr, true))
+        guest_log(LogLevel::warning, "d%uv%u: WRMSR %08x = %lx refused", v.domain.id.raw, v.id.raw, msr, value);
     return fixed;
 }
 
