@@ -72,10 +72,10 @@ Layout plan(const Dom0Kernel& k, uint64_t initrd_bytes, uint64_t pages) {
     // Segments are placed by physical address; the notes say how that relates to the address the kernel runs at.
     const uint64_t offset = k.notes.paddr_offset.value_or(0);
     const parse::ElfExtent physical = k.image.physical_extent();
-    if (physical.start < offset) panic("The dom0 kernel lies below its own PADDR_OFFSET note");
+    if (physical.start < offset) give_up("The dom0 kernel lies below its own PADDR_OFFSET note");
     l.kernel_start = l.virt_base + (physical.start - offset);
     l.kernel_end = base::align_up(l.virt_base + (physical.end - offset), page_size);
-    if (k.entry < l.kernel_start || k.entry >= l.kernel_end) panic("The dom0 kernel's entry point lies outside it");
+    if (k.entry < l.kernel_start || k.entry >= l.kernel_end) give_up("The dom0 kernel's entry point lies outside it");
     l.initrd_pages = Pages::covering(initrd_bytes).n;
     l.p2m_pages = Pages::covering(pages * sizeof(uint64_t)).n;
     l.initrd_mapped = !k.notes.mod_start_pfn;
@@ -113,7 +113,7 @@ Layout plan(const Dom0Kernel& k, uint64_t initrd_bytes, uint64_t pages) {
         end += l.p2m_pages + l.p2m_tables;
     }
     if (end + (8 * mib >> page_shift) > pages)
-        panic("dom0_mem is too small: %lu MiB are not enough for kernel and initrd (%lu MiB)", pages >> 8, end >> 8);
+        give_up("dom0_mem is too small: %lu MiB are not enough for kernel and initrd (%lu MiB)", pages >> 8, end >> 8);
     return l;
 }
 
@@ -126,7 +126,7 @@ void populate(Domain& d, uint64_t* p2m, uint64_t pages) {
         while ((uint64_t{1} << order) > pages - pfn) --order;
         auto m = domain_alloc_pages(d, order, 64);
         if (!m) {
-            if (order == 0) panic("Not enough memory for dom0: %lu of %lu MiB", pfn >> 8, pages >> 8);
+            if (order == 0) give_up("Not enough memory for dom0: %lu of %lu MiB", pfn >> 8, pages >> 8);
             --order;
             continue;
         }
@@ -163,7 +163,7 @@ void load_segments(const Dom0Kernel& k, const Layout& l, const uint64_t* p2m) {
     if (k.notes.hypercall_page) {
         const uint64_t va = *k.notes.hypercall_page;
         if ((va & (page_size - 1)) || va < l.virt_base || va + page_size > l.kernel_end)
-            panic("The dom0 kernel's hypercall page lies outside it");
+            give_up("The dom0 kernel's hypercall page lies outside it");
         fill_hypercall_page(map_mfn(Mfn(p2m[l.pfn(va)])));
     }
 }
@@ -294,7 +294,7 @@ std::string_view arguments_of(std::string_view line) {
 }  // namespace
 
 void dom0_build(const parse::BootRecord& record) {
-    if (record.modules.empty()) panic("No dom0 kernel: the boot loader passed no module");
+    if (record.modules.empty()) give_up("No dom0 kernel: the boot loader passed no module");
     const parse::BootModule& kernel_module = record.modules[0];
     Dom0Kernel k = dom0_open_kernel(bytes_of(kernel_module));
     const uint64_t initrd_bytes = record.modules.size() > 1 ? record.modules[1].size() : 0;
@@ -306,7 +306,7 @@ void dom0_build(const parse::BootRecord& record) {
     const Layout l = plan(k, initrd_bytes, pages);
 
     auto p2m_copy = make_array<uint64_t>(pages);
-    if (!p2m_copy) panic("Not enough memory for dom0's p2m list");
+    if (!p2m_copy) give_up("Not enough memory for dom0's p2m list");
     uint64_t* p2m = p2m_copy.value();
     // The list itself comes out of the heap that dom0 may have been promised to the last page.
     populate(d, p2m, pages);

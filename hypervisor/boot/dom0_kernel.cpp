@@ -21,20 +21,20 @@ unsigned order_for(uint64_t bytes) {
 /// The packed payload's ELF file, in memory of our own.
 parse::Bytes unpack(const parse::BzImage& bz, Dom0Kernel& k) {
     if (bz.packing != parse::Packing::xz)
-        panic("The dom0 kernel is packed with %s; the hypervisor unpacks xz only", parse::packing_name(bz.packing));
+        give_up("The dom0 kernel is packed with %s; the hypervisor unpacks xz only", parse::packing_name(bz.packing));
     const uint64_t size = bz.unpacked_size;
-    if (size == 0 || size > max_unpacked) panic("The dom0 kernel claims to unpack to %lu bytes", size);
+    if (size == 0 || size > max_unpacked) give_up("The dom0 kernel claims to unpack to %lu bytes", size);
     k.order = order_for(size);
     auto buffer = heap::alloc(k.order);
     auto workspace = make<parse::XzWorkspace>();
-    if (!buffer || !workspace) panic("Not enough memory to unpack the dom0 kernel (%lu MiB)", size >> 20);
+    if (!buffer || !workspace) give_up("Not enough memory to unpack the dom0 kernel (%lu MiB)", size >> 20);
     k.buffer = buffer.value();
     k.owns_buffer = true;
     auto* out = map_mfn<std::byte>(k.buffer);
     const Nanos start = clock::now();
     auto n = parse::xz_decode(bz.payload, {out, static_cast<size_t>(size)}, *workspace.value());
     destroy(workspace.value());
-    if (!n) panic("The dom0 kernel cannot be unpacked: error %u (damaged file?)", static_cast<unsigned>(n.error()));
+    if (!n) give_up("The dom0 kernel cannot be unpacked: error %u (damaged file?)", static_cast<unsigned>(n.error()));
     log(LogLevel::info, "Dom0 kernel: unpacked %lu MiB in %ld ms", n.value() >> 20, (clock::now() - start).n / 1'000'000);
     return {out, n.value()};
 }
@@ -47,22 +47,22 @@ Dom0Kernel dom0_open_kernel(parse::Bytes module) {
     if (parse::is_bzimage(module)) {
         auto bz = parse::open_bzimage(module);
         if (!bz)
-            panic("The dom0 kernel is a bzImage that cannot be used: %s",
+            give_up("The dom0 kernel is a bzImage that cannot be used: %s",
                   bz.error() == base::Errc::range ? "the file is truncated" : "its setup header has no payload or one of an unknown format");
         elf = bz.value().packing == parse::Packing::elf ? bz.value().payload : unpack(bz.value(), k);
     } else if (!parse::is_elf(module)) {
-        panic("The first boot module is no kernel: neither a bzImage nor an ELF file");
+        give_up("The first boot module is no kernel: neither a bzImage nor an ELF file");
     }
     auto image = parse::ElfImage::open(elf);
-    if (!image) panic("The dom0 kernel is not a usable 64-bit ELF file: error %u", static_cast<unsigned>(image.error()));
+    if (!image) give_up("The dom0 kernel is not a usable 64-bit ELF file: error %u", static_cast<unsigned>(image.error()));
     k.image = image.value();
     auto notes = parse::read_xen_notes(k.image);
-    if (!notes) panic("The dom0 kernel has no Xen notes: it was built without support for Xen PV");
+    if (!notes) give_up("The dom0 kernel has no Xen notes: it was built without support for Xen PV");
     k.notes = notes.value();
     if (k.notes.phys32_entry && !k.notes.entry && !k.notes.virt_base)
-        panic("The dom0 kernel's notes name no PV entry point: it was built without support for Xen PV");
+        give_up("The dom0 kernel's notes name no PV entry point: it was built without support for Xen PV");
     if (k.notes.paddr_offset && !k.notes.virt_base)
-        panic("The dom0 kernel says where its physical addresses start, but not its virtual ones");
+        give_up("The dom0 kernel says where its physical addresses start, but not its virtual ones");
     k.entry = k.notes.entry.value_or(k.image.entry());
     log(LogLevel::info, "Dom0 kernel: %.*s %.*s, virt %lx-%lx, entry %lx", static_cast<int>(k.notes.guest_os.size()),
         k.notes.guest_os.data(), static_cast<int>(k.notes.guest_version.size()), k.notes.guest_version.data(),

@@ -33,7 +33,7 @@ parse::FixedList<Span, 48> taken;
 
 void take_away(uint64_t start, uint64_t end) {
     if (start < end && !taken.push({start & ~uint64_t{4095}, base::align_up(end, 4096)}))
-        panic("Too many boot modules");
+        give_up("Too many boot modules");
 }
 
 const Span* overlap(uint64_t start, uint64_t end) {
@@ -64,7 +64,7 @@ uint64_t find_free(uint64_t bytes, uint64_t align, uint64_t limit) {
 
 uint64_t allocate(uint64_t bytes, uint64_t align, uint64_t limit, const char* what) {
     const uint64_t at = find_free(bytes, align, limit);
-    if (at == 0) panic("Not enough memory for %s (%lu KiB)", what, bytes >> 10);
+    if (at == 0) give_up("Not enough memory for %s (%lu KiB)", what, bytes >> 10);
     take_away(at, at + bytes);
     return at;
 }
@@ -140,7 +140,7 @@ void log_memory_map() {
 
 void memory_init(const parse::BootRecord& record) {
     host_memory_map = record.memory;
-    if (!host_memory_map.sanitise()) panic("The memory map has too many overlaps");
+    if (!host_memory_map.sanitise()) give_up("The memory map has too many overlaps");
     host_memory_map.align_ram_to_pages();
     if (options.mem_limit) host_memory_map.limit_ram(options.mem_limit);
     log_memory_map();
