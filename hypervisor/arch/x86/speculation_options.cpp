@@ -12,8 +12,12 @@ struct Item {
     bool negated = false;
     explicit Item(std::string_view text) {
         const size_t equals = text.find('=');
-        name = text.substr(0, equals);
-        if (equals != std::string_view::npos) value = text.substr(equals + 1);
+        name = text;
+        if (equals != std::string_view::npos) {
+            name.remove_suffix(text.size() - equals);
+            value = text;
+            value.remove_prefix(equals + 1);
+        }
         if (value.empty() && name.starts_with("no-")) {
             negated = true;
             name.remove_prefix(3);
