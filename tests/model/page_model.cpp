@@ -63,8 +63,9 @@ class Model {
             Expected& e = want_[f];
             if (e.listed) return complain("frame %x is on two lists, or its list is a ring", f);
             e.listed = true;
-            e.allocated = allocated;
-            if (allocated) hold(Mfn(f));
+            // One that was given back stays there while somebody refers to it.
+            e.allocated = allocated && (frame_table[f].count.load() & page::allocated);
+            if (e.allocated) hold(Mfn(f));
             if (frame_table[f].owner.load() != d.id.raw) complain("frame %x is on the list of d%u, not its own", f, d.id.raw);
             ++count;
         }
@@ -115,6 +116,7 @@ class Model {
                 shared_page(t.shared[f]);
                 for (unsigned i = 0; i < GrantTable::active_per_frame; ++i) active(t.active[f][i]);
             }
+            for (uint32_t f = 0; f < t.status_frames; ++f) shared_page(t.status[f]);
         }
         Guard g(t.map_lock);
         for (uint32_t h = 0; h < t.maptrack_pages * GrantTable::maptrack_per_page; ++h) {
@@ -154,7 +156,10 @@ class Model {
     void table_entry(uint64_t e, unsigned level, Mfn table) {
         const Mfn m = Mfn::of_address(e & pte::frame_mask);
         if (!mfn_valid(m)) return complain("L%u table %lx names %016lx", level, table.raw, e);
-        use(m, static_cast<PageType>(level - 1));
+        const bool linear = type_of(page_of(m).type.load()) == static_cast<PageType>(level);
+        if (linear && (e & pte::rw)) return complain("L%u table %lx has a writable linear entry %016lx", level, table.raw, e);
+        if (m == table) return;  // it goes with the table, and holds nothing
+        use(m, static_cast<PageType>(linear ? level : level - 1));
     }
     void entries(Mfn table, unsigned level, unsigned end) {
         const uint64_t* t = map_mfn<uint64_t>(table);
@@ -196,7 +201,9 @@ class Model {
             return complain("frame %lx of d%u (%s): %lu references, held %u times", m.raw, owner, kind_names[kind],
                             count & page::count_mask, e.references);
         for (unsigned k = 0; k < kinds; ++k) {
-            const uint64_t uses = k == kind ? word & page::users_mask : 0;
+            // The hypervisor's own memory: slabs keep how full they are where others keep their users.
+            const bool own = owner == no_owner && (count & page::count_mask) == 0;
+            const uint64_t uses = k == kind && !own ? word & page::users_mask : 0;
             if (uses != e.uses[k])
                 return complain("frame %lx of d%u (type word %lx): used %u times as %s", m.raw, owner, word, e.uses[k], kind_names[k]);
         }
