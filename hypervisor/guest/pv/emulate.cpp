@@ -117,7 +117,7 @@ Step system_group(Vcpu& v, Regs& r, const Instruction& in) {
     }
 }
 
-Step kernel_only(Vcpu& v, Regs& r, const Instruction& in) {
+[[gnu::always_inline]] inline Step kernel_only(Vcpu& v, Regs& r, const Instruction& in) {
     switch (in.opcode) {
         case 0x06:
             v.pv->cr0_ts = 0;
@@ -144,7 +144,7 @@ Step user_only(Vcpu& v, Regs& r, const Instruction& in) {
     return in.opcode == sysenter && pv_sysenter(v, r) ? Step::injected : Step::fault;
 }
 
-Step two_byte(Vcpu& v, Regs& r, const Instruction& in) {
+[[gnu::always_inline]] inline Step two_byte(Vcpu& v, Regs& r, const Instruction& in) {
     if (in.opcode == 0x31) return read_tsc(v, r);
     if (in.opcode == 0xa2) {
         pv_cpuid(v, r);
@@ -210,7 +210,7 @@ Step port_io(Vcpu& v, Regs& r, const Instruction& in) {
     return Step::done;
 }
 
-Step one_byte(Vcpu& v, Regs& r, const Instruction& in) {
+[[gnu::always_inline]] inline Step one_byte(Vcpu& v, Regs& r, const Instruction& in) {
     switch (in.opcode) {
         // The real interrupt flag is not the guest's, and POPF could not give back its virtual one: code that clears it
         // around a few instructions (before it has patched itself for Xen) only needs to get past them.
@@ -221,7 +221,8 @@ Step one_byte(Vcpu& v, Regs& r, const Instruction& in) {
     }
 }
 
-Step execute(Vcpu& v, Regs& r, const Instruction& in) { return in.two_byte ? two_byte(v, r, in) : one_byte(v, r, in); }
+/// Into each of its two callers: kernels execute such instructions all day.
+[[gnu::always_inline]] inline Step execute(Vcpu& v, Regs& r, const Instruction& in) { return in.two_byte ? two_byte(v, r, in) : one_byte(v, r, in); }
 
 /// A guest that steps through its code steps over what we execute for it too.
 [[gnu::noinline]] void single_step(Vcpu& v, Regs& r) {
