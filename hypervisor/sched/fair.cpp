@@ -119,6 +119,8 @@ void FairScheduler::wake(SchedUnit& u) {
         const unsigned home = u.cpu.load(std::memory_order_acquire);
         const unsigned target = choose_cpu(u, home);
         bool preempt = false;
+        bool crowded = false;
+        bool leaving = false;
         {
             FairQueue& from = fair_queue(home);
             FairQueue& to = fair_queue(target);
@@ -130,19 +132,22 @@ void FairScheduler::wake(SchedUnit& u) {
                 set_runstate(u, fair::resting_state(u), now);
                 return;
             }
-            if (target != home && u.running_on.load(std::memory_order_acquire) >= 0) continue;
+            leaving = u.running_on.load(std::memory_order_acquire) >= 0;  // switched_out() moves it
+            // affinity_changed() did not find it in a queue: so it must not come into one where it may not be.
+            if (leaving ? target != home : !(allowed(u) >> target & 1)) continue;
             set_runstate(u, xen::RUNSTATE_runnable, now);
             to.charge(now);
             to.admit(e, fair::wake_bonus, newest_clock_.load(std::memory_order_relaxed));
             u.cpu.store(target, std::memory_order_release);
             to.enqueue(e);
             preempt = preempts(to, target, e, now);
+            crowded = to.length.load(std::memory_order_relaxed) > 1;
             if (!to.curr) idle_cpus_.fetch_and(~(uint64_t{1} << target), std::memory_order_seq_cst);  // taken
         }
-        if (preempt)
-            sched::reschedule(target);
-        else
-            nudge_idle(u);  // one may have gone idle since we chose
+        if (preempt) sched::reschedule(target);
+        // One may have gone idle since we chose; another may have woken up for the same idle CPU; or switched_out() was over
+        // before it could see u in the queue.
+        if (!preempt || crowded || leaving) nudge_idle(u);
         return;
     }
 }
@@ -172,9 +177,18 @@ void FairScheduler::yield(SchedUnit& u) {
     sched::reschedule(u.cpu.load(std::memory_order_relaxed));
 }
 
+/// u's queue. Whoever queues u after this sees what the caller has stored before.
+unsigned FairScheduler::settled_cpu(const SchedUnit& u) {
+    for (;;) {
+        const unsigned cpu = u.cpu.load(std::memory_order_acquire);
+        Guard g(fair_queue(cpu).lock);
+        if (u.cpu.load(std::memory_order_relaxed) == cpu) return cpu;
+    }
+}
+
 void FairScheduler::affinity_changed(SchedUnit& u) {
     if (!u.sched_data) return;
-    const unsigned cpu = u.cpu.load(std::memory_order_acquire);
+    const unsigned cpu = settled_cpu(u);
     if (allowed(u) >> cpu & 1) {
         nudge_idle(u);  // its new place may be free
         return;
@@ -191,25 +205,31 @@ void FairScheduler::relocate(SchedUnit& u) {
     for (;;) {
         const unsigned home = u.cpu.load(std::memory_order_acquire);
         const unsigned target = choose_cpu(u, home);
-        if (target == home) return;
+        if (target == home) return sched::reschedule(home);  // it runs by now: switched_out() moves it
         bool preempt = false;
+        bool running = false;
         {
             FairQueue& from = fair_queue(home);
             FairQueue& to = fair_queue(target);
             Guard2 g(from.lock, to.lock);
             if (u.cpu.load(std::memory_order_relaxed) != home) continue;
-            if (u.running_on.load(std::memory_order_acquire) >= 0) return;
-            const bool queued = e.queued;
-            if (queued) from.dequeue(e);
-            u.cpu.store(target, std::memory_order_release);
-            if (!queued) return;
-            const Nanos now = clock::now();
-            to.charge(now);
-            to.admit(e, fair::max_lag, newest_clock_.load(std::memory_order_relaxed));
-            to.enqueue(e);
-            preempt = preempts(to, target, e, now);
+            running = u.running_on.load(std::memory_order_acquire) >= 0;
+            if (!running) {
+                const bool queued = e.queued;
+                if (queued) from.dequeue(e);
+                u.cpu.store(target, std::memory_order_release);
+                if (!queued) return;
+                const Nanos now = clock::now();
+                to.charge(now);
+                to.admit(e, fair::max_lag, newest_clock_.load(std::memory_order_relaxed));
+                to.enqueue(e);
+                preempt = preempts(to, target, e, now);
+            }
         }
-        if (preempt) sched::reschedule(target);
+        if (running)
+            sched::reschedule(home);
+        else if (preempt)
+            sched::reschedule(target);
         return;
     }
 }
@@ -355,14 +375,17 @@ void FairScheduler::switched_out(SchedUnit& prev) {
 
 /// The last step of a unit on a CPU where it may not be any more.
 void FairScheduler::leave(SchedUnit& prev, unsigned cpu) {
-    const uint64_t mask = allowed(prev);
-    const uint64_t idle = idle_cpus_.load(std::memory_order_seq_cst) & mask;
-    const auto target = static_cast<unsigned>(std::countr_zero(idle ? idle : mask));
     bool preempt = false;
-    {
+    unsigned target = 0;
+    for (bool left = false; !left;) {
+        const uint64_t mask = allowed(prev);
+        const uint64_t idle = idle_cpus_.load(std::memory_order_seq_cst) & mask;
+        target = static_cast<unsigned>(std::countr_zero(idle ? idle : mask));
         FairQueue& from = fair_queue(cpu);
         FairQueue& to = fair_queue(target);
         Guard2 g(from.lock, to.lock);
+        if (!(allowed(prev) >> target & 1)) continue;
+        left = true;
         FairUnit& e = fair_data(prev);
         const bool queued = e.queued;
         if (queued) from.dequeue(e);

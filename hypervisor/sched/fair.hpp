@@ -65,6 +65,7 @@ private:
     uint64_t allowed(const SchedUnit& u) const;
     void nudge_idle(const SchedUnit& u);
     void relocate(SchedUnit& u);
+    static unsigned settled_cpu(const SchedUnit& u);
     void leave(SchedUnit& prev, unsigned cpu);
     SchedDecision take_best(FairQueue& q, unsigned cpu, SchedUnit& prev, base::Nanos now);
     bool preempts(FairQueue& q, unsigned cpu, const FairUnit& e, base::Nanos now);
