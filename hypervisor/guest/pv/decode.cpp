@@ -155,6 +155,7 @@ Result<Instruction> decode(const uint8_t* bytes, unsigned n, const Regs& r) {
     if ((byte & 0xf0) == 0x40) {
         in.rex = true;
         in.rex_w = byte & 8;
+        if (in.rex_w) in.operand16 = false;  // it outranks the prefix, for the size of an immediate too
         rex = {(byte & 4) != 0, (byte & 2) != 0, (byte & 1) != 0};
         byte = TRY(c.next());
     }

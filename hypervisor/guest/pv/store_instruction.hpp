@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+/// What an instruction that stores to memory does, when a page table is the memory: pure, so that it can be compared with the
+/// CPU's own execution (tests/fuzz/emulate_fuzz.cpp). Source: SDM volume 2; flags it calls undefined stay as they are, but
+/// those of OR, AND and XOR.
+#pragma once
+
+#include <cstdint>
+
+#include "hypervisor/guest/pv/decode.hpp"
+
+namespace hv {
+
+/// What becomes of the old value; `write` false: the instruction only reads (a failed compare).
+struct StoreOutcome {
+    uint64_t value = 0;
+    bool write = true;
+};
+
+/// Bytes of the memory operand.
+unsigned stored_bytes(const Instruction& in);
+
+/// Executes `in`, whose memory operand holds `old`, on the registers and flags of `r`; not its rip.
+/// Errors: opnotsupp for what is no store that anybody makes to a page table.
+base::Result<StoreOutcome> emulate_store(Regs& r, const Instruction& in, uint64_t old);
+
+}  // namespace hv
