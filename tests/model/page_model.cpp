@@ -40,6 +40,9 @@ class Model {
     std::vector<Expected> want_ = std::vector<Expected>(max_frame);
     std::map<std::pair<uint16_t, uint32_t>, GrantUse> mappings_;
     std::string wrong_;
+    uint64_t suspect_ = ~uint64_t{0};  ///< the frame whose count is wrong
+    uint64_t watched_ = ~uint64_t{0};  ///< the frame whose holders are printed
+    const char* holder_ = "";          ///< what is being counted
 
     __attribute__((format(printf, 2, 3))) void complain(const char* format, ...) {
         if (!wrong_.empty()) return;
@@ -51,7 +54,10 @@ class Model {
         wrong_ = text;
     }
 
-    void hold(Mfn m) { ++want_[m.raw].references; }
+    void hold(Mfn m) {
+        ++want_[m.raw].references;
+        if (m.raw == watched_) std::fprintf(stderr, "  held by %s\n", holder_);
+    }
     void use(Mfn m, PageType t) {
         hold(m);
         ++want_[m.raw].uses[static_cast<unsigned>(t)];
@@ -63,7 +69,7 @@ class Model {
             Expected& e = want_[f];
             if (e.listed) return complain("frame %x is on two lists, or its list is a ring", f);
             e.listed = true;
-            // One that was given back stays there while somebody refers to it.
+            // A page given back while others hold it stays on the list without its allocation reference.
             e.allocated = allocated && (frame_table[f].count.load() & page::allocated);
             if (e.allocated) hold(Mfn(f));
             if (frame_table[f].owner.load() != d.id.raw) complain("frame %x is on the list of d%u, not its own", f, d.id.raw);
@@ -74,6 +80,7 @@ class Model {
 
     void domain(Domain& d) {
         uint64_t pages = 0;
+        holder_ = "its page list";
         list(d, d.page_list_head, true, pages);
         list(d, d.released_list_head, false, pages);
         uint64_t counted = 0;
@@ -82,11 +89,14 @@ class Model {
             counted = d.tot_pages;
         }
         if (pages != counted) complain("d%u has %lu pages and counts %lu", d.id.raw, pages, counted);
+        holder_ = "the hypervisor, which shares it";
         if (d.shared) shared_page(d.shared);
         grants(d);
         for (uint32_t i = 0; d.vcpus && i < d.limits.max_vcpus; ++i)
             if (Vcpu* v = d.vcpus[i]; v && v->pv) vcpu(*v);
+        holder_ = "the end of its domain";
         if (d.pv && d.pv->relinquish_cursor) hold(mfn_of(*d.pv->relinquish_cursor));
+        holder_ = "the event queues";
         event::each_fifo_page(d, [this](Mfn m) { use(m, PageType::writable); });
     }
 
@@ -98,11 +108,15 @@ class Model {
         }
     }
     void vcpu(const Vcpu& v) {
+        holder_ = "a root";
         for (const Mfn root : {v.pv->kernel_root, v.pv->user_root})
             if (root.raw) use(root, PageType::l4);
+        holder_ = "a descriptor table";
         window(v, v.pv->gdt_frames, v.pv->gdt_entries, 0);
         window(v, v.pv->ldt_frames, v.pv->ldt_entries, 16);
+        holder_ = "a vcpu_info";
         if (v.info_page) use(v.info_page.mfn(), PageType::writable);
+        holder_ = "a postponed release";
         if (v.pv->pending_put) hold(mfn_of(*v.pv->pending_put));
     }
 
@@ -128,6 +142,7 @@ class Model {
         }
     }
     void active(const ActiveGrant& a) {
+        holder_ = "a grant";
         if (a.writers) use(Mfn(a.frame), PageType::writable);
         else if (a.readers) hold(Mfn(a.frame));
     }
@@ -171,7 +186,9 @@ class Model {
     }
     void table(Mfn m, const PageInfo& p, uint64_t word) {
         const auto level = static_cast<unsigned>(type_of(word));
+        holder_ = "its pin";
         if (word & page::pinned) use(m, type_of(word));
+        holder_ = "an entry of a table";
         if (word & page::validated) {
             entries(m, level, entries_per_table);
             if (level == 4) own_window(m, p);
@@ -180,6 +197,7 @@ class Model {
         if (!(word & page::partial)) return complain("frame %lx is an L%u neither validated nor partial", m.raw, level);
         const bool child = p.progress_flags & progress::child_partial;
         entries(m, level, p.stamp.load() + (child ? 1 : 0));
+        holder_ = "its own partial state";
         if (!(p.progress_flags & progress::owned_by_parent)) use(m, type_of(word));
     }
     void own_window(Mfn m, const PageInfo& p) {
@@ -197,9 +215,14 @@ class Model {
         const uint64_t word = p.type.load();
         const uint16_t owner = p.owner.load();
         const auto kind = static_cast<unsigned>(type_of(word));
+        if (owner == no_owner) {  // free, or the hypervisor's own: the small-object heap keeps its books in the type word
+            if (e.references) complain("frame %lx is nobody's, and held", m.raw);
+            return;
+        }
+        suspect_ = m.raw;
         if ((count & page::count_mask) != e.references)
-            return complain("frame %lx of d%u (%s): %lu references, held %u times", m.raw, owner, kind_names[kind],
-                            count & page::count_mask, e.references);
+            return complain("frame %lx of d%u (%s, type word %lx): %lu references, held %u times", m.raw, owner,
+                            kind_names[kind], word, count & page::count_mask, e.references);
         for (unsigned k = 0; k < kinds; ++k) {
             // The hypervisor's own memory: slabs keep how full they are where others keep their users.
             const bool own = owner == no_owner && (count & page::count_mask) == 0;
@@ -207,7 +230,6 @@ class Model {
             if (uses != e.uses[k])
                 return complain("frame %lx of d%u (type word %lx): used %u times as %s", m.raw, owner, word, e.uses[k], kind_names[k]);
         }
-        if (owner == no_owner && e.references) return complain("frame %lx is nobody's, and held", m.raw);
         const bool charged = owner < xen::DOMID_FIRST_RESERVED && !(count & page::hyp_page);
         if (charged != e.listed) return complain("frame %lx of d%u is %son a list", m.raw, owner, e.listed ? "" : "not ");
         if (charged && e.allocated != ((count & page::allocated) != 0))
@@ -218,12 +240,15 @@ class Model {
     }
 
 public:
+    explicit Model(uint64_t watched = ~uint64_t{0}) : watched_(watched) {}
+    uint64_t suspect() const { return suspect_; }
+
     std::string check() {
         for (DomainRef d = next_domain(DomId(0)); d; d = next_domain(DomId::from_reg(d->id.raw + 1u))) domain(*d);
         for (uint64_t f = 0; f < max_frame; ++f) {
             const PageInfo& p = frame_table[f];
             const uint64_t word = p.type.load();
-            if (is_table(type_of(word)) && (word & page::users_mask)) table(Mfn(f), p, word);
+            if (p.owner.load() != no_owner && is_table(type_of(word)) && (word & page::users_mask)) table(Mfn(f), p, word);
         }
         for (uint64_t f = 0; f < max_frame && wrong_.empty(); ++f) frame(Mfn(f));
         for (DomainRef d = next_domain(DomId(0)); d; d = next_domain(DomId::from_reg(d->id.raw + 1u))) compare_grants(*d);
@@ -233,6 +258,11 @@ public:
 
 }  // namespace
 
-std::string check_pages() { return Model().check(); }
+std::string check_pages() {
+    Model m;
+    const std::string wrong = m.check();
+    if (!wrong.empty() && m.suspect() < max_frame) Model(m.suspect()).check();  // says who holds it
+    return wrong;
+}
 
 }  // namespace hvmodel

@@ -164,7 +164,7 @@ void World::check() {
     std::string wrong = check_pages();
     if (wrong.empty()) wrong = host::mmu::check();
     if (wrong.empty()) return;
-    std::fprintf(stderr, "the model disagrees after step %zu: %s\n", played_.size(), wrong.c_str());
+    std::fprintf(stderr, "the model disagrees in step %zu (%s): %s\n", played_.size(), playing_, wrong.c_str());
     if (const char* to = std::getenv("HV_WORLD_DUMP")) {
         if (std::FILE* f = std::fopen(to, "wb")) {
             std::fwrite(played_.data(), sizeof(Record), played_.size(), f);
@@ -228,6 +228,7 @@ void World::step(const Record& r) {
     if (!current().idle) {
         hv::vcpu_unblock(current());
         host::preempt_every(c.of<unsigned>({0, 0, 0, 1, 2, 3, 5, 17}));
+        playing_ = kind->name;
         kind->play(*this, c);
         host::preempt_every(0);
         part_done();

@@ -105,6 +105,7 @@ private:
     std::vector<uint64_t> frames_;
     uint16_t frames_owner_ = no_owner;
     uint64_t parts_ = 0;
+    const char* playing_ = "none";
 };
 
 /// One kind of step.
