@@ -171,10 +171,11 @@ class Model {
     void table_entry(uint64_t e, unsigned level, Mfn table) {
         const Mfn m = Mfn::of_address(e & pte::frame_mask);
         if (!mfn_valid(m)) return complain("L%u table %lx names %016lx", level, table.raw, e);
-        const bool linear = type_of(page_of(m).type.load()) == static_cast<PageType>(level);
-        if (linear && (e & pte::rw)) return complain("L%u table %lx has a writable linear entry %016lx", level, table.raw, e);
-        if (m == table) return;  // it goes with the table, and holds nothing
-        use(m, static_cast<PageType>(linear ? level : level - 1));
+        const auto own = static_cast<PageType>(level);
+        const bool linear = m == table || type_of(page_of(m).type.load()) == own;
+        if (linear && (e & pte::rw)) return complain("L%u table %lx has a writable linear entry: %016lx", level, table.raw, e);
+        if (m == table) return;  // it goes with the table
+        use(m, linear ? own : static_cast<PageType>(level - 1));
     }
     void entries(Mfn table, unsigned level, unsigned end) {
         const uint64_t* t = map_mfn<uint64_t>(table);
