@@ -225,9 +225,7 @@ class Model {
             return complain("frame %lx of d%u (%s, type word %lx): %lu references, held %u times", m.raw, owner,
                             kind_names[kind], word, count & page::count_mask, e.references);
         for (unsigned k = 0; k < kinds; ++k) {
-            // The hypervisor's own memory: slabs keep how full they are where others keep their users.
-            const bool own = owner == no_owner && (count & page::count_mask) == 0;
-            const uint64_t uses = k == kind && !own ? word & page::users_mask : 0;
+            const uint64_t uses = k == kind ? word & page::users_mask : 0;
             if (uses != e.uses[k])
                 return complain("frame %lx of d%u (type word %lx): used %u times as %s", m.raw, owner, word, e.uses[k], kind_names[k]);
         }
