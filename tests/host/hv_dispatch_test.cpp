@@ -126,6 +126,7 @@ TEST_F(Dispatch, IretTakesThePrivilegeLevelFromItsFrameWhenAskedTo) {
 // it on the way into its kernel, before that can look.
 TEST_F(Dispatch, TheKernelFindsItsRunStateAfterUserMode) {
     Guest g(1);
+    g.give_roots();
     Vcpu& v = g.vcpu();
     xen::VcpuRunstateInfo info;
     std::memset(&info, 0xee, sizeof info);

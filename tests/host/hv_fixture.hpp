@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "hypervisor/domain/domain.hpp"
+#include "hypervisor/guest/pv/pt_update.hpp"
 #include "hypervisor/host/host.hpp"
 #include "hypervisor/mm/heap.hpp"
 #include "hypervisor/rt/log.hpp"
@@ -72,6 +73,10 @@ public:
         const Mfn m = must(domain_alloc_pages(*d, 0, 64));
         std::memset(map_mfn(m), 0, base::page_size);
         return m;
+    }
+    /// Empty page tables for both modes of a vCPU: it may change between them.
+    void give_roots(unsigned i = 0) {
+        if (!set_kernel_root(vcpu(i), page()) || !set_user_root(vcpu(i), page())) ADD_FAILURE() << "no page tables";
     }
     void destroy() {
         if (!d) return;

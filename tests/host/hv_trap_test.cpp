@@ -21,6 +21,7 @@ protected:
     void SetUp() override {
         machine();
         g = std::make_unique<Guest>(1);
+        g->give_roots();
         v().pv->kernel_sp = address(stack + 64);
         v().pv->in_kernel = false;
         register_handler(trap_gp, 0);
@@ -38,7 +39,7 @@ protected:
         r.rip = start() + at;
         r.cs = xen::FLAT_RING3_CS64;
         r.ss = xen::FLAT_RING3_SS64;
-        r.rsp = 0x7fff0000;
+        r.rsp = v().pv->in_kernel ? address(stack + 32) : 0x7fff0000;
         r.vector = vector;
         r.error_code = error_code;
         pv_trap(v(), r);
