@@ -227,7 +227,7 @@ TEST_F(Linear, CopiesWalkTheGuestsTables) {
 TEST_F(Linear, WritesToTablesSeenThroughItAreChecked) {
     LinearGuest g(1);
     ASSERT_TRUE(g.link(g.l4, 1, g.l4));
-    const uint8_t mov_rcx_to_rax[] = {0x48, 0x89, 0x08};
+    const uint8_t mov_rcx_to_rax[15] = {0x48, 0x89, 0x08};  // as much as is fetched
     Regs r{};
     r.cs = xen::FLAT_KERNEL_CS64;
     const auto write = [&](uint64_t va, uint64_t value) {

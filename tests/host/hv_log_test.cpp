@@ -155,6 +155,8 @@ TEST_F(Log, AStackThatIsNotThere) {
 }
 
 TEST_F(Log, CrashesAreLimited) {
+    const uint64_t stack[200] = {};
+    arch::guest_regs().rsp = address(stack);
     for (uint16_t id = 10; id < 30; ++id) {
         Guest g(id);
         g.start();

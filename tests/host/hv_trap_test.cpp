@@ -32,9 +32,10 @@ protected:
         v().pv->traps[vector] = {vector, dpl, xen::FLAT_KERNEL_CS, 0, handler(vector)};
     }
     /// `code` has run up to byte `at` when the CPU reports `vector`.
-    void trap(std::vector<uint8_t> code, size_t at, uint32_t vector, uint32_t error_code = 0) {
-        bytes = std::move(code);
-        bytes.resize(32, 0x90);
+    void trap(const std::vector<uint8_t>& code, size_t at, uint32_t vector, uint32_t error_code = 0) {
+        bytes.assign(before, 0x90);
+        bytes.insert(bytes.end(), code.begin(), code.end());
+        bytes.resize(before + 32, 0x90);
         r = {};
         r.rip = start() + at;
         r.cs = xen::FLAT_RING3_CS64;
@@ -44,7 +45,7 @@ protected:
         r.error_code = error_code;
         pv_trap(v(), r);
     }
-    uint64_t start() const { return address(bytes.data()); }
+    uint64_t start() const { return address(bytes.data() + before); }
     /// The frame on the kernel's stack, from its lowest word.
     const uint64_t* frame() const { return reinterpret_cast<const uint64_t*>(r.rsp); }
     void expect_refused(uint8_t vector) {
@@ -63,6 +64,8 @@ protected:
     std::unique_ptr<Guest> g;
     Regs r{};
     alignas(16) uint64_t stack[64] = {};
+    /// What lies in front of the code is looked at too.
+    static constexpr size_t before = 16;
     std::vector<uint8_t> bytes;
 };
 
@@ -153,7 +156,8 @@ TEST_F(Traps, SysenterReachesItsCallbackFromUserCode) {
 }
 
 TEST_F(Traps, SystemCallWithoutCallbackIsUndefined) {
-    bytes = {0x0f, 0x05};
+    bytes.assign(before + 32, 0x90);
+    bytes[before] = 0x0f, bytes[before + 1] = 0x05;
     r = {};
     r.rip = start() + 2;
     r.vector = entry_syscall;
