@@ -29,9 +29,10 @@ constexpr Call calls[] = {
     {HYPERVISOR_mmuext_op, 0, {0, 4, 0, DOMID_SELF}, true},
     {HYPERVISOR_multicall, 0, {0, 2}, true},
     {HYPERVISOR_set_gdt, 0, {0, 512}, true},
-    {HYPERVISOR_memory_op, 1, {XENMEM_increase_reservation}, true},
-    {HYPERVISOR_memory_op, 1, {XENMEM_decrease_reservation}, true},
-    {HYPERVISOR_memory_op, 1, {XENMEM_populate_physmap}, true},
+    // These three say how many extents they have done: none.
+    {HYPERVISOR_memory_op, 1, {XENMEM_increase_reservation}, false},
+    {HYPERVISOR_memory_op, 1, {XENMEM_decrease_reservation}, false},
+    {HYPERVISOR_memory_op, 1, {XENMEM_populate_physmap}, false},
     {HYPERVISOR_memory_op, 1, {XENMEM_exchange}, true},
     {HYPERVISOR_memory_op, 1, {XENMEM_memory_map}, false},
     {HYPERVISOR_memory_op, 1, {XENMEM_machphys_mfn_list}, true},
