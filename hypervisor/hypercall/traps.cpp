@@ -3,7 +3,6 @@
 #include "abi/xen/arch_x86.hpp"
 #include "abi/xen/callback.hpp"
 #include "abi/xen/nmi.hpp"
-#include "hypervisor/arch/x86/features.hpp"
 #include "hypervisor/arch/x86/guest_state.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/guest/pv/debug_regs.hpp"
@@ -93,8 +92,6 @@ Result<uint64_t> hypercall_callback_op(Vcpu& v, const uint64_t (&args)[6]) {
     PvCallback* slot = callback_slot(*v.pv, c.type);
     if (!slot) return Err{Errc::nosys};
     if (!base::canonical(c.address)) return Err{Errc::inval};
-    // Only on CPUs whose SYSENTER is undefined in long mode does it stay unused: elsewhere it would be a promise.
-    if (slot == &v.pv->sysenter && !cpu_features.amd) return Err{Errc::nosys};
     *slot = {c.address, (c.flags & xen::CALLBACKF_mask_events) != 0};
     return uint64_t{0};
 }

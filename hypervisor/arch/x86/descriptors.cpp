@@ -85,8 +85,8 @@ void build_gdt(unsigned cpu) {
 }
 
 void load_syscall_registers(unsigned cpu) {
-    // SYSENTER is not offered to guests: with a null CS it is #GP (Intel; on AMD it is #UD in long mode anyway). What the
-    // firmware left here would be entered in ring 0.
+    // With a null CS SYSENTER is #GP, where pv_sysenter() takes it up (Intel; on AMD it is #UD in long mode anyway). What
+    // the firmware left here would be entered in ring 0.
     hw::wrmsr(hw::msr_sysenter_cs, 0);
     hw::wrmsr(hw::msr_sysenter_esp, 0);
     hw::wrmsr(hw::msr_sysenter_eip, 0);
