@@ -119,10 +119,12 @@ bool parse_who(std::string_view list, Choice& dom0, Choice& domu) {
     parse::ValueList items(list);
     for (auto text = items.next(); text; text = items.next()) {
         const Item item(*text);
-        if (item.name == "default") dom0 = domu = Choice::unset;
-        else if (!item.boolean(yes)) good = false;
-        else if (item.name == "dom0") dom0 = choice(yes);
-        else if (item.name == "domu") domu = choice(yes);
+        if (item.name == "default") {
+            dom0 = domu = Choice::unset;
+            continue;
+        }
+        Choice* const who = item.name == "dom0" ? &dom0 : item.name == "domu" ? &domu : nullptr;
+        if (who && item.boolean(yes)) *who = choice(yes);
         else good = false;
     }
     return good;
