@@ -70,7 +70,9 @@ void at_the_edge() {
     for (const Call& c : calls) {
         for (const uint64_t before : distances) {
             const long result = make(c, addr(&argument[1]) - before);
-            if (!c.reads || result == efault || (c.number == HYPERVISOR_callback_op && before > 4)) continue;
+            if (!c.reads || result == efault || (c.number == HYPERVISOR_callback_op && before > 4) ||
+                (c.number == HYPERVISOR_physdev_op && before >= 4))  // its argument is all there
+                continue;
             ++failures;
             print("guest: FAILED: call ", c.number, ".", c.registers[0], ", ", before, " bytes before the edge: ", result, "\n");
         }
