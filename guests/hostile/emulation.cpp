@@ -72,6 +72,7 @@ int guest_main() {
     for (unsigned i = 0; i < 2; ++i)
         expect("mapped", write_entry(machine_address(view + i), mfn_of(&code[i]) * page_bytes | read_write) == 0);
     last_words("code that changes");
+    drain_console();
     for (int i = 0; i < 3000; ++i) rewrite(random), execute(random);
     expect("a second vCPU", start_vcpu(1, second) == 0);
     go = true;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/proto/xs_wire.hpp"
+#include "lib/base/number.hpp"
 
 namespace proto {
 
@@ -68,14 +69,9 @@ base::Status split_exactly(std::string_view payload, std::span<std::string_view>
 }
 
 base::Result<std::uint32_t> parse_number(std::string_view text) {
-    if (text.empty() || text.size() > 10) return base::Err{Errc::inval};
-    std::uint64_t value = 0;
-    for (const char c : text) {
-        if (c < '0' || c > '9') return base::Err{Errc::inval};
-        value = value * 10 + static_cast<unsigned>(c - '0');
-    }
-    if (value > UINT32_MAX) return base::Err{Errc::inval};
-    return static_cast<std::uint32_t>(value);
+    const auto value = base::parse_number<std::uint32_t>(text);
+    if (!value) return base::Err{Errc::inval};
+    return *value;
 }
 
 std::string_view xs_error_name(base::Errc code) {

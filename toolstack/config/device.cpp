@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Device specifiers of config files: "phy:/dev/x,xvda,w" and "mac=…,bridge=…".
 #include <array>
-#include <charconv>
 
 #include "toolstack/config/domain_config.hpp"
+#include "lib/base/number.hpp"
 
 namespace config {
 
@@ -28,18 +28,6 @@ std::string_view trim(std::string_view text) {
     return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
 }
 
-std::optional<uint32_t> number(std::string_view text) {
-    int base = 10;
-    if (text.starts_with("0x") || text.starts_with("0X")) {
-        text.remove_prefix(2);
-        base = 16;
-    }
-    uint32_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
-    if (text.empty() || error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-    return value;
-}
-
 /// Linux' first IDE and SCSI majors; the guest takes the same numbers.
 constexpr std::array<uint32_t, 10> ide_majors = {3, 22, 33, 34, 56, 57, 88, 89, 90, 91};
 constexpr std::array<uint32_t, 16> scsi_majors = {8, 65, 66, 67, 68, 69, 70, 71, 128, 129, 130, 131, 132, 133, 134, 135};
@@ -61,7 +49,7 @@ std::optional<LetterName> letters(std::string_view rest) {
     if (i == 0) return std::nullopt;
     const std::string_view digits = rest.substr(i);
     if (digits.empty()) return out;
-    const auto partition = digits[0] == '0' ? std::nullopt : number(digits);
+    const auto partition = digits[0] == '0' ? std::nullopt : base::parse_number_or_hex<uint32_t>(digits);
     if (!partition || *partition > 255) return std::nullopt;
     out.partition = *partition;
     return out;
@@ -106,7 +94,7 @@ Outcome<> set_vif_key(Vif& vif, std::string_view key, std::string_view value) {
 std::optional<uint32_t> device_number(std::string_view vdev) {
     if (vdev.starts_with("/dev/")) vdev.remove_prefix(5);
     if (vdev.starts_with("ioemu:")) vdev.remove_prefix(6);
-    if (const auto plain = number(vdev)) return plain;
+    if (const auto plain = base::parse_number_or_hex<uint32_t>(vdev)) return plain;
     const bool xvd = vdev.starts_with("xvd");
     if (xvd || vdev.starts_with("sd") || vdev.starts_with("hd")) {
         const auto name = letters(vdev.substr(xvd ? 3 : 2));

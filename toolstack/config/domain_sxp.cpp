@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "toolstack/config/domain_sxp.hpp"
+#include "lib/base/number.hpp"
 
-#include <charconv>
 
 namespace config {
 
@@ -18,12 +18,11 @@ void add_if(Sxp& to, const char* name, const std::string& value) {
 Outcome<uint64_t> number(const Sxp& sxp, const char* name, uint64_t otherwise, uint64_t most) {
     const auto text = sxp.child_value(name);
     if (!text || text->empty()) return otherwise;
-    uint64_t value = 0;
-    const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
-    if (error != std::errc{} || end != text->data() + text->size() || value > most) {
+    const auto value = base::parse_number<uint64_t>(*text);
+    if (!value || *value > most) {
         return base::fail(Errc::inval, std::string("(") + name + " …): '" + text->substr(0, 40) + "' is not a number in range");
     }
-    return value;
+    return *value;
 }
 
 Outcome<ExitAction> action(const Sxp& sxp, const char* name, ExitAction otherwise) {

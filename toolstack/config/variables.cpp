@@ -2,8 +2,8 @@
 // From the variables of a configuration file to a DomainConfig: one table, one row per variable.
 #include <algorithm>
 #include <array>
-#include <charconv>
 
+#include "lib/base/number.hpp"
 #include "toolstack/config/lexer.hpp"
 #include "toolstack/config/load.hpp"
 
@@ -49,12 +49,9 @@ Outcome<int64_t> as_number(const Context& c, std::string_view name, const Value&
         std::string_view text = *s;
         while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
         while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
-        const bool hex = text.starts_with("0x");
-        if (hex) text.remove_prefix(2);
-        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, hex ? 16 : 10);
-        if (text.empty() || error != std::errc{} || end != text.data() + text.size()) {
-            return wrong(c, name, value, "'" + s->substr(0, 40) + "' is not a number");
-        }
+        const auto parsed = base::parse_number_or_hex<int64_t>(text);
+        if (!parsed) return wrong(c, name, value, "'" + s->substr(0, 40) + "' is not a number");
+        number = *parsed;
     } else {
         return wrong(c, name, value, "a number is wanted, not a " + std::string(value.kind()));
     }

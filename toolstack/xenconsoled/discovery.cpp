@@ -6,9 +6,9 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include <charconv>
 
 #include "toolstack/xenconsoled/daemon.hpp"
+#include "lib/base/number.hpp"
 
 namespace xenconsoled {
 
@@ -27,9 +27,9 @@ std::string home_of(uint16_t domid) { return "/local/domain/" + std::to_string(d
 
 template <class T>
 bool parse(const std::optional<std::string>& text, T& out) {
-    if (!text || text->empty()) return false;
-    const auto end = std::from_chars(text->data(), text->data() + text->size(), out);
-    return end.ec == std::errc{} && end.ptr == text->data() + text->size();
+    const auto value = text ? base::parse_number<T>(*text) : std::nullopt;
+    if (value) out = *value;
+    return value.has_value();
 }
 
 std::optional<std::string> value_at(xenstore::Store& store, const std::string& path) {
@@ -39,11 +39,9 @@ std::optional<std::string> value_at(xenstore::Store& store, const std::string& p
 }
 
 std::optional<uint16_t> domain_of_token(std::string_view token) {
-    uint16_t domid = 0;
     if (!token.starts_with("console/")) return std::nullopt;
     token.remove_prefix(8);
-    const auto end = std::from_chars(token.data(), token.data() + token.size(), domid);
-    return end.ec == std::errc{} ? std::optional(domid) : std::nullopt;
+    return base::take_number<uint16_t>(token);
 }
 
 }  // namespace

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -16,6 +15,7 @@
 #include <string>
 #include <string_view>
 
+#include "lib/base/number.hpp"
 #include "toolstack/xenstore/client.hpp"
 #include "toolstack/xenstored/service.hpp"
 
@@ -183,10 +183,13 @@ private:
 };
 
 bool parse_number(const char* text, unsigned max, unsigned& out) {
-    const auto end = std::from_chars(text, text + std::strlen(text), out);
-    if (end.ec == std::errc{} && *end.ptr == '\0' && end.ptr != text && out <= max) return true;
-    std::fprintf(stderr, "xenconsole: '%s' is not a number up to %u\n", text, max);
-    return false;
+    const auto value = base::parse_number<unsigned>(text);
+    if (!value || *value > max) {
+        std::fprintf(stderr, "xenconsole: '%s' is not a number up to %u\n", text, max);
+        return false;
+    }
+    out = *value;
+    return true;
 }
 
 bool parse(int argc, char** argv, CommandLine& line) {

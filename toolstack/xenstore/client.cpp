@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// What works with any Store: permissions as text, transactions that repeat, reading what may be missing.
 #include "toolstack/xenstore/client.hpp"
+#include "lib/base/number.hpp"
 
-#include <charconv>
 #include <random>
 #include <thread>
 
@@ -34,11 +34,9 @@ void pause_after_conflict(unsigned attempt) {
 std::optional<Permission> parse_permission(std::string_view text) {
     const size_t letter = text.empty() ? std::string_view::npos : access_letters.find(text[0]);
     if (letter == std::string_view::npos) return std::nullopt;
-    uint16_t domid = 0;
-    const char* end = text.data() + text.size();
-    const auto parsed = std::from_chars(text.data() + 1, end, domid);
-    if (text.size() < 2 || parsed.ec != std::errc{} || parsed.ptr != end) return std::nullopt;
-    return Permission{base::DomId{domid}, static_cast<Access>(letter)};
+    const auto domid = base::parse_number<uint16_t>(text.substr(1));
+    if (!domid) return std::nullopt;
+    return Permission{base::DomId{*domid}, static_cast<Access>(letter)};
 }
 
 std::string to_string(const Permission& permission) {

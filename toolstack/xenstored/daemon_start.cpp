@@ -17,6 +17,7 @@
 #include <cstring>
 
 #include "toolstack/xenstored/daemon.hpp"
+#include "lib/base/number.hpp"
 
 namespace xenstored {
 
@@ -51,8 +52,10 @@ base::Outcome<LocalStorePage> local_store_page() {
     if (const service::Fd port_file(::open("/proc/xen/xsd_port", O_RDONLY | O_CLOEXEC)); port_file) {
         char text[16] = {};
         if (::read(port_file.get(), text, sizeof text - 1) <= 0) return system_failure("Cannot read /proc/xen/xsd_port");
-        const auto port = static_cast<uint32_t>(std::strtoul(text, nullptr, 10));
-        return LocalStorePage{OTRY(map_page("/proc/xen/xsd_kva")), base::Port{port}};
+        std::string_view line = text;
+        const auto port = base::take_number<uint32_t>(line);
+        if (!port) return base::fail(base::Errc::inval, "/proc/xen/xsd_port holds no port number");
+        return LocalStorePage{OTRY(map_page("/proc/xen/xsd_kva")), base::Port{*port}};
     }
     const char* device = "/dev/xen/xenbus_backend";
     const service::Fd fd(::open(device, O_RDWR | O_CLOEXEC));

@@ -5,12 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
 #include "toolstack/xenstored/daemon.hpp"
+#include "lib/base/number.hpp"
 
 namespace {
 
@@ -39,10 +39,13 @@ struct CommandLine {
 };
 
 bool parse_count(const char* text, size_t& out) {
-    const auto end = std::from_chars(text, text + std::strlen(text), out);
-    if (end.ec == std::errc{} && *end.ptr == '\0' && end.ptr != text) return true;
-    std::fprintf(stderr, "xenstored: '%s' is not a number\n", text);
-    return false;
+    const auto value = base::parse_number<size_t>(text);
+    if (!value) {
+        std::fprintf(stderr, "xenstored: '%s' is not a number\n", text);
+        return false;
+    }
+    out = *value;
+    return true;
 }
 
 constexpr int run_dir_option = 256;

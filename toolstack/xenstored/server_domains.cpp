@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Domains: taking up and dropping their rings, and noticing their end.
 #include <array>
-#include <charconv>
 
+#include "lib/base/number.hpp"
 #include "toolstack/xenstored/path.hpp"
 #include "toolstack/xenstored/server.hpp"
 
@@ -16,10 +16,9 @@ const std::string ok_reply("OK\0", 3);
 constexpr uint32_t first_reserved_domid = 0x7ff0;  ///< Source: DOMID_FIRST_RESERVED, xen.h
 
 Result<uint64_t> parse_frame(std::string_view text) {
-    uint64_t v = 0;
-    const auto end = std::from_chars(text.data(), text.data() + text.size(), v);
-    if (text.empty() || end.ec != std::errc{} || end.ptr != text.data() + text.size()) return Err{Errc::inval};
-    return v;
+    const auto frame = base::parse_number<uint64_t>(text);
+    if (!frame) return Err{Errc::inval};
+    return *frame;
 }
 
 Result<DomId> parse_domid(std::string_view text) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The verbs that do something to a domain.
 #include <algorithm>
-#include <charconv>
 
 #include "toolstack/xm/app.hpp"
+#include "lib/base/number.hpp"
 
 namespace xm {
 
@@ -20,14 +20,13 @@ Outcome<> simple(Call& call, const char* op, std::map<std::string, std::string> 
 
 /// "256", "256M", "1g", "524288k": MiB.
 Outcome<uint64_t> mebibytes(Call& call, const std::string& text) {
-    uint64_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    const std::string unit(end, static_cast<size_t>(text.data() + text.size() - end));
-    if (error != std::errc{} || value > (1ULL << 40U)) return base::fail(Errc::inval, "Invalid argument.");
-    if (unit == "k" || unit == "K") return value / 1024;
-    if (unit == "g" || unit == "G") return value * 1024;
+    std::string_view unit = text;
+    const auto value = base::take_number<uint64_t>(unit);
+    if (!value || *value > (1ULL << 40U)) return base::fail(Errc::inval, "Invalid argument.");
+    if (unit == "k" || unit == "K") return *value / 1024;
+    if (unit == "g" || unit == "G") return *value * 1024;
     if (!unit.empty() && unit != "m" && unit != "M") call.world.err << "ignoring unknown unit\n";
-    return value;
+    return *value;
 }
 
 struct Target {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The verbs that print tables. Scripts parse these: widths and words are classic xm's.
 #include <algorithm>
-#include <charconv>
 #include <ctime>
 #include <fstream>
 
 #include "toolstack/xm/app.hpp"
+#include "lib/base/number.hpp"
 
 namespace xm {
 
@@ -16,17 +16,11 @@ using proto::Sxp;
 namespace {
 
 int64_t number(const Sxp& sxp, const char* name, int64_t otherwise = 0) {
-    const std::string text = sxp.child_value(name, "");
-    int64_t value = otherwise;
-    std::from_chars(text.data(), text.data() + text.size(), value);
-    return value;
+    return base::parse_number<int64_t>(sxp.child_value(name, "")).value_or(otherwise);
 }
 
 double seconds(const Sxp& sxp) {
-    const std::string text = sxp.child_value("cpu_time", "0");
-    double value = 0;
-    std::from_chars(text.data(), text.data() + text.size(), value);
-    return value;
+    return base::parse_number<double>(sxp.child_value("cpu_time", "0")).value_or(0);
 }
 
 /// The domains named on the command line, or all.
@@ -55,9 +49,7 @@ std::string cpu_map(const Sxp& vcpu, int64_t cpus) {
     std::vector<int64_t> set;
     if (map != nullptr && map->items().size() > 1) {
         for (const Sxp& item : map->items()[1].items()) {
-            int64_t cpu = 0;
-            std::from_chars(item.text().data(), item.text().data() + item.text().size(), cpu);
-            set.push_back(cpu);
+            set.push_back(base::parse_number<int64_t>(item.text()).value_or(0));
         }
     }
     if (set.empty()) return "no cpus";

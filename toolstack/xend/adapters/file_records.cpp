@@ -8,10 +8,10 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <filesystem>
 
+#include "lib/base/number.hpp"
 #include "toolstack/config/domain_sxp.hpp"
 #include "toolstack/config/load.hpp"
 #include "toolstack/xend/core/log.hpp"
@@ -28,10 +28,7 @@ constexpr std::array<const char*, 5> state_names = {"creating", "live", "preserv
 constexpr size_t record_limit = 1U << 20U;
 
 int64_t number(const Sxp& sxp, const char* name) {
-    const std::string text = sxp.child_value(name, "0");
-    int64_t value = 0;
-    std::from_chars(text.data(), text.data() + text.size(), value);
-    return value;
+    return base::parse_number<int64_t>(sxp.child_value(name, "0")).value_or(0);
 }
 
 Outcome<Record> read_record(const std::string& path) {

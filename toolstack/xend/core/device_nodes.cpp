@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "toolstack/xend/core/device_nodes.hpp"
+#include "lib/base/number.hpp"
 
-#include <charconv>
 #include <string_view>
 
 namespace xend {
@@ -32,16 +32,6 @@ void add(NodeSet& set, const char* key, std::string value) { set.values.emplace_
 
 void add_if(NodeSet& set, const char* key, const std::string& value) {
     if (!value.empty()) add(set, key, value);
-}
-
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
-uint64_t take_number(std::string_view& text, bool& ok) {
-    uint64_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    ok = ok && error == std::errc{} && end != text.data();
-    text.remove_prefix(static_cast<size_t>(end - text.data()));
-    return value;
 }
 
 }  // namespace
@@ -96,9 +86,9 @@ DeviceNodes vif_nodes(const DeviceEnds& ends, const config::Vif& vif, uint32_t i
 std::string rate_value(const std::string& rate) {
     static const std::string unlimited = "4294967295,0";
     std::string_view rest = rate;
-    bool ok = true;
-    uint64_t bytes = take_number(rest, ok);
-    if (!ok || rest.empty()) return unlimited;
+    const auto amount = base::take_number<uint64_t>(rest);
+    if (!amount || rest.empty()) return unlimited;
+    uint64_t bytes = *amount;
     uint64_t scale = 1;
     if (rest[0] == 'K') scale = 1'000;
     if (rest[0] == 'M') scale = 1'000'000;
@@ -110,11 +100,11 @@ std::string rate_value(const std::string& rate) {
     rest.remove_prefix(3);
     uint64_t window = 50'000;  // µs
     if (!rest.empty()) {
-        if (rest[0] != '@' || rest.size() < 2 || !is_digit(rest[1])) return unlimited;
+        if (rest[0] != '@') return unlimited;
         rest.remove_prefix(1);
-        window = take_number(rest, ok);
+        const auto count = base::take_number<uint64_t>(rest);
         const uint64_t unit = rest == "us" ? 1 : rest == "ms" ? 1'000 : rest == "s" ? 1'000'000 : 0;
-        if (!ok || unit == 0 || __builtin_mul_overflow(window, unit, &window)) return unlimited;
+        if (!count || unit == 0 || __builtin_mul_overflow(*count, unit, &window)) return unlimited;
     }
     if (__builtin_mul_overflow(bytes, window, &bytes)) return unlimited;
     bytes /= 1'000'000;

@@ -3,8 +3,8 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 
+#include "lib/base/number.hpp"
 #include "toolstack/xend/core/log.hpp"
 #include "toolstack/xend/core/store_pool.hpp"
 
@@ -17,13 +17,6 @@ using base::Outcome;
 namespace {
 
 std::string label(const std::string& kind, uint32_t devid) { return "Device " + std::to_string(devid) + " (" + kind + ")"; }
-
-std::optional<uint32_t> number(const std::string& text) {
-    uint32_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (text.empty() || error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-    return value;
-}
 
 std::string read_or_empty(xenstore::Store& store, const std::string& path) {
     auto value = xenstore::read_if_there(store, path);
@@ -47,7 +40,7 @@ std::vector<uint32_t> backend_ids(xenstore::Store& store, const DeviceEnds& ends
     auto names = store.directory(folder);
     if (!names) return out;
     for (const std::string& name : *names) {
-        if (const auto id = number(name)) out.push_back(*id);
+        if (const auto id = base::parse_number<uint32_t>(name)) out.push_back(*id);
     }
     return out;
 }
@@ -58,7 +51,7 @@ std::vector<DomId> backend_domains(xenstore::Store& store) {
     auto ids = store.directory("/local/domain");
     if (!ids) return out;
     for (const std::string& text : *ids) {
-        const auto id = number(text);
+        const auto id = base::parse_number<uint32_t>(text);
         if (!id) continue;
         if (*id == 0 || store.directory("/local/domain/" + text + "/backend")) out.emplace_back(static_cast<uint16_t>(*id));
     }
@@ -108,7 +101,7 @@ Outcome<> Devices::await_backend(xenstore::Store& store, const DeviceNodes& devi
 
 Outcome<> Devices::hotplug(xenstore::Store& store, const DeviceNodes& device) {
     const std::string front = device.back.values[1].second;
-    const DomId domain{static_cast<uint16_t>(number(front).value_or(0))};
+    const DomId domain{static_cast<uint16_t>(base::parse_number<uint32_t>(front).value_or(0))};
     const std::string what = label(device.kind, device.devid) + " could not be connected. ";
     auto ran = run_script(store, device.kind, device.devid, domain, device.back.path, true);
     const std::string status = read_or_empty(store, device.back.path + "/hotplug-status");
@@ -211,14 +204,14 @@ Outcome<std::vector<DeviceView>> Devices::list(xenstore::Store& store, DomId dom
         return std::move(names).take_failure();
     }
     for (const std::string& name : *names) {
-        const auto id = number(name);
+        const auto id = base::parse_number<uint32_t>(name);
         if (!id) continue;
         DeviceView view;
         view.kind = kind;
         view.devid = *id;
         view.front = leaves(store, fmt::format("{}/{}", folder, name));
         for (const auto& [key, value] : view.front) {
-            if (key == "backend-id") view.backend = number(value).value_or(0);
+            if (key == "backend-id") view.backend = base::parse_number<uint32_t>(value).value_or(0);
         }
         // The front end's folder belongs to the guest: where its back end is follows from numbers alone.
         view.backend_path = backend_path({domain, DomId{static_cast<uint16_t>(view.backend)}}, kind, *id);

@@ -3,8 +3,8 @@
 #include "toolstack/xend/core/manager.hpp"
 
 #include <algorithm>
-#include <charconv>
 
+#include "lib/base/number.hpp"
 #include "toolstack/xend/core/domain_nodes.hpp"
 #include "toolstack/xend/core/job.hpp"
 #include "toolstack/xend/core/log.hpp"
@@ -50,7 +50,7 @@ Outcome<std::vector<DomainView>> Manager::domains(xenstore::Store& store) {
             view.name = view.record ? view.record->config.name : "Domain-" + std::to_string(info.id.raw);
         }
         const auto target = OTRY(xenstore::read_if_there(store, path + "/memory/target"));
-        if (target) std::from_chars(target->data(), target->data() + target->size(), view.target_kib);
+        if (target) view.target_kib = base::parse_number<uint64_t>(*target).value_or(view.target_kib);
         out.push_back(std::move(view));
     }
     return out;
@@ -154,9 +154,7 @@ void Manager::check_shutdown_timeouts() {
         auto since = xenstore::read_if_there(**store, path + "shutdown_start_time");
         auto told = xenstore::read_if_there(**store, path + "unresponsive");
         if (!since || !*since || !told || *told) continue;
-        int64_t start = 0;
-        const std::string& since_text = **since;
-        std::from_chars(since_text.data(), since_text.data() + since_text.size(), start);
+        const int64_t start = base::parse_number<int64_t>(**since).value_or(0);
         if (ports_.clock.unix_seconds() - start < ports_.settings.shutdown_timeout.count()) continue;
         log(LogLevel::warning, "Domain shutdown timeout expired: name=" + view.name + " id=" + std::to_string(view.info.id.raw));
         auto ignored = (*store)->write(path + "unresponsive", "True");

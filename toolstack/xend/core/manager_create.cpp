@@ -3,8 +3,8 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <charconv>
 
+#include "lib/base/number.hpp"
 #include "toolstack/xend/core/disk_check.hpp"
 #include "toolstack/xend/core/domain_nodes.hpp"
 #include "toolstack/xend/core/job.hpp"
@@ -69,13 +69,13 @@ Outcome<xenctrl::BitMap> parse_cpu_list(const std::string& text, uint32_t cpus) 
         if (exclude) item.remove_prefix(1);
         uint32_t first = 0, last = cpus == 0 ? 0 : cpus - 1;
         if (item != "all") {
-            auto [end, error] = std::from_chars(item.data(), item.data() + item.size(), first);
-            if (error != std::errc{}) return bad();
-            last = first;
-            if (end != item.data() + item.size()) {
-                if (*end != '-') return bad();
-                const auto [stop, failed] = std::from_chars(end + 1, item.data() + item.size(), last);
-                if (failed != std::errc{} || stop != item.data() + item.size()) return bad();
+            const auto begin = base::take_number<uint32_t>(item);
+            if (!begin) return bad();
+            first = last = *begin;
+            if (!item.empty()) {
+                const auto end = item.front() == '-' ? base::parse_number<uint32_t>(item.substr(1)) : std::nullopt;
+                if (!end) return bad();
+                last = *end;
             }
         }
         if (last < first || last - first > 4096) return bad();

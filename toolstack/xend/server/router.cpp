@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "toolstack/xend/server/router.hpp"
 
-#include <charconv>
 
+#include "lib/base/number.hpp"
 #include "toolstack/config/domain_sxp.hpp"
 
 namespace xend {
@@ -27,13 +27,9 @@ std::string field_or(const Request& request, const char* name, const char* other
 }
 
 Outcome<uint64_t> number_field(const Request& request, const char* name, uint64_t most) {
-    const std::string text = OTRY(field(request, name));
-    uint64_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (text.empty() || error != std::errc{} || end != text.data() + text.size() || value > most) {
-        return base::fail(Errc::inval, std::string("Invalid parameter: ") + name);
-    }
-    return value;
+    const auto value = base::parse_number<uint64_t>(OTRY(field(request, name)));
+    if (!value || *value > most) return base::fail(Errc::inval, std::string("Invalid parameter: ") + name);
+    return *value;
 }
 
 bool flag(const Request& request, const char* name) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "toolstack/xend/server/settings.hpp"
 
-#include <charconv>
 #include <cstdlib>
 
+#include "lib/base/number.hpp"
 #include "lib/proto/sxp.hpp"
 #include "toolstack/config/load.hpp"
 
@@ -15,12 +15,9 @@ using base::Outcome;
 namespace {
 
 Outcome<uint32_t> number(const std::string& name, const std::string& text, uint32_t most) {
-    uint32_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (text.empty() || error != std::errc{} || end != text.data() + text.size() || value > most) {
-        return base::fail(Errc::inval, "(" + name + " " + text.substr(0, 40) + "): a number is wanted");
-    }
-    return value;
+    const auto value = base::parse_number<uint32_t>(text);
+    if (!value || *value > most) return base::fail(Errc::inval, "(" + name + " " + text.substr(0, 40) + "): a number is wanted");
+    return *value;
 }
 
 bool yes(const std::string& text) { return text == "yes" || text == "y" || text == "1" || text == "true"; }
