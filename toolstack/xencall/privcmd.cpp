@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "toolstack/xencall/privcmd.hpp"
 
+#include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #include <mutex>
 #include <vector>
 
+#include "toolstack/service/fd.hpp"
 #include "toolstack/xencall/devices_abi.hpp"
-#include "toolstack/xencall/fd.hpp"
 
 namespace xencall {
 namespace {
@@ -18,6 +19,17 @@ using base::Errc;
 using base::fail;
 using base::Gfn;
 using base::Outcome;
+using service::Fd;
+using service::system_failure;
+
+/// Opens a /dev/xen device; the text says what to do when it is not there.
+Outcome<Fd> open_device(const char* path, const char* module, int flags) {
+    Fd fd(::open(path, O_RDWR | O_CLOEXEC | flags));
+    if (fd) return fd;
+    if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
+        return fail(Errc::noent, std::string("Cannot open ") + path + ": not running as a Xen dom0, or module " + module + " is not loaded");
+    return system_failure(std::string("Cannot open ") + path);
+}
 
 /// Memory the hypervisor may use while the kernel moves nothing under it. /dev/xen/hypercall guarantees that; older
 /// kernels lack it, there locked memory kept out of forks is the best there is.
@@ -38,7 +50,7 @@ public:
         void* at =
             fd_ ? ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(), 0)
                 : ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED | MAP_POPULATE, -1, 0);
-        if (at == MAP_FAILED) return failure_of_errno("Cannot get memory for a hypercall");
+        if (at == MAP_FAILED) return system_failure("Cannot get memory for a hypercall");
         ::madvise(at, bytes, MADV_DONTFORK);  // copy-on-write in a child would move the page
         return at;
     }
@@ -99,11 +111,11 @@ public:
         dev::MapBatch batch{static_cast<uint32_t>(frames.size()), domain.raw, reinterpret_cast<uint64_t>(mapping.data()),
                             &frames.data()->raw, errors.data()};
         const std::string what = "Cannot map memory of domain " + std::to_string(domain.raw);
-        if (::ioctl(fd_.get(), dev::privcmd_map_batch, &batch) < 0 && errno != ENOENT) return failure_of_errno(what);
+        if (::ioctl(fd_.get(), dev::privcmd_map_batch, &batch) < 0 && errno != ENOENT) return system_failure(what);
         for (size_t i = 0; i < errors.size(); ++i) {
             if (errors[i] == 0) continue;
             errno = errors[i] < 0 ? -errors[i] : errors[i];
-            return failure_of_errno(what + ", frame " + std::to_string(frames[i].raw));
+            return system_failure(what + ", frame " + std::to_string(frames[i].raw));
         }
         return mapping;
     }
@@ -113,7 +125,7 @@ public:
         dev::MapResource op{
             domain.raw, type, id, static_cast<uint32_t>(first), frames, reinterpret_cast<uint64_t>(mapping.data())};
         if (::ioctl(fd_.get(), dev::privcmd_map_resource, &op) < 0)
-            return failure_of_errno("Cannot map resource " + std::to_string(type) + " of domain " + std::to_string(domain.raw));
+            return system_failure("Cannot map resource " + std::to_string(type) + " of domain " + std::to_string(domain.raw));
         return mapping;
     }
 
@@ -127,7 +139,7 @@ private:
     Outcome<ForeignMapping> reserve(size_t pages, Access access) {
         const int protection = access == Access::read ? PROT_READ : PROT_READ | PROT_WRITE;
         void* at = ::mmap(nullptr, pages * page_size, protection, MAP_SHARED, fd_.get(), 0);
-        if (at == MAP_FAILED) return failure_of_errno("Cannot reserve " + std::to_string(pages) + " pages of address space");
+        if (at == MAP_FAILED) return system_failure("Cannot reserve " + std::to_string(pages) + " pages of address space");
         return ForeignMapping(*this, at, pages);
     }
 
@@ -164,28 +176,28 @@ public:
             if (n == sizeof port) return std::optional(base::Port{port});
             if (n < 0 && errno == EINTR) continue;
             if (n < 0 && errno == EFBIG) {  // more events than the device's ring holds: start afresh, all ports still bound
-                if (::ioctl(fd_.get(), dev::evtchn_reset) < 0) return failure_of_errno("Cannot reset the event channel device");
+                if (::ioctl(fd_.get(), dev::evtchn_reset) < 0) return system_failure("Cannot reset the event channel device");
                 continue;
             }
             if (n == 0 || errno == EAGAIN) return std::optional<base::Port>();
-            return failure_of_errno("Cannot read from the event channel device");
+            return system_failure("Cannot read from the event channel device");
         }
     }
     Outcome<> unmask(base::Port port) override {
         const uint32_t value = port.raw;
         if (::write(fd_.get(), &value, sizeof value) == sizeof value) return base::Unit{};
-        return failure_of_errno("Cannot unmask event channel " + std::to_string(port.raw));
+        return system_failure("Cannot unmask event channel " + std::to_string(port.raw));
     }
 
 private:
     static Outcome<base::Port> port_of(int r, const std::string& what) {
-        if (r < 0) return failure_of_errno(what);
+        if (r < 0) return system_failure(what);
         return base::Port{static_cast<uint32_t>(r)};
     }
     Outcome<> on_port(unsigned long request, base::Port port, const char* verb) {
         dev::PortArgument op{port.raw};
         if (::ioctl(fd_.get(), request, &op) < 0)
-            return failure_of_errno(std::string("Cannot ") + verb + " event channel " + std::to_string(port.raw));
+            return system_failure(std::string("Cannot ") + verb + " event channel " + std::to_string(port.raw));
         return base::Unit{};
     }
 
@@ -208,11 +220,11 @@ public:
             std::memcpy(reinterpret_cast<std::byte*>(op) + offsetof(dev::MapGrants, refs) + i * sizeof ref, &ref, sizeof ref);
         }
         const std::string what = "Cannot map grant " + std::to_string(refs[0].raw) + " of domain " + std::to_string(domain.raw);
-        if (::ioctl(fd_.get(), dev::gntdev_map, op) < 0) return failure_of_errno(what);
+        if (::ioctl(fd_.get(), dev::gntdev_map, op) < 0) return system_failure(what);
         const int protection = access == Access::read ? PROT_READ : PROT_READ | PROT_WRITE;
         void* at = ::mmap(nullptr, refs.size() * page_size, protection, MAP_SHARED, fd_.get(), static_cast<off_t>(op->index));
         if (at == MAP_FAILED) {
-            base::Failure failure = failure_of_errno(what);
+            base::Failure failure = system_failure(what);
             drop(op->index, refs.size());
             return failure;
         }

@@ -16,6 +16,7 @@
 #include <chrono>
 #include <csignal>
 #include <limits>
+#include "toolstack/service/process.hpp"
 
 namespace xenconsoled {
 

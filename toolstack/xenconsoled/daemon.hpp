@@ -12,7 +12,7 @@
 #include "toolstack/xenconsoled/console.hpp"
 #include "toolstack/xenctrl/control.hpp"
 #include "toolstack/xenstore/client.hpp"
-#include "toolstack/xenstored/service.hpp"
+#include "toolstack/service/log.hpp"
 
 namespace xenconsoled {
 

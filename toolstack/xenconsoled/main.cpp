@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "toolstack/service/process.hpp"
 #include "toolstack/xenconsoled/daemon.hpp"
 
 namespace {
@@ -89,9 +90,9 @@ bool parse(int argc, char** argv, CommandLine& line) {
     return false;
 }
 
-base::Outcome<base::Unit> serve(CommandLine& line) {
-    service::Detachment detachment = OTRY(service::Detachment::start(line.foreground));
-    const service::Fd lock = OTRY(service::take_pid_file(line.pid_file));
+base::Outcome<> serve(CommandLine& line, service::Detachment& detachment) {
+    service::PidFile lock = OTRY(service::PidFile::take(line.pid_file));
+    OTRY(lock.write_pid());
     xenconsoled::Daemon daemon(line.daemon);
     OTRY(daemon.start());
     detachment.ready();
@@ -107,7 +108,8 @@ int main(int argc, char** argv) {
         return 1;
     }
     if (!line.foreground && ::access("/var/log/xen", W_OK) == 0) line.daemon.daemon_log = "/var/log/xen/xenconsoled.log";
-    const auto done = serve(line);
+    auto detachment = service::Detachment::start(line.foreground, "xenconsoled");
+    const auto done = detachment ? serve(line, *detachment) : base::Outcome<>(detachment.failure());
     if (done) return 0;
     std::fprintf(stderr, "xenconsoled: %s\n", done.failure().text.c_str());
     return 1;

@@ -17,7 +17,7 @@
 
 #include "lib/base/number.hpp"
 #include "toolstack/xenstore/client.hpp"
-#include "toolstack/xenstored/service.hpp"
+#include "toolstack/service/fd.hpp"
 
 namespace {
 

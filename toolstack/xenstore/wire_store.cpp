@@ -20,6 +20,7 @@ namespace xenstore {
 
 using base::Errc;
 using base::fail;
+using service::system_failure;
 using base::Failure;
 using base::Outcome;
 using base::Unit;
@@ -28,11 +29,6 @@ namespace {
 
 constexpr auto retry_pause = std::chrono::milliseconds(100);
 
-Failure system_failure(const std::string& what) {
-    const int number = errno;
-    return fail(static_cast<Errc>(number), what + ": " + std::strerror(number));
-}
-
 void add_to_poll(int poll, int fd) {
     epoll_event event{};
     event.events = EPOLLIN;
@@ -40,7 +36,7 @@ void add_to_poll(int poll, int fd) {
     ::epoll_ctl(poll, EPOLL_CTL_ADD, fd, &event);
 }
 
-OwnedFd connect_socket(const std::string& path) {
+service::Fd connect_socket(const std::string& path) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     if (path.size() >= sizeof address.sun_path) {
@@ -48,7 +44,7 @@ OwnedFd connect_socket(const std::string& path) {
         return {};
     }
     std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-    OwnedFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    service::Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (fd && ::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return {};
     return fd;
 }
@@ -67,14 +63,10 @@ Location with_defaults(Location where) {
 
 }  // namespace
 
-OwnedFd::~OwnedFd() {
-    if (fd_ >= 0) ::close(fd_);
-}
-
 Outcome<Unit> WireStore::open() {
-    poll_ = OwnedFd(::epoll_create1(EPOLL_CLOEXEC));
-    waiting_ = OwnedFd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
-    retry_ = OwnedFd(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
+    poll_ = service::Fd(::epoll_create1(EPOLL_CLOEXEC));
+    waiting_ = service::Fd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+    retry_ = service::Fd(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
     if (!poll_ || !waiting_ || !retry_) return system_failure("Cannot make descriptors for the store");
     add_to_poll(poll_.get(), waiting_.get());
     add_to_poll(poll_.get(), retry_.get());
@@ -89,7 +81,7 @@ Outcome<Unit> WireStore::connect() {
         tried += (tried.empty() ? "" : ", ") + path + ": " + std::strerror(errno);
     }
     if (!connection_ && where_.device != "none") {
-        connection_ = OwnedFd(::open(where_.device.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
+        connection_ = service::Fd(::open(where_.device.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
         if (!connection_) tried += ", " + where_.device + ": " + std::strerror(errno);
     }
     if (!connection_) return fail(Errc::notconn, "Cannot reach xenstored (is it running?): " + tried);
@@ -121,7 +113,7 @@ Outcome<Unit> WireStore::connect_patiently() {
 }
 
 void WireStore::disconnect() {
-    connection_ = OwnedFd();  // leaves the epoll set by being closed
+    connection_ = service::Fd();  // leaves the epoll set by being closed
     input_.clear();
     transactions_.clear();
     const itimerspec every{{0, std::chrono::nanoseconds(retry_pause).count()},

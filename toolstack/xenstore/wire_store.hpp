@@ -8,27 +8,10 @@
 #include <utility>
 
 #include "lib/proto/xs_wire.hpp"
+#include "toolstack/service/fd.hpp"
 #include "toolstack/xenstore/client.hpp"
 
 namespace xenstore {
-
-/// A descriptor that closes itself.
-class OwnedFd {
-public:
-    OwnedFd() = default;
-    explicit OwnedFd(int fd) : fd_(fd) {}
-    OwnedFd(OwnedFd&& o) noexcept : fd_(std::exchange(o.fd_, -1)) {}
-    OwnedFd& operator=(OwnedFd&& o) noexcept {
-        std::swap(fd_, o.fd_);
-        return *this;
-    }
-    ~OwnedFd();
-    int get() const { return fd_; }
-    explicit operator bool() const { return fd_ >= 0; }
-
-private:
-    int fd_ = -1;
-};
 
 class WireStore final : public Store {
 public:
@@ -84,10 +67,10 @@ private:
     base::Failure gone(const std::string& why);
 
     Location where_;
-    OwnedFd connection_;
-    OwnedFd poll_;     ///< epoll of the three below: what the caller polls
-    OwnedFd waiting_;  ///< eventfd, readable while events_ is not empty
-    OwnedFd retry_;    ///< timerfd, while disconnected
+    service::Fd connection_;
+    service::Fd poll_;     ///< epoll of the three below: what the caller polls
+    service::Fd waiting_;  ///< eventfd, readable while events_ is not empty
+    service::Fd retry_;    ///< timerfd, while disconnected
     std::string input_;
     std::deque<Event> events_;
     std::set<std::pair<std::string, std::string>> watches_;

@@ -12,6 +12,7 @@
 #include <set>
 #include <string>
 
+#include "toolstack/service/log.hpp"
 #include "toolstack/xencall/privcmd.hpp"
 #include "toolstack/xenctrl/control.hpp"
 #include "toolstack/xenstored/journal_file.hpp"

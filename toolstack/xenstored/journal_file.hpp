@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "toolstack/xenstored/service.hpp"
+#include "toolstack/service/fd.hpp"
 
 namespace xenstored {
 

@@ -9,8 +9,9 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "toolstack/xenstored/daemon.hpp"
 #include "lib/base/number.hpp"
+#include "toolstack/service/process.hpp"
+#include "toolstack/xenstored/daemon.hpp"
 
 namespace {
 
@@ -143,10 +144,9 @@ void avoid_memory_killer() {
     if (file) (void)!::write(file.get(), "-1000", 5);
 }
 
-base::Outcome<base::Unit> serve(CommandLine& line) {
-    OTRY(service::make_directories(line.daemon.directory, 0755));
-    service::Detachment detachment = OTRY(service::Detachment::start(line.foreground));
-    const service::Fd lock = OTRY(service::take_pid_file(line.daemon.directory + "/xenstored.pid"));
+base::Outcome<> serve(CommandLine& line, service::Detachment& detachment) {
+    service::PidFile lock = OTRY(service::PidFile::take(line.daemon.directory + "/xenstored.pid"));
+    OTRY(lock.write_pid());
     avoid_memory_killer();
     xenstored::Daemon daemon(line.daemon);
     OTRY(daemon.start());
@@ -171,7 +171,8 @@ int main(int argc, char** argv) {
     if (!line.foreground && line.daemon.log_file.empty() && ::access("/var/log/xen", W_OK) == 0) {
         line.daemon.log_file = "/var/log/xen/xenstored.log";
     }
-    const auto done = serve(line);
+    auto detachment = service::Detachment::start(line.foreground, "xenstored");
+    const auto done = detachment ? serve(line, *detachment) : base::Outcome<>(detachment.failure());
     if (done) return 0;
     std::fprintf(stderr, "xenstored: %s\n", done.failure().text.c_str());
     return 1;

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "toolstack/xenstored/server.hpp"
-#include "toolstack/xenstored/service.hpp"
+#include "toolstack/service/fd.hpp"
 
 namespace xenstored {
 

@@ -1,21 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "toolstack/xend/server/daemon.hpp"
 
-#include <fcntl.h>
 #include <signal.h>
-#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
 #include <atomic>
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <thread>
 
+#include "toolstack/service/process.hpp"
 #include "toolstack/xencall/privcmd.hpp"
 #include "toolstack/xend/adapters/control_hypervisor.hpp"
 #include "toolstack/xend/adapters/file_records.hpp"
@@ -30,14 +28,11 @@ namespace xend {
 
 using base::Errc;
 using base::Outcome;
+using service::Detachment;
+using service::PidFile;
 using std::chrono::milliseconds;
 
 namespace {
-
-void make_parent(const std::string& path) {
-    std::error_code ignored;
-    std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
-}
 
 /// Watches for domains that stop; one thread for xend's whole life.
 class Reaper {
@@ -131,7 +126,7 @@ Outcome<> serve(const Settings& settings, const Ready& ready) {
     HttpServer server([&router](const Request& request) { return router.handle(request); });
     for (const std::string& path : {settings.unix_path, settings.classic_unix_path}) {
         if (path.empty()) continue;
-        make_parent(path);
+        OTRY(service::make_parent(path));
         OTRY(server.listen_unix(path));
     }
     if (settings.http_server) {
@@ -155,64 +150,18 @@ Outcome<> serve(const Settings& settings, const Ready& ready) {
     return base::ok;
 }
 
-PidFile::~PidFile() {
-    if (fd_ >= 0) ::close(fd_);
-}
-
-Outcome<> PidFile::claim() {
-    make_parent(path_);
-    fd_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (fd_ < 0)
-        return base::fail(errno == EACCES ? Errc::access : Errc::io, "cannot open " + path_ + ": " + std::strerror(errno));
-    // A predecessor that was killed a moment ago may take a moment to let go.
-    for (int i = 0; ::flock(fd_, LOCK_EX | LOCK_NB) != 0; ++i) {
-        if (i == 20) return base::fail(Errc::busy, "xend is running already");
-        std::this_thread::sleep_for(milliseconds{50});
-    }
-    return base::ok;
-}
-
-void PidFile::write_pid() {
-    const std::string text = std::to_string(::getpid()) + "\n";
-    if (::ftruncate(fd_, 0) != 0 || ::pwrite(fd_, text.data(), text.size(), 0) < 0) {
-        log(LogLevel::warning, "cannot write " + path_ + ": " + std::strerror(errno));
-    }
-}
-
-void PidFile::retire() { ::unlink(path_.c_str()); }
-
-int PidFile::running(const std::string& path) {
-    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return 0;
-    std::array<char, 32> text{};
-    const bool locked = ::flock(fd, LOCK_SH | LOCK_NB) != 0;
-    const ssize_t got = ::read(fd, text.data(), text.size() - 1);
-    ::close(fd);
-    return locked && got > 0 ? std::atoi(text.data()) : 0;
-}
-
 namespace {
 
-/// One life of the server, in a child of the supervisor. `report` gets "ok" or the error line and is then closed.
-[[noreturn]] void server_life(const Settings& settings, int report) {
+/// One life of the server, in a child of the supervisor.
+[[noreturn]] void server_life(const Settings& settings, Detachment& detachment) {
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);  // a server without its supervisor would be a second xend beside the next
-    bool told = false;
-    const auto tell = [&](const std::string& text) {
-        if (told || report < 0) return;
-        told = true;
-        const ssize_t ignored = ::write(report, text.data(), text.size());
-        static_cast<void>(ignored);
-        ::close(report);
-    };
-    auto logging = open_log(settings.log_file, settings.log_level, LogTo::file);
-    if (!logging) tell(logging.failure().text);
-    auto served = serve(settings, [&] { tell("ok"); });
-    if (!served) {
-        log(LogLevel::error, served.failure().text);
-        tell(served.failure().text);
-        std::_Exit(1);
-    }
-    std::exit(0);
+    Outcome<> served = open_log(settings.log_file, settings.log_level, LogTo::file);
+    if (served) served = serve(settings, [&] { detachment.ready(); });
+    if (served) std::exit(0);
+    log(LogLevel::error, served.failure().text);
+    std::fprintf(stderr, "xend: %s\n", served.failure().text.c_str());
+    detachment.failed();
+    std::_Exit(1);
 }
 
 volatile sig_atomic_t stop_asked = 0;
@@ -224,21 +173,21 @@ void on_stop(int signal) {
 }
 
 /// Starts the server, and again whenever it dies by a signal nobody sent on purpose.
-[[noreturn]] void supervise(const Settings& settings, PidFile& pid_file, int report) {
+[[noreturn]] void supervise(const Settings& settings, PidFile& pid_file, Detachment& detachment) {
     struct sigaction action {};
     action.sa_handler = on_stop;
     ::sigaction(SIGTERM, &action, nullptr);
     ::sigaction(SIGINT, &action, nullptr);
     ::signal(SIGHUP, SIG_IGN);
     int status = 0;
-    for (bool first = true; stop_asked == 0; first = false) {
+    while (stop_asked == 0) {
         const pid_t pid = ::fork();
         if (pid == 0) {
             ::signal(SIGTERM, SIG_DFL);
             ::signal(SIGINT, SIG_DFL);
-            server_life(settings, first ? report : -1);
+            server_life(settings, detachment);
         }
-        if (first) ::close(report);
+        detachment.leave_it_to_child();
         server_pid = pid;
         while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
         server_pid = 0;
@@ -252,32 +201,10 @@ void on_stop(int signal) {
 }  // namespace
 
 Outcome<> start_in_background(const Settings& settings) {
-    int ends[2] = {-1, -1};
-    if (::pipe2(ends, O_CLOEXEC) != 0) return base::fail(Errc::mfile, std::strerror(errno));
-    PidFile pid_file(settings.pid_file);
-    OTRY(pid_file.claim());
-    const pid_t child = ::fork();
-    if (child < 0) return base::fail(Errc::nomem, std::string("cannot fork: ") + std::strerror(errno));
-    if (child == 0) {
-        ::close(ends[0]);
-        ::setsid();
-        if (::chdir("/") != 0) std::_Exit(1);
-        const int null = ::open("/dev/null", O_RDWR);
-        for (int fd = 0; fd < 3; ++fd) ::dup2(null, fd);
-        if (null > 2) ::close(null);
-        pid_file.write_pid();
-        supervise(settings, pid_file, ends[1]);
-    }
-    ::close(ends[1]);
-    std::string said;
-    std::array<char, 512> buffer{};
-    for (ssize_t got = 0; (got = ::read(ends[0], buffer.data(), buffer.size())) != 0;) {
-        if (got > 0) said.append(buffer.data(), static_cast<size_t>(got));
-        if (got < 0 && errno != EINTR) break;
-    }
-    ::close(ends[0]);
-    if (said == "ok") return base::ok;
-    return base::fail(Errc::io, said.empty() ? "xend died while starting; see " + settings.log_file : said);
+    PidFile pid_file = OTRY(PidFile::take(settings.pid_file, lock_patience));
+    Detachment detachment = OTRY(Detachment::start(false, "xend"));
+    OTRY(pid_file.write_pid());
+    supervise(settings, pid_file, detachment);
 }
 
 }  // namespace xend

@@ -7,6 +7,7 @@
 #include <string>
 #include <thread>
 
+#include "toolstack/service/process.hpp"
 #include "toolstack/xend/server/daemon.hpp"
 #include "toolstack/xend/server/log_file.hpp"
 #include "toolstack/xend/server/settings.hpp"
@@ -27,31 +28,31 @@ int complain(const std::string& text) {
 }
 
 int start(const xend::Settings& settings) {
-    if (xend::PidFile::running(settings.pid_file) != 0) return 0;  // as it always was
+    if (service::PidFile::running(settings.pid_file) != 0) return 0;  // as it always was
     auto started = xend::start_in_background(settings);
     if (started || started.failure().code == base::Errc::busy) return 0;
     return complain(started.failure().text);
 }
 
 int stop(const xend::Settings& settings) {
-    const int pid = xend::PidFile::running(settings.pid_file);
+    const int pid = service::PidFile::running(settings.pid_file);
     if (pid <= 0) return 0;
     ::kill(pid, SIGTERM);
     for (int i = 0; i < 600; ++i) {
-        if (xend::PidFile::running(settings.pid_file) == 0) return 0;
+        if (service::PidFile::running(settings.pid_file) == 0) return 0;
         std::this_thread::sleep_for(std::chrono::milliseconds{50});
     }
     return complain("the running xend (pid " + std::to_string(pid) + ") does not end; a job of it may hang");
 }
 
 int foreground(const xend::Settings& settings) {
-    xend::PidFile pid_file(settings.pid_file);
-    if (auto claimed = pid_file.claim(); !claimed) return complain(claimed.failure().text);
-    pid_file.write_pid();
+    auto pid_file = service::PidFile::take(settings.pid_file, xend::lock_patience);
+    if (!pid_file) return complain(pid_file.failure().text);
+    if (auto written = pid_file->write_pid(); !written) return complain(written.failure().text);
     auto logging = xend::open_log(settings.log_file, settings.log_level, xend::LogTo::terminal);
     if (!logging) return complain(logging.failure().text);
     auto served = xend::serve(settings, [] {});
-    pid_file.retire();
+    pid_file->retire();
     return served ? 0 : complain(served.failure().text);
 }
 
@@ -68,7 +69,7 @@ int main(int argc, char** argv) {
     for (const std::string& warning : warnings) {
         if (starts) std::fprintf(stderr, "xend: warning: %s\n", warning.c_str());
     }
-    if (command == "status") return xend::PidFile::running(settings->pid_file) != 0 ? 0 : exit_not_running;
+    if (command == "status") return service::PidFile::running(settings->pid_file) != 0 ? 0 : exit_not_running;
     if (!starts && command != "stop") return usage(stderr, 1);
     if (::geteuid() != 0) {
         complain("only root may do this");
