@@ -80,6 +80,7 @@ qemu_command() {
     else
         command+=(-serial mon:stdio)
     fi
+    [ -z "$gdb" ] || command+=(-gdb "tcp:localhost:$gdb" -S)
     command+=(${disks[@]+"${disks[@]}"} ${qemu_more[@]+"${qemu_more[@]}"})
 }
 
