@@ -13,7 +13,7 @@
 
 namespace hv {
 
-Domain::Domain(DomId i, GuestKind k) : id(i), kind(k) {}
+Domain::Domain(DomId i, GuestKind k) : id(i), kind(k), sched(sched::pool0()) {}
 
 Vcpu::Vcpu(Domain& d, VcpuId i)
     : SchedUnit(d.sched, d.kind == GuestKind::idle),
@@ -90,7 +90,7 @@ Status fill_vcpu(Vcpu& v) {
     Domain& d = v.domain;
     if (v.id.raw < vcpu_infos_in_shared_page) v.info.store(&d.shared->vcpu_info[v.id.raw], std::memory_order_release);
     // The vCPUs of one domain and of many begin on different CPUs.
-    return sched::scheduler().insert(v, v.id.raw + v.domain.id.raw);
+    return sched::policy_of(v).insert(v, v.id.raw + v.domain.id.raw);
 }
 
 }  // namespace

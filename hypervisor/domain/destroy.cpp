@@ -93,7 +93,7 @@ void free_vcpu(Vcpu& v) {
     timer::stop(v.singleshot);
     timer::stop(v.periodic);
     timer::stop(v.poll_timer);
-    if (v.sched_data) sched::scheduler().remove(v);
+    if (v.sched_data) sched::policy_of(v).remove(v);
     if (v.pv) pv_vcpu_destroy(v);
     if (v.fpu) heap::free_bytes(v.fpu, cpu_features.xsave_size);
     destroy(&v);

@@ -91,7 +91,7 @@ struct Domain {
     DomainLog log_state;
     CpuMask dirty_cpus;                   ///< CPUs whose TLB may hold this domain's translations
     uint64_t vm_assist = 0;
-    SchedGroup sched;
+    SchedGroup sched;                     ///< its share of the CPUs
     std::atomic<uint32_t> pollers{0};     ///< vCPUs in SCHEDOP_poll
     Domain* next = nullptr;               ///< domain table, ordered by id; domain_list lock
     Domain* next_dead = nullptr;          ///< without references, waiting to be freed

@@ -29,13 +29,13 @@ void vcpu_block_current() {
         this_cpu().raise(SoftIrq::schedule);
 }
 
-void vcpu_yield_current() { sched::scheduler().yield(current()); }
+void vcpu_yield_current() { sched::policy_of(current()).yield(current()); }
 
 void vcpu_unblock(Vcpu& v) {
     if (v.polling.load(std::memory_order_relaxed) && v.polling.exchange(false, std::memory_order_seq_cst))
         v.domain.pollers.fetch_sub(1, std::memory_order_seq_cst);
     if (!(v.pause_flags.load(std::memory_order_seq_cst) & vpf_blocked)) return;
-    if (v.pause_flags.fetch_and(~uint32_t{vpf_blocked}, std::memory_order_seq_cst) & vpf_blocked) sched::scheduler().wake(v);
+    if (v.pause_flags.fetch_and(~uint32_t{vpf_blocked}, std::memory_order_seq_cst) & vpf_blocked) sched::policy_of(v).wake(v);
 }
 
 void schedule() {
@@ -47,7 +47,7 @@ void schedule() {
     stop_ticks(prev);
     if (!prev.idle) pv_write_runstate(prev);
     arch::switch_to(prev, next);
-    sched::scheduler().switched_out(prev);  // from here on prev may run anywhere else
+    sched::policy_of(prev).switched_out(prev);  // from here on prev may run anywhere else
     start_ticks(next, c.id);
     if (next.idle) return;
     vcpu_update_time(next);

@@ -82,7 +82,7 @@ Status set_affinity(Vcpu& v, xen::DomctlVcpuAffinity& a) {
         v.soft_affinity = TRY(wanted_cpus(a.cpumap_soft));
         TRY(store_bitmap(a.cpumap_soft, v.soft_affinity & online_cpus() & v.affinity.load()));
     }
-    sched::affinity_changed(v);
+    sched::policy_of(v).affinity_changed(v);
     return ok;
 }
 
@@ -118,26 +118,10 @@ Answer node_affinity(const Call& c) {
 
 Answer scheduler_op(const Call& c) {
     xen::DomctlSchedulerOp& s = c.op.u.scheduler_op;
-    Scheduler& scheduler = sched::scheduler();
-    if (s.sched_id != scheduler.abi_id()) return Err{Errc::inval};
-    switch (s.cmd) {
-        case xen::XEN_DOMCTL_SCHEDOP_getinfo: {
-            const SchedParams p = scheduler.params(c.d.sched);
-            s.u.credit2.weight = p.weight;
-            s.u.credit2.cap = p.cap;
-            return c.done();
-        }
-        case xen::XEN_DOMCTL_SCHEDOP_putinfo: {
-            SchedParams p = scheduler.params(c.d.sched);
-            if (s.u.credit2.weight) p.weight = s.u.credit2.weight;
-            constexpr uint16_t unchanged = 0xffff;
-            if (s.u.credit2.cap != unchanged) p.cap = s.u.credit2.cap;
-            TRY(scheduler.set_params(c.d.sched, p));
-            return c.done();
-        }
-        default:
-            return Err{Errc::inval};  // no parameters of single vCPUs
-    }
+    Scheduler& policy = *c.d.sched.pool->policy;
+    if (s.sched_id != policy.abi_id()) return Err{Errc::inval};
+    TRY(policy.group_params(c.d.sched, s));
+    return c.done();
 }
 
 }  // namespace hv::domctl

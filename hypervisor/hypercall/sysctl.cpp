@@ -76,7 +76,7 @@ Answer dispatch(const Call& c) {
         case xen::XEN_SYSCTL_physinfo:
             return physinfo(c);
         case xen::XEN_SYSCTL_sched_id:
-            c.op.u.sched_id.sched_id = sched::scheduler().abi_id();
+            c.op.u.sched_id.sched_id = sched::pool0().policy->abi_id();
             return c.done();
         case xen::XEN_SYSCTL_getdomaininfolist:
             return getdomaininfolist(c);

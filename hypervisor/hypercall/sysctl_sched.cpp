@@ -19,9 +19,9 @@ Answer pool_info(const Call& c) {
     xen::SysctlCpuPoolOp& p = c.op.u.cpupool_op;
     // Asks for the first pool at or above the id: how tools walk over all.
     if (p.cpupool_id != 0) return Err{Errc::noent};
-    p.sched_id = sched::scheduler().abi_id();
+    p.sched_id = sched::pool0().policy->abi_id();
     p.n_dom = count_domains();
-    TRY(store_bitmap(p.cpumap, online_cpus()));
+    TRY(store_bitmap(p.cpumap, sched::pool0().cpus.load()));
     return c.done();
 }
 
@@ -57,21 +57,10 @@ Answer cpupool_op(const Call& c) {
 Answer scheduler_op(const Call& c) {
     xen::SysctlSchedulerOp& s = c.op.u.scheduler_op;
     if (s.cpupool_id != 0) return Err{Errc::srch};
-    if (s.sched_id != sched::scheduler().abi_id()) return Err{Errc::inval};
-    xen::SysctlCredit2Schedule& p = s.u.sched_credit2;
-    switch (s.cmd) {
-        case xen::XEN_SYSCTL_SCHEDOP_getinfo:
-            p.ratelimit_us = sched::ratelimit_us();
-            return c.done();
-        case xen::XEN_SYSCTL_SCHEDOP_putinfo:
-            if (p.ratelimit_us && (p.ratelimit_us > xen::XEN_SYSCTL_SCHED_RATELIMIT_MAX ||
-                                   p.ratelimit_us < xen::XEN_SYSCTL_SCHED_RATELIMIT_MIN))
-                return Err{Errc::inval};
-            sched::set_ratelimit_us(p.ratelimit_us);
-            return c.done();
-        default:
-            return Err{Errc::inval};
-    }
+    Scheduler& policy = *sched::pool0().policy;
+    if (s.sched_id != policy.abi_id()) return Err{Errc::inval};
+    TRY(policy.policy_params(s));
+    return c.done();
 }
 
 }  // namespace hv::sysctl

@@ -38,7 +38,7 @@ Answer up(Vcpu& target) {
         if (!target.initialised) return Err{Errc::inval};
         before = target.pause_flags.fetch_and(~uint32_t{vpf_down}, std::memory_order_seq_cst);
     }
-    if (before & vpf_down) sched::scheduler().wake(target);
+    if (before & vpf_down) sched::policy_of(target).wake(target);
     return 0;
 }
 
@@ -56,7 +56,7 @@ Answer down(Vcpu& target) {
     if (last)
         domain_shutdown(d, 0 /* SHUTDOWN_poweroff */);
     else
-        sched::scheduler().sleep(target);
+        sched::policy_of(target).sleep(target);
     return 0;
 }
 

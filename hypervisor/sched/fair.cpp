@@ -13,22 +13,51 @@ namespace hv {
 
 using base::Nanos;
 using fair::distance;
-using fair::set_runstate;
 
 uint32_t FairScheduler::abi_id() const { return xen::XEN_SCHEDULER_CREDIT2; }
 
-void FairScheduler::init_cpu(unsigned cpu, SchedUnit& idle) {
-    if (!cpus[cpu].sched) {
-        auto q = make<FairQueue>();
-        if (!q) panic("No memory for the run queue of CPU %u", cpu);
-        cpus[cpu].sched = std::move(q).take();
-    }
+base::Status FairScheduler::add_cpu(unsigned cpu, SchedUnit& idle) {
+    if (!cpus[cpu].sched) cpus[cpu].sched = TRY(make<FairQueue>());
     fair_queue(cpu).idle = &idle;
     idle.cpu.store(cpu, std::memory_order_release);
     idle.running_on.store(static_cast<int32_t>(cpu), std::memory_order_release);
-    set_runstate(idle, xen::RUNSTATE_running, clock::now());
+    idle.runstate.enter(xen::RUNSTATE_running, clock::now());
     online_cpus_.fetch_or(uint64_t{1} << cpu, std::memory_order_acq_rel);
     idle_cpus_.fetch_or(uint64_t{1} << cpu, std::memory_order_acq_rel);
+    // Who may run here alone has been elsewhere; and who waits elsewhere may come.
+    for (uint64_t others = online_cpus_.load(std::memory_order_acquire) & ~(uint64_t{1} << cpu); others; others &= others - 1) {
+        const auto other = static_cast<unsigned>(std::countr_zero(others));
+        evict(other);
+        if (fair_queue(other).length.load(std::memory_order_seq_cst)) sched::reschedule(cpu);
+    }
+    return base::ok;
+}
+
+void FairScheduler::remove_cpu(unsigned cpu) {
+    online_cpus_.fetch_and(~(uint64_t{1} << cpu), std::memory_order_seq_cst);
+    idle_cpus_.fetch_and(~(uint64_t{1} << cpu), std::memory_order_seq_cst);
+    evict(cpu);
+}
+
+/// Sees to it that no unit stays on `cpu` that may not be there.
+void FairScheduler::evict(unsigned cpu) {
+    FairQueue& from = fair_queue(cpu);
+    for (;;) {
+        uint64_t mask = 0;
+        {
+            Guard g(from.lock);
+            for (FairUnit& e : from.queue) {
+                mask = allowed(e.unit);
+                if (!(mask >> cpu & 1) && e.unit.running_on.load(std::memory_order_acquire) < 0) break;
+                mask = 0;
+            }
+            // One that runs here, or is on its way out: switched_out() moves it.
+            if (from.curr && !(allowed(from.curr->unit) >> cpu & 1)) sched::reschedule(cpu);
+        }
+        if (!mask) return;
+        const auto target = static_cast<unsigned>(std::countr_zero(mask));
+        if (pull_from(target, cpu, false)) sched::reschedule(target);
+    }
 }
 
 // -- membership -------------------------------------------------------------------------------------------------------
@@ -41,7 +70,7 @@ base::Status FairScheduler::insert(SchedUnit& u, unsigned spread) {
     uint64_t rest = mask;
     while (n--) rest &= rest - 1;
     u.cpu.store(static_cast<uint32_t>(std::countr_zero(rest)), std::memory_order_release);
-    u.runstate_since = clock::now();
+    u.runstate.begin_at(clock::now());
     return base::ok;
 }
 
@@ -53,15 +82,33 @@ void FairScheduler::remove(SchedUnit& u) {
     u.sched_data = nullptr;
 }
 
-base::Status FairScheduler::set_params(SchedGroup& g, SchedParams p) {
-    if (p.weight == 0) return base::Err{base::Errc::inval};
-    if (p.cap != 0) return base::Err{base::Errc::opnotsupp};  // refused rather than ignored
-    g.weight.store(p.weight, std::memory_order_relaxed);
-    return base::ok;
+base::Status FairScheduler::group_params(SchedGroup& g, xen::DomctlSchedulerOp& op) {
+    constexpr uint16_t unchanged = 0xffff;
+    xen::DomctlSchedCredit2& p = op.u.credit2;
+    switch (op.cmd) {
+        case xen::XEN_DOMCTL_SCHEDOP_getinfo:
+            p.weight = g.weight.load(std::memory_order_relaxed);
+            p.cap = g.cap.load(std::memory_order_relaxed);
+            return base::ok;
+        case xen::XEN_DOMCTL_SCHEDOP_putinfo:
+            if (p.cap != 0 && p.cap != unchanged) return base::Err{base::Errc::opnotsupp};  // refused rather than ignored
+            if (p.weight) g.weight.store(p.weight, std::memory_order_relaxed);
+            return base::ok;
+        default: return base::Err{base::Errc::inval};  // no parameters of single vCPUs
+    }
 }
 
-SchedParams FairScheduler::params(const SchedGroup& g) const {
-    return {g.weight.load(std::memory_order_relaxed), g.cap.load(std::memory_order_relaxed)};
+base::Status FairScheduler::policy_params(xen::SysctlSchedulerOp& op) {
+    uint32_t& us = op.u.sched_credit2.ratelimit_us;
+    switch (op.cmd) {
+        case xen::XEN_SYSCTL_SCHEDOP_getinfo: us = ratelimit_us.load(std::memory_order_relaxed); return base::ok;
+        case xen::XEN_SYSCTL_SCHEDOP_putinfo:
+            if (us && (us > xen::XEN_SYSCTL_SCHED_RATELIMIT_MAX || us < xen::XEN_SYSCTL_SCHED_RATELIMIT_MIN))
+                return base::Err{base::Errc::inval};
+            ratelimit_us.store(us, std::memory_order_relaxed);
+            return base::ok;
+        default: return base::Err{base::Errc::inval};
+    }
 }
 
 // -- where ------------------------------------------------------------------------------------------------------------
@@ -129,13 +176,13 @@ void FairScheduler::wake(SchedUnit& u) {
             if (e.queued || e.running) return;
             const Nanos now = clock::now();
             if (!u.runnable()) {
-                set_runstate(u, fair::resting_state(u), now);
+                u.runstate.enter(fair::resting_state(u), now);
                 return;
             }
             leaving = u.running_on.load(std::memory_order_acquire) >= 0;  // switched_out() moves it
             // affinity_changed() did not find it in a queue: so it must not come into one where it may not be.
             if (leaving ? target != home : !(allowed(u) >> target & 1)) continue;
-            set_runstate(u, xen::RUNSTATE_runnable, now);
+            u.runstate.enter(xen::RUNSTATE_runnable, now);
             to.charge(now);
             to.admit(e, fair::wake_bonus, newest_clock_.load(std::memory_order_relaxed));
             u.cpu.store(target, std::memory_order_release);
@@ -165,7 +212,7 @@ void FairScheduler::sleep(SchedUnit& u) {
             if (u.runnable()) return;  // woken again meanwhile
             running = e.running;
             if (e.queued) q.dequeue(e);
-            if (!running) set_runstate(u, fair::resting_state(u), clock::now());
+            if (!running) u.runstate.enter(fair::resting_state(u), clock::now());
         }
         if (running) sched::reschedule(cpu);
         return;
@@ -285,7 +332,7 @@ SchedDecision FairScheduler::take_best(FairQueue& q, unsigned cpu, SchedUnit& pr
     q.skip = nullptr;
     if (!best) {
         SchedUnit& idle = *q.idle;
-        set_runstate(idle, xen::RUNSTATE_running, now);
+        idle.runstate.enter(xen::RUNSTATE_running, now);
         return {&idle, Nanos::never()};
     }
     if (const uint64_t bit = uint64_t{1} << cpu; idle_cpus_.load(std::memory_order_relaxed) & bit)
@@ -296,8 +343,8 @@ SchedDecision FairScheduler::take_best(FairQueue& q, unsigned cpu, SchedUnit& pr
     q.charged = now;
     if (&best->unit != &prev) q.switched_in = now;
     best->unit.running_on.store(static_cast<int32_t>(cpu), std::memory_order_release);
-    set_runstate(best->unit, xen::RUNSTATE_running, now);
-    if (prev.idle) set_runstate(prev, xen::RUNSTATE_runnable, now);
+    best->unit.runstate.enter(xen::RUNSTATE_running, now);
+    if (prev.idle) prev.runstate.enter(xen::RUNSTATE_runnable, now);
     return {&best->unit, q.length.load(std::memory_order_relaxed) ? fair::slice : fair::slice_alone};
 }
 
@@ -322,11 +369,11 @@ SchedDecision FairScheduler::pick(unsigned cpu, SchedUnit& prev, Nanos now) {
             e.running = false;
             q.curr = nullptr;
             if (prev.runnable()) {
-                set_runstate(prev, xen::RUNSTATE_runnable, now);
+                prev.runstate.enter(xen::RUNSTATE_runnable, now);
                 q.enqueue(e);
                 if (prev.yielding) q.skip = &e;
             } else {
-                set_runstate(prev, fair::resting_state(prev), now);
+                prev.runstate.enter(fair::resting_state(prev), now);
             }
             prev.yielding = false;
         }
@@ -402,17 +449,11 @@ void FairScheduler::leave(SchedUnit& prev, unsigned cpu) {
     if (preempt) sched::reschedule(target);
 }
 
-xen::VcpuRunstateInfo FairScheduler::snapshot(const SchedUnit& u) const {
-    xen::VcpuRunstateInfo info;
-    info._pad = 0;
+xen::VcpuRunstateInfo FairScheduler::runstate_at_change(const SchedUnit& u) const {
     for (;;) {
         const unsigned cpu = u.cpu.load(std::memory_order_acquire);
         Guard g(fair_queue(cpu).lock);
-        if (u.cpu.load(std::memory_order_relaxed) != cpu) continue;
-        info.state = static_cast<int32_t>(u.runstate.load(std::memory_order_relaxed));
-        info.state_entry_time = static_cast<uint64_t>(u.runstate_since.n);
-        for (unsigned i = 0; i < 4; ++i) info.time[i] = u.runstate_time[i];
-        return info;
+        if (u.cpu.load(std::memory_order_relaxed) == cpu) return u.runstate.at_change();
     }
 }
 

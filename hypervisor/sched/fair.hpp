@@ -32,25 +32,22 @@ struct FairUnit {
 
 class FairScheduler final : public Scheduler {
 public:
-    const char* name() const override { return "Fair scheduler by virtual runtime (credit2 parameters)"; }
+    const char* name() const override { return "credit2"; }
+    const char* title() const override { return "Fair scheduler by virtual runtime (credit2 parameters)"; }
     uint32_t abi_id() const override;
+    base::Status add_cpu(unsigned cpu, SchedUnit& idle) override;
+    void remove_cpu(unsigned cpu) override;
     base::Status insert(SchedUnit& u, unsigned spread) override;
     void remove(SchedUnit& u) override;
     void wake(SchedUnit& u) override;
     void sleep(SchedUnit& u) override;
     void yield(SchedUnit& u) override;
+    void affinity_changed(SchedUnit& u) override;
     SchedDecision pick(unsigned cpu, SchedUnit& prev, base::Nanos now) override;
     void switched_out(SchedUnit& prev) override;
-    base::Status set_params(SchedGroup& g, SchedParams p) override;
-    SchedParams params(const SchedGroup& g) const override;
-
-    /// Makes the CPU's queue, with `idle` running. Boot only.
-    void init_cpu(unsigned cpu, SchedUnit& idle);
-    void affinity_changed(SchedUnit& u);
-    /// A consistent copy of the run state; times as of the last change.
-    xen::VcpuRunstateInfo snapshot(const SchedUnit& u) const;
-
-    std::atomic<uint32_t> ratelimit_us{100};
+    xen::VcpuRunstateInfo runstate_at_change(const SchedUnit& u) const override;
+    base::Status group_params(SchedGroup& g, xen::DomctlSchedulerOp& op) override;
+    base::Status policy_params(xen::SysctlSchedulerOp& op) override;
 
 private:
     std::atomic<uint64_t> idle_cpus_{0};
@@ -65,17 +62,11 @@ private:
     uint64_t allowed(const SchedUnit& u) const;
     void nudge_idle(const SchedUnit& u);
     void relocate(SchedUnit& u);
+    void evict(unsigned cpu);
     static unsigned settled_cpu(const SchedUnit& u);
     void leave(SchedUnit& prev, unsigned cpu);
     SchedDecision take_best(FairQueue& q, unsigned cpu, SchedUnit& prev, base::Nanos now);
     bool preempts(FairQueue& q, unsigned cpu, const FairUnit& e, base::Nanos now);
 };
-
-namespace sched {
-/// Lets the slice of what runs on `cpu` end at `t` (or earlier). Locks: may hold Rank::sched.
-void end_slice_at(unsigned cpu, base::Nanos t);
-/// Makes `cpu` pick again soon.
-void reschedule(unsigned cpu);
-}  // namespace sched
 
 }  // namespace hv

@@ -27,18 +27,8 @@ inline uint64_t weighted(const SchedGroup& g, int64_t ns) {
     return ns <= 0 ? 0 : static_cast<uint64_t>(ns) * 256 / (weight ? weight : 1);
 }
 
-/// Ends the current run state. Locks: the unit's queue.
-inline void set_runstate(SchedUnit& u, uint32_t state, Nanos now) {
-    const uint32_t old = u.runstate.load(std::memory_order_relaxed);
-    if (old == state) return;
-    const int64_t spent = now.n - u.runstate_since.n;
-    if (spent > 0) u.runstate_time[old & 3] += static_cast<uint64_t>(spent);
-    u.runstate_since = now;
-    u.runstate.store(state, std::memory_order_release);
-}
-
 /// The state of one that neither runs nor waits for a CPU.
-inline uint32_t resting_state(const SchedUnit& u) {
+inline int32_t resting_state(const SchedUnit& u) {
     return u.pause_flags.load(std::memory_order_acquire) & vpf_blocked ? xen::RUNSTATE_blocked : xen::RUNSTATE_offline;
 }
 }  // namespace fair

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The machine's scheduler: its policy, the timers that end slices, and how long units were in each run state.
+/// Pool 0, the timers that end slices, and what does not depend on the policy.
+#include <string_view>
+
 #include "hypervisor/arch/x86/cpu.hpp"
 #include "hypervisor/mm/heap.hpp"
 #include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log.hpp"
-#include "hypervisor/sched/fair.hpp"
+#include "hypervisor/sched/scheduler.hpp"
 #include "hypervisor/time/timer.hpp"
 
 namespace hv::sched {
@@ -13,34 +15,38 @@ using base::Nanos;
 
 namespace {
 
-FairScheduler the_scheduler;
+CpuPool the_pool{0, nullptr, {}};
 Timer* slice_timers[max_cpus];
 
 void slice_ended(void*) { this_cpu().raise(SoftIrq::schedule); }
 
-bool equal(const char* a, const char* b) {
-    while (*a && *a == *b) ++a, ++b;
-    return *a == *b;
+/// Null when there is none of this name.
+Scheduler* policy_named(std::string_view name) {
+    for (Scheduler* const* p = policies; *p; ++p)
+        if (name == (*p)->name()) return *p;
+    return nullptr;
 }
 
 }  // namespace
 
+CpuPool& pool0() { return the_pool; }
+
 void init(const char* name) {
-    if (name && *name && !equal(name, "credit2") && !equal(name, "fair"))
-        log(LogLevel::warning, "Unknown scheduler \"%s\": using credit2", name);
-    log(LogLevel::info, "Using scheduler: %s", the_scheduler.name());
+    Scheduler* wanted = name && *name ? policy_named(name) : policies[0];
+    if (!wanted) log(LogLevel::warning, "Unknown scheduler \"%s\": using %s", name, policies[0]->name());
+    the_pool.policy = wanted ? wanted : policies[0];
+    log(LogLevel::info, "Using scheduler: %s", the_pool.policy->title());
 }
 
 void init_cpu(unsigned cpu, SchedUnit& idle) {
-    the_scheduler.init_cpu(cpu, idle);
+    if (!the_pool.policy->add_cpu(cpu, idle)) panic("No memory for the run queue of CPU %u", cpu);
+    the_pool.cpus.set(cpu);
     if (slice_timers[cpu]) return;
     auto t = make<Timer>(slice_ended, nullptr);
     if (!t) panic("No memory for the scheduler of CPU %u", cpu);
     slice_timers[cpu] = std::move(t).take();
     slice_timers[cpu]->cpu.store(cpu, std::memory_order_relaxed);
 }
-
-Scheduler& scheduler() { return the_scheduler; }
 
 void end_slice_at(unsigned cpu, Nanos t) { timer::set(*slice_timers[cpu], t, cpu); }
 
@@ -55,28 +61,21 @@ SchedUnit& pick_next(SchedUnit& prev) {
     Cpu& c = this_cpu();
     c.pending.fetch_and(~static_cast<uint32_t>(SoftIrq::schedule), std::memory_order_seq_cst);
     const Nanos now = clock::now();
-    const SchedDecision d = the_scheduler.pick(c.id, prev, now);
+    const SchedDecision d = policy_of(prev).pick(c.id, prev, now);
     if (d.slice != Nanos::never()) timer::set(*slice_timers[c.id], now + d.slice, c.id);
     return *d.next;
 }
 
 void pause_nosync(SchedUnit& u) {
-    if (u.pause_count.fetch_add(1, std::memory_order_seq_cst) == 0) the_scheduler.sleep(u);
+    if (u.pause_count.fetch_add(1, std::memory_order_seq_cst) == 0) policy_of(u).sleep(u);
 }
 
 void unpause(SchedUnit& u) {
-    if (u.pause_count.fetch_sub(1, std::memory_order_seq_cst) == 1) the_scheduler.wake(u);
+    if (u.pause_count.fetch_sub(1, std::memory_order_seq_cst) == 1) policy_of(u).wake(u);
 }
 
-void affinity_changed(SchedUnit& u) { the_scheduler.affinity_changed(u); }
-
-uint32_t ratelimit_us() { return the_scheduler.ratelimit_us.load(std::memory_order_relaxed); }
-void set_ratelimit_us(uint32_t us) { the_scheduler.ratelimit_us.store(us, std::memory_order_relaxed); }
-
-xen::VcpuRunstateInfo runstate_at_change(const SchedUnit& u) { return the_scheduler.snapshot(u); }
-
 xen::VcpuRunstateInfo runstate(const SchedUnit& u) {
-    xen::VcpuRunstateInfo info = the_scheduler.snapshot(u);
+    xen::VcpuRunstateInfo info = policy_of(u).runstate_at_change(u);
     const int64_t more = clock::now().n - static_cast<int64_t>(info.state_entry_time);
     if (more > 0) info.time[info.state & 3] += static_cast<uint64_t>(more);
     return info;

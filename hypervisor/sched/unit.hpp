@@ -16,10 +16,38 @@ enum VcpuPause : uint32_t {
     vpf_down = 1u << 1,     ///< not brought up by VCPUOP_up, or taken down
 };
 
-/// Units that share what they are entitled to.
+struct CpuPool;
+
+/// Units that share what they are entitled to, and the pool whose CPUs and policy they have.
 struct SchedGroup {
+    explicit SchedGroup(CpuPool& p) : pool(&p) {}
+    CpuPool* pool;
     std::atomic<uint16_t> weight{256};
     std::atomic<uint16_t> cap{0};  ///< percent of one CPU; 0 = none
+};
+
+/// How long a unit was in each RUNSTATE_*. Locks: the one that the policy puts the unit under.
+class RunState {
+    int32_t state_ = xen::RUNSTATE_offline;
+    base::Nanos since_{};
+    uint64_t time_[4] = {};
+
+public:
+    /// Begins `state`; time spent counts for the old one. The same state again goes on.
+    void enter(int32_t state, base::Nanos now) {
+        if (state_ == state) return;
+        const int64_t spent = now.n - since_.n;
+        if (spent > 0) time_[state_ & 3] += static_cast<uint64_t>(spent);
+        since_ = now;
+        state_ = state;
+    }
+    /// Counts from `now` on: what was before was nothing.
+    void begin_at(base::Nanos now) { since_ = now; }
+    base::Nanos since() const { return since_; }
+    /// The times as of the last change; what lies in between begins at state_entry_time.
+    xen::VcpuRunstateInfo at_change() const {
+        return {state_, 0, static_cast<uint64_t>(since_.n), {time_[0], time_[1], time_[2], time_[3]}};
+    }
 };
 
 /// What runs on a CPU or waits for one.
@@ -38,9 +66,7 @@ struct SchedUnit {
     std::atomic<uint64_t> affinity{~uint64_t{0}};  ///< hard affinity: CPUs it may run on
     uint64_t soft_affinity = ~uint64_t{0};
     void* sched_data = nullptr;           ///< the scheduler's own; null: not inserted
-    std::atomic<uint32_t> runstate{xen::RUNSTATE_offline};
-    base::Nanos runstate_since{};         ///< written by whoever changes runstate; sched lock
-    uint64_t runstate_time[4] = {};       ///< ns in each RUNSTATE_*
+    RunState runstate;
 
     bool runnable() const {
         return pause_flags.load(std::memory_order_acquire) == 0 && pause_count.load(std::memory_order_acquire) == 0;

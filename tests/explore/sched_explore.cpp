@@ -46,7 +46,7 @@ void start_on(Vcpu& v, unsigned c) {
     v.SchedUnit::cpu.store(c);
     v.pause_count.store(0);
     v.pause_flags.store(0);
-    sched::scheduler().wake(v);
+    sched::policy_of(v).wake(v);
     settle();
     check(cpus[c].current == &v, "setup: it runs where it shall");
     v.affinity.store(~uint64_t{0});
@@ -155,7 +155,7 @@ TEST(Sched, a_cpu_goes_idle_while_another_vcpu_wakes_up) {
 TEST(Sched, a_vcpu_is_sent_to_another_cpu) {
     const Scenario s = with_vcpus([] { start_on(a0(), 1); }, {[] {
                                                                   a0().affinity.store(uint64_t{1} << 2);
-                                                                  sched::affinity_changed(a0());
+                                                                  sched::policy_of(a0()).affinity_changed(a0());
                                                               },
                                                               [] { host::soft_interrupts(); },
                                                               [] {
@@ -168,7 +168,7 @@ TEST(Sched, a_vcpu_is_sent_to_another_cpu) {
 TEST(Sched, a_vcpu_is_sent_away_while_it_blocks) {
     const Scenario s = with_vcpus([] { start_on(a0(), 1); }, {[] {
                                                                   a0().affinity.store(uint64_t{1} << 2);
-                                                                  sched::affinity_changed(a0());
+                                                                  sched::policy_of(a0()).affinity_changed(a0());
                                                               },
                                                               block_here, [] { event_for(a0()); }});
     expect_holds("affinity | block | event", s, bounded(2));

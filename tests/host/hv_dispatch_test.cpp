@@ -137,7 +137,7 @@ TEST_F(Dispatch, TheKernelFindsItsRunStateAfterUserMode) {
     pv_toggle_mode(v);
     EXPECT_TRUE(v.pv->in_kernel);
     EXPECT_EQ(info.state, xen::RUNSTATE_offline) << "it has not run yet";
-    EXPECT_EQ(info.state_entry_time, sched::runstate_at_change(v).state_entry_time);
+    EXPECT_EQ(info.state_entry_time, sched::policy_of(v).runstate_at_change(v).state_entry_time);
 }
 
 }  // namespace

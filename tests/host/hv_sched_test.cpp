@@ -10,7 +10,6 @@
 #include <thread>
 
 #include "hypervisor/domain/run.hpp"
-#include "hypervisor/sched/fair.hpp"
 #include "tests/host/hv_fixture.hpp"
 
 namespace {
@@ -70,6 +69,13 @@ private:
     uint64_t kicks_[test_cpus];
 };
 
+bool set_weight(SchedGroup& g, uint16_t weight) {
+    xen::DomctlSchedulerOp op{};
+    op.cmd = xen::XEN_DOMCTL_SCHEDOP_putinfo;
+    op.u.credit2 = {weight, 0};
+    return bool(g.pool->policy->group_params(g, op));
+}
+
 /// Keeps the vCPUs of a test on the first n CPUs.
 void confine(Guest& g, unsigned n) {
     for (unsigned i = 0; i < g->limits.max_vcpus; ++i) g.vcpu(i).affinity = (uint64_t{1} << n) - 1;
@@ -80,7 +86,7 @@ std::vector<double> shares(unsigned cpu_count, const std::vector<uint16_t>& weig
     std::vector<std::unique_ptr<Guest>> guests;
     for (size_t i = 0; i < weights.size(); ++i) {
         guests.push_back(std::make_unique<Guest>(static_cast<uint16_t>(i + 1)));
-        EXPECT_TRUE(sched::scheduler().set_params((*guests[i])->sched, {weights[i], 0}));
+        EXPECT_TRUE(set_weight((*guests[i])->sched, weights[i]));
         confine(*guests[i], cpu_count);
         guests[i]->start();
     }
@@ -204,7 +210,7 @@ TEST(Latency, WakingOftenDoesNotBuyTime) {
     sim.run(Nanos::s(10), Nanos::us(100), [&] {
         // Wants 80 %: runs 4 ms, sleeps 1 ms.
         host::become(0);
-        if (cpus[0].current == &v && host::now() - v.runstate_since > Nanos::ms(4)) {
+        if (cpus[0].current == &v && host::now() - v.runstate.since() > Nanos::ms(4)) {
             vcpu_block_current();
             blocked_at = host::now();
             sim.settle();
@@ -225,15 +231,21 @@ TEST(Properties, RandomLife) {
     std::mt19937 random(42);
     for (uint16_t i = 1; i <= 6; ++i) {
         guests.push_back(std::make_unique<Guest>(i, 3));
-        (void)sched::scheduler().set_params(guests.back()->d->sched, {static_cast<uint16_t>(random() % 1000 + 1), 0});
+        set_weight(guests.back()->d->sched, static_cast<uint16_t>(random() % 1000 + 1));
         guests.back()->start();
     }
+    constexpr unsigned leaving = test_cpus - 1;  // the CPU that comes and goes
+    uint64_t there = (uint64_t{1} << test_cpus) - 1;
+    const auto allowed = [&](const Vcpu& v) {
+        const uint64_t mask = v.affinity.load() & there;
+        return mask ? mask : there;
+    };
     for (int step = 0; step < 20000; ++step) {
         Guest& g = *guests[random() % guests.size()];
         Vcpu& v = g.vcpu(static_cast<unsigned>(random() % 3));
         const auto on = static_cast<unsigned>(random() % test_cpus);
         host::become(on);
-        const auto what = random() % 6;
+        const auto what = random() % 7;
         switch (what) {
             case 0:
                 if (!cpus[on].current->idle) vcpu_block_current();
@@ -244,11 +256,22 @@ TEST(Properties, RandomLife) {
                 break;
             case 3:
                 v.affinity = random() % 15 + 1;
-                sched::affinity_changed(v);
+                sched::policy_of(v).affinity_changed(v);
                 break;
             case 4:
                 if (!cpus[on].current->idle) vcpu_yield_current();
                 break;
+            case 5: {
+                if (on == leaving || random() % 16 != 0) break;
+                there ^= uint64_t{1} << leaving;
+                Scheduler& policy = *sched::pool0().policy;
+                if (there >> leaving & 1) {
+                    ASSERT_TRUE(policy.add_cpu(leaving, *cpus[leaving].idle));
+                } else {
+                    policy.remove_cpu(leaving);
+                }
+                break;
+            }
             default:
                 host::advance(Nanos::us(static_cast<int64_t>(random() % 3000)));
         }
@@ -259,7 +282,7 @@ TEST(Properties, RandomLife) {
                 Vcpu& w = any->vcpu(i);
                 if (!w.runnable() || w.running_on.load() >= 0) continue;
                 for (unsigned c = 0; c < test_cpus; ++c)
-                    ASSERT_FALSE(cpus[c].current->idle && (w.affinity.load() >> c & 1)) 
+                    ASSERT_FALSE(cpus[c].current->idle && (allowed(w) >> c & 1))
                         << "step " << step << " op " << what << " cpu " << c << ", waiting on " << w.cpu.load();
             }
         }
@@ -267,7 +290,7 @@ TEST(Properties, RandomLife) {
         for (unsigned c = 0; c < test_cpus; ++c) {
             const Vcpu& w = *cpus[c].current;
             if (w.idle) continue;
-            ASSERT_TRUE(w.affinity.load() >> c & 1);
+            ASSERT_TRUE(allowed(w) >> c & 1) << "step " << step << " op " << what << " cpu " << c;
             ASSERT_TRUE(w.runnable());
         }
     }
@@ -275,6 +298,9 @@ TEST(Properties, RandomLife) {
         xen::VcpuRunstateInfo info = sched::runstate(g->vcpu());
         EXPECT_GT(info.time[0] + info.time[1] + info.time[2] + info.time[3], 0u);
         g->stop();
+    }
+    if (!(there >> leaving & 1)) {
+        EXPECT_TRUE(sched::pool0().policy->add_cpu(leaving, *cpus[leaving].idle));
     }
     sim.settle();
 }

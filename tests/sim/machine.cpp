@@ -58,7 +58,7 @@ void Machine::make_dom0() {
     dom0_vcpu_->period = {};
     dom0_vcpu_->pause_flags.fetch_and(~uint32_t{hv::vpf_down});
     must(static_cast<bool>(hv::domain_unpause_by_controller(*hv::dom0)), "unpause");
-    hv::sched::scheduler().wake(*dom0_vcpu_);
+    hv::sched::policy_of(*dom0_vcpu_).wake(*dom0_vcpu_);
     hv::host::soft_interrupts();
     must(hv::this_cpu().current == dom0_vcpu_, "starting dom0");
 }

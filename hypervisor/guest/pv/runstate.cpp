@@ -20,7 +20,7 @@ void pv_write_runstate(Vcpu& v) {
         return;
     }
     v.runstate_stale = false;
-    xen::VcpuRunstateInfo info = sched::runstate_at_change(v);
+    xen::VcpuRunstateInfo info = sched::policy_of(v).runstate_at_change(v);
     constexpr uint64_t entry_time = offsetof(xen::VcpuRunstateInfo, state_entry_time);
     const bool flagged = v.domain.vm_assist >> xen::VMASST_TYPE_runstate_update_flag & 1;
     if (!flagged) {

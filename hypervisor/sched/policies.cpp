@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The scheduling policies that there are: the one place that names them.
+#include "hypervisor/sched/fair.hpp"
+
+namespace hv::sched {
+
+namespace {
+FairScheduler fair;
+}
+
+/// The first is what a machine gets that asks for none.
+Scheduler* const policies[] = {&fair, nullptr};
+
+}  // namespace hv::sched
