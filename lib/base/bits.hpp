@@ -17,7 +17,7 @@ constexpr uint64_t bits(uint64_t v, unsigned lo, unsigned width) {
 
 constexpr uint64_t bit(unsigned n) { return uint64_t{1} << n; }
 
-/// True when `a` (48-bit virtual address space) is canonical.
-constexpr bool canonical(uint64_t a) { return (static_cast<int64_t>(a << 16) >> 16) == static_cast<int64_t>(a); }
+/// True when `a` (48-bit virtual address space) is canonical: bits 47 to 63 are all 0 or all 1.
+constexpr bool canonical(uint64_t a) { return static_cast<uint64_t>((static_cast<int64_t>(a) >> 47) + 1) <= 1; }
 
 }  // namespace base

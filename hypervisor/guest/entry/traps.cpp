@@ -71,17 +71,35 @@ void interrupt(uint32_t vector) {
 
 }  // namespace
 
-extern "C" void trap_from_guest(Regs* r) {
-    if (r->vector >= first_interrupt && r->vector != 0x80 && r->vector < 256) {
+namespace {
+
+/// The vCPU whose registers are `r`: at the top of the stack, next to the pointer to the CPU's data.
+Vcpu& entered_from(const Regs& r) {
+    static_assert(offsetof(CpuStackTop, regs) == 0);
+    return *reinterpret_cast<const CpuStackTop*>(&r)->cpu->current;
+}
+
+constexpr uint32_t nmi = 2, double_fault = 8, machine_check = 18;
+
+[[gnu::noinline]] void not_an_exception_of_the_guest(Regs* r) {
+    if (r->vector >= first_interrupt && r->vector != linux_vector && r->vector < 256) {
         interrupt(r->vector);
         return;
     }
-    if (r->vector == 2) {
+    if (r->vector == nmi) {
         log(LogLevel::warning, "NMI on CPU%u", this_cpu().id);
         return;
     }
-    if (r->vector == 8 || r->vector == 18) fatal(*r);
+    if (r->vector == double_fault || r->vector == machine_check) fatal(*r);
     pv_trap(current(), *r);
+}
+
+}  // namespace
+
+extern "C" void trap_from_guest(Regs* r) {
+    constexpr uint32_t ours = 1u << nmi | 1u << double_fault | 1u << machine_check;
+    if (r->vector < first_interrupt && !(ours >> r->vector & 1)) [[likely]] return pv_trap(entered_from(*r), *r);
+    not_an_exception_of_the_guest(r);
 }
 
 extern "C" void trap_from_hypervisor(Regs* r) {
@@ -108,7 +126,7 @@ extern "C" void trap_from_hypervisor(Regs* r) {
 }
 
 extern "C" void syscall_from_guest(Regs* r) {
-    Vcpu& v = current();
+    Vcpu& v = entered_from(*r);
     if (v.pv->in_kernel)
         hypercall_dispatch(v, *r);
     else
@@ -137,25 +155,46 @@ void wait_for_work(Cpu& cpu) {
 }
 
 /// Does what is pending, and waits for more as long as there is nothing to run but the idle vCPU.
-[[gnu::noinline]] void work_or_wait(Cpu& cpu) {
+void work_or_wait(Cpu& cpu) {
     do {
         run_soft_interrupts(cpu);
         if (cpu.current->idle) wait_for_work(cpu);
     } while (work_pending(cpu) || cpu.current->idle);
 }
 
+bool ready(Cpu& cpu, const Regs& r) {
+    cpu.preempt_deadline = 0;
+    return pv_can_sysret(r);
+}
+
+[[gnu::noinline]] bool work_and_prepare() {
+    Cpu& cpu = this_cpu();
+    Regs& r = stack_top().regs;
+    do {
+        work_or_wait(cpu);
+        pv_before_entry(*cpu.current, r);
+    } while (cpu.pending.load(std::memory_order_relaxed) != 0);
+    return ready(cpu, r);
+}
+
+[[gnu::noinline]] bool deliver_and_prepare() {
+    Cpu& cpu = this_cpu();
+    Regs& r = stack_top().regs;
+    pv_deliver(*cpu.current, r);
+    if (cpu.pending.load(std::memory_order_relaxed) != 0) return work_and_prepare();
+    return ready(cpu, r);
+}
+
 }  // namespace
 
 /// The last steps before a guest runs, and the idle loop. True when SYSRET can take the guest back.
 extern "C" bool prepare_exit() {
-    Cpu& cpu = this_cpu();
-    Regs& r = stack_top().regs;
-    do {
-        if (work_pending(cpu) || cpu.current->idle) [[unlikely]] work_or_wait(cpu);
-        pv_before_entry(*cpu.current, r);
-    } while (cpu.pending.load(std::memory_order_relaxed) != 0);
-    cpu.preempt_deadline = 0;
-    return pv_can_sysret(r);
+    CpuStackTop& top = stack_top();
+    Cpu& cpu = *top.cpu;
+    // Nearly always there is nothing to do: no call stands in that way, so that no register has to be saved in it.
+    if (work_pending(cpu) || cpu.current->idle) [[unlikely]] return work_and_prepare();
+    if (pv_delivery_due(*cpu.current)) [[unlikely]] return deliver_and_prepare();
+    return ready(cpu, top.regs);
 }
 
 /// The same for guarded entries: the guest's view is made ready too.

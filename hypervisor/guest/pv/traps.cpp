@@ -16,6 +16,11 @@ void pv_compat_syscall(Vcpu& v, Regs& r);
 
 namespace {
 
+/// A write of the guest's kernel to a page that it may read.
+[[gnu::noinline]] void fault_of_kernel_write(Vcpu& v, Regs& r, uint64_t address) {
+    if (!pv_emulate_pt_write(v, r, address)) pv_inject_page_fault(v, r, address, r.error_code);
+}
+
 void page_fault(Vcpu& v, Regs& r) {
     constexpr uint32_t fault_present = 1, fault_write = 2, fault_reserved = 8;
     const uint64_t address = hw::read_cr2();
@@ -35,8 +40,8 @@ void page_fault(Vcpu& v, Regs& r) {
         return;
     }
     constexpr uint32_t write_to_read_only = fault_present | fault_write;
-    if ((r.error_code & write_to_read_only) == write_to_read_only && v.pv->in_kernel && pv_emulate_pt_write(v, r, address))
-        return;
+    if ((r.error_code & write_to_read_only) == write_to_read_only && v.pv->in_kernel)
+        return fault_of_kernel_write(v, r, address);
     pv_inject_page_fault(v, r, address, r.error_code);
 }
 
@@ -66,12 +71,15 @@ uint64_t short_form_length(const Regs& r, uint8_t vector) {
 }
 
 /// INT3, INTO: anybody may, if there is a handler.
+[[gnu::noinline]] void refuse_breakpoint(Vcpu& v, Regs& r, uint8_t vector) {
+    refuse_software_interrupt(v, r, vector, short_form_length(r, vector));
+}
 void breakpoint(Vcpu& v, Regs& r, uint8_t vector) {
     if (has_handler(v, vector)) pv_inject_software(v, r, vector);
-    else refuse_software_interrupt(v, r, vector, short_form_length(r, vector));
+    else refuse_breakpoint(v, r, vector);
 }
 
-void general_protection(Vcpu& v, Regs& r) {
+[[gnu::noinline]] void general_protection(Vcpu& v, Regs& r) {
     // INT n through a gate of ours: the guest's own trap table decides.
     if ((r.error_code & 7) == error_in_idt) {
         const auto vector = static_cast<uint8_t>(r.error_code >> 3);
@@ -92,7 +100,7 @@ void linux_system_call(Vcpu& v, Regs& r) {
     else refuse_software_interrupt(v, r, linux_vector, int_n_length);
 }
 
-void invalid_opcode(Vcpu& v, Regs& r) {
+[[gnu::noinline]] void invalid_opcode(Vcpu& v, Regs& r) {
     if (pv_emulate_forced(v, r)) return;
     pv_inject(v, r, trap_invalid_opcode, 0);
 }
@@ -123,6 +131,17 @@ void debug(Vcpu& v, Regs& r) {
     pv_inject(v, r, trap_debug, 0);
 }
 
+[[gnu::noinline]] void rare_trap(Vcpu& v, Regs& r) {
+    switch (r.vector) {
+        case trap_no_device: device_not_available(v, r); return;
+        case trap_debug: debug(v, r); return;
+        case trap_overflow: breakpoint(v, r, trap_overflow); return;
+        case linux_vector: linux_system_call(v, r); return;
+        case entry_syscall32: pv_compat_syscall(v, r); return;
+        default: pv_inject(v, r, static_cast<uint8_t>(r.vector), r.error_code);
+    }
+}
+
 }  // namespace
 
 void pv_trap(Vcpu& v, Regs& r) {
@@ -130,15 +149,8 @@ void pv_trap(Vcpu& v, Regs& r) {
     if (r.vector == trap_page_fault) return page_fault(v, r);
     if (r.vector == trap_gp) return general_protection(v, r);
     if (r.vector == trap_invalid_opcode) return invalid_opcode(v, r);
-    switch (r.vector) {
-        case trap_no_device: device_not_available(v, r); return;
-        case trap_debug: debug(v, r); return;
-        case trap_breakpoint:
-        case trap_overflow: breakpoint(v, r, static_cast<uint8_t>(r.vector)); return;
-        case linux_vector: linux_system_call(v, r); return;
-        case entry_syscall32: pv_compat_syscall(v, r); return;
-        default: pv_inject(v, r, static_cast<uint8_t>(r.vector), r.error_code);
-    }
+    if (r.vector == trap_breakpoint) return breakpoint(v, r, trap_breakpoint);
+    rare_trap(v, r);
 }
 
 }  // namespace hv

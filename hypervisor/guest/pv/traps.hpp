@@ -21,9 +21,10 @@ void hypercall_dispatch(Vcpu& v, Regs& r);
 void pv_iret_failed(Vcpu& v, Regs& r);
 /// Enters the guest's handler for the NMI, else the events, that are pending.
 void pv_deliver(Vcpu& v, Regs& r);
+inline bool pv_delivery_due(const Vcpu& v) { return v.pv->nmi_pending || vcpu_upcall_due(v); }
 /// Delivers what is pending (NMI, events) just before the guest runs.
 inline void pv_before_entry(Vcpu& v, Regs& r) {
-    if (v.pv->nmi_pending || vcpu_upcall_due(v)) [[unlikely]] pv_deliver(v, r);
+    if (pv_delivery_due(v)) [[unlikely]] pv_deliver(v, r);
 }
 /// Whether SYSRET restores `r` completely.
 inline bool pv_can_sysret(const Regs& r) {
