@@ -159,6 +159,7 @@ bool copy_to_guest(uint64_t gva, const void* src, size_t n) {
 }
 bool load_from_guest(uint32_t& to, uint64_t gva) { return copy_from_guest(&to, gva, sizeof to); }
 bool load_from_guest(uint64_t& to, uint64_t gva) { return copy_from_guest(&to, gva, sizeof to); }
+bool store_to_guest(uint64_t gva, uint16_t value) { return copy_to_guest(gva, &value, sizeof value); }
 bool store_to_guest(uint64_t gva, uint32_t value) { return copy_to_guest(gva, &value, sizeof value); }
 bool store_to_guest(uint64_t gva, uint64_t value) { return copy_to_guest(gva, &value, sizeof value); }
 bool clear_guest(uint64_t gva, size_t n) {

@@ -122,6 +122,7 @@ bool clear_guest(uint64_t gva, size_t n);
 /// The same for one word, in one access.
 bool load_from_guest(uint32_t& to, uint64_t gva);
 bool load_from_guest(uint64_t& to, uint64_t gva);
+bool store_to_guest(uint64_t gva, uint16_t value);
 bool store_to_guest(uint64_t gva, uint32_t value);
 bool store_to_guest(uint64_t gva, uint64_t value);
 

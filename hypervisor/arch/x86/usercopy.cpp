@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Copies between the hypervisor and the guest's address space that is loaded, safe against any guest address: a fault goes
-/// on behind the copy (`.extable`), and says so in `failed`.
+/// on behind the copy (`.extable`), where `done` is still false.
 #include "abi/xen/arch_x86.hpp"
 #include "hypervisor/arch/x86/cpu.hpp"
 
@@ -17,11 +17,11 @@
     ".pushsection .extable, \"a\"\n\t"            \
     ".quad " fault ", " at "\n\t"                 \
     ".popsection\n\t"
-// One instruction that touches the guest's memory; a fault in it leaves %[failed] as it was, not 0.
+// One instruction that touches the guest's memory; a fault in it leaves %[done] as it was, not 1.
 #define GUEST_ACCESS(instruction)                 \
     OPEN_GUEST                                    \
     "1: " instruction "\n\t"                      \
-    "xor %[failed], %[failed]\n\t"               \
+    "movb $1, %[done]\n\t"                       \
     "2:" CLOSE_GUEST RESUME("1b", "2b")
 
 namespace hv::arch {
@@ -30,59 +30,63 @@ namespace {
 /// The guest's part of the address space: all but the hypervisor's, which reaches down to the gap of addresses that are not
 /// canonical. It is one range that goes on from the top to 0, as the CPU does.
 constexpr uint64_t guest_first = xen::HYPERVISOR_VIRT_END, guest_bytes = (uint64_t{1} << 47) - guest_first;
-/// Of these the CPU may walk the tables for us without another question: all, or none (walk_for_copies()).
-std::atomic<uint64_t> plain_bytes{guest_bytes};
+/// Where an access of at most `plain_most` bytes may begin for the CPU to walk the tables without another question: wherever
+/// one of that size lies in the guest's part, or nowhere (walk_for_copies()). The few others are looked at more closely.
+constexpr size_t plain_most = 65536;
+std::atomic<uint64_t> plain_starts{guest_bytes - plain_most};
 
-bool in_range(uint64_t gva, size_t n, uint64_t bytes) { return n <= bytes && gva - guest_first <= bytes - n; }
-bool plain(uint64_t gva, size_t n) { return in_range(gva, n, plain_bytes.load(std::memory_order_relaxed)); }
+bool in_range(uint64_t gva, size_t n) { return n <= guest_bytes && gva - guest_first <= guest_bytes - n; }
+bool plain(uint64_t gva, size_t n) {
+    return n <= plain_most && gva - guest_first < plain_starts.load(std::memory_order_relaxed);
+}
 
 /// An access that is not plain: refused, walked for, or the ordinary one after all.
 template <class Walk, class Copy>
 bool careful(uint64_t gva, size_t n, Walk by_walk, Copy by_cpu) {
-    if (!in_range(gva, n, guest_bytes)) return false;
+    if (!in_range(gva, n)) return false;
     const Walked w = by_walk();
     return w == Walked::not_needed ? by_cpu() : w == Walked::done;
 }
 
-bool copy(void* to, const void* from, size_t n) {
+[[gnu::always_inline]] inline bool copy(void* to, const void* from, size_t n) {
     size_t words = n / 8;
-    uint32_t failed = 1;
+    bool done = false;
     asm volatile(OPEN_GUEST
                  "1: rep movsq\n\t"
                  "mov %k[rest], %%ecx\n\t"
                  "2: rep movsb\n\t"
-                 "xor %[failed], %[failed]\n\t"
+                 "movb $1, %[done]\n\t"
                  "3:" CLOSE_GUEST RESUME("1b", "3b") RESUME("2b", "3b")
-                 : "+&D"(to), "+&S"(from), "+&c"(words), [failed] "+&r"(failed)
+                 : "+&D"(to), "+&S"(from), "+&c"(words), [done] "+&q"(done)
                  : [rest] "r"(n % 8)
                  : "memory", "cc");
-    return failed == 0;
+    return done;
 }
 
 template <class Word>
 bool load_by_cpu(Word& to, uint64_t gva) {
-    uint32_t failed = 1;
+    bool done = false;
     asm volatile(GUEST_ACCESS("mov (%[from]), %[to]")
-                 : [to] "=&r"(to), [failed] "+&r"(failed)
+                 : [to] "=&r"(to), [done] "+&q"(done)
                  : [from] "r"(gva)
                  : "memory", "cc");
-    return failed == 0;
+    return done;
 }
 
 template <class Word>
 bool store_by_cpu(uint64_t gva, Word value) {
-    uint32_t failed = 1;
+    bool done = false;
     asm volatile(GUEST_ACCESS("mov %[value], (%[to])")
-                 : [failed] "+&r"(failed)
+                 : [done] "+&q"(done)
                  : [to] "r"(gva), [value] "r"(value)
                  : "memory", "cc");
-    return failed == 0;
+    return done;
 }
 
 bool clear_by_cpu(uint64_t gva, size_t n) {
-    uint32_t failed = 1;
-    asm volatile(GUEST_ACCESS("rep stosb") : "+D"(gva), "+c"(n), [failed] "+&r"(failed) : "a"(0) : "memory", "cc");
-    return failed == 0;
+    bool done = false;
+    asm volatile(GUEST_ACCESS("rep stosb") : "+D"(gva), "+c"(n), [done] "+&q"(done) : "a"(0) : "memory", "cc");
+    return done;
 }
 
 // Out of line: what is in the way of nearly every copy is one comparison.
@@ -121,7 +125,7 @@ bool store(uint64_t gva, Word value) {
 
 }  // namespace
 
-void walk_for_copies() { plain_bytes.store(0, std::memory_order_seq_cst); }
+void walk_for_copies() { plain_starts.store(0, std::memory_order_seq_cst); }
 
 bool copy_from_guest(void* dst, uint64_t gva, size_t n) {
     if (!plain(gva, n)) [[unlikely]] return careful_read(dst, gva, n);
@@ -134,6 +138,7 @@ bool copy_to_guest(uint64_t gva, const void* src, size_t n) {
 
 bool load_from_guest(uint32_t& to, uint64_t gva) { return load(to, gva); }
 bool load_from_guest(uint64_t& to, uint64_t gva) { return load(to, gva); }
+bool store_to_guest(uint64_t gva, uint16_t value) { return store(gva, value); }
 bool store_to_guest(uint64_t gva, uint32_t value) { return store(gva, value); }
 bool store_to_guest(uint64_t gva, uint64_t value) { return store(gva, value); }
 
