@@ -2,6 +2,7 @@
 #include "hypervisor/guest/pv/decode.hpp"
 
 #include <cstddef>
+#include <initializer_list>
 
 namespace hv {
 namespace {
@@ -59,31 +60,35 @@ bool take_prefix(Instruction& in, uint8_t byte) {
 
 enum class Form : uint8_t { unknown, plain, modrm, modrm_imm8, modrm_imm32, imm8 };
 
-Form one_byte_form(uint8_t op) {
-    switch (op) {
-        case 0x00: case 0x01: case 0x08: case 0x09: case 0x20: case 0x21: case 0x28: case 0x29: case 0x30: case 0x31:
-        case 0x86: case 0x87: case 0x88: case 0x89: case 0x8a: case 0x8b:
-            return Form::modrm;
-        case 0x80: case 0x83: case 0xc6: return Form::modrm_imm8;
-        case 0x81: case 0xc7: return Form::modrm_imm32;
-        case 0xe4: case 0xe5: case 0xe6: case 0xe7: return Form::imm8;
-        case 0xec: case 0xed: case 0xee: case 0xef: case 0x6c: case 0x6d: case 0x6e: case 0x6f:
-        case 0xaa: case 0xab: case 0xa4: case 0xa5: case 0xf4: case 0xfa: case 0xfb:
-            return Form::plain;
-        default: return Form::unknown;
+/// The form of each opcode: a table, because a switch would be compiled to a chain of comparisons.
+struct Forms {
+    Form of[256] = {};
+    consteval void set(Form f, std::initializer_list<uint8_t> opcodes) {
+        for (const uint8_t op : opcodes) of[op] = f;
     }
+};
+
+consteval Forms one_byte_forms() {
+    Forms f;
+    f.set(Form::modrm, {0x00, 0x01, 0x08, 0x09, 0x20, 0x21, 0x28, 0x29, 0x30, 0x31, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8b});
+    f.set(Form::modrm_imm8, {0x80, 0x83, 0xc6});
+    f.set(Form::modrm_imm32, {0x81, 0xc7});
+    f.set(Form::imm8, {0xe4, 0xe5, 0xe6, 0xe7});
+    f.set(Form::plain, {0xec, 0xed, 0xee, 0xef, 0x6c, 0x6d, 0x6e, 0x6f, 0xaa, 0xab, 0xa4, 0xa5, 0xf4, 0xfa, 0xfb});
+    return f;
 }
 
-Form two_byte_form(uint8_t op) {
-    switch (op) {
-        case 0x01: case 0x20: case 0x21: case 0x22: case 0x23: case 0xab: case 0xb0: case 0xb1: case 0xb3: case 0xbb:
-        case 0xc0: case 0xc1: case 0xc7: case 0xae:
-            return Form::modrm;
-        case 0xba: return Form::modrm_imm8;
-        case 0x06: case 0x08: case 0x09: case 0x30: case 0x31: case 0x32: case 0x33: case 0x34: case 0xa2: return Form::plain;
-        default: return Form::unknown;
-    }
+consteval Forms two_byte_forms() {
+    Forms f;
+    f.set(Form::modrm, {0x01, 0x20, 0x21, 0x22, 0x23, 0xab, 0xb0, 0xb1, 0xb3, 0xbb, 0xc0, 0xc1, 0xc7, 0xae});
+    f.set(Form::modrm_imm8, {0xba});
+    f.set(Form::plain, {0x06, 0x08, 0x09, 0x30, 0x31, 0x32, 0x33, 0x34, 0xa2});
+    return f;
 }
+
+constexpr Forms one_byte = one_byte_forms(), two_byte = two_byte_forms();
+
+bool has_modrm(Form f) { return f >= Form::modrm && f <= Form::modrm_imm32; }
 
 Status decode_memory(Instruction& in, Cursor& c, const Regs& r, Rex rex, uint8_t rm_low, unsigned trailing) {
     uint64_t address = 0;
@@ -148,6 +153,12 @@ void write_gpr(Regs& r, unsigned n, unsigned bytes, bool rex, uint64_t value) {
 
 Result<Instruction> decode(const uint8_t* bytes, unsigned n, const Regs& r) {
     Instruction in;
+    TRY(decode_into(in, bytes, n, r));
+    return in;
+}
+
+Status decode_into(Instruction& in, const uint8_t* bytes, unsigned n, const Regs& r) {
+    in = {};
     Cursor c{bytes, n < max_instruction_bytes ? n : max_instruction_bytes};
     uint8_t byte = TRY(c.next());
     while (take_prefix(in, byte)) byte = TRY(c.next());
@@ -159,15 +170,17 @@ Result<Instruction> decode(const uint8_t* bytes, unsigned n, const Regs& r) {
         rex = {(byte & 4) != 0, (byte & 2) != 0, (byte & 1) != 0};
         byte = TRY(c.next());
     }
+    const Form* forms = one_byte.of;
     if (byte == 0x0f) {
         in.two_byte = true;
         byte = TRY(c.next());
+        forms = two_byte.of;
     }
     in.opcode = byte;
-    const Form form = in.two_byte ? two_byte_form(byte) : one_byte_form(byte);
+    const Form form = forms[byte];
     if (form == Form::unknown) return Err{Errc::opnotsupp};
     const unsigned trailing = immediate_bytes(form, in);
-    if (form == Form::modrm || form == Form::modrm_imm8 || form == Form::modrm_imm32) {
+    if (has_modrm(form)) {
         const uint8_t modrm = TRY(c.next());
         in.has_modrm = true;
         in.mod = modrm >> 6;
@@ -180,7 +193,7 @@ Result<Instruction> decode(const uint8_t* bytes, unsigned n, const Regs& r) {
     }
     if (trailing != 0) in.immediate = TRY(c.number(trailing));
     in.length = static_cast<uint8_t>(c.at);
-    return in;
+    return base::ok;
 }
 
 }  // namespace hv

@@ -34,6 +34,8 @@ struct Instruction {
 /// Decodes the instruction in `bytes` (n of them) that would run with `r`.
 /// Errors: fault when it needs more bytes than there are, opnotsupp for opcodes this decoder does not know.
 base::Result<Instruction> decode(const uint8_t* bytes, unsigned n, const Regs& r);
+/// The same into `in`, of which nothing holds after an error: guests' kernels execute such instructions all day.
+base::Status decode_into(Instruction& in, const uint8_t* bytes, unsigned n, const Regs& r);
 
 /// General register by its number (0 rax, 1 rcx, 2 rdx, 3 rbx, 4 rsp, 5 rbp, 6 rsi, 7 rdi, 8..15).
 uint64_t& gpr(Regs& r, unsigned n);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/guest/pv/emulate.hpp"
 
+#include <array>
+#include <bit>
+
 #include "abi/xen/arch_x86.hpp"
 #include "hypervisor/arch/x86/features.hpp"
 #include "hypervisor/arch/x86/guest_state.hpp"
@@ -250,10 +253,9 @@ bool same_in_32_bits(const Instruction& in) {
     const auto found = pv_described_segment(v, r.cs);
     if (!found) return false;
     const CodeSegment& code = found.value();
-    uint8_t bytes[max_instruction_bytes];
-    auto decoded = decode(bytes, fetch_instruction(code.linear(r.rip), bytes), r);
-    if (!decoded) return false;
-    const Instruction in = std::move(decoded).take();
+    uint8_t bytes[fetched_bytes];
+    Instruction in;
+    if (!decode_into(in, bytes, fetch_instruction(code.linear(r.rip), bytes), r)) return false;
     if (code.mode != CodeMode::bits64 && !same_in_32_bits(in)) return false;
     const Step s = execute(v, r, in);
     if (s == Step::done || s == Step::repeat)
@@ -265,10 +267,9 @@ bool same_in_32_bits(const Instruction& in) {
 
 bool pv_emulate_privileged(Vcpu& v, Regs& r) {
     if (r.cs != xen::FLAT_RING3_CS64) [[unlikely]] return emulate_elsewhere(v, r);
-    uint8_t bytes[max_instruction_bytes];
-    auto decoded = decode(bytes, fetch_instruction(r.rip, bytes), r);
-    if (!decoded) return false;
-    const Instruction in = std::move(decoded).take();
+    uint8_t bytes[fetched_bytes];
+    Instruction in;
+    if (!decode_into(in, bytes, fetch_instruction(r.rip, bytes), r)) return false;
     const Step s = execute(v, r, in);
     if (s == Step::done) [[likely]] {
         end_of_instruction(v, r, r.rip + in.length);
@@ -278,20 +279,38 @@ bool pv_emulate_privileged(Vcpu& v, Regs& r) {
     return s != Step::fault;
 }
 
-bool pv_emulate_forced(Vcpu& v, Regs& r) {
-    constexpr unsigned prefix = sizeof xen::XEN_EMULATE_PREFIX;
-    CodeSegment code;
-    if (r.cs != xen::FLAT_RING3_CS64) [[unlikely]] {
-        const auto found = pv_described_segment(v, r.cs);
-        if (!found) return false;
-        code = found.value();
-    }
-    uint8_t bytes[prefix + 2];
-    if (!arch::copy_from_guest(bytes, code.linear(r.rip), sizeof bytes)) return false;
-    if (__builtin_memcmp(bytes, xen::XEN_EMULATE_PREFIX, prefix) != 0) return false;
-    if (bytes[prefix] != 0x0f || bytes[prefix + 1] != 0xa2) return false;
+namespace {
+
+constexpr unsigned forced_cpuid_bytes = sizeof xen::XEN_EMULATE_PREFIX + 2;
+
+/// Its seven bytes are two words that overlap; nearly every other #UD is told by the first.
+[[gnu::always_inline]] inline bool forced_cpuid_at(uint64_t address) {
+    constexpr uint8_t cpuid[2] = {0x0f, 0xa2};
+    constexpr const uint8_t(&p)[5] = xen::XEN_EMULATE_PREFIX;
+    constexpr uint32_t first = std::bit_cast<uint32_t>(std::array{p[0], p[1], p[2], p[3]});
+    constexpr uint32_t last = std::bit_cast<uint32_t>(std::array{p[3], p[4], cpuid[0], cpuid[1]});
+    uint32_t word = 0;
+    if (!arch::load_from_guest(word, address) || word != first) return false;
+    return arch::load_from_guest(word, address + forced_cpuid_bytes - sizeof word) && word == last;
+}
+
+[[gnu::noinline]] bool emulate_forced_elsewhere(Vcpu& v, Regs& r) {
+    const auto found = pv_described_segment(v, r.cs);
+    if (!found) return false;
+    const CodeSegment& code = found.value();
+    if (!forced_cpuid_at(code.linear(r.rip))) return false;
     pv_cpuid(v, r);
-    end_of_instruction(v, r, code.advance(r.rip, sizeof bytes));
+    end_of_instruction(v, r, code.advance(r.rip, forced_cpuid_bytes));
+    return true;
+}
+
+}  // namespace
+
+bool pv_emulate_forced(Vcpu& v, Regs& r) {
+    if (r.cs != xen::FLAT_RING3_CS64) [[unlikely]] return emulate_forced_elsewhere(v, r);
+    if (!forced_cpuid_at(r.rip)) return false;
+    pv_cpuid(v, r);
+    end_of_instruction(v, r, r.rip + forced_cpuid_bytes);
     return true;
 }
 

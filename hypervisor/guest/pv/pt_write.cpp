@@ -49,11 +49,9 @@ Status perform(Domain& d, Regs& r, const Instruction& in, const Operand& o) {
 }  // namespace
 
 bool pv_emulate_pt_write(Vcpu& v, Regs& r, uint64_t address) {
-    uint8_t bytes[max_instruction_bytes];
-    const unsigned n = fetch_instruction(r.rip, bytes);
-    auto decoded = decode(bytes, n, r);
-    if (!decoded) return false;
-    const Instruction in = std::move(decoded).take();
+    uint8_t bytes[fetched_bytes];
+    Instruction in;
+    if (!decode_into(in, bytes, fetch_instruction(r.rip, bytes), r)) return false;
     const unsigned size = stored_bytes(in);
     if (((address & 7) + size) > 8) return false;
 
