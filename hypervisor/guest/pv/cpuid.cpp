@@ -217,8 +217,8 @@ void settle_dependencies(CpuPolicy& p) {
 }  // namespace
 
 const xen::CpuidLeaf* CpuPolicy::find(uint32_t leaf, uint32_t subleaf) const {
-    for (unsigned i = 0; i < count; ++i)
-        if (leaves[i].leaf == leaf && (leaves[i].subleaf == no_subleaf || leaves[i].subleaf == subleaf)) return &leaves[i];
+    for (const xen::CpuidLeaf *l = leaves, *end = leaves + count; l != end; ++l)
+        if (l->leaf == leaf && (l->subleaf == no_subleaf || l->subleaf == subleaf)) return l;
     return nullptr;
 }
 
@@ -250,13 +250,16 @@ const CpuPolicy& pv_domain_policy(const Domain& d) { return d.pv->policy ? *d.pv
 void pv_cpuid(Vcpu& v, Regs& r) {
     const auto leaf = static_cast<uint32_t>(r.rax);
     const auto subleaf = static_cast<uint32_t>(r.rcx);
-    xen::CpuidLeaf l{};
-    if (leaf >= hypervisor_base && leaf < hypervisor_end) {
+    static constexpr xen::CpuidLeaf nothing{};
+    xen::CpuidLeaf l;
+    if (leaf >= hypervisor_base && leaf < hypervisor_end) [[unlikely]] {
         l = pv_cpuid_of_xen(v.domain, leaf, subleaf);
     } else if (const CpuPolicy& policy = pv_domain_policy(v.domain); leaf <= policy.highest[leaf >> 31]) {
         const xen::CpuidLeaf* found = policy.find(leaf, subleaf);
-        if (found) l = *found;
+        l = found ? *found : nothing;
         adjust(v, leaf, subleaf, l);
+    } else {
+        l = nothing;
     }
     r.rax = l.a;
     r.rbx = l.b;
