@@ -142,7 +142,8 @@ Result<uint64_t> hypercall_mmu_update(Vcpu& v, const uint64_t (&args)[6]) {
 
 namespace {
 
-Status set_va(Vcpu& v, MmuTarget& t, uint64_t va, uint64_t value) {
+/// Into its two callers: the one without a bitmap is what kernels use all day.
+[[gnu::always_inline]] inline Status set_va(Vcpu& v, MmuTarget& t, uint64_t va, uint64_t value) {
     Guard g(v.domain.pv->lock);
     uint64_t* slot = find_l1_slot(v.pv->kernel_root, va);
     if (!slot) return Err{Errc::inval};

@@ -30,11 +30,7 @@ bool get_for(PageInfo& p, Domain& l1_owner, Domain& page_owner) {
 
 }  // namespace
 
-uint64_t l1_entry_bits(const Domain& l1_owner, uint64_t e) {
-    e = (e | pte::user) & ~pte::global;
-    // The cache type of RAM is the hypervisor's choice, unless the domain drives devices.
-    return !l1_owner.privileged && is_ram(frame_in(e)) ? e & ~cache_bits : e;
-}
+uint64_t l1_cache_bits(uint64_t e) { return is_ram(frame_in(e)) ? e & ~cache_bits : e; }
 
 Status l1_entry_get(Domain& l1_owner, Domain& page_owner, uint64_t& e) {
     const Mfn m = frame_in(e);
@@ -119,8 +115,6 @@ Status table_entry_put(Domain& d, PageInfo& table, uint64_t e) {
     if (!s) return Err{s.error()};
     return ok;
 }
-
-bool is_hypervisor_slot(unsigned slot) { return slot >= l4_slot_m2p && slot < l4_slot_end; }
 
 void fill_hypervisor_slots(Domain& d, uint64_t* l4) {
     for (unsigned s = l4_slot_m2p; s < l4_slot_end; ++s) l4[s] = idle_l4[s];

@@ -45,9 +45,15 @@ Status give_up(Vcpu& v, PageInfo& p) {
 }  // namespace
 
 namespace {
-bool is_of_level(Mfn m, unsigned level) {
-    return type_of(page_of(m).type.load(std::memory_order_acquire)) == static_cast<PageType>(level);
+
+/// Whether a walk may follow `e`, which is not both present and writable, to a table of `level`: linear entries are
+/// read-only, and it ends in front of them.
+[[gnu::noinline]] bool leads_to_level(uint64_t e, unsigned level) {
+    if (!(e & pte::present)) return false;
+    const PageInfo& p = page_of(Mfn::of_address(e & pte::frame_mask));
+    return type_of(p.type.load(std::memory_order_acquire)) == static_cast<PageType>(level);
 }
+
 }  // namespace
 
 uint64_t* find_l1_slot(Mfn root, uint64_t va) {
@@ -57,10 +63,9 @@ uint64_t* find_l1_slot(Mfn root, uint64_t va) {
     Mfn table = root;
     for (unsigned shift = 39; shift > 12; shift -= 9) {
         const uint64_t e = __atomic_load_n(&map_mfn<uint64_t>(table)[(va >> shift) & 511], __ATOMIC_RELAXED);
-        if (!(e & pte::present)) return nullptr;
+        constexpr uint64_t usual = pte::present | pte::rw;
+        if ((e & usual) != usual && !leads_to_level(e, (shift - 12) / 9)) [[unlikely]] return nullptr;
         table = Mfn::of_address(e & pte::frame_mask);
-        // Linear entries are read-only.
-        if (!(e & pte::rw) && !is_of_level(table, (shift - 12) / 9)) return nullptr;
     }
     return &map_mfn<uint64_t>(table)[(va >> 12) & 511];
 }
@@ -134,19 +139,17 @@ Status update_table(Vcpu& v, Domain& owner, uint64_t* slot, uint64_t entry, unsi
     return ok;
 }
 
-Status finish_pending_put(Vcpu& v) {
-    PageInfo* p = v.pv->pending_put;
-    if (!p) return ok;
-    const DomId owner(p->owner.load(std::memory_order_relaxed));
+Status finish_put_of(Vcpu& v, PageInfo& p) {
+    const DomId owner(p.owner.load(std::memory_order_relaxed));
     // Page tables of another domain: of a guest that the control domain builds or saves. When it has ended meanwhile, its
     // end has finished this too.
     DomainRef d = owner == v.domain.id ? DomainRef::borrow(v.domain) : lookup_domain(owner);
     if (d && d->pv) {
         Guard g(d->pv->lock);
-        TRY(finish_put(*d, *p));
+        TRY(finish_put(*d, p));
     }
     v.pv->pending_put = nullptr;
-    put_page(*p);
+    put_page(p);
     return ok;
 }
 

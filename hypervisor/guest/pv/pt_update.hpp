@@ -23,7 +23,11 @@ Status exchange_l1(Domain& d, uint64_t* slot, uint64_t seen, uint64_t entry);
 Status update_table(Vcpu& v, Domain& owner, uint64_t* slot, uint64_t entry, unsigned level, KeepAccessed keep);
 /// Goes on with a release that an earlier update had to leave. First thing in every memory-management hypercall.
 /// Errors: restart.
-Status finish_pending_put(Vcpu& v);
+Status finish_put_of(Vcpu& v, PageInfo& pending);
+inline Status finish_pending_put(Vcpu& v) {
+    if (!v.pv->pending_put) [[likely]] return ok;
+    return finish_put_of(v, *v.pv->pending_put);
+}
 
 /// Leaves the table `m`, of which get_page_type() said `intr`, to finish_pending_put().
 void postpone_release(Vcpu& v, Domain& owner, Mfn m);

@@ -68,7 +68,9 @@ bool adopt_writable(PageInfo& p, uint64_t seen) {
 
 }  // namespace
 
-bool get_writable_type(PageInfo& p) {
+namespace {
+
+[[gnu::noinline]] bool get_writable_slowly(PageInfo& p) {
     for (;;) {
         uint64_t x = p.type.load(std::memory_order_acquire);
         if (users(x) == 0) {
@@ -81,6 +83,17 @@ bool get_writable_type(PageInfo& p) {
         while (!(p.type.load(std::memory_order_acquire) & validated)) detail::spin_wait();
         return true;
     }
+}
+
+}  // namespace
+
+bool get_writable_type(PageInfo& p) {
+    // Nearly every page that is to be written has a user already, for whom the flush is over.
+    constexpr uint64_t in_use = static_cast<uint64_t>(PageType::writable) << type_shift | validated;
+    uint64_t x = p.type.load(std::memory_order_acquire);
+    const bool one_more = (x & (type_mask | validated)) == in_use && users(x) != 0 && users(x) != users_mask;
+    if (one_more && p.type.compare_exchange_weak(x, x + 1, std::memory_order_acq_rel)) [[likely]] return true;
+    return get_writable_slowly(p);
 }
 
 void put_writable_type(PageInfo& p) {

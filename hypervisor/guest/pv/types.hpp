@@ -26,6 +26,7 @@
 /// well, and the error is `intr`: it is for whoever began to see that the rest gets done (postpone_release()).
 #pragma once
 
+#include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/mm/frame.hpp"
 
@@ -54,8 +55,13 @@ Status finish_put(Domain& owner, PageInfo& p);
 /// `l1_owner` owns the table, `page_owner` the page mapped. Errors: inval, perm.
 Status l1_entry_get(Domain& l1_owner, Domain& page_owner, uint64_t& e);
 void l1_entry_put(uint64_t e);
+/// The cache type of RAM is the hypervisor's choice, unless the domain drives devices.
+uint64_t l1_cache_bits(uint64_t e);
 /// What of a present L1 entry may be stored: user bit, no global bit, and the hypervisor's choice of cache for RAM.
-uint64_t l1_entry_bits(const Domain& l1_owner, uint64_t e);
+inline uint64_t l1_entry_bits(const Domain& l1_owner, uint64_t e) {
+    e = (e | pte::user) & ~pte::global;
+    return l1_owner.privileged ? e : l1_cache_bits(e);
+}
 /// Entries of L2..L4: `level` of `table`, which holds the entry. Errors: as get_page_type.
 Status table_entry_get(Domain& d, PageInfo& table, uint64_t& e, unsigned level);
 Status table_entry_put(Domain& d, PageInfo& table, uint64_t e);
@@ -65,7 +71,7 @@ void forget_linear_use(PageInfo& table, PageInfo& p);
 /// Writes the hypervisor's own entries into an L4.
 void fill_hypervisor_slots(Domain& d, uint64_t* l4);
 /// True for L4 slots that guests cannot set.
-bool is_hypervisor_slot(unsigned slot);
+inline bool is_hypervisor_slot(unsigned slot) { return slot >= l4_slot_m2p && slot < l4_slot_end; }
 
 /// Descriptors: makes `d` harmless (ring 3) or says no. Errors: inval.
 Status check_descriptor(uint64_t& d);
