@@ -110,8 +110,8 @@ Status validate_entries(Domain& d, PageInfo& p, unsigned level) {
     const bool begins = p.stamp.load(std::memory_order_relaxed) == 0 && !(p.progress_flags & progress::child_partial);
     if (d.pv->checks_nonpresent && begins) TRY(check_nonpresent(d, table, level));
     for (unsigned i = p.stamp.load(std::memory_order_relaxed); i < entries_per_table; ++i) {
+        if (!(table[i] & pte::present)) continue;  // most are: asked first
         if (level == 4 && is_hypervisor_slot(i)) continue;
-        if (!(table[i] & pte::present)) continue;
         const Status s = validate_entry(d, p, table[i], level);
         if (!s && s.error() == Errc::restart) {
             p.stamp.store(i, std::memory_order_relaxed);
