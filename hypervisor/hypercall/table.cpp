@@ -78,8 +78,8 @@ struct Table {
 constexpr Table table;
 
 Result<uint64_t> call(Vcpu& v, uint64_t number) {
-    if (number >= table_size) return Err{Errc::nosys};
-    const Handler h = table.entry[clamp_index(number, table_size)];
+    if (!index_below(number, table_size)) return Err{Errc::nosys};
+    const Handler h = table.entry[number];
     if (!h) return Err{Errc::nosys};
     return h(v, v.hypercall.args);
 }

@@ -166,15 +166,24 @@ void flush_tlb(uint64_t mask) {
 
 uint64_t read_tsc() { return hw::rdtsc(); }
 
+namespace {
+
+/// The time is over, or it begins now.
+[[gnu::noinline]] bool slice_is_over(Cpu& cpu, uint64_t now) {
+    if (cpu.preempt_deadline != 0) return true;
+    constexpr uint64_t slice_us = 200;
+    cpu.preempt_deadline = now + clock::tsc_khz * slice_us / 1000;
+    return false;
+}
+
+}  // namespace
+
 bool preempt_wanted() {
     Cpu& cpu = this_cpu();
     if (cpu.pending.load(std::memory_order_relaxed)) return true;
     const uint64_t now = hw::rdtsc();
-    if (cpu.preempt_deadline == 0) {
-        constexpr uint64_t slice_us = 200;
-        cpu.preempt_deadline = now + clock::tsc_khz * slice_us / 1000;
-    }
-    return now > cpu.preempt_deadline;
+    if (now <= cpu.preempt_deadline) [[likely]] return false;
+    return slice_is_over(cpu, now);
 }
 
 void set_timer_deadline(base::Nanos deadline) { apic::set_timer(deadline); }
