@@ -9,7 +9,7 @@ constexpr GrantStatus okay = gntst(xen::GNTST_okay);
 }
 
 /// The grant behind one that is passed on. It must not be passed on itself, nor come from who passes it on.
-GrantStatus GrantCopyEnd::hold_first_grant(const GrantPin& pin) {
+[[gnu::noinline]] GrantStatus GrantCopyEnd::hold_first_grant(const GrantPin& pin) {
     if (pin.domid == owner_->id.raw) return gntst(xen::GNTST_general_error);
     DomainRef first = lookup_domain(DomId(pin.domid));
     if (!first || !first->grants) return gntst(xen::GNTST_general_error);
@@ -23,7 +23,7 @@ GrantStatus GrantCopyEnd::hold_first_grant(const GrantPin& pin) {
     return okay;
 }
 
-GrantStatus GrantCopyEnd::hold_grant(Vcpu& v, uint16_t domid, uint32_t ref) {
+[[gnu::always_inline]] inline GrantStatus GrantCopyEnd::hold_grant(Vcpu& v, uint16_t domid, uint32_t ref) {
     if (domid == xen::DOMID_SELF) domid = v.domain.id.raw;
     if (!owner_ || owner_->id.raw != domid) owner_ = lookup_domain(DomId(domid));
     if (!owner_ || !owner_->grants) return gntst(xen::GNTST_bad_domain);
@@ -39,13 +39,13 @@ GrantStatus GrantCopyEnd::hold_grant(Vcpu& v, uint16_t domid, uint32_t ref) {
 }
 
 /// Frames of others are named by grant only.
-GrantStatus GrantCopyEnd::hold_frame(Vcpu& v, uint16_t domid, Mfn m) {
+[[gnu::always_inline]] inline GrantStatus GrantCopyEnd::hold_frame(Vcpu& v, uint16_t domid, Mfn m) {
     if (domid != xen::DOMID_SELF) return gntst(xen::GNTST_permission_denied);
     auto ref = PageRef::acquire(m, v.domain.id);
     if (!ref) return gntst(xen::GNTST_bad_page);
     PageRef page = std::move(ref).take();
     if (write_ && !get_writable_type(page.page())) return gntst(xen::GNTST_bad_page);
-    frame_ = page.mfn();
+    frame_ = m;
     page_ = page.release();
     start_ = 0;
     end_ = page_size;
@@ -65,18 +65,20 @@ GrantStatus GrantCopyEnd::hold(Vcpu& v, const xen::GnttabCopy::GnttabCopyPtr& p,
     return okay;
 }
 
-void GrantCopyEnd::release() {
-    if (!held_) return;
+[[gnu::noinline]] void GrantCopyEnd::let_go_of_first() {
+    grant_unpin(*first_owner_, first_ref_, write_);
+    first_owner_ = DomainRef();
+}
+
+void GrantCopyEnd::let_go() {
     held_ = false;
     if (is_ref_) {
-        if (first_owner_) grant_unpin(*first_owner_, first_ref_, write_);
-        first_owner_ = DomainRef();
+        if (first_owner_) [[unlikely]] let_go_of_first();
         grant_unpin(*owner_, static_cast<uint32_t>(id_), write_);
         return;
     }
     if (write_) put_writable_type(*page_);
     put_page(*page_);
-    page_ = nullptr;
 }
 
 GrantStatus grant_copy(Vcpu& v, const xen::GnttabCopy& op, GrantCopyEnd& source, GrantCopyEnd& dest) {

@@ -146,21 +146,24 @@ GrantStatus grant_swap(Domain& d, uint32_t a, uint32_t b);
 /// One end of a copy. Kept from element to element, so that many copies of one page take it into use once.
 class GrantCopyEnd {
     DomainRef owner_;
-    PageInfo* page_ = nullptr;  ///< a frame of the caller's own; its reference
-    uint64_t id_ = 0;
-    uint16_t domid_ = 0;
-    bool is_ref_ = false;
+    DomainRef first_owner_;  ///< of a grant that was passed on: who granted the page, by first_ref_
     bool held_ = false;
     const bool write_;
-    DomainRef first_owner_;  ///< of a grant that was passed on: who granted the page, by first_ref_
+    // What is held; nothing before that.
+    bool is_ref_ = false;
+    uint16_t domid_ = 0;
     uint32_t first_ref_ = 0;
+    uint64_t id_ = 0;
+    PageInfo* page_ = nullptr;  ///< a frame of the caller's own; its reference
     Mfn frame_{0};
-    uint32_t start_ = 0;     ///< the bytes that may be copied
+    uint32_t start_ = 0;        ///< the bytes that may be copied
     uint32_t end_ = 0;
 
     GrantStatus hold_grant(Vcpu& v, uint16_t domid, uint32_t ref);
     GrantStatus hold_first_grant(const GrantPin& pin);
     GrantStatus hold_frame(Vcpu& v, uint16_t domid, Mfn m);
+    void let_go();
+    void let_go_of_first();
 
 public:
     explicit GrantCopyEnd(bool write) : write_(write) {}
@@ -168,7 +171,9 @@ public:
     GrantCopyEnd(const GrantCopyEnd&) = delete;
     GrantCopyEnd& operator=(const GrantCopyEnd&) = delete;
     GrantStatus hold(Vcpu& v, const xen::GnttabCopy::GnttabCopyPtr& p, bool is_ref);
-    void release();
+    void release() {
+        if (held_) let_go();
+    }
     uint8_t* data() const { return map_mfn(frame_); }
     bool covers(uint32_t offset, uint32_t length) const { return offset >= start_ && offset + length <= end_; }
 };

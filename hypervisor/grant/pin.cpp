@@ -32,7 +32,7 @@ struct User {
 };
 
 /// What of an entry's flags and domid decides, whatever the version.
-bool allows(uint32_t word, const User& u) {
+[[gnu::always_inline]] inline bool allows(uint32_t word, const User& u) {
     const uint32_t flags = word & 0xffff;
     if (word >> 16 != u.id.raw || (u.write && (flags & xen::GTF_readonly))) return false;
     if ((flags & xen::GTF_type_mask) == xen::GTF_transitive) return u.use == GrantUse::copy;
@@ -43,20 +43,20 @@ bool allows(uint32_t word, const User& u) {
 uint32_t marks_of(const User& u) { return xen::GTF_reading | (u.write ? xen::GTF_writing : 0); }
 
 /// Marks a version 1 entry as in use, if it allows that. A guest that keeps changing it is refused.
-GrantStatus claim_v1(xen::GrantEntryV1& e, User u) {
+GrantStatus claim_v1(xen::GrantEntryV1& e, const User& u) {
     auto* word = reinterpret_cast<SharedWord*>(&e);
-    u.use = GrantUse::map;  // this version knows whole pages only
     constexpr uint32_t unknown_here = xen::GTF_sub_page;
     uint32_t seen = __atomic_load_n(word, __ATOMIC_ACQUIRE);
     for (int attempt = 0; attempt < 5; ++attempt) {
-        if (!allows(seen & ~unknown_here, u)) return refused;
+        // This version knows whole pages only.
+        if (!allows(seen & ~unknown_here, {u.id, u.write, GrantUse::map})) return refused;
         if (__atomic_compare_exchange_n(word, &seen, seen | marks_of(u), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) return okay;
     }
     return refused;
 }
 
 /// Takes back the marks for which no user is left.
-void unclaim(GrantTable& t, uint64_t n, const ActiveGrant& a) REQUIRES(t.lock) {
+[[gnu::always_inline]] inline void take_marks_back(GrantTable& t, uint64_t n, const ActiveGrant& a) REQUIRES(t.lock) {
     uint32_t gone = 0;
     if (!a.writers) gone |= xen::GTF_writing;
     if (!a.readers && !a.writers) gone |= xen::GTF_reading;
@@ -64,6 +64,8 @@ void unclaim(GrantTable& t, uint64_t n, const ActiveGrant& a) REQUIRES(t.lock) {
     uint16_t& where = t.version == 1 ? entry_v1(t, n).flags : status_word(t, n);
     __atomic_fetch_and(&where, static_cast<uint16_t>(~gone), __ATOMIC_RELEASE);
 }
+
+[[gnu::noinline]] void unclaim(GrantTable& t, uint64_t n, const ActiveGrant& a) REQUIRES(t.lock) { take_marks_back(t, n, a); }
 
 /// The same for version 2. The guest that ends a grant clears the flags and then looks at the marks: we do it the other way
 /// round, so that one of the two sees the other. `flags`: those that were claimed.
@@ -160,8 +162,8 @@ GrantPin grant_pin(Domain& owner, DomId user, uint32_t ref, bool write, GrantUse
     Guard g(t.lock);
     if (t.version == 0) return {gntst(xen::GNTST_eagain), Mfn(0)};
     const uint64_t entries = grant::entries_of(t);
-    if (ref >= entries) return {gntst(xen::GNTST_bad_gntref), Mfn(0)};
-    const uint64_t n = clamp_index(ref, entries);
+    uint64_t n = ref;
+    if (!index_below(n, entries)) return {gntst(xen::GNTST_bad_gntref), Mfn(0)};
     ActiveGrant& a = grant::active_of(t, n);
     const bool first = !a.readers && !a.writers;
     if (!first && (a.domid != user.raw || (write ? a.writers : a.readers) == ~0u || !grant::suits(t, n, use)))
@@ -189,7 +191,7 @@ void grant_unpin(Domain& owner, uint32_t ref, bool write) {
     const bool has_page = t.version == 1 || grant::part_kept(t, n).kind != GrantKind::passed_on;
     PageInfo& page = page_of(Mfn(a.frame));
     if (write && has_page) put_writable_type(page);
-    grant::unclaim(t, n, a);
+    grant::take_marks_back(t, n, a);
     if (a.readers || a.writers) return;
     --t.entries_in_use;
     if (has_page) put_page(page);

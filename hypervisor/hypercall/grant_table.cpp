@@ -29,7 +29,8 @@ template <class Op, class F>
 Answer for_each(Vcpu& v, uint64_t cmd, uint64_t uarg, uint32_t count, F each) {
     const GuestPtr<Op> ops(uarg);
     return for_each_element<Op>(v, cmd, uarg, count, [&](uint64_t i) -> Status {
-        auto op = TRY(ops.fetch(i));
+        Op op;
+        TRY((ops + i).fetch_many(&op, 1));
         each(op);
         return ops.store(op, i);
     });
@@ -63,14 +64,14 @@ Answer unmap(Vcpu& v, uint64_t cmd, uint64_t uarg, uint32_t count) {
         bool fault = false;
         const uint32_t end = count - i < group ? count : i + group;
         for (; i < end && !fault; ++i) {
-            auto op = ops.fetch(i);
-            fault = !op;
+            Op op;
+            fault = !(ops + i).fetch_many(&op, 1);
             if (fault) break;
             GrantUnmap& u = pending[n];
-            op.value().status = begin(v, op.value(), u);
+            op.status = begin(v, op, u);
             if (u.done) ++n;
             flush |= (u.done & xen::GNTMAP_host_map) != 0;
-            fault = !ops.store(op.value(), i);
+            fault = !ops.store(op, i);
         }
         if (flush) arch::flush_tlb(v.domain.dirty_cpus.load() | uint64_t{1} << this_cpu().id);
         for (uint32_t k = 0; k < n; ++k) grant_unmap_finish(v.domain, pending[k]);
@@ -83,9 +84,12 @@ Answer copy(Vcpu& v, uint64_t cmd, uint64_t uarg, uint32_t count) {
     GrantCopyEnd source(false), dest(true);
     const GuestPtr<xen::GnttabCopy> ops(uarg);
     return for_each_element<xen::GnttabCopy>(v, cmd, uarg, count, [&](uint64_t i) -> Status {
-        const auto op = TRY(ops.fetch(i));
+        xen::GnttabCopy op;
+        TRY((ops + i).fetch_many(&op, 1));
         const GrantStatus status = grant_copy(v, op, source, dest);
-        return (ops + i).at<int16_t>(offsetof(xen::GnttabCopy, status)).store(status);
+        const uint64_t answer = (ops + i).address() + offsetof(xen::GnttabCopy, status);
+        if (!arch::store_to_guest(answer, static_cast<uint16_t>(status))) return Err{Errc::fault};
+        return ok;
     });
 }
 
