@@ -69,6 +69,7 @@ struct EventChannels {
     uint32_t bucket_count GUARDED_BY(lock) = 0;
     BucketSet ready GUARDED_BY(lock);       ///< buckets with a port to give out
     BucketSet lingering GUARDED_BY(lock);   ///< buckets with a port that lingers
+    uint32_t lingerers GUARDED_BY(lock) = 0;      ///< ports that linger
     uint32_t linger_cursor GUARDED_BY(lock) = 0;  ///< number after the lingering port that was looked at last
     uint32_t close_cursor GUARDED_BY(lock) = 1;   ///< where closing all ports has come to
     uint32_t in_use GUARDED_BY(lock) = 0;

@@ -99,16 +99,23 @@ Status add_bucket(EventChannels& e) REQUIRES(e.lock) {
     return ok;
 }
 
+[[gnu::noinline]] bool word_busy(EventChannels& e, FifoState& f, uint32_t n) REQUIRES(e.lock) {
+    ++e.words_looked_at;
+    return fifo_port_busy(f, e.buckets[n / per_bucket].ports[n % per_bucket]);
+}
 /// True while the guest has not taken a free port's word from its queue.
 bool busy(EventChannels& e, uint32_t n) REQUIRES(e.lock) {
     FifoState* f = e.fifo.load(std::memory_order_acquire);
-    if (!f) return false;
-    ++e.words_looked_at;
-    return fifo_port_busy(*f, e.buckets[n / per_bucket].ports[n % per_bucket]);
+    return f && word_busy(e, *f, n);
+}
+
+void begin_lingering(EventChannels& e, uint32_t n) REQUIRES(e.lock) {
+    lingering_ports.add(e, n);
+    ++e.lingerers;
 }
 
 /// Looks at the lingering ports whose turn it is.
-void look_at_lingering(EventChannels& e) REQUIRES(e.lock) {
+[[gnu::noinline]] void look_at_lingering(EventChannels& e) REQUIRES(e.lock) {
     for (unsigned looks = 0; looks < most_looks; ++looks) {
         uint32_t n = lingering_ports.next(e, e.linger_cursor);
         if (n == nothing) n = lingering_ports.next(e, 0);
@@ -116,6 +123,7 @@ void look_at_lingering(EventChannels& e) REQUIRES(e.lock) {
         e.linger_cursor = n + 1;
         if (busy(e, n)) continue;
         lingering_ports.remove(e, n);
+        --e.lingerers;
         ready_ports.add(e, n);
     }
 }
@@ -125,7 +133,7 @@ void look_at_lingering(EventChannels& e) REQUIRES(e.lock) {
 Result<EventPort*> alloc_port(Domain& d, EventChannels& e) {
     if (d.dying.load(std::memory_order_acquire) != DyingState::alive) return Err{Errc::inval};
     const uint32_t last = last_port(d, e);
-    look_at_lingering(e);
+    if (e.lingerers != 0) look_at_lingering(e);
     for (unsigned looks = 0; looks < most_looks; ++looks) {
         uint32_t n = ready_ports.next(e, 0);
         if (n == nothing && e.bucket_count * per_bucket <= last) {
@@ -136,7 +144,7 @@ Result<EventPort*> alloc_port(Domain& d, EventChannels& e) {
         if (!busy(e, n)) return &e.buckets[n / per_bucket].ports[n % per_bucket];
         // The guest says LINKED of a port that is on no queue: it waits for its turn like those that are.
         ready_ports.remove(e, n);
-        lingering_ports.add(e, n);
+        begin_lingering(e, n);
     }
     return Err{Errc::nospc};
 }
@@ -154,7 +162,7 @@ void free_port(Domain& d, EventChannels& e, EventPort& p) {
     p.priority.store(xen::EVTCHN_FIFO_PRIORITY_DEFAULT, std::memory_order_relaxed);
     p.remote = {nullptr, nullptr};
     --e.in_use;
-    if (busy(e, p.number)) lingering_ports.add(e, p.number);
+    if (busy(e, p.number)) begin_lingering(e, p.number);
     else ready_ports.add(e, p.number);
 }
 
@@ -165,6 +173,7 @@ void end_lingering(EventChannels& e) {
         set_bit(e.ready.words, b);
     }
     e.lingering = {};
+    e.lingerers = 0;
     e.linger_cursor = 0;
 }
 
