@@ -33,9 +33,12 @@ std::atomic<bool> watched{true};     ///< the timer runs, or the ring is not in 
 std::atomic<unsigned> looks{0};      ///< by the timer, since a byte was sent
 uint64_t sent_before = 0;            ///< console lock
 
-void write(TextFrom from, const char* text, size_t n) {
+[[gnu::noinline]] void write_and_watch(TextFrom from, const char* text, size_t n) {
     line.write(from, text, n);
     if (line.waiting() && !watched.load(std::memory_order_relaxed)) this_cpu().raise(SoftIrq::console);
+}
+void write(TextFrom from, const char* text, size_t n) {
+    if (!line.send_at_once(text, n)) write_and_watch(from, text, n);
 }
 bool has_room(size_t n) { return line.has_room(n); }
 bool pump() {

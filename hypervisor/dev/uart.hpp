@@ -61,14 +61,16 @@ public:
         registers_.write(uart::fifo_control, 0x07);
         registers_.write(uart::modem_control, 0x0b);  // DTR, RTS, interrupt line
         depth_ = (registers_.read(uart::interrupt_cause) & uart::cause_fifo) == uart::cause_fifo ? 16 : 1;
+        short_ = depth_ / 2;
         return true;
     }
 
-    /// From now on text waits in the ring unless `synchronous`; the port interrupts for what it receives and when its FIFO
-    /// is empty.
+    /// From now on text waits in the ring unless `synchronous`; the port interrupts for what it receives, and while text waits
+    /// when its FIFO is empty.
     void start_ring(bool synchronous) {
         synchronous_ = synchronous;
-        registers_.write(uart::interrupt_enable, synchronous ? uart::on_receive : uart::on_receive | uart::on_empty);
+        registers_.write(uart::interrupt_enable, uart::on_receive);
+        asks_ = false;
     }
 
     bool waiting() const { return !ring_.empty(); }
@@ -82,8 +84,15 @@ public:
             }
             return;
         }
+        if (send_at_once(text, n)) return;
         ring_.put(from, text, n);
         pump();
+    }
+    /// Short text for an idle line, as the echo of a key is, needs neither ring nor interrupt. False: this is not such a case.
+    bool send_at_once(const char* text, size_t n) {
+        if (synchronous_ || !ring_.empty() || n > short_ || !empty()) return false;
+        sent_ += send_all(text, n);
+        return true;
     }
 
     /// Moves text from the ring to the FIFO while that is empty. Emulated ports swallow at once whatever they get: at most
@@ -95,6 +104,7 @@ public:
             for (size_t i = 0; i < n; ++i) registers_.write(uart::data, bytes[i]);
             sent_ += n;
         }
+        ask(!ring_.empty());
     }
 
     /// Bytes that left the ring so far: when this stands still while text waits, the port is stuck.
@@ -119,6 +129,24 @@ public:
     bool wants_service() { return !(registers_.read(uart::interrupt_cause) & uart::cause_none); }
 
 private:
+    /// Into the FIFO, which has room. Returns how many bytes it took.
+    size_t send_all(const char* text, size_t n) {
+        size_t bytes = n;
+        for (size_t i = 0; i < n; ++i) {
+            if (text[i] == '\n') {
+                registers_.write(uart::data, '\r');
+                ++bytes;
+            }
+            registers_.write(uart::data, static_cast<uint8_t>(text[i]));
+        }
+        return bytes;
+    }
+    /// Whether to interrupt when the FIFO is empty. A port where it is so already does that at once.
+    void ask(bool on) {
+        if (asks_ == on) return;
+        asks_ = on;
+        registers_.write(uart::interrupt_enable, on ? uart::on_receive | uart::on_empty : uart::on_receive);
+    }
     bool empty() { return registers_.read(uart::line_status) & uart::status_empty; }
 
     /// Waits for room, with a bound; a port that does not answer in time is asked once a byte from then on.
@@ -138,8 +166,10 @@ private:
     TransmitRing ring_{};
     uint64_t sent_ = 0;
     unsigned depth_ = 16;  ///< bytes that the port takes once it is empty
+    size_t short_ = 8;     ///< characters that fit then, line breaks or not
     unsigned room_ = 0;    ///< of those, what the last look left
     bool synchronous_ = true;
+    bool asks_ = false;    ///< the port interrupts when its FIFO is empty
     bool stuck_ = false;
 };
 

@@ -12,21 +12,20 @@ namespace {
 constexpr size_t chunk = 128;
 
 Result<uint64_t> write(Vcpu& v, uint64_t count, uint64_t address) {
-    const auto text = GuestPtr<char>::from_reg(address);
     char buffer[chunk];
-    for (uint64_t done = 0; done < count;) {
-        if (done != 0 && arch::preempt_wanted())
-            return restart_with(v, uint64_t{xen::CONSOLEIO_write}, count - done, address + done);
-        const size_t n = count - done < chunk ? count - done : chunk;
-        TRY((text + done).fetch_many(buffer, n));
+    while (count != 0) {
+        const size_t n = count < chunk ? count : chunk;
+        TRY(GuestPtr<char>(address).fetch_many(buffer, n));
         if (!v.domain.privileged) {
             domain_console_add(v.domain, buffer, n);
         } else if (!console_write(buffer, n)) {
             // The line is slower than dom0, whose text must be complete: it tries again, and others run meanwhile.
             vcpu_yield_current();
-            return restart_with(v, uint64_t{xen::CONSOLEIO_write}, count - done, address + done);
+            return restart_with(v, uint64_t{xen::CONSOLEIO_write}, count, address);
         }
-        done += n;
+        count -= n;
+        address += n;
+        if (count != 0 && arch::preempt_wanted()) return restart_with(v, uint64_t{xen::CONSOLEIO_write}, count, address);
     }
     return uint64_t{0};
 }

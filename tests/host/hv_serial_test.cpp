@@ -132,6 +132,31 @@ TEST(Serial, FromTheRingByInterrupt) {
     }
 }
 
+TEST(Serial, ShortTextForAnIdleLineAsksForNoInterrupt) {
+    for (unsigned depth : {16u, 1u}) {
+        FakePort port;
+        port.depth = depth;
+        auto line = started(port);
+        line->start_ring(false);
+        write(*line, TextFrom::dom0_console, "x");
+        EXPECT_EQ(line->registers().fifo, "x");
+        EXPECT_FALSE(line->waiting());
+        EXPECT_FALSE(line->registers().enabled & uart::on_empty);
+        // Behind text that the port still has it keeps its place.
+        write(*line, TextFrom::dom0_console, "y");
+        EXPECT_TRUE(line->waiting());
+        EXPECT_TRUE(line->registers().enabled & uart::on_empty);
+        line->registers().drain(16);
+        write(*line, TextFrom::dom0_console, "z\n");
+        run_interrupts(*line);
+        EXPECT_FALSE(line->waiting());
+        EXPECT_FALSE(line->registers().enabled & uart::on_empty);
+        EXPECT_EQ(line->registers().sent, "xyz\r\n");
+        EXPECT_EQ(line->sent(), 5u);
+        EXPECT_EQ(line->registers().overruns, 0u);
+    }
+}
+
 // A port that never interrupts: the timer pumps.
 TEST(Serial, WithoutInterrupts) {
     auto line = started();
