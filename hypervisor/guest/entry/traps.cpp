@@ -197,11 +197,28 @@ extern "C" bool prepare_exit() {
     return ready(cpu, top.regs);
 }
 
+namespace {
+
+/// What prepare_exit() does, by the part of it that there is work for, may end with another vCPU.
+template <class Prepare>
+bool with_view(Prepare prepare) {
+    const bool sysret = prepare();
+    CpuStackTop& top = stack_top();
+    if (!pv_view_is_ready(*top.cpu)) top.guest_cr3 = pv_view_to_leave_with(*top.cpu->current);
+    return sysret;
+}
+[[gnu::noinline]] bool prepare_with_view() { return with_view(prepare_exit); }
+[[gnu::noinline]] bool deliver_with_view() { return with_view(deliver_and_prepare); }
+
+}  // namespace
+
 /// The same for guarded entries: the guest's view is made ready too.
 extern "C" bool prepare_guarded_exit() {
-    const bool sysret = prepare_exit();
-    stack_top().guest_cr3 = pv_view_to_leave_with(current());
-    return sysret;
+    CpuStackTop& top = stack_top();
+    Cpu& cpu = *top.cpu;
+    if (work_pending(cpu) || cpu.current->idle || !pv_view_is_ready(cpu)) [[unlikely]] return prepare_with_view();
+    if (pv_delivery_due(*cpu.current)) [[unlikely]] return deliver_with_view();
+    return ready(cpu, top.regs);
 }
 
 namespace arch {

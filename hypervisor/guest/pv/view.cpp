@@ -51,6 +51,7 @@ Status view_create(unsigned cpu, const VisiblePages& pages) {
 
 void view_forget(unsigned cpu) {
     for (CpuView::Root& r : cpu_views[cpu].roots) r.copy_of = 0;
+    cpu_views[cpu].ready_for = 0;
 }
 
 void view_copy(CpuView::Root& r, uint64_t source, uint64_t changes) {
@@ -65,6 +66,20 @@ void view_copy(CpuView::Root& r, uint64_t source, uint64_t changes) {
     r.table[l4_slot_perdomain] = from[l4_slot_perdomain];
     r.copy_of = source;
     r.changes = changes;
+}
+
+uint64_t pv_view_to_leave_with(const Vcpu& v) {
+    const Cpu& cpu = this_cpu();
+    PvDomain& d = *v.domain.pv;
+    CpuView& view = cpu_views[cpu.id];
+    // Pairs with pv_root_changed(): after our last flush, and before the entries are read.
+    const uint64_t changes = d.root_changes.load(std::memory_order_seq_cst);
+    view.ready_for = cpu.loaded_cr3;
+    view.ready_changes = changes;
+    if (!d.isolated) return 0;
+    CpuView::Root& r = view.roots[v.pv->in_kernel];
+    if (r.copy_of != cpu.loaded_cr3 || r.changes != changes) [[unlikely]] view_copy(r, cpu.loaded_cr3, changes);
+    return mfn_of(r.table).address();
 }
 
 void pv_root_changed(Domain& d, const uint64_t* slot) {

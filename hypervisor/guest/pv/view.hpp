@@ -24,6 +24,9 @@ struct CpuView {
         uint64_t changes = 0;  ///< PvDomain::root_changes before it was copied
     };
     Root roots[2];  ///< [0] user mode, [1] kernel mode
+    // What the last root to leave with was made ready for: Cpu::loaded_cr3, 0 for nothing, and PvDomain::root_changes.
+    uint64_t ready_for = 0;
+    uint64_t ready_changes = 0;
 };
 extern CpuView cpu_views[max_cpus];
 
@@ -36,17 +39,15 @@ void view_forget(unsigned cpu);
 /// hypervisor's slots: one that names `source` itself names the copy instead, and others are left out.
 void view_copy(CpuView::Root& r, uint64_t source, uint64_t changes);
 
-/// The root to leave with, made ready, when the current vCPU's domain is isolated; else 0.
-inline uint64_t pv_view_to_leave_with(const Vcpu& v) {
-    PvDomain& d = *v.domain.pv;
-    if (!d.isolated) return 0;
-    const Cpu& cpu = this_cpu();
-    CpuView::Root& r = cpu_views[cpu.id].roots[v.pv->in_kernel];
-    // Pairs with pv_root_changed(): after our last flush, and before the entries are read.
-    const uint64_t changes = d.root_changes.load(std::memory_order_seq_cst);
-    if (r.copy_of != cpu.loaded_cr3 || r.changes != changes) [[unlikely]] view_copy(r, cpu.loaded_cr3, changes);
-    return mfn_of(r.table).address();
+/// Whether the root to leave with is still the one that pv_view_to_leave_with() gave last.
+inline bool pv_view_is_ready(const Cpu& cpu) {
+    const CpuView& view = cpu_views[cpu.id];
+    // Pairs with pv_root_changed(): after our last flush, and before the guest runs on the copy.
+    return view.ready_for == cpu.loaded_cr3 &&
+           view.ready_changes == cpu.current->domain.pv->root_changes.load(std::memory_order_seq_cst);
 }
+/// The root to leave with, made ready, when the current vCPU's domain is isolated; else 0.
+uint64_t pv_view_to_leave_with(const Vcpu& v);
 
 /// The entry at `slot` of an L4 of `d` has been replaced: CPUs that run on a copy of that table make another.
 /// Locks: d's page-table lock held.
