@@ -111,6 +111,15 @@ Status one_update(Vcpu& v, MmuTarget& t, const xen::MmuUpdate& u) {
 
 }  // namespace
 
+namespace {
+
+Status refusal_logged(Vcpu& v, const MmuTarget& t, const xen::MmuUpdate& u, Status s) {
+    if (!s && s.error() != Errc::restart) [[unlikely]] log_refused_update(v, t, u, s.error());
+    return s;
+}
+
+}  // namespace
+
 Result<uint64_t> hypercall_mmu_update(Vcpu& v, const uint64_t (&args)[6]) {
     const auto list = GuestPtr<xen::MmuUpdate>::from_reg(args[0]);
     const auto done_out = GuestPtr<uint32_t>::from_reg(args[2]);
@@ -127,9 +136,9 @@ Result<uint64_t> hypercall_mmu_update(Vcpu& v, const uint64_t (&args)[6]) {
         if (v.pv->pending_put || (i != 0 && (i & 15) == 0 && arch::preempt_wanted())) {
             s = Err{Errc::restart};
         } else {
-            auto u = list.fetch(i);
-            s = u ? one_update(v, t, u.value()) : Status(Err{u.error()});
-            if (u && !s && s.error() != Errc::restart) log_refused_update(v, t, u.value(), s.error());
+            xen::MmuUpdate u;
+            s = (list + i).fetch_many(&u, 1);
+            if (s) s = refusal_logged(v, t, u, one_update(v, t, u));
         }
         if (!s) break;
     }
