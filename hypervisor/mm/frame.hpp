@@ -109,8 +109,6 @@ public:
         if (!get_page(page_of(m), owner)) return Err{Errc::perm};
         return PageRef(page_of(m));
     }
-    /// Adopts a reference that the caller holds.
-    static PageRef adopt(PageInfo& p) { return PageRef(p); }
     PageRef(PageRef&& o) noexcept : p_(o.p_) { o.p_ = nullptr; }
     PageRef& operator=(PageRef&& o) noexcept {
         if (this != &o) {

@@ -98,6 +98,29 @@ TEST_F(Log, Levels) {
     }
 }
 
+// At a limited level a guest that causes many lines uses up its own share, and nobody else's.
+TEST_F(Log, EachGuestHasAShareOfTheLines) {
+    Guest g(5), other(6);
+    constexpr unsigned many = 1000;
+    set_log_levels(all, {0, 4});
+    this_cpu().current = &g.vcpu();
+    for (unsigned i = 0; i < many; ++i) guest_log(LogLevel::warning, "g's line");
+    const unsigned kept = lines_with("g's line");
+    EXPECT_GE(kept, 1u);
+    EXPECT_LT(kept, many / 2);
+    this_cpu().current = &other.vcpu();
+    guest_log(LogLevel::warning, "other's line");
+    EXPECT_EQ(lines_with("other's line"), 1u);
+    this_cpu().current = nullptr;  // of nobody, as at boot
+    guest_log(LogLevel::warning, "nobody's line");
+    EXPECT_EQ(lines_with("nobody's line"), 1u);
+    shown.clear();
+    host::advance(base::Nanos::s(3600));
+    this_cpu().current = &g.vcpu();
+    guest_log(LogLevel::warning, "later");
+    EXPECT_EQ(shown, "(XEN) d5: " + std::to_string(many - kept) + " lines suppressed\n(XEN) later\n");
+}
+
 TEST_F(Log, ARefusedRegisterIsSaidOnce) {
     Guest g(5), other(6);
     for (unsigned i = 0; i < 3; ++i) {
