@@ -4,6 +4,7 @@
 #include "abi/xen/event_channel.hpp"
 #include "abi/xen/sched.hpp"
 #include "guests/tiny/boot.hpp"
+#include "guests/tiny/events.hpp"
 #include "guests/tiny/paging.hpp"
 
 namespace guest {
@@ -37,9 +38,19 @@ uint32_t waiting(const XenconsInterface& ring) {
     return ring.out_prod - __atomic_load_n(&ring.out_cons, __ATOMIC_ACQUIRE);
 }
 
-void wait_for_back_end() {
-    wake_back_end();
-    hypercall(HYPERVISOR_sched_op, SCHEDOP_yield);
+/// Waits until fewer than `limit` bytes wait. False, then and for ever, when the back end takes none for ten seconds: it has
+/// given up on a ring that somebody has written over, and a kernel that waits for it would never end.
+bool wait_for_room(const XenconsInterface& ring, uint32_t limit) {
+    static bool lost;
+    constexpr uint64_t patience = 10'000'000'000;
+    uint64_t since = now();
+    for (uint32_t before = waiting(ring); !lost && waiting(ring) >= limit;) {
+        wake_back_end();
+        hypercall(HYPERVISOR_sched_op, SCHEDOP_yield);
+        if (const uint32_t left = waiting(ring); left != before) before = left, since = now();
+        else if (now() - since > patience) lost = true;
+    }
+    return !lost;
 }
 
 }  // namespace
@@ -71,7 +82,7 @@ void write_console(const char* text, size_t n) {
         return;
     }
     for (size_t i = 0; i < n; ++i) {
-        while (waiting(*ring) >= sizeof ring->out) wait_for_back_end();
+        if (!wait_for_room(*ring, sizeof ring->out)) return;
         ring->out[ring->out_prod % sizeof ring->out] = text[i];
         __atomic_store_n(&ring->out_prod, ring->out_prod + 1, __ATOMIC_RELEASE);
     }
@@ -80,8 +91,7 @@ void write_console(const char* text, size_t n) {
 
 void drain_console() {
     const XenconsInterface* ring = console_ring();
-    if (!ring) return;
-    while (waiting(*ring)) wait_for_back_end();
+    if (ring) (void)wait_for_room(*ring, 1);
 }
 
 }  // namespace guest
