@@ -64,19 +64,6 @@ constexpr Mask masks[] = {
     {0, no_subleaf, all, all, all, all, Freedom::lower},
     {1, no_subleaf, all, 0x00ffffff, leaf1_ecx, leaf1_edx, Freedom::identity},
     {2, no_subleaf, all, all, all, all, Freedom::any},
-    // All zero: not offered. They are rows because the tools' serialised form has every leaf up to the last one, and
-    // write back as many as they were given.
-    {3, no_subleaf, 0, 0, 0, 0},
-    {5, no_subleaf, 0, 0, 0, 0},
-    {6, no_subleaf, 0, 0, 0, 0},
-    {8, no_subleaf, 0, 0, 0, 0},
-    {9, no_subleaf, 0, 0, 0, 0},
-    {0xa, no_subleaf, 0, 0, 0, 0},
-    {0xb, 0, 0, 0, 0, 0},
-    {0xb, 1, 0, 0, 0, 0},
-    {0xc, no_subleaf, 0, 0, 0, 0},
-    {hypervisor_base, no_subleaf, 0, 0, 0, 0},
-    {hypervisor_base + 0x100, no_subleaf, 0, 0, 0, 0},
     {4, 0, all, all, all, all, Freedom::any},
     {4, 1, all, all, all, all, Freedom::any},
     {4, 2, all, all, all, all, Freedom::any},
@@ -96,6 +83,11 @@ constexpr Mask masks[] = {
     {0x80000007, no_subleaf, 0, 0, 0, 1u << 8 /*invariant TSC*/, Freedom::fewer},
     {0x80000008, no_subleaf, all, 0, all, 0, Freedom::widths},
     {0x80000021, no_subleaf, ext21_eax, 0, 0, 0, Freedom::fewer},
+    // Nothing; but the tools' form has them (see fill_gaps).
+    {0xb, 0, 0, 0, 0, 0},
+    {0xb, 1, 0, 0, 0, 0},
+    {hypervisor_base, no_subleaf, 0, 0, 0, 0},
+    {hypervisor_base + 0x100, no_subleaf, 0, 0, 0, 0},
 };
 constexpr uint32_t max_basic = 0xd;
 constexpr uint32_t max_extended_amd = 0x80000021, max_extended_intel = 0x80000008;
@@ -148,6 +140,14 @@ void adjust_state_leaf(const Vcpu& v, uint32_t subleaf, xen::CpuidLeaf& l) {
     const bool avx = v.pv->xcr0 & avx_state;
     if (subleaf == 0 && l.a != 0) l.b = avx ? cpu_features.xsave_size : legacy_save_area;
     if (subleaf == 1 && (l.a & xsave_compact)) l.b = legacy_save_area + (avx ? avx_bytes : 0);
+}
+
+/// Leaves without anything, as rows of their own: the tools' serialised form has every leaf up to the last one, and they make
+/// room for it by what they were given.
+void fill_gaps() {
+    for (const uint32_t first : {0u, 0x80000000u})
+        for (uint32_t leaf = first; leaf <= pv_policy.highest[first >> 31]; ++leaf)
+            if (!has_subleaves(leaf) && !pv_policy.find(leaf, no_subleaf)) add_leaf({leaf, no_subleaf, 0, 0, 0, 0});
 }
 
 /// What depends on the vCPU and its state rather than on the policy.
@@ -243,6 +243,7 @@ void pv_cpuid_init() {
         const uint32_t limit = m.leaf >= 0x80000000 ? host_extended : host_basic;
         if (hypervisors || m.leaf <= limit) add_leaf(m);
     }
+    fill_gaps();
 }
 
 const CpuPolicy& pv_domain_policy(const Domain& d) { return d.pv->policy ? *d.pv->policy : pv_policy; }
