@@ -3,7 +3,7 @@
 #include "hypervisor/arch/x86/machine.hpp"
 #include "hypervisor/event/event.hpp"
 #include "hypervisor/grant/grant.hpp"
-#include "hypervisor/hypercall/sysctl.hpp"
+#include "hypervisor/hypercall/sysctl/sysctl.hpp"
 #include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log.hpp"
 

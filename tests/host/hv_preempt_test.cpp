@@ -6,6 +6,7 @@
 // The table of operations is compared with the sources: a new one without a row here fails the test.
 #include "tests/host/hv_preempt.hpp"
 
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <iterator>
@@ -26,8 +27,8 @@ using namespace hvtest;
 
 // -- the table is whole -----------------------------------------------------------------------------------------------
 
-std::string text_of(const std::string& file) {
-    std::ifstream in(std::string(XENOLITH_SOURCE_DIR "/hypervisor/hypercall/") + file);
+std::string text_of(const std::filesystem::path& file) {
+    std::ifstream in(file);
     return {std::istreambuf_iterator<char>(in), {}};
 }
 
@@ -43,20 +44,16 @@ TEST(Preemption, EveryOperationHasARow) {
     for (const Operation& o : operations) EXPECT_TRUE(rows.insert(o.name).second) << o.name << " twice";
     const std::regex named("case xen::(\\w+)|\\{xen::(HYPERVISOR_\\w+),|cmd == xen::(\\w+)|\\[0\\] == xen::(\\w+)");
     unsigned found = 0;
-    std::set<std::string> files;
-    for (const char* f : {"table", "console_io", "domctl", "domctl_create", "domctl_lifecycle", "domctl_memory",
-                          "domctl_permission", "domctl_state", "domctl_vcpu", "event_channel", "exchange", "grant_table",
-                          "memory_map", "memory_op", "mmu", "mmuext", "physdev", "platform_op", "reservation", "resource",
-                          "sched_op", "sysctl", "sysctl_machine", "sysctl_policy", "sysctl_sched", "traps", "vcpu_op",
-                          "xen_version"}) {
-        const std::string text = text_of(std::string(f) + ".cpp");
-        ASSERT_FALSE(text.empty()) << f;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(XENOLITH_SOURCE_DIR "/hypervisor/hypercall")) {
+        if (entry.path().extension() != ".cpp") continue;
+        const std::string text = text_of(entry.path());
+        ASSERT_FALSE(text.empty()) << entry.path();
         for (std::sregex_iterator m(text.begin(), text.end(), named), end; m != end; ++m) {
             std::string name;
             for (unsigned i = 1; i <= 4; ++i) name += (*m)[i];
             if (chooses_within(name) || name.starts_with("VMASST_CMD")) continue;
             ++found;
-            EXPECT_TRUE(rows.contains(name)) << name << " (" << f << ".cpp) has no row";
+            EXPECT_TRUE(rows.contains(name)) << name << " (" << entry.path() << ") has no row";
         }
     }
     EXPECT_GE(found, std::size(operations) - 20) << "the sources are not read as they are written any more";

@@ -3,8 +3,8 @@
 #include "hypervisor/arch/x86/features.hpp"
 #include "hypervisor/guest/pv/cpuid.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
-#include "hypervisor/hypercall/domctl.hpp"
-#include "hypervisor/hypercall/policy_copy.hpp"
+#include "hypervisor/hypercall/domctl/domctl.hpp"
+#include "hypervisor/hypercall/sysctl/policy_copy.hpp"
 #include "lib/base/bits.hpp"
 
 namespace hv::domctl {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hypervisor/hypercall/mmu_refusal.hpp"
+#include "hypervisor/hypercall/pv/mmu_refusal.hpp"
 
 #include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/guest/pv/types.hpp"

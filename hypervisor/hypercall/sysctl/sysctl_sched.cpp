@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// CPU pools and scheduler parameters. There is one pool, 0, with every CPU and every domain.
-#include "hypervisor/hypercall/sysctl.hpp"
+#include "hypervisor/hypercall/sysctl/sysctl.hpp"
 #include "hypervisor/sched/scheduler.hpp"
 
 namespace hv::sysctl {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// HYPERVISOR_domctl: what tools do to domains. Decode, authorise, dispatch; each group of operations has its file.
-#include "hypervisor/hypercall/domctl.hpp"
+#include "hypervisor/hypercall/domctl/domctl.hpp"
 
 #include "hypervisor/event/event.hpp"
 #include "hypervisor/hypercall/handlers.hpp"

@@ -5,8 +5,8 @@
 #include "hypervisor/guest/pv/pt_update.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
-#include "hypervisor/hypercall/mmu.hpp"
-#include "hypervisor/hypercall/mmu_refusal.hpp"
+#include "hypervisor/hypercall/pv/mmu.hpp"
+#include "hypervisor/hypercall/pv/mmu_refusal.hpp"
 
 namespace hv {
 

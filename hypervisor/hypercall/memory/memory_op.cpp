@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// HYPERVISOR_memory_op: which operation, and the small ones.
-#include "hypervisor/hypercall/memory_op.hpp"
+#include "hypervisor/hypercall/memory/memory_op.hpp"
 
 #include "abi/xen/arch_x86.hpp"
 #include "hypervisor/hypercall/handlers.hpp"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Domains come to life, stop, die.
 #include "hypervisor/guest/pv/pv.hpp"
-#include "hypervisor/hypercall/domctl.hpp"
+#include "hypervisor/hypercall/domctl/domctl.hpp"
 #include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log.hpp"
 

@@ -4,7 +4,7 @@
 
 #include "hypervisor/guest/pv/cpuid.hpp"
 #include "hypervisor/hypercall/machine_info.hpp"
-#include "hypervisor/hypercall/sysctl.hpp"
+#include "hypervisor/hypercall/sysctl/sysctl.hpp"
 #include "hypervisor/rt/clock.hpp"
 #include "hypervisor/sched/scheduler.hpp"
 

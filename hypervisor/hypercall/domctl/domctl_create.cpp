@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// XEN_DOMCTL_createdomain.
-#include "hypervisor/hypercall/domctl.hpp"
+#include "hypervisor/hypercall/domctl/domctl.hpp"
 #include "hypervisor/rt/log.hpp"
 
 namespace hv::domctl {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// HYPERVISOR_sysctl: what tools ask of the machine.
-#include "hypervisor/hypercall/sysctl.hpp"
+#include "hypervisor/hypercall/sysctl/sysctl.hpp"
 
 #include <algorithm>
 

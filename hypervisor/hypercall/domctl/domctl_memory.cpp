@@ -2,7 +2,7 @@
 /// A domain's memory limit, its frames' types, and its hypercall page.
 #include "hypervisor/guest/pv/hypercall_page.hpp"
 #include "hypervisor/guest/pv/types.hpp"
-#include "hypervisor/hypercall/domctl.hpp"
+#include "hypervisor/hypercall/domctl/domctl.hpp"
 
 namespace hv::domctl {
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "hypervisor/grant/grant.hpp"
-#include "hypervisor/hypercall/memory_op.hpp"
+#include "hypervisor/hypercall/memory/memory_op.hpp"
 
 namespace hv::memory {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Growing and shrinking a domain. The answer is how many extents were done, whatever stopped the rest; for that reason
 /// even a bad argument is answered with a number (0, or how far an earlier part came).
-#include "hypervisor/hypercall/memory_op.hpp"
+#include "hypervisor/hypercall/memory/memory_op.hpp"
 #include "hypervisor/rt/log.hpp"
 
 namespace hv::memory {

@@ -3,7 +3,7 @@
 ///
 /// One chunk at a time: as many extents of the smaller order as make one of the larger. The input frames are taken from
 /// the domain first; if that or the allocation fails they are given back and the exchange ends there.
-#include "hypervisor/hypercall/memory_op.hpp"
+#include "hypervisor/hypercall/memory/memory_op.hpp"
 #include "hypervisor/rt/log.hpp"
 
 namespace hv::memory {

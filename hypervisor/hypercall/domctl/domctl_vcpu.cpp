@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// vCPUs: registers, places, shares.
 #include "hypervisor/guest/pv/pv.hpp"
-#include "hypervisor/hypercall/domctl.hpp"
+#include "hypervisor/hypercall/domctl/domctl.hpp"
 #include "hypervisor/sched/scheduler.hpp"
 
 namespace hv::domctl {

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "hypervisor/guest/pv/cpuid.hpp"
-#include "hypervisor/hypercall/policy_copy.hpp"
-#include "hypervisor/hypercall/sysctl.hpp"
+#include "hypervisor/hypercall/sysctl/policy_copy.hpp"
+#include "hypervisor/hypercall/sysctl/sysctl.hpp"
 
 namespace hv {
 

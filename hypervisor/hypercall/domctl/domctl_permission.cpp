@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// What of the machine a domain may touch itself.
 #include "hypervisor/guest/pv/pv.hpp"
-#include "hypervisor/hypercall/domctl.hpp"
+#include "hypervisor/hypercall/domctl/domctl.hpp"
 
 namespace hv::domctl {
 

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "abi/xen/basic.hpp"
-#include "hypervisor/hypercall/mmu.hpp"
+#include "hypervisor/hypercall/pv/mmu.hpp"
 
 namespace hv {
 
