@@ -48,7 +48,7 @@ void FairScheduler::evict(unsigned cpu) {
             Guard g(from.lock);
             for (FairUnit& e : from.queue) {
                 mask = allowed(e.unit);
-                if (!(mask >> cpu & 1) && e.unit.running_on.load(std::memory_order_acquire) < 0) break;
+                if (!(mask >> cpu & 1) && e.unit.running_on.load(std::memory_order_seq_cst) < 0) break;
                 mask = 0;
             }
             // One that runs here, or is on its way out: switched_out() moves it.
@@ -261,6 +261,7 @@ void FairScheduler::relocate(SchedUnit& u) {
             Guard2 g(from.lock, to.lock);
             if (u.cpu.load(std::memory_order_relaxed) != home) continue;
             running = u.running_on.load(std::memory_order_acquire) >= 0;
+            if (!running && !(allowed(u) >> target & 1)) continue;  // the target has left meanwhile
             if (!running) {
                 const bool queued = e.queued;
                 if (queued) from.dequeue(e);
@@ -405,6 +406,8 @@ void FairScheduler::switched_out(SchedUnit& prev) {
         prev.running_on.store(-1, std::memory_order_seq_cst);
     else
         leave(prev, cpu);
+    // Either we see that this CPU has left, or its evict() saw that prev does not run any more.
+    if (!(online_cpus_.load(std::memory_order_seq_cst) >> cpu & 1)) [[unlikely]] evict(cpu);
     // prev may be running elsewhere by now, or be gone. If it waits here, an idle CPU that saw it too early may take it.
     FairQueue& q = fair_queue(cpu);
     const uint64_t idle = idle_cpus_.load(std::memory_order_seq_cst);

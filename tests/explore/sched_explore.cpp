@@ -184,4 +184,73 @@ TEST(Sched, a_domain_is_paused) {
     expect_holds("pause, wait, unpause | guest | event", s, bounded(2));
 }
 
+/// It waits for CPU `c`, where another one runs, and may have no other.
+void wait_on(Vcpu& v, unsigned c) {
+    v.initialised = true;
+    v.affinity.store(uint64_t{1} << c);
+    v.SchedUnit::cpu.store(c);
+    v.pause_count.store(0);
+    v.pause_flags.store(0);
+    sched::policy_of(v).wake(v);
+}
+
+/// CPU `gone` has left: whatever ran or waited there is elsewhere.
+void nobody_is_left_on(unsigned gone) {
+    settle();
+    nobody_runs_twice();
+    check(cpus[gone].current == cpus[gone].idle, "a vCPU runs on a CPU that has left");
+    for (Vcpu* v : all())
+        check(!v->runnable() || v->SchedUnit::cpu.load() != gone, "a vCPU waits for a CPU that has left");
+}
+
+Scenario while_a_cpu_leaves(unsigned gone, Program setup, std::vector<Program> cpus) {
+    Scenario s = with_vcpus(std::move(setup), std::move(cpus));
+    s.end = [gone] { nobody_is_left_on(gone); };
+    return s;
+}
+
+void let_leave(unsigned cpu) {
+    note("a CPU leaves");
+    sched::pool0().policy->remove_cpu(cpu);
+}
+
+void yield_here() {
+    note("the vCPU on this CPU yields");
+    vcpu_yield_current();
+    host::soft_interrupts();
+}
+
+TEST(Sched, a_cpu_leaves_while_a_vcpu_makes_room_there) {
+    const Scenario s = while_a_cpu_leaves(1,
+                                          [] {
+                                              start_on(a1(), 0);
+                                              start_on(b1(), 2);
+                                              start_on(a0(), 1);
+                                              wait_on(b0(), 1);
+                                          },
+                                          {[] { let_leave(1); }, yield_here});
+    expect_holds("leave | yield", s, bounded(2));
+}
+
+TEST(Sched, a_cpu_leaves_while_a_vcpu_is_sent_there) {
+    const Scenario s = while_a_cpu_leaves(2,
+                                          [] {
+                                              start_on(a1(), 0);
+                                              start_on(b1(), 2);
+                                              start_on(a0(), 1);
+                                              wait_on(b0(), 1);
+                                          },
+                                          {[] { let_leave(2); }, [] {
+                                               b0().affinity.store(uint64_t{1} << 2);
+                                               sched::policy_of(b0()).affinity_changed(b0());
+                                           }});
+    expect_holds("leave | affinity", s, bounded(3));
+}
+
+TEST(Sched, a_cpu_leaves_while_its_vcpu_blocks_and_wakes_up) {
+    const Scenario s = while_a_cpu_leaves(1, [] { start_on(a0(), 1); },
+                                          {[] { let_leave(1); }, block_here, [] { event_for(a0()); }});
+    expect_holds("leave | block | event", s, bounded(2));
+}
+
 }  // namespace
