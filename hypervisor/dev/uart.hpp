@@ -114,6 +114,7 @@ public:
     /// Sends what waits now, and everything that comes from now on at once: the end of the machine is near.
     void flush() {
         synchronous_ = true;
+        room_ = 0;  // the ring does not count what it sends
         uint8_t byte = 0;
         while (ring_.take(&byte, 1)) send_now(byte);
     }

@@ -251,6 +251,25 @@ TEST(Serial, AfterAPanicEverythingAppears) {
     EXPECT_EQ(line->registers().overruns, 0u);
 }
 
+// What was sent at once while the machine started says nothing of the room there is now.
+TEST(Serial, APanicDoesNotWriteIntoAFullPort) {
+    for (const size_t last : {size_t{1}, size_t{16}}) {
+        FakePort port;
+        port.reads_a_byte = 2;
+        auto line = started(port);
+        write(*line, TextFrom::hypervisor, "boot\n");
+        line->registers().drain(16);
+        line->start_ring(false);
+        const std::string before(last, 'b'), after(100, 'a');
+        write(*line, TextFrom::hypervisor, before);
+        line->flush();
+        write(*line, TextFrom::hypervisor, after);
+        line->registers().drain(16);
+        EXPECT_EQ(line->registers().sent, "boot\r\n" + before + after);
+        EXPECT_EQ(line->registers().overruns, 0u);
+    }
+}
+
 TEST(Serial, APortThatHangsOrIsNotThere) {
     FakePort port;
     port.absent = true;
