@@ -35,14 +35,23 @@ constexpr uint64_t guest_first = xen::HYPERVISOR_VIRT_END, guest_bytes = (uint64
 constexpr size_t plain_most = 65536;
 std::atomic<uint64_t> plain_starts{guest_bytes - plain_most};
 
-bool in_range(uint64_t gva, size_t n) { return n <= guest_bytes && gva - guest_first <= guest_bytes - n; }
-bool plain(uint64_t gva, size_t n) {
-    return n <= plain_most && gva - guest_first < plain_starts.load(std::memory_order_relaxed);
+/// `i < n`; else what the CPU does ahead of the answer finds `gva` at 0, which is the guest's: nothing of ours is read for it
+/// even then.
+bool below(uint64_t i, uint64_t n, uint64_t& gva) {
+    bool answer = false;
+    uint64_t mask = 0;
+    asm("cmp %[n], %[i]; sbb %[mask], %[mask]" : [mask] "=r"(mask), "=@ccb"(answer) : [n] "rm"(n), [i] "r"(i));
+    if (answer) gva &= mask;
+    return answer;
+}
+bool in_range(uint64_t& gva, size_t n) { return n <= guest_bytes && below(gva - guest_first, guest_bytes - n + 1, gva); }
+bool plain(uint64_t& gva, size_t n) {
+    return n <= plain_most && below(gva - guest_first, plain_starts.load(std::memory_order_relaxed), gva);
 }
 
 /// An access that is not plain: refused, walked for, or the ordinary one after all.
 template <class Walk, class Copy>
-bool careful(uint64_t gva, size_t n, Walk by_walk, Copy by_cpu) {
+bool careful(uint64_t& gva, size_t n, Walk by_walk, Copy by_cpu) {
     if (!in_range(gva, n)) return false;
     const Walked w = by_walk();
     return w == Walked::not_needed ? by_cpu() : w == Walked::done;
