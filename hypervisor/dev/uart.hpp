@@ -61,7 +61,6 @@ public:
         registers_.write(uart::fifo_control, 0x07);
         registers_.write(uart::modem_control, 0x0b);  // DTR, RTS, interrupt line
         depth_ = (registers_.read(uart::interrupt_cause) & uart::cause_fifo) == uart::cause_fifo ? 16 : 1;
-        short_ = depth_ / 2;
         return true;
     }
 
@@ -69,6 +68,7 @@ public:
     /// when its FIFO is empty.
     void start_ring(bool synchronous) {
         synchronous_ = synchronous;
+        short_ = synchronous ? 0 : depth_ / 2;
         registers_.write(uart::interrupt_enable, uart::on_receive);
         asks_ = false;
     }
@@ -90,7 +90,7 @@ public:
     }
     /// Short text for an idle line, as the echo of a key is, needs neither ring nor interrupt. False: this is not such a case.
     bool send_at_once(const char* text, size_t n) {
-        if (synchronous_ || !ring_.empty() || n > short_ || !empty()) return false;
+        if (n > short_ || !ring_.empty() || !empty()) return false;
         sent_ += send_all(text, n);
         return true;
     }
@@ -114,6 +114,7 @@ public:
     /// Sends what waits now, and everything that comes from now on at once: the end of the machine is near.
     void flush() {
         synchronous_ = true;
+        short_ = 0;
         room_ = 0;  // the ring does not count what it sends
         uint8_t byte = 0;
         while (ring_.take(&byte, 1)) send_now(byte);
@@ -167,7 +168,7 @@ private:
     TransmitRing ring_{};
     uint64_t sent_ = 0;
     unsigned depth_ = 16;  ///< bytes that the port takes once it is empty
-    size_t short_ = 8;     ///< characters that fit then, line breaks or not
+    size_t short_ = 0;     ///< characters that fit then, line breaks or not; none while synchronous
     unsigned room_ = 0;    ///< of those, what the last look left
     bool synchronous_ = true;
     bool asks_ = false;    ///< the port interrupts when its FIFO is empty
