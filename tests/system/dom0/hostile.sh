@@ -7,7 +7,7 @@ attack() {
     shift 2
     [ $# -eq 0 ] || shift
     forget_console attack
-    if ! $TOOL create "$(kernel attack "hostile-$kernel" 'memory = 24' 'vcpus = 2' "extra = \"cpus=2 $words\"" "$@")" >$WORK/out 2>&1; then
+    if ! $TOOL create "$(kernel attack "hostile-$kernel" 'memory = 24' 'vcpus = 2' "extra = \"cpus=2 on_$HYPERVISOR $words\"" "$@")" >$WORK/out 2>&1; then
         # What it died of so soon is judged by what it said.
         grep -q 'crashed at once after its start' $WORK/out && return
         failed_check "$kernel starts"
@@ -52,4 +52,4 @@ for kernel in ${HOSTILE:-software_interrupts cache_flush linear_tables context_r
     esac
 done
 canary_stop
-same_memory "$before"
+same_memory "$before" 8  # kernels here leave more behind in them

@@ -69,18 +69,18 @@ settled_free_pages() {
         before=$now
     done
 }
-# same_memory BEFORE: our hypervisor gives back every page. Xen's own pools keep or return a page now and then, whatever
-# the tools do; a page lost for each domain would be far more than that.
+# same_memory BEFORE [PAGES]: our hypervisor gives back every page. Xen's own pools keep or return a page now and then, whatever
+# the tools do; a page lost for each domain would be more than PAGES (4).
 same_memory() {
-    local now missing
+    local now missing most=${2:-4}
     now=$(settled_free_pages)
     missing=$(($1 - now))
     if [ "$HYPERVISOR" = ours ]; then
         equal "free memory is what it was, to the page" "$1" "$now"
-    elif [ ${missing#-} -le 4 ]; then
-        passed_check "free memory is what it was, within 4 pages ($1, now $now)"
+    elif [ ${missing#-} -le "$most" ]; then
+        passed_check "free memory is what it was, within $most pages ($1, now $now)"
     else
-        failed_check "free memory is what it was, within 4 pages" "before: $1" "now:    $now"
+        failed_check "free memory is what it was, within $most pages" "before: $1" "now:    $now"
     fi
 }
 # guest NAME [LINE...]: writes a config; the lines come after the common ones and so win
