@@ -15,7 +15,7 @@ fuzz_round 999 2 20000 >/dev/null  # what is made once and kept
 before=$(settled_free_pages)
 canary_start
 calls=0 domains=0 seed=$FUZZ_SEED fuzz_end=$(($(date +%s) + FUZZ_SECONDS))
-while left=$((fuzz_end - $(date +%s))); [ $left -gt 0 ] && [ $calls -lt "$FUZZ_CALLS" ]; do
+while left=$((fuzz_end - $(date +%s))); [ $left -gt 0 ] && [ $((calls + 1)) -lt "$FUZZ_CALLS" ]; do  # one each, at least
     wanted=$((FUZZ_CALLS - calls))
     made=$(fuzz_round $seed $((left < 600 ? left : 600)) $((wanted < 1000000 ? wanted : 1000000)))
     calls=$((calls + made)) domains=$((domains + 1))
