@@ -33,10 +33,10 @@ bool input_waits() {
 }
 
 constexpr off_t first_serial_port = 0x2e8;
-constexpr off_t line_status = 5;           // offset of a UART's line status register
+constexpr off_t line_status = 5;  // offset of a UART's line status register
 constexpr unsigned char ready_to_send = 0x20;
 constexpr off_t line_control = 3;
-constexpr char eight_bits = 3;             // after a reset a line sends five bits of each byte
+constexpr char eight_bits = 3;  // after a reset a line sends five bits of each byte
 
 void wait_for_line(int device, off_t port) {
     unsigned char status = 0;

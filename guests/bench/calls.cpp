@@ -41,12 +41,10 @@ void vcpus() {
     const uint64_t far = uint64_t{1} << 45;
     measure("set_timer_op far", 1000, [&] { hypercall(HYPERVISOR_set_timer_op, far); });
     VcpuSetSingleshotTimer shot{far, 0, 0};
-    measure("vcpu_op singleshot set", 1000,
-            [&] { hypercall(HYPERVISOR_vcpu_op, VCPUOP_set_singleshot_timer, 0, addr(&shot)); });
+    measure("vcpu_op singleshot set", 1000, [&] { hypercall(HYPERVISOR_vcpu_op, VCPUOP_set_singleshot_timer, 0, addr(&shot)); });
     measure("vcpu_op singleshot stop", 1000, [&] { hypercall(HYPERVISOR_vcpu_op, VCPUOP_stop_singleshot_timer, 0); });
     VcpuRunstateInfo runstate;
-    measure("vcpu_op get_runstate", 1000,
-            [&] { hypercall(HYPERVISOR_vcpu_op, VCPUOP_get_runstate_info, 0, addr(&runstate)); });
+    measure("vcpu_op get_runstate", 1000, [&] { hypercall(HYPERVISOR_vcpu_op, VCPUOP_get_runstate_info, 0, addr(&runstate)); });
     measure("vcpu_op is_up", 1000, [&] { hypercall(HYPERVISOR_vcpu_op, VCPUOP_is_up, 0); });
     measure("sched yield (alone)", 1000, [&] { hypercall(HYPERVISOR_sched_op, SCHEDOP_yield); });
     measure("stack_switch", 1000, [&] { hypercall(HYPERVISOR_stack_switch, 0xe02b, addr(windows.other)); });

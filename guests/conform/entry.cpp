@@ -176,7 +176,8 @@ void hypercall_page_by_msr() {
 
 void emulated_instructions() {
     const Trap step = caught(conform_step);
-    check("a single step ends behind an instruction that the hypervisor executes", step == 1 && step.rip == addr(conform_stepped));
+    check("a single step ends behind an instruction that the hypervisor executes",
+          step == 1 && step.rip == addr(conform_stepped));
     xen::PhysdevSetIopl level{1};
     hypercall(xen::HYPERVISOR_physdev_op, xen::PHYSDEVOP_set_iopl, addr(&level));
     constexpr uint64_t nowhere = 0x1234;

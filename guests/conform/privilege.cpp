@@ -35,7 +35,9 @@ long set_bitmap(const void* bitmap, uint32_t ports) {
 }
 
 /// The flags that an exception of the kernel finds in its frame.
-uint64_t flags_in_frame() { return caught([] { asm volatile("ud2"); }).frame.rflags; }
+uint64_t flags_in_frame() {
+    return caught([] { asm volatile("ud2"); }).frame.rflags;
+}
 
 void levels() {
     check("at level 0 CLI of the kernel is #GP", caught(cli) == gp);
@@ -66,7 +68,8 @@ Trap user_with_flags(void (*fn)(uint64_t), uint64_t rflags) {
 void levels_in_frames() {
     const uint64_t assist = xen::VMASST_TYPE_architectural_iopl;
     check("IRET does not set the level", user_with_flags(user_cli, 0x3202) == gp);
-    equal("architectural_iopl is known", 0, static_cast<uint64_t>(hypercall(xen::HYPERVISOR_vm_assist, xen::VMASST_CMD_enable, assist)));
+    equal("architectural_iopl is known", 0,
+          static_cast<uint64_t>(hypercall(xen::HYPERVISOR_vm_assist, xen::VMASST_CMD_enable, assist)));
     set_iopl(2);
     equal("with architectural_iopl frames show the level", 0x2000, flags_in_frame() & iopl_mask);
     check("and IRET sets it", user_with_flags(user_cli, 0x3202) == 14);

@@ -70,9 +70,7 @@ uint64_t domain(Random& random) {
     }
 }
 
-uint64_t root(Random& random) {
-    return random.one_in(2) ? root_mfn : random.odd();
-}
+uint64_t root(Random& random) { return random.one_in(2) ? root_mfn : random.odd(); }
 
 template <class F>
 void attempt(F f) {

@@ -14,8 +14,8 @@ using namespace hostile;
 using namespace xen;
 
 void timers() {
-    const uint64_t times[] = {0, 1, ~uint64_t{0}, ~uint64_t{0} >> 1, uint64_t{1} << 63, 6'100'000'000'000'000'000, uint64_t{1} << 32,
-                              now() + 1};
+    const uint64_t times[] = {
+        0, 1, ~uint64_t{0}, ~uint64_t{0} >> 1, uint64_t{1} << 63, 6'100'000'000'000'000'000, uint64_t{1} << 32, now() + 1};
     for (const uint64_t t : times) {
         VcpuSetSingleshotTimer shot{t, 0, 0};
         hypercall(HYPERVISOR_vcpu_op, VCPUOP_set_singleshot_timer, 0, addr(&shot));

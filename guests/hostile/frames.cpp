@@ -12,15 +12,17 @@ namespace {
 using namespace hostile;
 using namespace xen;
 
-constexpr uint16_t selectors[] = {0,      1,      3,      4,      7,      0x33,   0x2b,   0x10,   0x18,   0xe008, 0xe010, 0xe019,
-                                  0xe023, 0xe02b, 0xe033, 0xe03b, 0xe040, 0xe078, 0xfff8, 0xfffb, 0xffff, 0xe033 & ~3, 0xe02b & ~3};
+constexpr uint16_t selectors[] = {0,      1,      3,      4,      7,      0x33,        0x2b,       0x10,
+                                  0x18,   0xe008, 0xe010, 0xe019, 0xe023, 0xe02b,      0xe033,     0xe03b,
+                                  0xe040, 0xe078, 0xfff8, 0xfffb, 0xffff, 0xe033 & ~3, 0xe02b & ~3};
 Page descriptors;
 
 /// Into user mode with a frame that may be refused; either way we are back afterwards.
 void odd_iret(Random& random) {
     (void)caught([&] {
-        IretContext c{random.next(), random.next(), random.next(), random.one_in(2) ? 0 : random.odd(), random.odd(), FLAT_USER_CS,
-                      0x202, random.odd(), FLAT_USER_SS};
+        IretContext c{random.next(), random.next(), random.next(), random.one_in(2) ? 0 : random.odd(),
+                      random.odd(),  FLAT_USER_CS,  0x202,         random.odd(),
+                      FLAT_USER_SS};
         if (random.one_in(2)) c.cs = random.of(selectors) | 3u;
         if (random.one_in(2)) c.ss = random.of(selectors) | 3u;
         if (random.one_in(2)) c.rflags = random.odd() | 0x200;
@@ -69,7 +71,10 @@ void without_stack(uint64_t n) {
     switch (n) {
         case 1: asm volatile("mov %0, %%rsp; ud2" : : "r"(uint64_t{0x8000000000000000})); break;
         case 2: asm volatile("mov %0, %%rsp; ud2" : : "r"(HYPERVISOR_VIRT_START + 0x100000)); break;
-        case 3: hypercall(HYPERVISOR_set_trap_table, addr(bad)); asm volatile("ud2"); break;
+        case 3:
+            hypercall(HYPERVISOR_set_trap_table, addr(bad));
+            asm volatile("ud2");
+            break;
         case 4: {
             CallbackRegister c{CALLBACKTYPE_syscall, 0, 0, 0x8000000000000000};
             hypercall(HYPERVISOR_callback_op, CALLBACKOP_register, addr(&c));

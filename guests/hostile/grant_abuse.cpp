@@ -36,7 +36,8 @@ int16_t unmap(uint64_t where, uint32_t handle) {
 
 void bad_maps(domid_t self) {
     grant(8, self, &shared);
-    for (const uint64_t where : forbidden) expect("a map at a forbidden address", map(where, 8, GNTMAP_host_map, self).status != 0);
+    for (const uint64_t where : forbidden)
+        expect("a map at a forbidden address", map(where, 8, GNTMAP_host_map, self).status != 0);
     grant_table()[9] = {GTF_permit_access, self, static_cast<uint32_t>(mfn_of(at<void>(info->pt_base)))};
     expect("a table is not granted writable", map(addr(&places[0]), 9, GNTMAP_host_map, self).status != 0);
     grant_table()[9].frame = 0;
@@ -85,7 +86,8 @@ void race(domid_t self) {
     for (const uint64_t end = now() + 3'000'000'000; now() < end;) {
         const auto ref = static_cast<uint32_t>(8 + random.below(8));
         const uint64_t where = addr(&places[random.below(8)]);
-        const GnttabMapGrantRef m = map(where, ref, static_cast<uint32_t>(random.below(32)), random.one_in(2) ? self : DOMID_SELF);
+        const GnttabMapGrantRef m =
+            map(where, ref, static_cast<uint32_t>(random.below(32)), random.one_in(2) ? self : DOMID_SELF);
         if (m.status == 0) unmap(where, m.handle);
         auto copy = zeroed<GnttabCopy>();
         copy.source.u.ref = ref;

@@ -37,7 +37,8 @@ void writes() {
     const uint64_t entry = *entry_of(&one);
     // Xen looks at the entry that maps the table, here one of level 2 with its write bit, and passes the fault on.
     const uint64_t vector = caught([&] { *shown(addr(&one)) = entry | 1u << 9; }).vector;
-    expect("a last-level entry is written with a check, or not at all", *entry_of(&one) == (vector == vector_none ? entry | 1u << 9 : entry));
+    expect("a last-level entry is written with a check, or not at all",
+           *entry_of(&one) == (vector == vector_none ? entry | 1u << 9 : entry));
     expect("and else it is a page fault", vector == vector_none || vector == 14);
     volatile uint64_t* root = at<volatile uint64_t>(va_of(slot, slot, slot, slot));
     expect("the root is not written", caught([&] { root[slot] = 0; }) == 14);
@@ -49,7 +50,7 @@ void writes() {
 void hypervisor_slots() {
     unsigned readable = 0;
     for (uint64_t s = first_hypervisor_slot + 1; s < end_hypervisor_slot; ++s) {
-        const uint64_t behind[] = {va_of(slot, s, 0, 0), va_of(slot, s, 3, 0),    va_of(slot, s, 0, 1),
+        const uint64_t behind[] = {va_of(slot, s, 0, 0),    va_of(slot, s, 3, 0),    va_of(slot, s, 0, 1),
                                    va_of(slot, slot, s, 0), va_of(slot, slot, s, 3), va_of(slot, slot, slot, s)};
         for (const uint64_t va : behind) {
             expect("the guest faults", caught([&] { (void)*at<volatile uint64_t>(va); }) == 14);

@@ -54,7 +54,7 @@ int guest_main() {
             ++failures;
             print("guest: FAILED: user INT ", n, " without a gate: vector ", user.vector, " error ", Hex{user.error}, "\n");
         }
-        const Trap kernel = caught([&] { reinterpret_cast<void (*)()>(&code[n])(); });
+        const Trap kernel = caught([&] { reinterpret_cast<void (*)()> (&code[n])(); });
         if (!general_protection(kernel, n)) {
             ++failures;
             print("guest: FAILED: kernel INT ", n, " without a gate: vector ", kernel.vector, " error ", Hex{kernel.error}, "\n");

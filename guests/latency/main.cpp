@@ -18,9 +18,9 @@ using namespace guest;
 using namespace xen;
 
 constexpr uint64_t interval_ns = 20'000, settle_ticks = 5'000'000;
-constexpr uint64_t window = 0x400000000000;         // 2 MiB: one page of arguments again and again
-constexpr uint64_t lists = window + (2 << 20);      // frame lists: pages of their own
-constexpr uint64_t scratch = lists + (1 << 20);     // whatever page is being filled
+constexpr uint64_t window = 0x400000000000;      // 2 MiB: one page of arguments again and again
+constexpr uint64_t lists = window + (2 << 20);   // frame lists: pages of their own
+constexpr uint64_t scratch = lists + (1 << 20);  // whatever page is being filled
 constexpr unsigned list_pages = 64, entries = 512;
 constexpr uint64_t repeated_bytes = 2 << 20;
 
@@ -81,7 +81,8 @@ void map_at(uint64_t va, uint64_t mfn, uint64_t rights) {
 void make_window() {
     expect("tables", make_tables(window, tables) != nullptr && protect(&second_table, read_only) == 0);
     const uint64_t second_slot = (lists >> 21 & (entries - 1)) * 8;
-    expect("a second table", write_entry(mfn_of(&tables[1]) * page_bytes + second_slot, mfn_of(&second_table) * page_bytes | read_write) == 0);
+    expect("a second table",
+           write_entry(mfn_of(&tables[1]) * page_bytes + second_slot, mfn_of(&second_table) * page_bytes | read_write) == 0);
     for (uint64_t at = 0; at < repeated_bytes; at += page_bytes) map_at(window + at, mfn_of(&arguments), read_write);
     for (unsigned i = 0; i < list_pages; ++i) map_at(lists + i * page_bytes, mfn_of_pfn(take_pfn()), read_write);
 }
@@ -120,7 +121,9 @@ void page_tables() {
     const uint64_t slot = mfn_of(&second_table) * page_bytes + (entries - 1) * 8;
     fill<MmuUpdate>([&] { return MmuUpdate{slot, value}; });
     measure("mmu_update", [] { return hypercall(HYPERVISOR_mmu_update, window, most<MmuUpdate>(), 0, DOMID_SELF); });
-    fill<MmuUpdate>([&] { return MmuUpdate{mfn_of(&target) * page_bytes | MMU_MACHPHYS_UPDATE, (addr(&target) - kernel_base) / page_bytes}; });
+    fill<MmuUpdate>([&] {
+        return MmuUpdate{mfn_of(&target) * page_bytes | MMU_MACHPHYS_UPDATE, (addr(&target) - kernel_base) / page_bytes};
+    });
     measure("mmu_update, M2P", [] { return hypercall(HYPERVISOR_mmu_update, window, most<MmuUpdate>(), 0, DOMID_SELF); });
 
     const uint64_t l1 = make_table([&](unsigned) { return value; });

@@ -34,9 +34,7 @@ void wake_back_end() {
 }
 
 /// Bytes of the ring that the back end has still to take.
-uint32_t waiting(const XenconsInterface& ring) {
-    return ring.out_prod - __atomic_load_n(&ring.out_cons, __ATOMIC_ACQUIRE);
-}
+uint32_t waiting(const XenconsInterface& ring) { return ring.out_prod - __atomic_load_n(&ring.out_cons, __ATOMIC_ACQUIRE); }
 
 /// Waits until fewer than `limit` bytes wait. False, then and for ever, when the back end takes none for ten seconds: it has
 /// given up on a ring that somebody has written over, and a kernel that waits for it would never end.
@@ -70,9 +68,7 @@ void Line::add_decimal(uint64_t v) {
     while (n) add(digits[--n]);
 }
 
-XenconsInterface* console_ring() {
-    return is_dom0() ? nullptr : static_cast<XenconsInterface*>(page_of(info->console.domU.mfn));
-}
+XenconsInterface* console_ring() { return is_dom0() ? nullptr : static_cast<XenconsInterface*>(page_of(info->console.domU.mfn)); }
 
 void write_console(const char* text, size_t n) {
     const Lock lock;

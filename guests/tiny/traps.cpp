@@ -34,8 +34,8 @@ uint8_t least_ring(unsigned vector) { return vector == 3 || vector == 4 ? 3 : 0;
 [[noreturn]] void unexpected(const TrapFrame& f) {
     print("guest: unexpected exception ", f.vector, " error ", Hex{f.error}, " rip ", Hex{f.rip}, " cs ", Hex{f.cs}, " rsp ",
           Hex{f.rsp}, " rflags ", Hex{f.rflags}, " cr2 ", Hex{this_vcpu().info->arch.cr2}, "\n");
-    print("guest: rax ", Hex{f.rax}, " rbx ", Hex{f.rbx}, " rcx ", Hex{f.rcx}, " rdx ", Hex{f.rdx}, " rsi ", Hex{f.rsi},
-          " rdi ", Hex{f.rdi}, " rbp ", Hex{f.rbp}, "\n");
+    print("guest: rax ", Hex{f.rax}, " rbx ", Hex{f.rbx}, " rcx ", Hex{f.rcx}, " rdx ", Hex{f.rdx}, " rsi ", Hex{f.rsi}, " rdi ",
+          Hex{f.rdi}, " rbp ", Hex{f.rbp}, "\n");
     power_off(99);
 }
 

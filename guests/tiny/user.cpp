@@ -26,8 +26,7 @@ Page user_stack[2];
 bool make_user_tables() {
     const auto* kernel = at<const uint64_t>(info->pt_base);
     auto* user = reinterpret_cast<uint64_t*>(&user_root);
-    for (unsigned i = 0; i < 512; ++i)
-        user[i] = i >= first_hypervisor_slot && i < end_hypervisor_slot ? 0 : kernel[i];
+    for (unsigned i = 0; i < 512; ++i) user[i] = i >= first_hypervisor_slot && i < end_hypervisor_slot ? 0 : kernel[i];
     if (protect(user, read_only) != 0) return false;
     if (mmuext(MMUEXT_PIN_L4_TABLE, mfn_of(user)) != 0) return false;
     return mmuext(MMUEXT_NEW_USER_BASEPTR, mfn_of(user)) == 0;

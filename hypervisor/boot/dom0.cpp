@@ -25,7 +25,7 @@ namespace {
 /// Where things lie, in pfns and (for what is mapped at start) in virtual addresses.
 struct Layout {
     uint64_t virt_base;
-    uint64_t kernel_start, kernel_end;  ///< virtual
+    uint64_t kernel_start, kernel_end;               ///< virtual
     uint64_t start_info, stack, tables, mapped_end;  ///< virtual
     uint64_t table_pages;
     bool initrd_mapped;  ///< in the first mapping, else named by its pfn
@@ -220,9 +220,11 @@ void write_start_info(Domain& d, const Layout& l, const uint64_t* p2m, std::stri
 /// The whole port space and all frames outside RAM, less what the hypervisor drives itself.
 void grant_rights(Domain& d) {
     PvDomain& pv = *d.pv;
-    const auto set = [](const Status& s) { if (!s) panic("dom0's rights do not fit their table"); };
+    const auto set = [](const Status& s) {
+        if (!s) panic("dom0's rights do not fit their table");
+    };
     set(pv.ioports.add(0, 0xffff));
-    set(pv.ioports.remove(0x20, 0x21));    // interrupt controllers
+    set(pv.ioports.remove(0x20, 0x21));  // interrupt controllers
     set(pv.ioports.remove(0xa0, 0xa1));
     set(pv.ioports.remove(0x40, 0x43));    // timer
     set(pv.ioports.remove(0xcf8, 0xcff));  // PCI configuration goes through pv_port_in/out
@@ -324,8 +326,8 @@ void dom0_build(const parse::BootRecord& record) {
     destroy_array(p2m, pages);
     pin_root(d, root);
     start_first_vcpu(d, k, l, root);
-    log(LogLevel::info, "Dom0: %lu MiB, %u vCPUs, initrd %lu KiB, p2m at %lx", pages >> 8, d.limits.max_vcpus,
-        initrd_bytes >> 10, l.p2m_va);
+    log(LogLevel::info, "Dom0: %lu MiB, %u vCPUs, initrd %lu KiB, p2m at %lx", pages >> 8, d.limits.max_vcpus, initrd_bytes >> 10,
+        l.p2m_va);
 }
 
 void dom0_start() {

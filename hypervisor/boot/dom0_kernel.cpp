@@ -48,7 +48,8 @@ Dom0Kernel dom0_open_kernel(parse::Bytes module) {
         auto bz = parse::open_bzimage(module);
         if (!bz)
             give_up("The dom0 kernel is a bzImage that cannot be used: %s",
-                  bz.error() == base::Errc::range ? "the file is truncated" : "its setup header has no payload or one of an unknown format");
+                    bz.error() == base::Errc::range ? "the file is truncated"
+                                                    : "its setup header has no payload or one of an unknown format");
         elf = bz.value().packing == parse::Packing::elf ? bz.value().payload : unpack(bz.value(), k);
     } else if (!parse::is_elf(module)) {
         give_up("The first boot module is no kernel: neither a bzImage nor an ELF file");

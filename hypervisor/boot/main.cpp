@@ -41,9 +41,7 @@ constexpr uint64_t mapped_at_start = uint64_t{4} << 30;  ///< the first page tab
 
 parse::BootRecord record;
 
-parse::PhysicalWindow physical_memory() {
-    return {reinterpret_cast<const std::byte*>(directmap_base), 0, mapped_at_start};
-}
+parse::PhysicalWindow physical_memory() { return {reinterpret_cast<const std::byte*>(directmap_base), 0, mapped_at_start}; }
 
 void run_constructors() {
     for (const Constructor* c = constructors_start; c < constructors_end; ++c) (*c)();

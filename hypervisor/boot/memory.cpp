@@ -32,8 +32,7 @@ struct Span {
 parse::FixedList<Span, 48> taken;
 
 void take_away(uint64_t start, uint64_t end) {
-    if (start < end && !taken.push({start & ~uint64_t{4095}, base::align_up(end, 4096)}))
-        give_up("Too many boot modules");
+    if (start < end && !taken.push({start & ~uint64_t{4095}, base::align_up(end, 4096)})) give_up("Too many boot modules");
 }
 
 const Span* overlap(uint64_t start, uint64_t end) {
@@ -158,8 +157,7 @@ void memory_init(const parse::BootRecord& record) {
     seal_page_tables(take_table_page);
     mark_device_frames();
     for (const parse::MemoryRange& r : host_memory_map.ranges())
-        if (r.type == parse::MemoryType::ram && r.end > one_mib)
-            free_around_taken(r.start < one_mib ? one_mib : r.start, r.end);
+        if (r.type == parse::MemoryType::ram && r.end > one_mib) free_around_taken(r.start < one_mib ? one_mib : r.start, r.end);
     log(LogLevel::info, "System RAM: %lu MiB (%lu KiB), %lu MiB free", host_memory_map.ram_bytes() >> 20,
         host_memory_map.ram_bytes() >> 10, heap::free_pages().bytes() >> 20);
 }

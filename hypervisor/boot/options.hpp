@@ -25,7 +25,7 @@ struct Options {
     MemoryAmount dom0_mem, dom0_min, dom0_max;
     unsigned dom0_max_vcpus = 0;  ///< 0: as many as there are CPUs
     unsigned max_cpus = 64;
-    uint64_t mem_limit = 0;       ///< 0: all
+    uint64_t mem_limit = 0;  ///< 0: all
     bool noreboot = false;
     SpeculationOptions speculation;
     bool sync_console = false;

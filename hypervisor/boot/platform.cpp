@@ -56,15 +56,14 @@ void short_wait() {
 }  // namespace
 
 void platform_discover(const parse::BootRecord& record, const parse::PhysicalWindow& memory) {
-    auto tables = record.rsdp.empty() ? parse::AcpiTables::search(memory)
-                                      : parse::AcpiTables::from_rsdp(record.rsdp, memory);
+    auto tables = record.rsdp.empty() ? parse::AcpiTables::search(memory) : parse::AcpiTables::from_rsdp(record.rsdp, memory);
     if (!tables) {
         log(LogLevel::warning, "No ACPI tables (error %u): one CPU, no power-off", static_cast<unsigned>(tables.error()));
         return;
     }
     read_tables(tables.value());
-    log(LogLevel::info, "ACPI: %u tables, %lu CPUs, %lu I/O APICs%s", tables.value().count(),
-        platform.madt.processors.size(), platform.madt.io_apics.size(), platform.has_s5 ? ", S5" : "");
+    log(LogLevel::info, "ACPI: %u tables, %lu CPUs, %lu I/O APICs%s", tables.value().count(), platform.madt.processors.size(),
+        platform.madt.io_apics.size(), platform.has_s5 ? ", S5" : "");
 }
 
 void platform_init_interrupts() {

@@ -171,7 +171,7 @@ private:
     size_t short_ = 0;     ///< characters that fit then, line breaks or not; none while synchronous
     unsigned room_ = 0;    ///< of those, what the last look left
     bool synchronous_ = true;
-    bool asks_ = false;    ///< the port interrupts when its FIFO is empty
+    bool asks_ = false;  ///< the port interrupts when its FIFO is empty
     bool stuck_ = false;
 };
 

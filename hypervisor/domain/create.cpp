@@ -104,8 +104,7 @@ Result<Vcpu*> vcpu_create(Domain& d, VcpuId id) {
         return Err{s.error()};
     }
     Guard g(d.lock);
-    v->pause_count.store(d.pause_count + (d.shutting_down.load(std::memory_order_acquire) ? 1 : 0),
-                         std::memory_order_release);
+    v->pause_count.store(d.pause_count + (d.shutting_down.load(std::memory_order_acquire) ? 1 : 0), std::memory_order_release);
     __atomic_store_n(&d.vcpus[id.raw], v, __ATOMIC_RELEASE);
     return v;
 }

@@ -54,19 +54,14 @@ void let_go_of_infos(Domain& d) {
 
 Status do_stage(Domain& d, uint32_t stage) {
     switch (stage) {
-        case stage_stop:
-            stop(d);
-            return ok;
-        case stage_events:
-            return events_relinquish(d);
+        case stage_stop: stop(d); return ok;
+        case stage_events: return events_relinquish(d);
         case stage_grants:
             TRY(grants_relinquish(d));
             let_go_of_infos(d);
             return ok;
-        case stage_tables:
-            return pv_relinquish(d);
-        default:
-            return release_pages(d);
+        case stage_tables: return pv_relinquish(d);
+        default: return release_pages(d);
     }
 }
 

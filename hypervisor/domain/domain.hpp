@@ -16,10 +16,10 @@
 
 namespace hv {
 
-struct EventChannels;  // event/
-struct GrantTable;     // grant/
-struct PvDomain;       // guest/pv
-struct PirqTable;      // irq/
+struct EventChannels;    // event/
+struct GrantTable;       // grant/
+struct PvDomain;         // guest/pv
+struct PirqTable;        // irq/
 struct DomainWatchdogs;  // domain/watchdog.cpp
 
 enum class DyingState : uint8_t { alive, dying, dead };
@@ -30,7 +30,7 @@ struct DomainLimits {
     uint32_t max_evtchn_port = 0x7fffffff;
     uint32_t max_grant_frames = 64;
     uint32_t max_maptrack_frames = 1024;
-    uint32_t grant_version = 2;           ///< the highest that the guest may choose
+    uint32_t grant_version = 2;  ///< the highest that the guest may choose
 };
 
 struct Domain {
@@ -48,20 +48,20 @@ struct Domain {
     // -- life cycle (lock) ----------------------------------------------------------------------------------------
     std::atomic<DyingState> dying{DyingState::alive};
     std::atomic<bool> shutting_down{false};
-    std::atomic<bool> shut_down{false};   ///< all vCPUs have stopped
-    uint32_t shutdown_code = ~0u;         ///< SHUTDOWN_*
-    uint32_t relinquish_stage = 0;        ///< how far domain_relinquish() has come
-    uint32_t controller_pauses = 0;       ///< XEN_DOMCTL_pausedomain calls in force
-    uint32_t pause_count = 0;             ///< domain_pause()s in force, that of the controller included
+    std::atomic<bool> shut_down{false};  ///< all vCPUs have stopped
+    uint32_t shutdown_code = ~0u;        ///< SHUTDOWN_*
+    uint32_t relinquish_stage = 0;       ///< how far domain_relinquish() has come
+    uint32_t controller_pauses = 0;      ///< XEN_DOMCTL_pausedomain calls in force
+    uint32_t pause_count = 0;            ///< domain_pause()s in force, that of the controller included
     std::atomic<bool> debugger_attached{false};
     std::atomic<uint32_t> suspend_port{0};  ///< XEN_DOMCTL_subscribe: event channel raised when it has suspended
     std::atomic<bool> creation_finished{false};
-    uint8_t handle[16] = {};              ///< uuid
+    uint8_t handle[16] = {};  ///< uuid
     uint32_t ssidref = 0;
-    uint32_t create_flags = 0;            ///< XEN_DOMCTL_CDF_*
+    uint32_t create_flags = 0;  ///< XEN_DOMCTL_CDF_*
 
     // -- vCPUs ----------------------------------------------------------------------------------------------------
-    Vcpu** vcpus = nullptr;               ///< limits.max_vcpus entries; an entry is set once
+    Vcpu** vcpus = nullptr;  ///< limits.max_vcpus entries; an entry is set once
     Vcpu* vcpu(VcpuId i) const {
         uint64_t n = i.raw;
         return index_below(n, limits.max_vcpus) ? vcpus[n] : nullptr;
@@ -69,17 +69,17 @@ struct Domain {
 
     // -- memory (page_list lock) ----------------------------------------------------------------------------------
     Spinlock page_list_lock{Rank::page_list};
-    uint32_t page_list_head = 0;          ///< frame number of the first page, 0: none
-    uint32_t released_list_head = 0;      ///< pages whose allocation reference is gone but that somebody still refers to
+    uint32_t page_list_head = 0;      ///< frame number of the first page, 0: none
+    uint32_t released_list_head = 0;  ///< pages whose allocation reference is gone but that somebody still refers to
     uint64_t tot_pages GUARDED_BY(page_list_lock) = 0;
     uint64_t max_pages = 0;
-    uint64_t hyp_pages = 0;               ///< shared info, grant frames: hypervisor pages given to the domain
+    uint64_t hyp_pages = 0;  ///< shared info, grant frames: hypervisor pages given to the domain
     std::atomic<uint64_t> outstanding_claim{0};
     xen::SharedInfo* shared = nullptr;
     uint64_t time_offset_seconds = 0;
-    parse::E820Entry* memory_map = nullptr; ///< XENMEM_set_memory_map; null: none was set. Domain lock
+    parse::E820Entry* memory_map = nullptr;  ///< XENMEM_set_memory_map; null: none was set. Domain lock
     uint32_t memory_map_entries = 0;
-    uint32_t tsc_mode = 0;                ///< XEN_DOMCTL_settscinfo: TSC_MODE_*
+    uint32_t tsc_mode = 0;  ///< XEN_DOMCTL_settscinfo: TSC_MODE_*
     uint32_t tsc_incarnation = 0;
 
     // -- subsystems -----------------------------------------------------------------------------------------------
@@ -89,12 +89,12 @@ struct Domain {
     PvDomain* pv = nullptr;
     DomainWatchdogs* watchdogs = nullptr;
     DomainLog log_state;
-    CpuMask dirty_cpus;                   ///< CPUs whose TLB may hold this domain's translations
+    CpuMask dirty_cpus;  ///< CPUs whose TLB may hold this domain's translations
     uint64_t vm_assist = 0;
-    SchedGroup sched;                     ///< its share of the CPUs
-    std::atomic<uint32_t> pollers{0};     ///< vCPUs in SCHEDOP_poll
-    Domain* next = nullptr;               ///< domain table, ordered by id; domain_list lock
-    Domain* next_dead = nullptr;          ///< without references, waiting to be freed
+    SchedGroup sched;                  ///< its share of the CPUs
+    std::atomic<uint32_t> pollers{0};  ///< vCPUs in SCHEDOP_poll
+    Domain* next = nullptr;            ///< domain table, ordered by id; domain_list lock
+    Domain* next_dead = nullptr;       ///< without references, waiting to be freed
 };
 
 extern Domain* dom0;
@@ -173,7 +173,7 @@ void domain_shutdown(Domain& d, uint32_t reason);
 void domain_crash(Domain& d, const char* why, const char* file = __builtin_FILE(), int line = __builtin_LINE());
 /// SoftIrq::report: shows the state of the current vCPU, whose domain crashed here. Context: no locks.
 void domain_report_crash();
-void domain_pause(Domain& d);          ///< all vCPUs off the CPUs when it returns; counted
+void domain_pause(Domain& d);  ///< all vCPUs off the CPUs when it returns; counted
 void domain_unpause(Domain& d);
 /// XEN_DOMCTL_pausedomain and unpausedomain; counted. Errors: inval when it is not paused, overflow.
 Status domain_pause_by_controller(Domain& d);

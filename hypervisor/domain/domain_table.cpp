@@ -54,9 +54,7 @@ void unref(Domain& d) {
     HV_ASSERT(before != 0);
     if (before != 1) return;
     Domain* head = table.dead.load(std::memory_order_relaxed);
-    do {
-        d.next_dead = head;
-    } while (!table.dead.compare_exchange_weak(head, &d, std::memory_order_acq_rel));
+    do { d.next_dead = head; } while (!table.dead.compare_exchange_weak(head, &d, std::memory_order_acq_rel));
     timer::set(reap_timer, Nanos{0}, this_cpu().id);
 }
 

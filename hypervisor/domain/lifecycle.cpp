@@ -46,17 +46,11 @@ void unpause(Domain& d) {
 /// dom0's end is the machine's.
 [[noreturn]] void end_machine(uint32_t reason) {
     switch (reason) {
-        case xen::SHUTDOWN_poweroff:
-            log(LogLevel::info, "Domain 0 shut down: powering off");
-            machine_power_off();
-        case xen::SHUTDOWN_reboot:
-            log(LogLevel::info, "Domain 0 shut down: rebooting");
-            machine_restart();
+        case xen::SHUTDOWN_poweroff: log(LogLevel::info, "Domain 0 shut down: powering off"); machine_power_off();
+        case xen::SHUTDOWN_reboot: log(LogLevel::info, "Domain 0 shut down: rebooting"); machine_restart();
         case xen::SHUTDOWN_crash: machine_failed("Domain 0 crashed");
         case xen::SHUTDOWN_watchdog: machine_failed("Domain 0's watchdog expired");
-        default:
-            log(LogLevel::error, "Domain 0 shut down for unknown reason %u: rebooting", reason);
-            machine_restart();
+        default: log(LogLevel::error, "Domain 0 shut down for unknown reason %u: rebooting", reason); machine_restart();
     }
 }
 

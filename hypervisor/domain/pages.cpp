@@ -25,12 +25,9 @@ void push(uint32_t& head, uint32_t frame) {
 void unlink(Domain& d, uint32_t frame) REQUIRES(d.page_list_lock) {
     PageInfo& p = frame_table[frame];
     if (p.next) frame_table[p.next].prev = p.prev;
-    if (p.prev)
-        frame_table[p.prev].next = p.next;
-    else if (d.page_list_head == frame)
-        d.page_list_head = p.next;
-    else if (d.released_list_head == frame)
-        d.released_list_head = p.next;
+    if (p.prev) frame_table[p.prev].next = p.next;
+    else if (d.page_list_head == frame) d.page_list_head = p.next;
+    else if (d.released_list_head == frame) d.released_list_head = p.next;
     p.next = p.prev = 0;
 }
 
@@ -167,9 +164,7 @@ void share_hyp_page(Domain& d, void* page) {
     ++d.hyp_pages;
 }
 
-bool hyp_page_mapped(void* page) {
-    return (page_of(mfn_of(page)).count.load(std::memory_order_acquire) & page::count_mask) != 1;
-}
+bool hyp_page_mapped(void* page) { return (page_of(mfn_of(page)).count.load(std::memory_order_acquire) & page::count_mask) != 1; }
 
 bool unshare_hyp_page(void* page) {
     PageInfo& p = page_of(mfn_of(page));

@@ -23,10 +23,8 @@ void vcpu_block_current() {
     Vcpu& v = current();
     v.pause_flags.fetch_or(vpf_blocked, std::memory_order_seq_cst);
     // An event that came before the flag was set did not wake us.
-    if (vcpu_upcall_due(v))
-        v.pause_flags.fetch_and(~uint32_t{vpf_blocked}, std::memory_order_seq_cst);
-    else
-        this_cpu().raise(SoftIrq::schedule);
+    if (vcpu_upcall_due(v)) v.pause_flags.fetch_and(~uint32_t{vpf_blocked}, std::memory_order_seq_cst);
+    else this_cpu().raise(SoftIrq::schedule);
 }
 
 void vcpu_yield_current() { sched::policy_of(current()).yield(current()); }

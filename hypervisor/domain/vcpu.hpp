@@ -36,10 +36,10 @@ struct Vcpu : SchedUnit {
     xen::VcpuInfo private_info{};
     /// Never null: private_info, in shared_info, or where VCPUOP_register_vcpu_info put it.
     std::atomic<xen::VcpuInfo*> info{&private_info};
-    PageRef info_page;                          ///< keeps a registered page alive (also holds a writable type)
-    uint64_t runstate_guest = 0;                ///< guest VA of its vcpu_runstate_info, 0: not registered
-    bool runstate_stale = false;                ///< the user's page tables were loaded: pv_write_runstate() again
-    std::atomic<uint64_t> time_info_guest{0};   ///< VCPUOP_register_vcpu_time_memory_area; 0: none
+    PageRef info_page;                         ///< keeps a registered page alive (also holds a writable type)
+    uint64_t runstate_guest = 0;               ///< guest VA of its vcpu_runstate_info, 0: not registered
+    bool runstate_stale = false;               ///< the user's page tables were loaded: pv_write_runstate() again
+    std::atomic<uint64_t> time_info_guest{0};  ///< VCPUOP_register_vcpu_time_memory_area; 0: none
 
     // -- events -------------------------------------------------------------------------------------------------
     std::atomic<uint32_t> poll_port{0};  ///< port waited for in SCHEDOP_poll; ~0: several
@@ -56,9 +56,9 @@ struct Vcpu : SchedUnit {
 
     // -- guest kind ---------------------------------------------------------------------------------------------
     PvVcpu* pv = nullptr;
-    bool initialised = false;   ///< has a context (VCPUOP_initialise, setvcpucontext)
-    Regs regs{};                ///< saved while not running; on the stack of `running_on` otherwise
-    uint8_t* fpu = nullptr;     ///< XSAVE area, 64-byte aligned
+    bool initialised = false;  ///< has a context (VCPUOP_initialise, setvcpucontext)
+    Regs regs{};               ///< saved while not running; on the stack of `running_on` otherwise
+    uint8_t* fpu = nullptr;    ///< XSAVE area, 64-byte aligned
     HypercallState hypercall;
 };
 

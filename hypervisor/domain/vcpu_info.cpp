@@ -49,8 +49,7 @@ void publish(xen::VcpuTimeInfo& to, const xen::VcpuTimeInfo& values) {
     __atomic_store_n(&to.version, version, __ATOMIC_RELAXED);
     std::atomic_thread_fence(std::memory_order_release);
     constexpr size_t skip = sizeof values.version;
-    memcpy(reinterpret_cast<uint8_t*>(&to) + skip, reinterpret_cast<const uint8_t*>(&values) + skip,
-           sizeof values - skip);
+    memcpy(reinterpret_cast<uint8_t*>(&to) + skip, reinterpret_cast<const uint8_t*>(&values) + skip, sizeof values - skip);
     __atomic_store_n(&to.version, version + 1, __ATOMIC_RELEASE);
 }
 
@@ -100,8 +99,7 @@ void domain_update_wallclock(Domain& d) {
 }
 
 void domains_update_wallclock() {
-    for (DomainRef d = next_domain(DomId(0)); d; d = next_domain(DomId::from_reg(d->id.raw + 1u)))
-        domain_update_wallclock(*d);
+    for (DomainRef d = next_domain(DomId(0)); d; d = next_domain(DomId::from_reg(d->id.raw + 1u))) domain_update_wallclock(*d);
 }
 
 }  // namespace hv

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Opening ports, moving them between vCPUs, asking about them.
-#include "hypervisor/event/internal.hpp"
 #include "hypervisor/arch/x86/speculation.hpp"
+#include "hypervisor/event/internal.hpp"
 #include "hypervisor/irq/pirq.hpp"
 
 namespace hv {
@@ -15,10 +15,8 @@ bool virq_is_global(uint32_t virq) {
         case xen::VIRQ_TIMER:
         case xen::VIRQ_DEBUG:
         case xen::VIRQ_XENOPROF:
-        case xen::VIRQ_XENPMU:
-            return false;
-        default:
-            return true;
+        case xen::VIRQ_XENPMU: return false;
+        default: return true;
     }
 }
 
@@ -103,10 +101,8 @@ Status event_bind_vcpu(Domain& d, Port port, VcpuId vcpu) {
             break;
         case PortState::unbound:
         case PortState::interdomain:
-        case PortState::pirq:
-            break;
-        default:
-            return Err{Errc::inval};
+        case PortState::pirq: break;
+        default: return Err{Errc::inval};
     }
     p->notify_vcpu.store(vcpu.raw, std::memory_order_relaxed);
     return ok;
@@ -120,9 +116,7 @@ Status event_status(Domain& d, Port port, xen::EvtchnStatus& out) {
     out.vcpu = p->notify_vcpu.load(std::memory_order_relaxed);
     switch (p->state) {
         case PortState::free:
-        case PortState::reserved:
-            out.status = xen::EVTCHNSTAT_closed;
-            break;
+        case PortState::reserved: out.status = xen::EVTCHNSTAT_closed; break;
         case PortState::unbound:
             out.status = xen::EVTCHNSTAT_unbound;
             out.u.unbound.dom = p->unbound.remote_dom.raw;
@@ -140,9 +134,7 @@ Status event_status(Domain& d, Port port, xen::EvtchnStatus& out) {
             out.status = xen::EVTCHNSTAT_virq;
             out.u.virq = p->virq;
             break;
-        case PortState::ipi:
-            out.status = xen::EVTCHNSTAT_ipi;
-            break;
+        case PortState::ipi: out.status = xen::EVTCHNSTAT_ipi; break;
     }
     return ok;
 }

@@ -119,10 +119,8 @@ void send_global_virq(uint32_t virq) {
         Guard g(event::handlers_lock);
         if (Domain* d = event::handlers[virq]) to = DomainRef(*d);
     }
-    if (to)
-        send_global_virq(*to, virq);
-    else if (dom0)
-        send_global_virq(*dom0, virq);
+    if (to) send_global_virq(*to, virq);
+    else if (dom0) send_global_virq(*dom0, virq);
 }
 
 Status event_close(Domain& d, Port port) { return event::close(d, port.raw); }

@@ -26,7 +26,7 @@ struct EventPort {
     bool parked = false;          ///< FIFO: became pending before its event word existed; fifo lock
     std::atomic<uint32_t> notify_vcpu{0};
     uint32_t number = 0;
-    uint32_t queued_vcpu = 0;     ///< FIFO: vCPU whose queue it was last linked on; fifo lock
+    uint32_t queued_vcpu = 0;  ///< FIFO: vCPU whose queue it was last linked on; fifo lock
     union {
         struct {
             DomId remote_dom;
@@ -67,14 +67,14 @@ struct EventChannels {
     PortBucket* buckets GUARDED_BY(lock) = nullptr;  ///< grows; the ports themselves stay where they are
     uint32_t bucket_capacity GUARDED_BY(lock) = 0;
     uint32_t bucket_count GUARDED_BY(lock) = 0;
-    BucketSet ready GUARDED_BY(lock);       ///< buckets with a port to give out
-    BucketSet lingering GUARDED_BY(lock);   ///< buckets with a port that lingers
+    BucketSet ready GUARDED_BY(lock);             ///< buckets with a port to give out
+    BucketSet lingering GUARDED_BY(lock);         ///< buckets with a port that lingers
     uint32_t lingerers GUARDED_BY(lock) = 0;      ///< ports that linger
     uint32_t linger_cursor GUARDED_BY(lock) = 0;  ///< number after the lingering port that was looked at last
     uint32_t close_cursor GUARDED_BY(lock) = 1;   ///< where closing all ports has come to
     uint32_t in_use GUARDED_BY(lock) = 0;
-    uint64_t words_looked_at GUARDED_BY(lock) = 0;  ///< event words read to find free ports, ever
-    std::atomic<FifoState*> fifo{nullptr};  ///< null: two-level ABI
+    uint64_t words_looked_at GUARDED_BY(lock) = 0;            ///< event words read to find free ports, ever
+    std::atomic<FifoState*> fifo{nullptr};                    ///< null: two-level ABI
     uint32_t* pirq_ports[pirq_chunks] GUARDED_BY(lock) = {};  ///< pirq -> port
 };
 

@@ -73,7 +73,8 @@ void set_pending(Domain& d, EventPort& p) {
         f = d.events->fifo.load(std::memory_order_seq_cst);
     }
     if (f) fifo_set_pending(d, *f, p);
-    if (d.pollers.load(std::memory_order_seq_cst)) [[unlikely]] wake_pollers(d, p.number);
+    if (d.pollers.load(std::memory_order_seq_cst)) [[unlikely]]
+        wake_pollers(d, p.number);
 }
 
 void clear_pending(Domain& d, EventPort& p) {
@@ -96,16 +97,10 @@ Status event_send(Domain& d, Port port) {
     EventPort* p = event::find_port(e, port.raw);
     if (!p) return Err{Errc::inval};
     switch (p->state) {
-        case PortState::interdomain:
-            event::set_pending(*p->remote.domain, *p->remote.port);
-            return ok;
-        case PortState::ipi:
-            event::set_pending(d, *p);
-            return ok;
-        case PortState::unbound:
-            return ok;  // the peer is not there (yet): the signal goes nowhere
-        default:
-            return Err{Errc::inval};
+        case PortState::interdomain: event::set_pending(*p->remote.domain, *p->remote.port); return ok;
+        case PortState::ipi: event::set_pending(d, *p); return ok;
+        case PortState::unbound: return ok;  // the peer is not there (yet): the signal goes nowhere
+        default: return Err{Errc::inval};
     }
 }
 
@@ -113,10 +108,8 @@ Status event_unmask(Domain& d, Port port) {
     EventChannels& e = *d.events;
     Guard g(e.lock);
     EventPort* p = TRY(event::open_port(e, port.raw));
-    if (FifoState* f = e.fifo.load(std::memory_order_acquire))
-        event::fifo_unmask(d, *f, *p);
-    else
-        event::two_level_unmask(d, *p);
+    if (FifoState* f = e.fifo.load(std::memory_order_acquire)) event::fifo_unmask(d, *f, *p);
+    else event::two_level_unmask(d, *p);
     return ok;
 }
 

@@ -197,8 +197,7 @@ void events_destroy(Domain& d) {
     EventChannels* e = d.events;
     if (!e) return;
     event::drop_virq_handlers(d);
-    while (!event::close_all(d)) {
-    }
+    while (!event::close_all(d)) {}
     {
         Guard g(e->lock);
         event::fifo_destroy(d, *e);

@@ -32,7 +32,8 @@ constexpr GrantStatus okay = gntst(xen::GNTST_okay);
     frame_ = pin.frame;
     start_ = pin.start;
     end_ = uint32_t{pin.start} + pin.length;
-    if (!pin.passed_on) [[likely]] return okay;
+    if (!pin.passed_on) [[likely]]
+        return okay;
     const GrantStatus s = hold_first_grant(pin);
     if (s != okay) grant_unpin(*owner_, ref, write_);
     return s;
@@ -73,7 +74,8 @@ GrantStatus GrantCopyEnd::hold(Vcpu& v, const xen::GnttabCopy::GnttabCopyPtr& p,
 void GrantCopyEnd::let_go() {
     held_ = false;
     if (is_ref_) {
-        if (first_owner_) [[unlikely]] let_go_of_first();
+        if (first_owner_) [[unlikely]]
+            let_go_of_first();
         grant_unpin(*owner_, static_cast<uint32_t>(id_), write_);
         return;
     }
@@ -84,12 +86,10 @@ void GrantCopyEnd::let_go() {
 GrantStatus grant_copy(Vcpu& v, const xen::GnttabCopy& op, GrantCopyEnd& source, GrantCopyEnd& dest) {
     if (const GrantStatus s = source.hold(v, op.source, op.flags & xen::GNTCOPY_source_gref); s != gntst(xen::GNTST_okay))
         return s;
-    if (const GrantStatus s = dest.hold(v, op.dest, op.flags & xen::GNTCOPY_dest_gref); s != gntst(xen::GNTST_okay))
-        return s;
+    if (const GrantStatus s = dest.hold(v, op.dest, op.flags & xen::GNTCOPY_dest_gref); s != gntst(xen::GNTST_okay)) return s;
     if (uint32_t{op.source.offset} + op.len > page_size || uint32_t{op.dest.offset} + op.len > page_size)
         return gntst(xen::GNTST_bad_copy_arg);
-    if (!source.covers(op.source.offset, op.len) || !dest.covers(op.dest.offset, op.len))
-        return gntst(xen::GNTST_general_error);
+    if (!source.covers(op.source.offset, op.len) || !dest.covers(op.dest.offset, op.len)) return gntst(xen::GNTST_general_error);
     __builtin_memmove(dest.data() + op.dest.offset, source.data() + op.source.offset, op.len);
     return gntst(xen::GNTST_okay);
 }

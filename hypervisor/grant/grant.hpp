@@ -33,9 +33,9 @@ static_assert(sizeof(ActiveGrant) == 16);
 /// What an entry of version 2 grants. Stays as it is while the entry is in use.
 enum class GrantKind : uint8_t { whole, part, passed_on };
 struct GrantPart {
-    uint16_t start = 0;          ///< first byte of the page that may be used, and how many
+    uint16_t start = 0;  ///< first byte of the page that may be used, and how many
     uint16_t length = page_size;
-    uint16_t domid = 0;          ///< passed_on: whose grant `ref` it is
+    uint16_t domid = 0;  ///< passed_on: whose grant `ref` it is
     GrantKind kind = GrantKind::whole;
     uint32_t ref = 0;
 };
@@ -44,7 +44,7 @@ struct GrantPart {
 struct Maptrack {
     Domain* owner = nullptr;  ///< whose page it is; holds a reference
     uint32_t ref_or_next = 0;
-    uint32_t flags = 0;       ///< GNTMAP_* still in force, and being_unmapped; 0: free
+    uint32_t flags = 0;  ///< GNTMAP_* still in force, and being_unmapped; 0: free
 };
 static_assert(sizeof(Maptrack) == 16);
 
@@ -62,13 +62,13 @@ struct GrantTable {
     ActiveGrant** active GUARDED_BY(lock) = nullptr;  ///< max_frames pointers to arrays
     uint64_t entries_in_use GUARDED_BY(lock) = 0;     ///< active entries with a reader or a writer
     // Version 2's companions of the frames; made when that version is first chosen.
-    uint16_t** status GUARDED_BY(lock) = nullptr;     ///< frames of status words, shared with the guest
-    GrantPart** parts GUARDED_BY(lock) = nullptr;     ///< max_frames pointers to arrays
+    uint16_t** status GUARDED_BY(lock) = nullptr;  ///< frames of status words, shared with the guest
+    GrantPart** parts GUARDED_BY(lock) = nullptr;  ///< max_frames pointers to arrays
     uint32_t status_frames GUARDED_BY(lock) = 0;
     uint32_t part_frames GUARDED_BY(lock) = 0;
     // While it changes from one version to another.
     uint32_t switching_to GUARDED_BY(lock) = 0;
-    uint32_t cleared GUARDED_BY(lock) = 0;            ///< how many frames have been
+    uint32_t cleared GUARDED_BY(lock) = 0;                                          ///< how many frames have been
     xen::GrantEntryV1 kept[xen::GNTTAB_NR_RESERVED_ENTRIES] GUARDED_BY(lock) = {};  ///< reserved entries, without marks
 
     Spinlock map_lock{Rank::grant_maptrack};
@@ -116,9 +116,9 @@ enum class GrantUse : uint8_t { map, copy, copy_directly };
 struct GrantPin {
     GrantStatus status = 0;
     Mfn frame{0};
-    uint16_t start = 0;           ///< the bytes of the frame that may be used
+    uint16_t start = 0;  ///< the bytes of the frame that may be used
     uint16_t length = page_size;
-    bool passed_on = false;       ///< there is no frame: what is granted is grant `ref` of `domid`, to the owner of this one
+    bool passed_on = false;  ///< there is no frame: what is granted is grant `ref` of `domid`, to the owner of this one
     uint16_t domid = 0;
     uint32_t ref = 0;
 };
@@ -156,7 +156,7 @@ class GrantCopyEnd {
     uint64_t id_ = 0;
     PageInfo* page_ = nullptr;  ///< a frame of the caller's own; its reference
     Mfn frame_{0};
-    uint32_t start_ = 0;        ///< the bytes that may be copied
+    uint32_t start_ = 0;  ///< the bytes that may be copied
     uint32_t end_ = 0;
 
     GrantStatus hold_grant(Vcpu& v, uint16_t domid, uint32_t ref);

@@ -14,7 +14,8 @@ inline constexpr unsigned frames_per_status = status_per_frame / v2_per_frame;
 inline constexpr uint32_t status_frames_for(uint32_t frames) { return (frames + frames_per_status - 1) / frames_per_status; }
 
 inline uint64_t entries_of(const GrantTable& t) REQUIRES(t.lock) {
-    if (t.version == 1) [[likely]] return uint64_t{t.frames} * v1_per_frame;
+    if (t.version == 1) [[likely]]
+        return uint64_t{t.frames} * v1_per_frame;
     return t.version == 2 ? uint64_t{t.frames} * v2_per_frame : 0;
 }
 inline xen::GrantEntryV1& entry_v1(GrantTable& t, uint64_t n) REQUIRES(t.lock) {
@@ -27,9 +28,7 @@ inline xen::GrantEntryV2& entry_v2(GrantTable& t, uint64_t n) REQUIRES(t.lock) {
 inline uint16_t& status_word(GrantTable& t, uint64_t n) REQUIRES(t.lock) {
     return t.status[n / status_per_frame][n % status_per_frame];
 }
-inline GrantPart& part(GrantTable& t, uint64_t n) REQUIRES(t.lock) {
-    return t.parts[n / v2_per_frame][n % v2_per_frame];
-}
+inline GrantPart& part(GrantTable& t, uint64_t n) REQUIRES(t.lock) { return t.parts[n / v2_per_frame][n % v2_per_frame]; }
 inline ActiveGrant& active_of(GrantTable& t, uint64_t n) REQUIRES(t.lock) {
     return t.active[n / GrantTable::active_per_frame][n % GrantTable::active_per_frame];
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Mapping and unmapping: handles of the mapping domain, page-table entries through guest/pv.
+#include "hypervisor/arch/x86/speculation.hpp"
 #include "hypervisor/grant/guest_map.hpp"
 #include "hypervisor/grant/internal.hpp"
-#include "hypervisor/arch/x86/speculation.hpp"
 #include "hypervisor/rt/log.hpp"
 
 namespace hv {
@@ -15,9 +15,7 @@ constexpr uint32_t kept_flags = map_kinds | xen::GNTMAP_readonly | xen::GNTMAP_c
 constexpr uint32_t none = ~0u;
 constexpr unsigned per_page = GrantTable::maptrack_per_page;
 
-Maptrack& at(GrantTable& t, uint32_t handle) REQUIRES(t.map_lock) {
-    return t.maptrack[handle / per_page][handle % per_page];
-}
+Maptrack& at(GrantTable& t, uint32_t handle) REQUIRES(t.map_lock) { return t.maptrack[handle / per_page][handle % per_page]; }
 
 Status add_page(GrantTable& t) REQUIRES(t.map_lock) {
     if (t.maptrack_pages >= t.max_maptrack_pages) return Err{Errc::nospc};
@@ -87,9 +85,8 @@ GrantStatus map_pinned(Vcpu& v, xen::GnttabMapGrantRef& op, Domain& owner, bool 
     if (pin.status != gntst(xen::GNTST_okay)) return pin.status;
     if (host) {
         // Wherever the guest wants it to be; without an IOMMU a device needs nothing.
-        const Status mapped =
-            pv_map_grant(v, op.host_addr, pin.frame, access_of(write), op.flags & xen::GNTMAP_contains_pte,
-                         !(op.flags & xen::GNTMAP_application_map), available_bits(op.flags));
+        const Status mapped = pv_map_grant(v, op.host_addr, pin.frame, access_of(write), op.flags & xen::GNTMAP_contains_pte,
+                                           !(op.flags & xen::GNTMAP_application_map), available_bits(op.flags));
         if (!mapped) {
             for (unsigned i = 0; i < uses; ++i) grant_unpin(owner, op.ref, write);
             return gntst(xen::GNTST_general_error);
@@ -150,14 +147,11 @@ GrantStatus grant_unmap_begin(Vcpu& v, uint64_t host_addr, uint64_t dev_bus_addr
     if (host_addr && (flags & xen::GNTMAP_host_map)) {
         if (pv_unmap_grant(v, host_addr, frame, access_of(u.write), flags & xen::GNTMAP_contains_pte, new_addr))
             u.done |= xen::GNTMAP_host_map;
-        else
-            status = gntst(xen::GNTST_general_error);
+        else status = gntst(xen::GNTST_general_error);
     }
     if (status == gntst(xen::GNTST_okay) && dev_bus_addr && (flags & xen::GNTMAP_device_map)) {
-        if (dev_bus_addr == frame.address())
-            u.done |= xen::GNTMAP_device_map;
-        else
-            status = gntst(xen::GNTST_bad_dev_addr);
+        if (dev_bus_addr == frame.address()) u.done |= xen::GNTMAP_device_map;
+        else status = gntst(xen::GNTST_bad_dev_addr);
     }
     if (!u.done) {
         Guard g(t.map_lock);

@@ -137,7 +137,8 @@ GrantStatus begin_use(const Domain& owner, GrantTable& t, uint64_t n, ActiveGran
 
 GrantPin pinned(GrantTable& t, uint64_t n, const ActiveGrant& a) REQUIRES(t.lock) {
     GrantPin pin{okay, Mfn(a.frame)};
-    if (t.version == 1) [[likely]] return pin;
+    if (t.version == 1) [[likely]]
+        return pin;
     const GrantPart& p = part(t, n);
     pin.start = p.start;
     pin.length = p.length;
@@ -149,7 +150,8 @@ GrantPin pinned(GrantTable& t, uint64_t n, const ActiveGrant& a) REQUIRES(t.lock
 
 /// Whether an entry in use can be used in this way too.
 bool suits(GrantTable& t, uint64_t n, GrantUse use) REQUIRES(t.lock) {
-    if (t.version == 1) [[likely]] return true;
+    if (t.version == 1) [[likely]]
+        return true;
     const GrantKind kind = part(t, n).kind;
     return use == GrantUse::copy || kind == GrantKind::whole || (use == GrantUse::copy_directly && kind == GrantKind::part);
 }

@@ -145,12 +145,10 @@ uint32_t grant_mappings(Domain& d) {
 void grants_destroy(Domain& d) {
     GrantTable* t = d.grants;
     if (!t) return;
-    while (!grants_relinquish(d)) {
-    }
+    while (!grants_relinquish(d)) {}
     {
         Guard g(t->lock);
-        while (grant::drop_companion(*t)) {
-        }
+        while (grant::drop_companion(*t)) {}
         for (uint32_t i = 0; i < t->frames; ++i) {
             grant::end_sharing(t->shared[i]);
             destroy_array(t->active[i], GrantTable::active_per_frame);
@@ -182,9 +180,8 @@ bool grant_dump(Domain& d, uint32_t frame) {
     for (uint32_t i = 0; i < GrantTable::active_per_frame; ++i) {
         const ActiveGrant& a = t.active[clamp_index(frame, t.frames)][i];
         if (!a.readers && !a.writers) continue;
-        log(LogLevel::info, "  ref %u: frame %lx used by d%u, %u reading, %u writing",
-            frame * GrantTable::active_per_frame + i, static_cast<unsigned long>(a.frame), static_cast<unsigned>(a.domid),
-            a.readers, a.writers);
+        log(LogLevel::info, "  ref %u: frame %lx used by d%u, %u reading, %u writing", frame * GrantTable::active_per_frame + i,
+            static_cast<unsigned long>(a.frame), static_cast<unsigned>(a.domid), a.readers, a.writers);
     }
     return true;
 }

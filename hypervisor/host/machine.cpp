@@ -136,9 +136,7 @@ namespace arch {
 
 namespace {
 /// The first page is nobody's, so that null pointers fault as a guest's would.
-bool faults(uint64_t gva, size_t n) {
-    return n != 0 && (gva < window_first || gva + n < gva || gva + n > window_end);
-}
+bool faults(uint64_t gva, size_t n) { return n != 0 && (gva < window_first || gva + n < gva || gva + n > window_end); }
 bool translated() { return host::guest_memory() == host::GuestMemory::page_tables; }
 Regs fake_regs[max_cpus];
 }  // namespace

@@ -212,31 +212,34 @@ uint64_t* word_at(uint8_t* page, size_t i) { return reinterpret_cast<uint64_t*>(
 bool read(void* dst, uint64_t va, size_t n) {
     auto* to = static_cast<uint8_t*>(dst);
     return each_page(va, n, false, [to](uint8_t* from, size_t done, size_t piece) {
-        by_words(reinterpret_cast<uint64_t>(from), piece,
-                 [&](size_t i) {
-                     const uint64_t w = __atomic_load_n(word_at(from, i), __ATOMIC_RELAXED);
-                     std::memcpy(to + done + i, &w, sizeof w);
-                 },
-                 [&](size_t i) { to[done + i] = __atomic_load_n(from + i, __ATOMIC_RELAXED); });
+        by_words(
+            reinterpret_cast<uint64_t>(from), piece,
+            [&](size_t i) {
+                const uint64_t w = __atomic_load_n(word_at(from, i), __ATOMIC_RELAXED);
+                std::memcpy(to + done + i, &w, sizeof w);
+            },
+            [&](size_t i) { to[done + i] = __atomic_load_n(from + i, __ATOMIC_RELAXED); });
     });
 }
 bool write(uint64_t va, const void* src, size_t n) {
     const auto* from = static_cast<const uint8_t*>(src);
     return each_page(va, n, true, [from](uint8_t* to, size_t done, size_t piece) {
-        by_words(reinterpret_cast<uint64_t>(to), piece,
-                 [&](size_t i) {
-                     uint64_t w = 0;
-                     std::memcpy(&w, from + done + i, sizeof w);
-                     __atomic_store_n(word_at(to, i), w, __ATOMIC_RELAXED);
-                 },
-                 [&](size_t i) { __atomic_store_n(to + i, from[done + i], __ATOMIC_RELAXED); });
+        by_words(
+            reinterpret_cast<uint64_t>(to), piece,
+            [&](size_t i) {
+                uint64_t w = 0;
+                std::memcpy(&w, from + done + i, sizeof w);
+                __atomic_store_n(word_at(to, i), w, __ATOMIC_RELAXED);
+            },
+            [&](size_t i) { __atomic_store_n(to + i, from[done + i], __ATOMIC_RELAXED); });
     });
 }
 bool clear(uint64_t va, size_t n) {
     return each_page(va, n, true, [](uint8_t* to, size_t, size_t piece) {
-        by_words(reinterpret_cast<uint64_t>(to), piece,
-                 [&](size_t i) { __atomic_store_n(word_at(to, i), uint64_t{0}, __ATOMIC_RELAXED); },
-                 [&](size_t i) { __atomic_store_n(to + i, uint8_t{0}, __ATOMIC_RELAXED); });
+        by_words(
+            reinterpret_cast<uint64_t>(to), piece,
+            [&](size_t i) { __atomic_store_n(word_at(to, i), uint64_t{0}, __ATOMIC_RELAXED); },
+            [&](size_t i) { __atomic_store_n(to + i, uint8_t{0}, __ATOMIC_RELAXED); });
     });
 }
 

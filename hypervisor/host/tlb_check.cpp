@@ -91,8 +91,11 @@ const char* wrong(const TlbEntry& e) {
 
 std::string describe(unsigned cpu, const TlbEntry& e, const char* why) {
     char text[256];
-    std::snprintf(text, sizeof text, "CPU %u has cached for d%u, as %s%s: %s (frame %lx, type word %lx, owner d%u, was d%u's)", cpu,
-                  e.domain, e.kind == Cached::page ? "a page" : e.kind == Cached::descriptors ? "descriptors" : "a table of level ",
+    std::snprintf(text, sizeof text, "CPU %u has cached for d%u, as %s%s: %s (frame %lx, type word %lx, owner d%u, was d%u's)",
+                  cpu, e.domain,
+                  e.kind == Cached::page          ? "a page"
+                  : e.kind == Cached::descriptors ? "descriptors"
+                                                  : "a table of level ",
                   e.kind == Cached::table_l1   ? "1"
                   : e.kind == Cached::table_l2 ? "2"
                   : e.kind == Cached::table_l3 ? "3"

@@ -35,14 +35,13 @@ void show_domain(Domain& d) {
 void show_domains() { each_domain(show_domain); }
 
 void show_memory() {
-    log(LogLevel::info, "Memory: %lu of %lu pages free, %lu claimed, %lu bytes of small objects",
-        heap::free_pages().n, heap::total_pages().n, claimed_pages().n, heap::bytes_in_use());
+    log(LogLevel::info, "Memory: %lu of %lu pages free, %lu claimed, %lu bytes of small objects", heap::free_pages().n,
+        heap::total_pages().n, claimed_pages().n, heap::bytes_in_use());
 }
 
 void show_grants() {
     each_domain([](Domain& d) {
-        for (uint32_t frame = 0; d.grants && grant_dump(d, frame); ++frame) {
-        }
+        for (uint32_t frame = 0; d.grants && grant_dump(d, frame); ++frame) {}
     });
 }
 
@@ -53,9 +52,7 @@ void show_cpus() {
     }
 }
 
-void show_time() {
-    log(LogLevel::info, "System time %ld ns, TSC %lu kHz", static_cast<long>(clock::now().n), clock::tsc_khz);
-}
+void show_time() { log(LogLevel::info, "System time %ld ns, TSC %lu kHz", static_cast<long>(clock::now().n), clock::tsc_khz); }
 
 void reboot() {
     log(LogLevel::warning, "'R' pressed: rebooting the machine");
@@ -68,9 +65,8 @@ struct Key {
     void (*run)();
 };
 constexpr Key keys[] = {
-    {'h', "show this help", show_help},        {'q', "show domains and vCPUs", show_domains},
-    {'m', "show memory", show_memory},         {'g', "show grant tables", show_grants},
-    {'r', "show what the CPUs run", show_cpus}, {'t', "show time", show_time},
+    {'h', "show this help", show_help},      {'q', "show domains and vCPUs", show_domains}, {'m', "show memory", show_memory},
+    {'g', "show grant tables", show_grants}, {'r', "show what the CPUs run", show_cpus},    {'t', "show time", show_time},
     {'R', "reboot the machine", reboot},
 };
 

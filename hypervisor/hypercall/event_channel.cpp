@@ -107,33 +107,22 @@ Answer act(Vcpu& v, uint64_t cmd, uint64_t uarg) {
     Domain& d = v.domain;
     if (!d.events) return Err{Errc::nosys};
     switch (cmd) {
-        case xen::EVTCHNOP_send:
-            return done(v, event_send(d, Port(TRY(GuestPtr<xen::EvtchnSend>(uarg).fetch()).port)));
-        case xen::EVTCHNOP_unmask:
-            return done(v, event_unmask(d, Port(TRY(GuestPtr<xen::EvtchnUnmask>(uarg).fetch()).port)));
-        case xen::EVTCHNOP_alloc_unbound:
-            return alloc_unbound(v, GuestPtr<xen::EvtchnAllocUnbound>(uarg));
-        case xen::EVTCHNOP_bind_interdomain:
-            return bind_interdomain(v, GuestPtr<xen::EvtchnBindInterdomain>(uarg));
-        case xen::EVTCHNOP_bind_virq:
-            return bind_virq(v, GuestPtr<xen::EvtchnBindVirq>(uarg));
-        case xen::EVTCHNOP_bind_ipi:
-            return bind_ipi(v, GuestPtr<xen::EvtchnBindIpi>(uarg));
-        case xen::EVTCHNOP_bind_pirq:
-            return bind_pirq(v, GuestPtr<xen::EvtchnBindPirq>(uarg));
-        case xen::EVTCHNOP_close:
-            return done(v, event_close(d, Port(TRY(GuestPtr<xen::EvtchnClose>(uarg).fetch()).port)));
-        case xen::EVTCHNOP_status:
-            return status(v, GuestPtr<xen::EvtchnStatus>(uarg));
+        case xen::EVTCHNOP_send: return done(v, event_send(d, Port(TRY(GuestPtr<xen::EvtchnSend>(uarg).fetch()).port)));
+        case xen::EVTCHNOP_unmask: return done(v, event_unmask(d, Port(TRY(GuestPtr<xen::EvtchnUnmask>(uarg).fetch()).port)));
+        case xen::EVTCHNOP_alloc_unbound: return alloc_unbound(v, GuestPtr<xen::EvtchnAllocUnbound>(uarg));
+        case xen::EVTCHNOP_bind_interdomain: return bind_interdomain(v, GuestPtr<xen::EvtchnBindInterdomain>(uarg));
+        case xen::EVTCHNOP_bind_virq: return bind_virq(v, GuestPtr<xen::EvtchnBindVirq>(uarg));
+        case xen::EVTCHNOP_bind_ipi: return bind_ipi(v, GuestPtr<xen::EvtchnBindIpi>(uarg));
+        case xen::EVTCHNOP_bind_pirq: return bind_pirq(v, GuestPtr<xen::EvtchnBindPirq>(uarg));
+        case xen::EVTCHNOP_close: return done(v, event_close(d, Port(TRY(GuestPtr<xen::EvtchnClose>(uarg).fetch()).port)));
+        case xen::EVTCHNOP_status: return status(v, GuestPtr<xen::EvtchnStatus>(uarg));
         case xen::EVTCHNOP_bind_vcpu: {
             const auto op = TRY(GuestPtr<xen::EvtchnBindVcpu>(uarg).fetch());
             TRY(event_bind_vcpu(d, Port(op.port), VcpuId(op.vcpu)));
             return 0;
         }
-        case xen::EVTCHNOP_reset:
-            return reset(v, GuestPtr<xen::EvtchnReset>(uarg));
-        case xen::EVTCHNOP_init_control:
-            return init_control(v, GuestPtr<xen::EvtchnInitControl>(uarg));
+        case xen::EVTCHNOP_reset: return reset(v, GuestPtr<xen::EvtchnReset>(uarg));
+        case xen::EVTCHNOP_init_control: return init_control(v, GuestPtr<xen::EvtchnInitControl>(uarg));
         case xen::EVTCHNOP_expand_array:
             return done(v, event_expand_array(d, Mfn(TRY(GuestPtr<xen::EvtchnExpandArray>(uarg).fetch()).array_gfn)));
         case xen::EVTCHNOP_set_priority: {

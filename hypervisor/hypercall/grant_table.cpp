@@ -38,8 +38,7 @@ Answer for_each(Vcpu& v, uint64_t cmd, uint64_t uarg, uint32_t count, F each) {
 
 Answer map(Vcpu& v, uint64_t cmd, uint64_t uarg, uint32_t count) {
     DomainRef peer;
-    return for_each<xen::GnttabMapGrantRef>(v, cmd, uarg, count,
-                                            [&](xen::GnttabMapGrantRef& op) { grant_map(v, op, peer); });
+    return for_each<xen::GnttabMapGrantRef>(v, cmd, uarg, count, [&](xen::GnttabMapGrantRef& op) { grant_map(v, op, peer); });
 }
 
 GrantStatus begin(Vcpu& v, const xen::GnttabUnmapGrantRef& op, GrantUnmap& u) {
@@ -221,8 +220,8 @@ Status check_flush(Vcpu& v, const xen::GnttabCacheFlush& op) {
 
 Answer cache_flush(Vcpu& v, uint64_t cmd, uint64_t uarg, uint32_t count) {
     const GuestPtr<xen::GnttabCacheFlush> ops(uarg);
-    return for_each_element<xen::GnttabCacheFlush>(
-        v, cmd, uarg, count, [&](uint64_t i) -> Status { return check_flush(v, TRY(ops.fetch(i))); });
+    return for_each_element<xen::GnttabCacheFlush>(v, cmd, uarg, count,
+                                                   [&](uint64_t i) -> Status { return check_flush(v, TRY(ops.fetch(i))); });
 }
 
 Answer refuse_transfer(Vcpu& v, uint64_t cmd, uint64_t uarg, uint32_t count) {
@@ -241,37 +240,27 @@ Result<uint64_t> hypercall_grant_table_op(Vcpu& v, const uint64_t (&args)[6]) {
     if (!v.domain.grants) return Err{Errc::nosys};
     if (static_cast<int32_t>(count) < 0) return Err{Errc::inval};
     switch (cmd) {
-        case xen::GNTTABOP_map_grant_ref:
-            return map(v, cmd, uarg, count);
-        case xen::GNTTABOP_unmap_grant_ref:
-            return unmap<xen::GnttabUnmapGrantRef>(v, cmd, uarg, count);
-        case xen::GNTTABOP_unmap_and_replace:
-            return unmap<xen::GnttabUnmapAndReplace>(v, cmd, uarg, count);
-        case xen::GNTTABOP_copy:
-            return copy(v, cmd, uarg, count);
-        case xen::GNTTABOP_transfer:
-            return refuse_transfer(v, cmd, uarg, count);
+        case xen::GNTTABOP_map_grant_ref: return map(v, cmd, uarg, count);
+        case xen::GNTTABOP_unmap_grant_ref: return unmap<xen::GnttabUnmapGrantRef>(v, cmd, uarg, count);
+        case xen::GNTTABOP_unmap_and_replace: return unmap<xen::GnttabUnmapAndReplace>(v, cmd, uarg, count);
+        case xen::GNTTABOP_copy: return copy(v, cmd, uarg, count);
+        case xen::GNTTABOP_transfer: return refuse_transfer(v, cmd, uarg, count);
         case xen::GNTTABOP_setup_table:
             if (count != 1) return Err{Errc::inval};
             return setup_table({v, cmd, uarg, progress});
         case xen::GNTTABOP_query_size:
             if (count != 1) return Err{Errc::inval};
             return query_size(v, GuestPtr<xen::GnttabQuerySize>(uarg));
-        case xen::GNTTABOP_dump_table:
-            return dump_table({v, cmd, uarg, progress});
-        case xen::GNTTABOP_set_version:
-            return set_version(v, GuestPtr<xen::GnttabSetVersion>(uarg));
-        case xen::GNTTABOP_get_version:
-            return version_of(v, GuestPtr<xen::GnttabGetVersion>(uarg));
+        case xen::GNTTABOP_dump_table: return dump_table({v, cmd, uarg, progress});
+        case xen::GNTTABOP_set_version: return set_version(v, GuestPtr<xen::GnttabSetVersion>(uarg));
+        case xen::GNTTABOP_get_version: return version_of(v, GuestPtr<xen::GnttabGetVersion>(uarg));
         case xen::GNTTABOP_get_status_frames:
             if (count != 1) return Err{Errc::inval};
             return status_frames({v, cmd, uarg, progress});
         case xen::GNTTABOP_swap_grant_ref:
-            return for_each<xen::GnttabSwapGrantRef>(v, cmd, uarg, count, [&](xen::GnttabSwapGrantRef& op) {
-                op.status = grant_swap(v.domain, op.ref_a, op.ref_b);
-            });
-        case xen::GNTTABOP_cache_flush:
-            return cache_flush(v, cmd, uarg, count);
+            return for_each<xen::GnttabSwapGrantRef>(
+                v, cmd, uarg, count, [&](xen::GnttabSwapGrantRef& op) { op.status = grant_swap(v.domain, op.ref_a, op.ref_b); });
+        case xen::GNTTABOP_cache_flush: return cache_flush(v, cmd, uarg, count);
         default:
             guest_log(LogLevel::debug, "d%u: unknown grant_table_op %u", unsigned{v.domain.id.raw}, cmd);
             return Err{Errc::nosys};

@@ -6,7 +6,7 @@
 
 namespace hv {
 
-#define HV_HANDLER(name) Result<uint64_t> hypercall_##name(Vcpu& v, const uint64_t (&args)[6])
+#define HV_HANDLER(name) Result<uint64_t> hypercall_##name(Vcpu& v, const uint64_t(&args)[6])
 
 // mmu.cpp and friends: direct paging
 HV_HANDLER(mmu_update);

@@ -44,14 +44,12 @@ Answer firmware_info(const Call& c) {
         case xen::XEN_FW_DISK_INFO:
         case xen::XEN_FW_DISK_MBR_SIGNATURE:
         case xen::XEN_FW_VBEDDC_INFO:
-        case xen::XEN_FW_EFI_INFO:
-            return Err{Errc::srch};
+        case xen::XEN_FW_EFI_INFO: return Err{Errc::srch};
         case xen::XEN_FW_KBD_SHIFT_FLAGS:
             if (f.index != 0) return Err{Errc::srch};
             f.u.kbd_shift_flags = 0;
             return c.done();
-        default:
-            return Err{Errc::inval};
+        default: return Err{Errc::inval};
     }
 }
 
@@ -111,14 +109,11 @@ Answer enter_sleep(const xen::XenpfEnterAcpiSleep& s) {
 /// Power tables are of use to a frequency governor or idle driver; we have neither, which is what ENOSYS tells dom0.
 Answer set_pminfo(const xen::XenpfSetProcessorPmInfo& p) {
     switch (p.type) {
-        case xen::XEN_PM_PDC:
-            return 0;  // no further capability to announce: the buffer stays as it is
+        case xen::XEN_PM_PDC: return 0;  // no further capability to announce: the buffer stays as it is
         case xen::XEN_PM_CX:
         case xen::XEN_PM_PX:
-        case xen::XEN_PM_TX:
-            return Err{Errc::nosys};
-        default:
-            return Err{Errc::inval};
+        case xen::XEN_PM_TX: return Err{Errc::nosys};
+        default: return Err{Errc::inval};
     }
 }
 
@@ -138,10 +133,8 @@ Answer quirk(const xen::XenpfPlatformQuirk& q) {
     switch (q.quirk_id) {
         case xen::QUIRK_NOIRQBALANCING:      // we do not balance
         case xen::QUIRK_IOAPIC_GOOD_REGSEL:  // and write REGSEL each time
-        case xen::QUIRK_IOAPIC_BAD_REGSEL:
-            return 0;
-        default:
-            return Err{Errc::inval};
+        case xen::QUIRK_IOAPIC_BAD_REGSEL: return 0;
+        default: return Err{Errc::inval};
     }
 }
 
@@ -151,32 +144,20 @@ Answer dispatch(const Call& c) {
         case xen::XENPF_settime64:
             if (op.u.settime64.mbz != 0) return Err{Errc::inval};
             return set_time(op.u.settime64.secs, op.u.settime64.nsecs, op.u.settime64.system_time);
-        case xen::XENPF_settime32:
-            return set_time(op.u.settime32.secs, op.u.settime32.nsecs, op.u.settime32.system_time);
-        case xen::XENPF_firmware_info:
-            return firmware_info(c);
-        case xen::XENPF_get_cpuinfo:
-            return get_cpuinfo(c);
-        case xen::XENPF_get_cpu_version:
-            return get_cpu_version(c);
-        case xen::XENPF_getidletime:
-            return get_idle_time(c);
-        case xen::XENPF_enter_acpi_sleep:
-            return enter_sleep(op.u.enter_acpi_sleep);
-        case xen::XENPF_set_processor_pminfo:
-            return set_pminfo(op.u.set_pminfo);
-        case xen::XENPF_core_parking:
-            return core_parking(c);
-        case xen::XENPF_cpu_online:
-            return cpu_online(op.u.cpu_ol);
-        case xen::XENPF_cpu_offline:
-            return Err{op.u.cpu_ol.cpuid < cpu_count ? Errc::busy : Errc::inval};
-        case xen::XENPF_platform_quirk:
-            return quirk(op.u.platform_quirk);
+        case xen::XENPF_settime32: return set_time(op.u.settime32.secs, op.u.settime32.nsecs, op.u.settime32.system_time);
+        case xen::XENPF_firmware_info: return firmware_info(c);
+        case xen::XENPF_get_cpuinfo: return get_cpuinfo(c);
+        case xen::XENPF_get_cpu_version: return get_cpu_version(c);
+        case xen::XENPF_getidletime: return get_idle_time(c);
+        case xen::XENPF_enter_acpi_sleep: return enter_sleep(op.u.enter_acpi_sleep);
+        case xen::XENPF_set_processor_pminfo: return set_pminfo(op.u.set_pminfo);
+        case xen::XENPF_core_parking: return core_parking(c);
+        case xen::XENPF_cpu_online: return cpu_online(op.u.cpu_ol);
+        case xen::XENPF_cpu_offline: return Err{op.u.cpu_ol.cpuid < cpu_count ? Errc::busy : Errc::inval};
+        case xen::XENPF_platform_quirk: return quirk(op.u.platform_quirk);
         case xen::XENPF_efi_runtime_call:
         case xen::XENPF_resource_op:
-        case xen::XENPF_microcode_update:
-            return Err{Errc::opnotsupp};
+        case xen::XENPF_microcode_update: return Err{Errc::opnotsupp};
         default:
             guest_log(LogLevel::debug, "d%u: unknown platform_op %u", unsigned{c.v.domain.id.raw}, op.cmd);
             return Err{Errc::nosys};

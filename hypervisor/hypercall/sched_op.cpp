@@ -52,10 +52,8 @@ Answer poll(Vcpu& v, GuestPtr<xen::SchedPoll> p) {
     }
     // A time before boot, as a signed one, is over like any other in the past.
     const auto timeout = static_cast<int64_t>(op.timeout);
-    if (timeout)
-        timer::set(v.poll_timer, Nanos{timeout < 0 ? 0 : timeout}, this_cpu().id);
-    else
-        timer::stop(v.poll_timer);
+    if (timeout) timer::set(v.poll_timer, Nanos{timeout < 0 ? 0 : timeout}, this_cpu().id);
+    else timer::stop(v.poll_timer);
     this_cpu().raise(SoftIrq::schedule);
     return 0;
 }
@@ -92,26 +90,17 @@ Answer pin_override(Vcpu& v) {
 Result<uint64_t> hypercall_sched_op(Vcpu& v, const uint64_t (&args)[6]) {
     const uint64_t arg = args[1];
     switch (args[0]) {
-        case xen::SCHEDOP_yield:
-            vcpu_yield_current();
-            return 0;
-        case xen::SCHEDOP_block:
-            block(v);
-            return 0;
-        case xen::SCHEDOP_shutdown:
-            return shutdown(v, TRY(GuestPtr<xen::SchedShutdown>(arg).fetch()).reason);
-        case xen::SCHEDOP_poll:
-            return poll(v, GuestPtr<xen::SchedPoll>(arg));
-        case xen::SCHEDOP_remote_shutdown:
-            return remote_shutdown(v, GuestPtr<xen::SchedRemoteShutdown>(arg));
-        case xen::SCHEDOP_shutdown_code:
-            return shutdown_code(v, GuestPtr<xen::SchedShutdown>(arg));
+        case xen::SCHEDOP_yield: vcpu_yield_current(); return 0;
+        case xen::SCHEDOP_block: block(v); return 0;
+        case xen::SCHEDOP_shutdown: return shutdown(v, TRY(GuestPtr<xen::SchedShutdown>(arg).fetch()).reason);
+        case xen::SCHEDOP_poll: return poll(v, GuestPtr<xen::SchedPoll>(arg));
+        case xen::SCHEDOP_remote_shutdown: return remote_shutdown(v, GuestPtr<xen::SchedRemoteShutdown>(arg));
+        case xen::SCHEDOP_shutdown_code: return shutdown_code(v, GuestPtr<xen::SchedShutdown>(arg));
         case xen::SCHEDOP_watchdog: {
             const auto op = TRY(GuestPtr<xen::SchedWatchdog>(arg).fetch());
             return domain_watchdog(v.domain, op.id, op.timeout);
         }
-        case xen::SCHEDOP_pin_override:
-            return pin_override(v);
+        case xen::SCHEDOP_pin_override: return pin_override(v);
         default:
             guest_log(LogLevel::debug, "d%u: unknown sched_op %lu", unsigned{v.domain.id.raw}, args[0]);
             return Err{Errc::nosys};
@@ -121,16 +110,10 @@ Result<uint64_t> hypercall_sched_op(Vcpu& v, const uint64_t (&args)[6]) {
 /// The first version of the interface: the argument is a value, not a pointer.
 Result<uint64_t> hypercall_sched_op_compat(Vcpu& v, const uint64_t (&args)[6]) {
     switch (args[0]) {
-        case xen::SCHEDOP_yield:
-            vcpu_yield_current();
-            return 0;
-        case xen::SCHEDOP_block:
-            block(v);
-            return 0;
-        case xen::SCHEDOP_shutdown:
-            return shutdown(v, static_cast<uint32_t>(args[1]));
-        default:
-            return Err{Errc::nosys};
+        case xen::SCHEDOP_yield: vcpu_yield_current(); return 0;
+        case xen::SCHEDOP_block: block(v); return 0;
+        case xen::SCHEDOP_shutdown: return shutdown(v, static_cast<uint32_t>(args[1]));
+        default: return Err{Errc::nosys};
     }
 }
 

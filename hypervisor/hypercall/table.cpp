@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// What a guest can call: the whole interface on one screen, and the one place where errors become negative numbers.
+#include "hypervisor/hypercall/table.hpp"
 #include "abi/xen/basic.hpp"
 #include "abi/xen/physdev.hpp"
 #include "hypervisor/guest/pv/traps.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
-#include "hypervisor/hypercall/table.hpp"
 #include "hypervisor/rt/log.hpp"
 
 namespace hv {
@@ -37,8 +37,7 @@ constexpr Row rows[] = {
     {xen::HYPERVISOR_console_io, "console_io", hypercall_console_io},
     {xen::HYPERVISOR_grant_table_op, "grant_table_op", hypercall_grant_table_op},
     {xen::HYPERVISOR_vm_assist, "vm_assist", hypercall_vm_assist},
-    {xen::HYPERVISOR_update_va_mapping_otherdomain, "update_va_mapping_otherdomain",
-     hypercall_update_va_mapping_otherdomain},
+    {xen::HYPERVISOR_update_va_mapping_otherdomain, "update_va_mapping_otherdomain", hypercall_update_va_mapping_otherdomain},
     {xen::HYPERVISOR_iret, "iret", hypercall_iret},
     {xen::HYPERVISOR_vcpu_op, "vcpu_op", hypercall_vcpu_op},
     {xen::HYPERVISOR_set_segment_base, "set_segment_base", hypercall_set_segment_base},

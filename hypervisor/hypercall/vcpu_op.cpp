@@ -53,10 +53,8 @@ Answer down(Vcpu& target) {
         }
         if (!last) target.pause_flags.fetch_or(vpf_down, std::memory_order_seq_cst);
     }
-    if (last)
-        domain_shutdown(d, 0 /* SHUTDOWN_poweroff */);
-    else
-        sched::policy_of(target).sleep(target);
+    if (last) domain_shutdown(d, 0 /* SHUTDOWN_poweroff */);
+    else sched::policy_of(target).sleep(target);
     return 0;
 }
 
@@ -122,21 +120,14 @@ Result<uint64_t> hypercall_vcpu_op(Vcpu& v, const uint64_t (&args)[6]) {
     if (!target) return Err{Errc::noent};
     const bool self = target == &v;
     switch (cmd) {
-        case xen::VCPUOP_initialise:
-            return initialise(v, *target, GuestPtr<xen::VcpuGuestContext>(arg));
-        case xen::VCPUOP_up:
-            return up(*target);
-        case xen::VCPUOP_down:
-            return down(*target);
-        case xen::VCPUOP_is_up:
-            return !(target->pause_flags.load(std::memory_order_acquire) & vpf_down);
-        case xen::VCPUOP_get_runstate_info:
-            TRY(GuestPtr<xen::VcpuRunstateInfo>(arg).store(sched::runstate(*target)));
-            return 0;
+        case xen::VCPUOP_initialise: return initialise(v, *target, GuestPtr<xen::VcpuGuestContext>(arg));
+        case xen::VCPUOP_up: return up(*target);
+        case xen::VCPUOP_down: return down(*target);
+        case xen::VCPUOP_is_up: return !(target->pause_flags.load(std::memory_order_acquire) & vpf_down);
+        case xen::VCPUOP_get_runstate_info: TRY(GuestPtr<xen::VcpuRunstateInfo>(arg).store(sched::runstate(*target))); return 0;
         case xen::VCPUOP_register_runstate_memory_area:
             return register_runstate(*target, GuestPtr<xen::VcpuRegisterRunstateMemoryArea>(arg));
-        case xen::VCPUOP_set_periodic_timer:
-            return set_periodic(*target, GuestPtr<xen::VcpuSetPeriodicTimer>(arg));
+        case xen::VCPUOP_set_periodic_timer: return set_periodic(*target, GuestPtr<xen::VcpuSetPeriodicTimer>(arg));
         case xen::VCPUOP_stop_periodic_timer:
             target->period = {};
             timer::stop(target->periodic);
@@ -155,13 +146,9 @@ Result<uint64_t> hypercall_vcpu_op(Vcpu& v, const uint64_t (&args)[6]) {
         }
         case xen::VCPUOP_register_vcpu_time_memory_area:
             return register_time(*target, GuestPtr<xen::VcpuRegisterTimeMemoryArea>(arg));
-        case xen::VCPUOP_send_nmi:
-            return send_nmi(*target, arg);
-        case xen::VCPUOP_get_physid:
-            return physid(*target, GuestPtr<xen::VcpuGetPhysid>(arg));
-        default:
-            guest_log(LogLevel::debug, "d%u: unknown vcpu_op %lu", unsigned{v.domain.id.raw}, cmd);
-            return Err{Errc::nosys};
+        case xen::VCPUOP_send_nmi: return send_nmi(*target, arg);
+        case xen::VCPUOP_get_physid: return physid(*target, GuestPtr<xen::VcpuGetPhysid>(arg));
+        default: guest_log(LogLevel::debug, "d%u: unknown vcpu_op %lu", unsigned{v.domain.id.raw}, cmd); return Err{Errc::nosys};
     }
 }
 

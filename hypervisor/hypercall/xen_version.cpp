@@ -43,8 +43,7 @@ constexpr uint32_t bit(uint32_t feature) { return 1u << feature; }
 
 uint32_t features_of(const Domain& d) {
     uint32_t f = bit(xen::XENFEAT_memory_op_vnode_supported) | bit(xen::XENFEAT_mmu_pt_update_preserve_ad) |
-                 bit(xen::XENFEAT_highmem_assist) | bit(xen::XENFEAT_gnttab_map_avail_bits) |
-                 bit(xen::XENFEAT_not_direct_mapped);
+                 bit(xen::XENFEAT_highmem_assist) | bit(xen::XENFEAT_gnttab_map_avail_bits) | bit(xen::XENFEAT_not_direct_mapped);
     if ((d.vm_assist >> xen::VMASST_TYPE_pae_extended_cr3) & 1) f |= bit(xen::XENFEAT_pae_pgdir_above_4gb);
     if (d.privileged) f |= bit(xen::XENFEAT_dom0);
     return f;
@@ -80,20 +79,13 @@ Answer store_parameters(uint64_t arg) {
 Result<uint64_t> hypercall_xen_version(Vcpu& v, const uint64_t (&args)[6]) {
     const uint64_t arg = args[1];
     switch (args[0]) {
-        case xen::XENVER_version:
-            return version_major << 16 | version_minor;
-        case xen::XENVER_extraversion:
-            return store_text(arg, extraversion);
-        case xen::XENVER_compile_info:
-            return compile_info(arg);
-        case xen::XENVER_capabilities:
-            return store_capabilities(arg);
-        case xen::XENVER_changeset:
-            return store_text(arg, changeset);
-        case xen::XENVER_platform_parameters:
-            return store_parameters(arg);
-        case xen::XENVER_get_features:
-            return get_features(v.domain, arg);
+        case xen::XENVER_version: return version_major << 16 | version_minor;
+        case xen::XENVER_extraversion: return store_text(arg, extraversion);
+        case xen::XENVER_compile_info: return compile_info(arg);
+        case xen::XENVER_capabilities: return store_capabilities(arg);
+        case xen::XENVER_changeset: return store_text(arg, changeset);
+        case xen::XENVER_platform_parameters: return store_parameters(arg);
+        case xen::XENVER_get_features: return get_features(v.domain, arg);
         case xen::XENVER_pagesize:
             if (arg != 0) return Err{Errc::inval};
             return page_size;
@@ -103,8 +95,7 @@ Result<uint64_t> hypercall_xen_version(Vcpu& v, const uint64_t (&args)[6]) {
         case xen::XENVER_commandline:
             if (!v.domain.privileged) return store_text(arg, "<denied>");
             return store_text(arg, machine_info.command_line);
-        case xen::XENVER_build_id:
-            return Err{Errc::nodata};  // the image carries none
+        case xen::XENVER_build_id: return Err{Errc::nodata};  // the image carries none
         default:
             guest_log(LogLevel::debug, "d%u: unknown xen_version %lu", unsigned{v.domain.id.raw}, args[0]);
             return Err{Errc::nosys};

@@ -18,18 +18,18 @@ enum class IrqKind : uint8_t { free, ioapic, msi, msix };
 
 struct IrqLine {
     IrqKind kind = IrqKind::free;
-    uint8_t vector = 0;            ///< 0: none yet
+    uint8_t vector = 0;  ///< 0: none yet
     bool level = false;
     bool active_low = false;
     std::atomic<bool> in_service{false};  ///< level: masked until the guest's EOI
-    bool bound = false;            ///< an event channel listens
+    bool bound = false;                   ///< an event channel listens
     uint32_t gsi = 0;
     uint32_t pirq = 0;
     std::atomic<Domain*> owner{nullptr};  ///< dom0 for all but the hypervisor's own lines
-    void (*handler)() = nullptr;   ///< the hypervisor's own use
+    void (*handler)() = nullptr;          ///< the hypervisor's own use
     // MSI and MSI-X
     uint8_t bus = 0, devfn = 0;
-    uint16_t capability = 0;       ///< configuration space offset
+    uint16_t capability = 0;             ///< configuration space offset
     volatile uint32_t* entry = nullptr;  ///< in the MSI-X table: address (2 words), data, vector control
 };
 

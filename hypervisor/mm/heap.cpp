@@ -48,10 +48,8 @@ void unlink(uint32_t mfn, unsigned order) REQUIRES(lists.lock) {
     PageInfo& p = frame_table[mfn];
     const unsigned z = zone_of(mfn);
     if (p.next) frame_table[p.next].prev = p.prev;
-    if (p.prev)
-        frame_table[p.prev].next = p.next;
-    else
-        lists.head[z][order] = p.next;
+    if (p.prev) frame_table[p.prev].next = p.next;
+    else lists.head[z][order] = p.next;
     if (!lists.head[z][order]) lists.used_orders[z] &= ~(1u << order);
     p.next = p.prev = 0;
     p.order = 0;

@@ -36,13 +36,9 @@ Fill fill_of(const PageInfo& p) {
     const uint64_t w = p.type.load(std::memory_order_relaxed);
     return {static_cast<uint32_t>(w), static_cast<uint16_t>(w >> 32)};
 }
-void set_fill(PageInfo& p, Fill f) {
-    p.type.store((uint64_t{f.first_free} << 32) | f.used, std::memory_order_relaxed);
-}
+void set_fill(PageInfo& p, Fill f) { p.type.store((uint64_t{f.first_free} << 32) | f.used, std::memory_order_relaxed); }
 
-unsigned class_of(size_t bytes) {
-    return bytes <= 32 ? 0 : static_cast<unsigned>(std::bit_width(bytes - 1)) - smallest_shift;
-}
+unsigned class_of(size_t bytes) { return bytes <= 32 ? 0 : static_cast<unsigned>(std::bit_width(bytes - 1)) - smallest_shift; }
 Pages pages_for(size_t bytes) { return Pages::covering(bytes); }
 
 void link(uint32_t mfn, unsigned c) REQUIRES(slabs.lock) {
@@ -56,16 +52,12 @@ void link(uint32_t mfn, unsigned c) REQUIRES(slabs.lock) {
 void unlink(uint32_t mfn, unsigned c) REQUIRES(slabs.lock) {
     PageInfo& p = frame_table[mfn];
     if (p.next) frame_table[p.next].prev = p.prev;
-    if (p.prev)
-        frame_table[p.prev].next = p.next;
-    else
-        slabs.partial[c] = p.next;
+    if (p.prev) frame_table[p.prev].next = p.next;
+    else slabs.partial[c] = p.next;
     p.next = p.prev = 0;
 }
 
-uint16_t& chain(uint8_t* base, unsigned index, unsigned c) {
-    return *reinterpret_cast<uint16_t*>(base + index * size_of(c));
-}
+uint16_t& chain(uint8_t* base, unsigned index, unsigned c) { return *reinterpret_cast<uint16_t*>(base + index * size_of(c)); }
 
 void* take_object(unsigned c) REQUIRES(slabs.lock) {
     const uint32_t mfn = slabs.partial[c];

@@ -25,9 +25,7 @@ bool may_hold(uint32_t flushed_at, uint32_t stamp, uint32_t now) {
     return now == 0 || (flushed_at <= stamp && stamp <= now) || stamp > now;
 }
 
-uint64_t online_mask() {
-    return cpu_count >= 64 ? ~uint64_t{0} : (uint64_t{1} << cpu_count) - 1;
-}
+uint64_t online_mask() { return cpu_count >= 64 ? ~uint64_t{0} : (uint64_t{1} << cpu_count) - 1; }
 
 void restart_clock() {
     arch::flush_tlb(online_mask());

@@ -32,9 +32,7 @@ extern std::atomic<uint32_t> tlb_clock;
 
 /// Stamps a page whose last user has left: translations made until now may be cached. After a locked instruction that
 /// followed the clearing of the last entry, and before anybody can take the page up.
-inline void tlb_stamp(PageInfo& p) {
-    p.stamp.store(tlb_clock.load(std::memory_order_acquire), std::memory_order_release);
-}
+inline void tlb_stamp(PageInfo& p) { p.stamp.store(tlb_clock.load(std::memory_order_acquire), std::memory_order_release); }
 #ifdef HV_HOST
 /// A flush where there is nothing to flush.
 inline void tlb_flushed(Cpu& cpu) { tlb_flush_ended(cpu, tlb_flush_begins()); }

@@ -20,9 +20,7 @@ namespace {
 uint64_t last_tick = 0;
 
 /// (a * b) >> 32 without losing the high bits. The result fits as long as a's does: b is below 2^32.
-uint64_t mul_32(uint64_t a, uint32_t b) {
-    return static_cast<uint64_t>((static_cast<unsigned __int128>(a) * b) >> 32);
-}
+uint64_t mul_32(uint64_t a, uint32_t b) { return static_cast<uint64_t>((static_cast<unsigned __int128>(a) * b) >> 32); }
 
 /// The smallest n with mul_32(n, mul) >= ns, for ns below 2^63 and mul from 2^31: below 2^64.
 uint64_t shifted_ticks(uint64_t ns, uint32_t mul) {
@@ -76,7 +74,8 @@ Nanos from_tsc(uint64_t tsc) {
     const Scale& s = scale;
     uint64_t delta = tsc - s.tsc_base;
     // In the upper half: another CPU's counter a little behind.
-    if (delta > last_tick) [[unlikely]] delta = static_cast<int64_t>(delta) < 0 ? 0 : last_tick;
+    if (delta > last_tick) [[unlikely]]
+        delta = static_cast<int64_t>(delta) < 0 ? 0 : last_tick;
     delta = s.shift >= 0 ? delta << s.shift : delta >> -s.shift;
     return {static_cast<int64_t>(s.ns_base + mul_32(delta, s.mul))};
 }

@@ -61,9 +61,7 @@ void put_number(Sink& out, uint64_t v, bool negative, unsigned base, bool upper,
     put_padded(out, text, len, spec, spec.zero && !spec.left ? '0' : ' ');
 }
 
-uint64_t fetch_unsigned(va_list& ap, int longs) {
-    return longs >= 1 ? va_arg(ap, unsigned long) : va_arg(ap, unsigned int);
-}
+uint64_t fetch_unsigned(va_list& ap, int longs) { return longs >= 1 ? va_arg(ap, unsigned long) : va_arg(ap, unsigned int); }
 int64_t fetch_signed(va_list& ap, int longs) { return longs >= 1 ? va_arg(ap, long) : va_arg(ap, int); }
 
 const char* parse_spec(const char* p, Spec& spec, va_list& ap) {
@@ -124,9 +122,7 @@ void put_conversion(Sink& out, char c, const Spec& spec, va_list& ap) {
             break;
         }
         case '%': out.put('%'); break;
-        default:
-            out.put('%');
-            out.put(c);
+        default: out.put('%'); out.put(c);
     }
 }
 

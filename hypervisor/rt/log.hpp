@@ -34,10 +34,10 @@ size_t vformat(char* buf, size_t size, const char* fmt, va_list ap) __attribute_
 #define HV_STR2(x) #x
 #define HV_STR(x) HV_STR2(x)
 /// A broken invariant of ours after which continuing is unsafe; present in every build.
-#define HV_ASSERT(c)                                                                        \
-    do {                                                                                    \
-        if (!(c)) [[unlikely]]                                                              \
-            ::hv::panic("Assertion failed: %s at %s", #c, __FILE__ ":" HV_STR(__LINE__));   \
+#define HV_ASSERT(c)                                                                      \
+    do {                                                                                  \
+        if (!(c)) [[unlikely]]                                                            \
+            ::hv::panic("Assertion failed: %s at %s", #c, __FILE__ ":" HV_STR(__LINE__)); \
     } while (false)
 #ifdef HV_DEBUG
 #define HV_DEBUG_ASSERT(c) HV_ASSERT(c)

@@ -12,8 +12,8 @@ namespace hv {
 /// `burst` lines at once, and another each `interval`. Any CPU, no locks.
 class LogLimit {
     const int64_t interval_;
-    const int64_t reach_;             ///< how far paid_ may be ahead of the clock
-    std::atomic<int64_t> paid_{0};    ///< lines so far, one `interval` each, have used up the time until then
+    const int64_t reach_;           ///< how far paid_ may be ahead of the clock
+    std::atomic<int64_t> paid_{0};  ///< lines so far, one `interval` each, have used up the time until then
     std::atomic<uint32_t> refused_{0};
 
 public:

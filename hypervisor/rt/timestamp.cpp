@@ -36,7 +36,8 @@ size_t format_date(char* to, size_t size, bool milliseconds) {
     const uint64_t s = w.sec + ns / second;
     const Date d = date_of(s / 86400);
     const auto of_day = static_cast<unsigned>(s % 86400);
-    size_t n = format(to, size, "[%lu-%02u-%02u %02u:%02u:%02u", d.year, d.month, d.day, of_day / 3600, of_day / 60 % 60, of_day % 60);
+    size_t n =
+        format(to, size, "[%lu-%02u-%02u %02u:%02u:%02u", d.year, d.month, d.day, of_day / 3600, of_day / 60 % 60, of_day % 60);
     if (milliseconds) n += format(to + n, size - n, ".%03lu", ns % second / 1'000'000);
     return n + format(to + n, size - n, "] ");
 }

@@ -240,10 +240,8 @@ void FairScheduler::affinity_changed(SchedUnit& u) {
         nudge_idle(u);  // its new place may be free
         return;
     }
-    if (u.running_on.load(std::memory_order_acquire) >= 0)
-        sched::reschedule(cpu);  // switched_out() moves it
-    else
-        relocate(u);
+    if (u.running_on.load(std::memory_order_acquire) >= 0) sched::reschedule(cpu);  // switched_out() moves it
+    else relocate(u);
 }
 
 /// Moves a queued unit to a CPU where it may be and where there is room.
@@ -274,10 +272,8 @@ void FairScheduler::relocate(SchedUnit& u) {
                 preempt = preempts(to, target, e, now);
             }
         }
-        if (running)
-            sched::reschedule(home);
-        else if (preempt)
-            sched::reschedule(target);
+        if (running) sched::reschedule(home);
+        else if (preempt) sched::reschedule(target);
         return;
     }
 }
@@ -353,8 +349,7 @@ SchedDecision FairScheduler::take_best(FairQueue& q, unsigned cpu, SchedUnit& pr
 void FairScheduler::note_clock(uint64_t clock) {
     uint64_t newest = newest_clock_.load(std::memory_order_relaxed);
     while (distance(clock, newest) > fair::clock_step &&
-           !newest_clock_.compare_exchange_weak(newest, clock, std::memory_order_relaxed)) {
-    }
+           !newest_clock_.compare_exchange_weak(newest, clock, std::memory_order_relaxed)) {}
 }
 
 SchedDecision FairScheduler::pick(unsigned cpu, SchedUnit& prev, Nanos now) {
@@ -402,12 +397,11 @@ SchedDecision FairScheduler::pick(unsigned cpu, SchedUnit& prev, Nanos now) {
 void FairScheduler::switched_out(SchedUnit& prev) {
     if (prev.idle) return;
     const unsigned cpu = this_cpu().id;
-    if (allowed(prev) >> cpu & 1)
-        prev.running_on.store(-1, std::memory_order_seq_cst);
-    else
-        leave(prev, cpu);
+    if (allowed(prev) >> cpu & 1) prev.running_on.store(-1, std::memory_order_seq_cst);
+    else leave(prev, cpu);
     // Either we see that this CPU has left, or its evict() saw that prev does not run any more.
-    if (!(online_cpus_.load(std::memory_order_seq_cst) >> cpu & 1)) [[unlikely]] evict(cpu);
+    if (!(online_cpus_.load(std::memory_order_seq_cst) >> cpu & 1)) [[unlikely]]
+        evict(cpu);
     // prev may be running elsewhere by now, or be gone. If it waits here, an idle CPU that saw it too early may take it.
     FairQueue& q = fair_queue(cpu);
     const uint64_t idle = idle_cpus_.load(std::memory_order_seq_cst);

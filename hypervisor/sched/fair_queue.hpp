@@ -9,13 +9,13 @@ namespace hv {
 
 namespace fair {
 using base::Nanos;
-inline constexpr Nanos slice = Nanos::ms(10);         ///< when others wait
-inline constexpr Nanos slice_alone = Nanos::ms(30);   ///< others may come to wait on another CPU: look again
-inline constexpr int64_t wake_bonus = 3'000'000;      ///< how far behind the clock a waking vCPU may start, vruntime
-inline constexpr int64_t granularity = 200'000;       ///< advantage that justifies preempting, vruntime
-inline constexpr int64_t pull_margin = 1'000'000;     ///< advantage that justifies changing CPUs, vruntime
-inline constexpr int64_t max_lag = 50'000'000;        ///< how far behind the clock a moved vCPU may start, vruntime
-inline constexpr int64_t clock_step = 1'000'000;       ///< precision of the newest clock, vruntime
+inline constexpr Nanos slice = Nanos::ms(10);        ///< when others wait
+inline constexpr Nanos slice_alone = Nanos::ms(30);  ///< others may come to wait on another CPU: look again
+inline constexpr int64_t wake_bonus = 3'000'000;     ///< how far behind the clock a waking vCPU may start, vruntime
+inline constexpr int64_t granularity = 200'000;      ///< advantage that justifies preempting, vruntime
+inline constexpr int64_t pull_margin = 1'000'000;    ///< advantage that justifies changing CPUs, vruntime
+inline constexpr int64_t max_lag = 50'000'000;       ///< how far behind the clock a moved vCPU may start, vruntime
+inline constexpr int64_t clock_step = 1'000'000;     ///< precision of the newest clock, vruntime
 inline constexpr Nanos balance_interval = Nanos::ms(1);
 
 /// a - b for virtual runtimes.
@@ -42,7 +42,7 @@ struct FairQueue {
     base::Nanos charged GUARDED_BY(lock){};                        ///< curr's run time is accounted up to here
     base::Nanos switched_in GUARDED_BY(lock){};                    ///< curr runs since
     base::Nanos next_balance GUARDED_BY(lock){};
-    uint64_t clock GUARDED_BY(lock) = 0;                           ///< least virtual runtime here; never goes back
+    uint64_t clock GUARDED_BY(lock) = 0;  ///< least virtual runtime here; never goes back
     // Written under the lock, read by other CPUs that look for work.
     std::atomic<uint32_t> length{0};
     std::atomic<uint64_t> head{0};  ///< vruntime of the first one; only while length > 0
@@ -68,10 +68,8 @@ struct FairQueue {
                 break;
             }
         }
-        if (before)
-            queue.insert_before(*before, e);
-        else
-            queue.push_back(e);
+        if (before) queue.insert_before(*before, e);
+        else queue.push_back(e);
         e.queued = true;
         published(1);
     }

@@ -16,8 +16,8 @@ namespace hv {
 
 /// What a scheduler decides for one CPU.
 struct SchedDecision {
-    SchedUnit* next;       ///< the idle unit when nothing can run
-    base::Nanos slice;     ///< run at most this long; never() when alone
+    SchedUnit* next;    ///< the idle unit when nothing can run
+    base::Nanos slice;  ///< run at most this long; never() when alone
 };
 
 /// A scheduling policy. All calls come with its own run-queue lock NOT held; it takes Rank::sched itself.
@@ -25,7 +25,7 @@ class Scheduler {
 public:
     virtual const char* name() const = 0;   ///< as `sched=` and the tools have it
     virtual const char* title() const = 0;  ///< for people
-    virtual uint32_t abi_id() const = 0;  ///< XEN_SCHEDULER_*
+    virtual uint32_t abi_id() const = 0;    ///< XEN_SCHEDULER_*
     /// Makes the CPU's run queue, with `idle` running. On that CPU, or before it runs. Errors: nomem.
     virtual base::Status add_cpu(unsigned cpu, SchedUnit& idle) = 0;
     /// The CPU takes no unit any more, and what waits there goes elsewhere; one that runs leaves when it next picks. Another

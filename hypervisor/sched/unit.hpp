@@ -57,15 +57,15 @@ struct SchedUnit {
     SchedUnit& operator=(const SchedUnit&) = delete;
 
     SchedGroup& group;
-    const bool idle;                      ///< runs on its CPU when nothing else can; in no queue
-    bool yielding = false;                ///< asked to be passed over once; its own CPU only
+    const bool idle;        ///< runs on its CPU when nothing else can; in no queue
+    bool yielding = false;  ///< asked to be passed over once; its own CPU only
     std::atomic<uint32_t> pause_flags{vpf_down};
     std::atomic<uint32_t> pause_count{0};
-    std::atomic<int32_t> running_on{-1};  ///< CPU whose registers hold this unit; -1: none
-    std::atomic<uint32_t> cpu{0};         ///< run queue it belongs to; changes under that queue's lock
+    std::atomic<int32_t> running_on{-1};           ///< CPU whose registers hold this unit; -1: none
+    std::atomic<uint32_t> cpu{0};                  ///< run queue it belongs to; changes under that queue's lock
     std::atomic<uint64_t> affinity{~uint64_t{0}};  ///< hard affinity: CPUs it may run on
     uint64_t soft_affinity = ~uint64_t{0};
-    void* sched_data = nullptr;           ///< the scheduler's own; null: not inserted
+    void* sched_data = nullptr;  ///< the scheduler's own; null: not inserted
     RunState runstate;
 
     bool runnable() const {

@@ -15,15 +15,15 @@ namespace hv {
 
 /// Lock order: a CPU takes locks in DESCENDING rank. One line each; docs/architecture.md explains.
 enum class Rank : uint8_t {
-    console = 1,  ///< log ring, consoles and typed input: innermost, anyone may log
-    heap,         ///< buddy allocator and slabs
-    timer,        ///< one CPU's timer queue
-    sched,        ///< run queues
-    pci,          ///< PCI configuration ports
-    irq,          ///< interrupt lines and the IO-APICs
-    page_list,    ///< a domain's list of pages and its page accounting
-    evtchn_queue, ///< FIFO event queues of one domain
-    evtchn,       ///< event channels of one domain
+    console = 1,   ///< log ring, consoles and typed input: innermost, anyone may log
+    heap,          ///< buddy allocator and slabs
+    timer,         ///< one CPU's timer queue
+    sched,         ///< run queues
+    pci,           ///< PCI configuration ports
+    irq,           ///< interrupt lines and the IO-APICs
+    page_list,     ///< a domain's list of pages and its page accounting
+    evtchn_queue,  ///< FIFO event queues of one domain
+    evtchn,        ///< event channels of one domain
     grant_maptrack,
     grant,        ///< grant table of one domain
     page_table,   ///< page-table types and entries of one domain
@@ -71,10 +71,7 @@ class SCOPED_CAPABILITY Guard {
     const uint8_t outer_;
 
 public:
-    explicit Guard(Spinlock& l) ACQUIRE(l)
-        : l_(l), outer_(detail::rank_push(static_cast<uint8_t>(l.rank_), false)) {
-        l_.lock();
-    }
+    explicit Guard(Spinlock& l) ACQUIRE(l) : l_(l), outer_(detail::rank_push(static_cast<uint8_t>(l.rank_), false)) { l_.lock(); }
     ~Guard() RELEASE() {
         l_.unlock();
         detail::rank_pop(outer_);

@@ -79,10 +79,8 @@ void remove(TimerQueue& q, Timer& t) REQUIRES(q.lock) {
         q.root = children;
         return;
     }
-    if (t.previous->child == &t)
-        t.previous->child = t.next;
-    else
-        t.previous->next = t.next;
+    if (t.previous->child == &t) t.previous->child = t.next;
+    else t.previous->next = t.next;
     if (t.next) t.next->previous = t.previous;
     t.next = t.previous = nullptr;
     q.root = meld(q.root, children);

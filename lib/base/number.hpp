@@ -12,8 +12,7 @@ namespace base {
 /// Takes the number that `text` begins with off it. Nothing, and `text` as it was, when it begins with none or with one
 /// that T cannot hold. No space and no '+' before it; '-' for signed types alone.
 template <class T>
-    requires(std::integral<T> || std::floating_point<T>)
-std::optional<T> take_number(std::string_view& text, int base = 10) {
+requires(std::integral<T> || std::floating_point<T>) std::optional<T> take_number(std::string_view& text, int base = 10) {
     T value{};
     std::from_chars_result end{};
     if constexpr (std::floating_point<T>) end = std::from_chars(text.data(), text.data() + text.size(), value);

@@ -51,10 +51,10 @@ inline Failure fail(Errc code, std::string text) { return Failure{code, std::mov
 }  // namespace base
 
 /// TRY for Outcome.
-#define OTRY(e)                                                    \
-    (__extension__({                                               \
-        auto&& otry_result_ = (e);                                 \
-        if (!otry_result_) [[unlikely]]                            \
-            return std::move(otry_result_).take_failure();         \
-        std::move(otry_result_).take();                            \
+#define OTRY(e)                                            \
+    (__extension__({                                       \
+        auto&& otry_result_ = (e);                         \
+        if (!otry_result_) [[unlikely]]                    \
+            return std::move(otry_result_).take_failure(); \
+        std::move(otry_result_).take();                    \
     }))

@@ -140,10 +140,10 @@ inline constexpr Unit ok{};
 }  // namespace base
 
 /// Evaluates `e`; returns its error from the enclosing function, or yields its value.
-#define TRY(e)                                                     \
-    (__extension__({                                               \
-        auto&& try_result_ = (e);                                  \
-        if (!try_result_) [[unlikely]]                             \
-            return ::base::Err{try_result_.error()};               \
-        std::move(try_result_).take();                             \
+#define TRY(e)                                       \
+    (__extension__({                                 \
+        auto&& try_result_ = (e);                    \
+        if (!try_result_) [[unlikely]]               \
+            return ::base::Err{try_result_.error()}; \
+        std::move(try_result_).take();               \
     }))

@@ -81,10 +81,8 @@ base::Result<AcpiTables> AcpiTables::from_rsdp(Bytes rsdp, const PhysicalWindow&
     // Revision 2 brings 64-bit addresses; some firmware leaves them empty.
     if (revision >= 2 && inside(rsdp, 0, rsdp_size_2) && sums_to_zero(rsdp.first(rsdp_size_2)))
         tables.root_ = load_unchecked<std::uint64_t>(rsdp, 24);
-    if (tables.root_ != 0)
-        tables.entry_size_ = 8;
-    else
-        tables.root_ = load_unchecked<std::uint32_t>(rsdp, 16);
+    if (tables.root_ != 0) tables.entry_size_ = 8;
+    else tables.root_ = load_unchecked<std::uint32_t>(rsdp, 16);
     tables.root_table_ = TRY(whole_table(memory, tables.root_));
     if (!has_signature(tables.root_table_, tables.entry_size_ == 8 ? "XSDT" : "RSDT")) return base::Err{Errc::badmsg};
     tables.count_ = static_cast<std::uint32_t>((tables.root_table_.size() - header_size) / tables.entry_size_);

@@ -55,25 +55,17 @@ bool add_entry(std::uint8_t kind, Bytes e, AcpiMadt& out) {
         case local_apic:
             if (u8(e, 3) == no_apic) return true;
             return out.processors.push(processor(u8(e, 3), u8(e, 2), u32(e, 4), false));
-        case local_x2apic:
-            return out.processors.push(processor(u32(e, 4), u32(e, 12), u32(e, 8), true));
-        case io_apic:
-            return out.io_apics.push({u8(e, 2), u32(e, 4), u32(e, 8)});
-        case source_override:
-            return out.overrides.push({u8(e, 3), u32(e, 4), polarity(u16(e, 8)), trigger(u16(e, 8))});
-        case nmi_source:
-            return out.nmi_sources.push({u32(e, 4), polarity(u16(e, 2)), trigger(u16(e, 2))});
+        case local_x2apic: return out.processors.push(processor(u32(e, 4), u32(e, 12), u32(e, 8), true));
+        case io_apic: return out.io_apics.push({u8(e, 2), u32(e, 4), u32(e, 8)});
+        case source_override: return out.overrides.push({u8(e, 3), u32(e, 4), polarity(u16(e, 8)), trigger(u16(e, 8))});
+        case nmi_source: return out.nmi_sources.push({u32(e, 4), polarity(u16(e, 2)), trigger(u16(e, 2))});
         case local_apic_nmi: {
             const std::uint32_t uid = u8(e, 2) == 0xff ? UINT32_MAX : u8(e, 2);
             return out.local_nmis.push({uid, u8(e, 5), polarity(u16(e, 3)), trigger(u16(e, 3))});
         }
-        case local_x2apic_nmi:
-            return out.local_nmis.push({u32(e, 4), u8(e, 8), polarity(u16(e, 2)), trigger(u16(e, 2))});
-        case local_apic_address:
-            out.local_apic = u64(e, 4);
-            return true;
-        default:
-            return true;
+        case local_x2apic_nmi: return out.local_nmis.push({u32(e, 4), u8(e, 8), polarity(u16(e, 2)), trigger(u16(e, 2))});
+        case local_apic_address: out.local_apic = u64(e, 4); return true;
+        default: return true;
     }
 }
 
@@ -110,19 +102,11 @@ base::Result<std::uint8_t> aml_integer(Bytes aml, std::uint64_t& at) {
     std::uint64_t size = 0;
     switch (op) {
         case 0:
-        case 1:
-            return op;
-        case aml_byte:
-            size = 1;
-            break;
-        case aml_word:
-            size = 2;
-            break;
-        case aml_dword:
-            size = 4;
-            break;
-        default:
-            return base::Err{Errc::badmsg};
+        case 1: return op;
+        case aml_byte: size = 1; break;
+        case aml_word: size = 2; break;
+        case aml_dword: size = 4; break;
+        default: return base::Err{Errc::badmsg};
     }
     if (!inside(aml, at, size)) return base::Err{Errc::badmsg};
     const std::uint8_t low = u8(aml, at);

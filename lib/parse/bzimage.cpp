@@ -53,24 +53,15 @@ Packing detect_packing(Bytes payload) {
 
 const char* packing_name(Packing packing) {
     switch (packing) {
-        case Packing::elf:
-            return "ELF";
-        case Packing::gzip:
-            return "gzip";
-        case Packing::bzip2:
-            return "bzip2";
-        case Packing::lzma:
-            return "lzma";
-        case Packing::xz:
-            return "xz";
-        case Packing::lzo:
-            return "lzo";
-        case Packing::lz4:
-            return "lz4";
-        case Packing::zstd:
-            return "zstd";
-        case Packing::unknown:
-            break;
+        case Packing::elf: return "ELF";
+        case Packing::gzip: return "gzip";
+        case Packing::bzip2: return "bzip2";
+        case Packing::lzma: return "lzma";
+        case Packing::xz: return "xz";
+        case Packing::lzo: return "lzo";
+        case Packing::lz4: return "lz4";
+        case Packing::zstd: return "zstd";
+        case Packing::unknown: break;
     }
     return "unknown";
 }

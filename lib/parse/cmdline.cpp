@@ -64,22 +64,16 @@ unsigned digit_value(char c) {
 unsigned suffix_shift(char c) {
     switch (c) {
         case 'b':
-        case 'B':
-            return 0;
+        case 'B': return 0;
         case 'k':
-        case 'K':
-            return 10;
+        case 'K': return 10;
         case 'm':
-        case 'M':
-            return 20;
+        case 'M': return 20;
         case 'g':
-        case 'G':
-            return 30;
+        case 'G': return 30;
         case 't':
-        case 'T':
-            return 40;
-        default:
-            return 255;
+        case 'T': return 40;
+        default: return 255;
     }
 }
 

@@ -16,8 +16,7 @@ MemoryType known_type(std::uint32_t type) {
         case MemoryType::acpi:
         case MemoryType::nvs:
         case MemoryType::unusable:
-        case MemoryType::persistent:
-            return static_cast<MemoryType>(type);
+        case MemoryType::persistent: return static_cast<MemoryType>(type);
     }
     return MemoryType::reserved;
 }
@@ -25,18 +24,12 @@ MemoryType known_type(std::uint32_t type) {
 /// Where ranges overlap, the higher one wins: what must not be touched beats what may be.
 unsigned restrictiveness(MemoryType type) {
     switch (type) {
-        case MemoryType::ram:
-            return 0;
-        case MemoryType::persistent:
-            return 1;
-        case MemoryType::acpi:
-            return 2;
-        case MemoryType::nvs:
-            return 3;
-        case MemoryType::reserved:
-            return 4;
-        case MemoryType::unusable:
-            return 5;
+        case MemoryType::ram: return 0;
+        case MemoryType::persistent: return 1;
+        case MemoryType::acpi: return 2;
+        case MemoryType::nvs: return 3;
+        case MemoryType::reserved: return 4;
+        case MemoryType::unusable: return 5;
     }
     return 4;
 }
@@ -139,10 +132,8 @@ void MemoryMap::limit_ram(std::uint64_t bytes) {
             if (range.size() > bytes) range.end = range.start + bytes;
             bytes -= range.size();
         }
-        if (range.size() == 0)
-            ranges_.erase(i);
-        else
-            ++i;
+        if (range.size() == 0) ranges_.erase(i);
+        else ++i;
     }
 }
 
@@ -151,15 +142,11 @@ void MemoryMap::align_ram_to_pages() {
         MemoryRange& range = ranges_[i];
         if (range.type == MemoryType::ram) {
             range.end &= ~(page - 1);
-            if (range.start > UINT64_MAX - page + 1)
-                range.start = range.end;
-            else
-                range.start = (range.start + page - 1) & ~(page - 1);
+            if (range.start > UINT64_MAX - page + 1) range.start = range.end;
+            else range.start = (range.start + page - 1) & ~(page - 1);
         }
-        if (range.start >= range.end)
-            ranges_.erase(i);
-        else
-            ++i;
+        if (range.start >= range.end) ranges_.erase(i);
+        else ++i;
     }
 }
 
@@ -185,18 +172,12 @@ const MemoryRange* MemoryMap::find(std::uint64_t address) const {
 
 const char* memory_type_name(MemoryType type) {
     switch (type) {
-        case MemoryType::ram:
-            return "usable";
-        case MemoryType::reserved:
-            return "reserved";
-        case MemoryType::acpi:
-            return "ACPI data";
-        case MemoryType::nvs:
-            return "ACPI NVS";
-        case MemoryType::unusable:
-            return "unusable";
-        case MemoryType::persistent:
-            return "persistent";
+        case MemoryType::ram: return "usable";
+        case MemoryType::reserved: return "reserved";
+        case MemoryType::acpi: return "ACPI data";
+        case MemoryType::nvs: return "ACPI NVS";
+        case MemoryType::unusable: return "unusable";
+        case MemoryType::persistent: return "persistent";
     }
     return "unknown";
 }

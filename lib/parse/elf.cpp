@@ -231,54 +231,30 @@ base::Status take_number(const ElfNote& note, XenNotes& out) {
         return base::ok;
     };
     switch (note.type) {
-        case xen::XEN_ELFNOTE_ENTRY:
-            return into(out.entry);
-        case xen::XEN_ELFNOTE_HYPERCALL_PAGE:
-            return into(out.hypercall_page);
-        case xen::XEN_ELFNOTE_VIRT_BASE:
-            return into(out.virt_base);
-        case xen::XEN_ELFNOTE_PADDR_OFFSET:
-            return into(out.paddr_offset);
-        case xen::XEN_ELFNOTE_INIT_P2M:
-            return into(out.init_p2m);
-        case xen::XEN_ELFNOTE_HV_START_LOW:
-            return into(out.hv_start_low);
-        case xen::XEN_ELFNOTE_PHYS32_ENTRY:
-            return into(out.phys32_entry);
-        case xen::XEN_ELFNOTE_SUSPEND_CANCEL:
-            out.suspend_cancel = TRY(note.number()) != 0;
-            return base::ok;
-        case xen::XEN_ELFNOTE_MOD_START_PFN:
-            out.mod_start_pfn = TRY(note.number()) != 0;
-            return base::ok;
+        case xen::XEN_ELFNOTE_ENTRY: return into(out.entry);
+        case xen::XEN_ELFNOTE_HYPERCALL_PAGE: return into(out.hypercall_page);
+        case xen::XEN_ELFNOTE_VIRT_BASE: return into(out.virt_base);
+        case xen::XEN_ELFNOTE_PADDR_OFFSET: return into(out.paddr_offset);
+        case xen::XEN_ELFNOTE_INIT_P2M: return into(out.init_p2m);
+        case xen::XEN_ELFNOTE_HV_START_LOW: return into(out.hv_start_low);
+        case xen::XEN_ELFNOTE_PHYS32_ENTRY: return into(out.phys32_entry);
+        case xen::XEN_ELFNOTE_SUSPEND_CANCEL: out.suspend_cancel = TRY(note.number()) != 0; return base::ok;
+        case xen::XEN_ELFNOTE_MOD_START_PFN: out.mod_start_pfn = TRY(note.number()) != 0; return base::ok;
         case xen::XEN_ELFNOTE_SUPPORTED_FEATURES:
             out.feature_mask.supported |= static_cast<std::uint32_t>(TRY(note.number()));
             return base::ok;
-        default:
-            return base::ok;
+        default: return base::ok;
     }
 }
 
 base::Status take_note(const ElfNote& note, XenNotes& out) {
     switch (note.type) {
-        case xen::XEN_ELFNOTE_XEN_VERSION:
-            out.xen_version = note.text();
-            return base::ok;
-        case xen::XEN_ELFNOTE_GUEST_OS:
-            out.guest_os = note.text();
-            return base::ok;
-        case xen::XEN_ELFNOTE_GUEST_VERSION:
-            out.guest_version = note.text();
-            return base::ok;
-        case xen::XEN_ELFNOTE_LOADER:
-            out.loader = note.text();
-            return base::ok;
-        case xen::XEN_ELFNOTE_PAE_MODE:
-            out.pae_mode = note.text();
-            return base::ok;
-        case xen::XEN_ELFNOTE_BSD_SYMTAB:
-            out.bsd_symtab = note.text() == bsd_symtab_yes;
-            return base::ok;
+        case xen::XEN_ELFNOTE_XEN_VERSION: out.xen_version = note.text(); return base::ok;
+        case xen::XEN_ELFNOTE_GUEST_OS: out.guest_os = note.text(); return base::ok;
+        case xen::XEN_ELFNOTE_GUEST_VERSION: out.guest_version = note.text(); return base::ok;
+        case xen::XEN_ELFNOTE_LOADER: out.loader = note.text(); return base::ok;
+        case xen::XEN_ELFNOTE_PAE_MODE: out.pae_mode = note.text(); return base::ok;
+        case xen::XEN_ELFNOTE_BSD_SYMTAB: out.bsd_symtab = note.text() == bsd_symtab_yes; return base::ok;
         case xen::XEN_ELFNOTE_FEATURES:
             out.features = note.text();
             if (!parse_xen_features(out.features, out.feature_mask)) out.unknown_feature_required = true;
@@ -288,8 +264,7 @@ base::Status take_note(const ElfNote& note, XenNotes& out) {
             out.l1_mfn_mask = load_unchecked<std::uint64_t>(note.description, 0);
             out.l1_mfn_value = load_unchecked<std::uint64_t>(note.description, 8);
             return base::ok;
-        default:
-            return take_number(note, out);
+        default: return take_number(note, out);
     }
 }
 

@@ -168,26 +168,16 @@ base::Status read_framebuffer2(Bytes tag, BootRecord& out) {
 
 base::Status read_tag(std::uint32_t type, Bytes tag, BootRecord& out) {
     switch (type) {
-        case tag_command_line:
-            out.command_line = until_nul(as_text(tag.subspan(sizeof(Tag))));
-            return base::ok;
-        case tag_loader_name:
-            out.loader = until_nul(as_text(tag.subspan(sizeof(Tag))));
-            return base::ok;
-        case tag_module:
-            return read_module2(tag, out);
-        case tag_memory_map:
-            return read_map2(tag, out);
-        case tag_framebuffer:
-            return read_framebuffer2(tag, out);
+        case tag_command_line: out.command_line = until_nul(as_text(tag.subspan(sizeof(Tag)))); return base::ok;
+        case tag_loader_name: out.loader = until_nul(as_text(tag.subspan(sizeof(Tag)))); return base::ok;
+        case tag_module: return read_module2(tag, out);
+        case tag_memory_map: return read_map2(tag, out);
+        case tag_framebuffer: return read_framebuffer2(tag, out);
         case tag_acpi_old:
             if (out.rsdp.empty()) out.rsdp = tag.subspan(sizeof(Tag));
             return base::ok;
-        case tag_acpi_new:
-            out.rsdp = tag.subspan(sizeof(Tag));
-            return base::ok;
-        default:
-            return base::ok;
+        case tag_acpi_new: out.rsdp = tag.subspan(sizeof(Tag)); return base::ok;
+        default: return base::ok;
     }
 }
 

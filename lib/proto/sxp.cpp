@@ -27,26 +27,17 @@ int hex_digit(char c) {
 /// The character that `\c` stands for; nothing when it is no simple escape.
 std::optional<char> simple_escape(char c) {
     switch (c) {
-        case 'a':
-            return '\a';
-        case 'b':
-            return '\b';
-        case 't':
-            return '\t';
-        case 'n':
-            return '\n';
-        case 'v':
-            return '\v';
-        case 'f':
-            return '\f';
-        case 'r':
-            return '\r';
+        case 'a': return '\a';
+        case 'b': return '\b';
+        case 't': return '\t';
+        case 'n': return '\n';
+        case 'v': return '\v';
+        case 'f': return '\f';
+        case 'r': return '\r';
         case '\\':
         case '\'':
-        case '"':
-            return c;
-        default:
-            return std::nullopt;
+        case '"': return c;
+        default: return std::nullopt;
     }
 }
 
@@ -123,10 +114,8 @@ Sxp& Sxp::add(Sxp item) {
 
 Sxp& Sxp::set(std::string wanted, std::string value) {
     Sxp replacement = pair(std::move(wanted), std::move(value));
-    if (Sxp* found = child(replacement.name()))
-        *found = std::move(replacement);
-    else
-        add(std::move(replacement));
+    if (Sxp* found = child(replacement.name())) *found = std::move(replacement);
+    else add(std::move(replacement));
     return *this;
 }
 
@@ -181,8 +170,7 @@ base::Outcome<> SxpParser::step(char c) {
         case State::comment:
             if (c == '\n') state_ = State::blank;
             return base::Unit{};
-        case State::blank:
-            return in_blank(c);
+        case State::blank: return in_blank(c);
         case State::atom:
             if (is_blank(c) || is_separator(c) || c == '(' || c == ')' || c == '"' || c == '\'' || c == '\x04') {
                 OTRY(end_atom());
@@ -190,13 +178,10 @@ base::Outcome<> SxpParser::step(char c) {
             }
             token_ += c;
             return base::Unit{};
-        case State::string:
-            return in_string(c);
-        case State::escape:
-            return in_escape(c);
+        case State::string: return in_string(c);
+        case State::escape: return in_escape(c);
         case State::hex:
-        case State::octal:
-            return in_number(c);
+        case State::octal: return in_number(c);
     }
     return base::Unit{};
 }
@@ -208,20 +193,15 @@ base::Outcome<> SxpParser::in_blank(char c) {
             ended_ = true;
             if (!open_.empty()) return syntax("the transmission ends inside a list");
             return base::Unit{};
-        case '#':
-            state_ = State::comment;
-            return base::Unit{};
-        case '(':
-            return open_list();
-        case ')':
-            return close_list();
+        case '#': state_ = State::comment; return base::Unit{};
+        case '(': return open_list();
+        case ')': return close_list();
         case '"':
         case '\'':
             quote_ = c;
             state_ = State::string;
             return base::Unit{};
-        default:
-            break;
+        default: break;
     }
     if (static_cast<unsigned char>(c) < 0x20 || c == '\x7f') return syntax("unexpected control character");
     if (is_separator(c)) return complete(Sxp::atom(std::string(1, c)));

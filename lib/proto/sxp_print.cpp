@@ -15,25 +15,16 @@ bool is_bare(char c) {
 /// The letter of the escape that stands for `c`, or 0.
 char escape_letter(char c) {
     switch (c) {
-        case '\a':
-            return 'a';
-        case '\b':
-            return 'b';
-        case '\t':
-            return 't';
-        case '\n':
-            return 'n';
-        case '\v':
-            return 'v';
-        case '\f':
-            return 'f';
-        case '\r':
-            return 'r';
+        case '\a': return 'a';
+        case '\b': return 'b';
+        case '\t': return 't';
+        case '\n': return 'n';
+        case '\v': return 'v';
+        case '\f': return 'f';
+        case '\r': return 'r';
         case '\\':
-        case '\'':
-            return c;
-        default:
-            return 0;
+        case '\'': return c;
+        default: return 0;
     }
 }
 
@@ -58,10 +49,8 @@ void print_quoted(const std::string& text, std::string& out) {
 
 void print_atom(const std::string& text, std::string& out) {
     const bool bare = text == "@" || (!text.empty() && std::all_of(text.begin(), text.end(), is_bare));
-    if (bare)
-        out += text;
-    else
-        print_quoted(text, out);
+    if (bare) out += text;
+    else print_quoted(text, out);
 }
 
 void print(const Sxp& value, std::string& out) {

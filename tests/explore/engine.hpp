@@ -12,8 +12,22 @@
 
 namespace explore {
 
-enum class Kind : uint8_t { load, store, delayed_store, exchange, swap_done, swap_failed, add, sub, bit_and, bit_or, bit_xor, fence,
-                           arrives, note };
+enum class Kind : uint8_t {
+    load,
+    store,
+    delayed_store,
+    exchange,
+    swap_done,
+    swap_failed,
+    add,
+    sub,
+    bit_and,
+    bit_or,
+    bit_xor,
+    fence,
+    arrives,
+    note
+};
 
 /// Code of the engine that instrumented code called: what it stores is not the schedule's.
 class Inside {
@@ -32,7 +46,7 @@ struct Event {
     Kind kind;
     uint8_t cpu;
     uint8_t bytes;
-    void* place;       ///< of the code
+    void* place;  ///< of the code
     const volatile void* at;
     uint64_t before;
     uint64_t after;

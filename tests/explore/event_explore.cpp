@@ -110,7 +110,8 @@ void nothing_is_lost() {
     const FifoGuest& g = guest();
     for (uint32_t p = 1; p < 8; ++p) {
         const uint32_t w = g.words[p];
-        check((w & (w_pending | w_masked)) != w_pending, "an event is lost: pending, not masked, on no queue that the guest was told of");
+        check((w & (w_pending | w_masked)) != w_pending,
+              "an event is lost: pending, not masked, on no queue that the guest was told of");
         check(!(w & w_linked), "a word stays linked on no queue");
     }
 }
@@ -159,8 +160,7 @@ TEST(Fifo, the_same_event_again_and_again) {
                                         send(0);
                                         send(0);
                                     },
-                                    send_from_b,
-                                    [] { upcall(); }});
+                                    send_from_b, [] { upcall(); }});
     expect_holds("send, send | send by another domain | upcall", s, bounded(2));
 }
 

@@ -143,10 +143,8 @@ void Engine::wait_for_change() {
     f.waiting = true;
     unsigned next = 0;
     if (!choose(false, next)) fail("no CPU can go on: each waits for another");
-    if (next == current_)
-        f.waiting = false;
-    else
-        switch_to(next);
+    if (next == current_) f.waiting = false;
+    else switch_to(next);
     f.seen = changes_;
 }
 
@@ -320,7 +318,8 @@ Outcome Engine::explore(const Scenario& s, Bounds b) {
         if (path_.size() > out.decisions) out.decisions = path_.size();
         const bool look = (out.schedules & (out.schedules - 1)) == 0;
         if (look && hash_watched() != memory) {
-            std::fprintf(stderr, "explorer: schedule %llu left something changed\n", static_cast<unsigned long long>(out.schedules));
+            std::fprintf(stderr, "explorer: schedule %llu left something changed\n",
+                         static_cast<unsigned long long>(out.schedules));
             std::abort();
         }
         if (!failure_.empty()) break;

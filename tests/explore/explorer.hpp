@@ -39,11 +39,11 @@ struct Outcome {
 using Program = std::function<void()>;
 
 struct Scenario {
-    Program setup;                   ///< runs before each schedule, on CPU 0; what it stores is undone as everything else
-    std::vector<Program> cpus;       ///< one program a CPU
-    Program end = [] {};             ///< runs when all CPUs are done: checks of the final state
+    Program setup;              ///< runs before each schedule, on CPU 0; what it stores is undone as everything else
+    std::vector<Program> cpus;  ///< one program a CPU
+    Program end = [] {};        ///< runs when all CPUs are done: checks of the final state
     std::function<void(unsigned)> arrives = [](unsigned) {};  ///< the CPU that runs from now on
-    Program always = [] {};          ///< runs before each decision: checks of what must hold at any time; may not wait
+    Program always = [] {};  ///< runs before each decision: checks of what must hold at any time; may not wait
 };
 
 Outcome run(const Scenario& s, Bounds b);

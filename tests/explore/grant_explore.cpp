@@ -79,9 +79,7 @@ TEST(Grants, given_up_while_in_use) {
                                              note("domain A gives the page up");
                                              domain_release_page(*page);
                                          }});
-    s.end = [] {
-        check(page->owner.load() == no_owner, "a page without references has an owner");
-    };
+    s.end = [] { check(page->owner.load() == no_owner, "a page without references has an owner"); };
     expect_holds("pin, unpin, pin, unpin | release", s, bounded(3));
 }
 

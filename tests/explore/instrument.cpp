@@ -42,10 +42,8 @@ template <class T>
 void store(volatile T* a, T v, int order, void* place) {
     if (!running()) return put(a, v);
     engine->before(a, true);
-    if (order == order_seq_cst)
-        engine->drain_own();
-    else if (engine->delay(const_cast<T*>(a), sizeof(T), bits(v), place))
-        return;
+    if (order == order_seq_cst) engine->drain_own();
+    else if (engine->delay(const_cast<T*>(a), sizeof(T), bits(v), place)) return;
     const T old = *a;
     put(a, v);
     engine->record(Kind::store, a, sizeof(T), bits(old), bits(v), place);
@@ -76,10 +74,8 @@ int swap(volatile T* a, T* expected, T desired, void* place) {
     }
     const T old = *a;
     const bool same = old == *expected;
-    if (same)
-        put(a, desired);
-    else
-        put(expected, old);
+    if (same) put(a, desired);
+    else put(expected, old);
     if (running()) engine->record(same ? Kind::swap_done : Kind::swap_failed, a, sizeof(T), bits(old), bits(desired), place);
     return same;
 }
@@ -100,36 +96,36 @@ void fence(int order, void* place) {
 
 #define PLACE __builtin_return_address(0)
 
-#define ATOMICS(N, T)                                                                                                          \
-    T __tsan_atomic##N##_load(const volatile T* a, int) { return load(a, PLACE); }                                             \
-    void __tsan_atomic##N##_store(volatile T* a, T v, int mo) { store(a, v, mo, PLACE); }                                      \
-    T __tsan_atomic##N##_exchange(volatile T* a, T v, int) {                                                                   \
-        return modify(a, Kind::exchange, PLACE, [=](T) { return v; });                                                         \
-    }                                                                                                                          \
-    T __tsan_atomic##N##_fetch_add(volatile T* a, T v, int) {                                                                  \
-        return modify(a, Kind::add, PLACE, [=](T o) { return static_cast<T>(o + v); });                                        \
-    }                                                                                                                          \
-    T __tsan_atomic##N##_fetch_sub(volatile T* a, T v, int) {                                                                  \
-        return modify(a, Kind::sub, PLACE, [=](T o) { return static_cast<T>(o - v); });                                        \
-    }                                                                                                                          \
-    T __tsan_atomic##N##_fetch_and(volatile T* a, T v, int) {                                                                  \
-        return modify(a, Kind::bit_and, PLACE, [=](T o) { return static_cast<T>(o & v); });                                    \
-    }                                                                                                                          \
-    T __tsan_atomic##N##_fetch_or(volatile T* a, T v, int) {                                                                   \
-        return modify(a, Kind::bit_or, PLACE, [=](T o) { return static_cast<T>(o | v); });                                     \
-    }                                                                                                                          \
-    T __tsan_atomic##N##_fetch_xor(volatile T* a, T v, int) {                                                                  \
-        return modify(a, Kind::bit_xor, PLACE, [=](T o) { return static_cast<T>(o ^ v); });                                    \
-    }                                                                                                                          \
-    int __tsan_atomic##N##_compare_exchange_strong(volatile T* a, T* c, T v, int, int) { return swap(a, c, v, PLACE); }        \
+#define ATOMICS(N, T)                                                                                                   \
+    T __tsan_atomic##N##_load(const volatile T* a, int) { return load(a, PLACE); }                                      \
+    void __tsan_atomic##N##_store(volatile T* a, T v, int mo) { store(a, v, mo, PLACE); }                               \
+    T __tsan_atomic##N##_exchange(volatile T* a, T v, int) {                                                            \
+        return modify(a, Kind::exchange, PLACE, [=](T) { return v; });                                                  \
+    }                                                                                                                   \
+    T __tsan_atomic##N##_fetch_add(volatile T* a, T v, int) {                                                           \
+        return modify(a, Kind::add, PLACE, [=](T o) { return static_cast<T>(o + v); });                                 \
+    }                                                                                                                   \
+    T __tsan_atomic##N##_fetch_sub(volatile T* a, T v, int) {                                                           \
+        return modify(a, Kind::sub, PLACE, [=](T o) { return static_cast<T>(o - v); });                                 \
+    }                                                                                                                   \
+    T __tsan_atomic##N##_fetch_and(volatile T* a, T v, int) {                                                           \
+        return modify(a, Kind::bit_and, PLACE, [=](T o) { return static_cast<T>(o & v); });                             \
+    }                                                                                                                   \
+    T __tsan_atomic##N##_fetch_or(volatile T* a, T v, int) {                                                            \
+        return modify(a, Kind::bit_or, PLACE, [=](T o) { return static_cast<T>(o | v); });                              \
+    }                                                                                                                   \
+    T __tsan_atomic##N##_fetch_xor(volatile T* a, T v, int) {                                                           \
+        return modify(a, Kind::bit_xor, PLACE, [=](T o) { return static_cast<T>(o ^ v); });                             \
+    }                                                                                                                   \
+    int __tsan_atomic##N##_compare_exchange_strong(volatile T* a, T* c, T v, int, int) { return swap(a, c, v, PLACE); } \
     int __tsan_atomic##N##_compare_exchange_weak(volatile T* a, T* c, T v, int, int) { return swap(a, c, v, PLACE); }
 
-#define PLAIN(N)                                                                                                               \
-    void __tsan_read##N(void* a) { plain(a, N, false); }                                                                       \
-    void __tsan_write##N(void* a) { plain(a, N, true); }                                                                       \
-    void __tsan_unaligned_read##N(void* a) { plain(a, N, false); }                                                             \
-    void __tsan_unaligned_write##N(void* a) { plain(a, N, true); }                                                             \
-    void __tsan_volatile_read##N(void* a) { plain(a, N, false); }                                                              \
+#define PLAIN(N)                                                   \
+    void __tsan_read##N(void* a) { plain(a, N, false); }           \
+    void __tsan_write##N(void* a) { plain(a, N, true); }           \
+    void __tsan_unaligned_read##N(void* a) { plain(a, N, false); } \
+    void __tsan_unaligned_write##N(void* a) { plain(a, N, true); } \
+    void __tsan_volatile_read##N(void* a) { plain(a, N, false); }  \
     void __tsan_volatile_write##N(void* a) { plain(a, N, true); }
 
 extern "C" {

@@ -76,7 +76,8 @@ void everybody_is_where_he_should_be() {
         if (cpus[c].current == cpus[c].idle) idle |= uint64_t{1} << c;
     for (Vcpu* v : all()) {
         const int32_t on = v->running_on.load();
-        check(!(v->pause_flags.load() & vpf_blocked) || !vcpu_upcall_due(*v), "a wake-up is lost: the vCPU is blocked, its event waits");
+        check(!(v->pause_flags.load() & vpf_blocked) || !vcpu_upcall_due(*v),
+              "a wake-up is lost: the vCPU is blocked, its event waits");
         check(on < 0 || (v->runnable() && cpus[on].current == v), "a vCPU that may not run does");
         check(on < 0 || (v->affinity.load() >> on & 1), "a vCPU runs where it may not");
         if (!v->runnable() || on >= 0) continue;
@@ -175,12 +176,13 @@ TEST(Sched, a_vcpu_is_sent_away_while_it_blocks) {
 }
 
 TEST(Sched, a_domain_is_paused) {
-    const Scenario s = with_vcpus([] { start_on(a0(), 1); }, {[] {
-                                                                  domain_pause(world().a);
-                                                                  check(a0().running_on.load() < 0, "a paused domain's vCPU runs");
-                                                                  domain_unpause(world().a);
-                                                              },
-                                                              [] { in_guest_until_ended(0); }, [] { event_for(a0()); }});
+    const Scenario s =
+        with_vcpus([] { start_on(a0(), 1); }, {[] {
+                                                   domain_pause(world().a);
+                                                   check(a0().running_on.load() < 0, "a paused domain's vCPU runs");
+                                                   domain_unpause(world().a);
+                                               },
+                                               [] { in_guest_until_ended(0); }, [] { event_for(a0()); }});
     expect_holds("pause, wait, unpause | guest | event", s, bounded(2));
 }
 
@@ -199,8 +201,7 @@ void nobody_is_left_on(unsigned gone) {
     settle();
     nobody_runs_twice();
     check(cpus[gone].current == cpus[gone].idle, "a vCPU runs on a CPU that has left");
-    for (Vcpu* v : all())
-        check(!v->runnable() || v->SchedUnit::cpu.load() != gone, "a vCPU waits for a CPU that has left");
+    for (Vcpu* v : all()) check(!v->runnable() || v->SchedUnit::cpu.load() != gone, "a vCPU waits for a CPU that has left");
 }
 
 Scenario while_a_cpu_leaves(unsigned gone, Program setup, std::vector<Program> cpus) {
@@ -240,7 +241,8 @@ TEST(Sched, a_cpu_leaves_while_a_vcpu_is_sent_there) {
                                               start_on(a0(), 1);
                                               wait_on(b0(), 1);
                                           },
-                                          {[] { let_leave(2); }, [] {
+                                          {[] { let_leave(2); },
+                                           [] {
                                                b0().affinity.store(uint64_t{1} << 2);
                                                sched::policy_of(b0()).affinity_changed(b0());
                                            }});
@@ -248,8 +250,8 @@ TEST(Sched, a_cpu_leaves_while_a_vcpu_is_sent_there) {
 }
 
 TEST(Sched, a_cpu_leaves_while_its_vcpu_blocks_and_wakes_up) {
-    const Scenario s = while_a_cpu_leaves(1, [] { start_on(a0(), 1); },
-                                          {[] { let_leave(1); }, block_here, [] { event_for(a0()); }});
+    const Scenario s =
+        while_a_cpu_leaves(1, [] { start_on(a0(), 1); }, {[] { let_leave(1); }, block_here, [] { event_for(a0()); }});
     expect_holds("leave | block | event", s, bounded(2));
 }
 

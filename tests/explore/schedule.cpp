@@ -67,10 +67,8 @@ std::map<void*, std::string> places(const std::set<void*>& addresses) {
             if (text.rfind("std::", 0) == 0 || text.find("atomic_base.h") != std::string::npos ||
                 text.find(" at atomic:") != std::string::npos)
                 continue;
-            if (inner.empty())
-                inner = text;
-            else
-                outer = text;
+            if (inner.empty()) inner = text;
+            else outer = text;
         }
         pclose(f);
         found[a] = outer.empty() ? inner : inner + ", in " + outer;
@@ -126,10 +124,8 @@ std::string Engine::print_schedule() const {
         }
         out += std::string(word(e.kind)) + " " + (e.at ? name_of(e.at) : "");
         const bool writes = e.kind != Kind::load && e.kind != Kind::fence;
-        if (e.kind == Kind::load || e.kind == Kind::swap_failed)
-            out += " = " + hex(e.before);
-        else if (writes)
-            out += (e.kind == Kind::delayed_store ? "" : " " + hex(e.before)) + " -> " + hex(e.after);
+        if (e.kind == Kind::load || e.kind == Kind::swap_failed) out += " = " + hex(e.before);
+        else if (writes) out += (e.kind == Kind::delayed_store ? "" : " " + hex(e.before)) + " -> " + hex(e.after);
         const auto w = where.find(e.place);
         if (w != where.end()) out += "   (" + w->second + ")";
         out += "\n";

@@ -129,8 +129,9 @@ Bounds bounded(unsigned preemptions, unsigned delayed_stores) {
 
 void expect_holds(const char* what, const Scenario& s, Bounds b) {
     const Outcome out = run(s, b);
-    std::printf("%-52s %9llu schedules, %3llu decisions, %u preemptions%s\n", what, static_cast<unsigned long long>(out.schedules),
-                static_cast<unsigned long long>(out.decisions), b.preemptions, b.delayed_stores ? ", delayed stores" : "");
+    std::printf("%-52s %9llu schedules, %3llu decisions, %u preemptions%s\n", what,
+                static_cast<unsigned long long>(out.schedules), static_cast<unsigned long long>(out.decisions), b.preemptions,
+                b.delayed_stores ? ", delayed stores" : "");
     std::fflush(stdout);
     EXPECT_EQ(out.failure, "") << what;
     EXPECT_TRUE(out.complete || !out.failure.empty()) << what << ": more schedules than are allowed";
@@ -166,10 +167,8 @@ void __wrap__ZN2hv4arch9flush_tlbEm(uint64_t mask) {
         if (c == self || !(mask >> c & 1)) continue;
         while (static_cast<int32_t>(cpus[c].flush_done.load(std::memory_order_acquire) - ticket[c]) < 0) {
             // One that is done with its program is in its guest, and takes the interrupt.
-            if (explore::ended(c))
-                explore::answer(c);
-            else
-                hv::detail::spin_wait();
+            if (explore::ended(c)) explore::answer(c);
+            else hv::detail::spin_wait();
         }
     }
 }

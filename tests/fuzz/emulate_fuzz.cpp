@@ -31,7 +31,7 @@ namespace {
 using namespace hv;
 
 constexpr uint64_t page = 4096;
-constexpr uint64_t code = 0x30000000;       // two pages, the second without access
+constexpr uint64_t code = 0x30000000;  // two pages, the second without access
 constexpr uint64_t edge = code + page;
 constexpr uint64_t data = 0x30004000;
 constexpr uint64_t fs_base = 0x5100000000;  // nothing is mapped there either
@@ -64,7 +64,8 @@ void emit64(uint8_t*& p, uint64_t v) {
 /// The C library lets the kernel write into each thread's memory when it is preempted; soon there will be none.
 void forget_rseq() {
     constexpr uint32_t signature = 0x53053053;  // RSEQ_SIG of x86
-    if (__rseq_size) syscall(SYS_rseq, static_cast<char*>(__builtin_thread_pointer()) + __rseq_offset, 32, RSEQ_FLAG_UNREGISTER, signature);
+    if (__rseq_size)
+        syscall(SYS_rseq, static_cast<char*>(__builtin_thread_pointer()) + __rseq_offset, 32, RSEQ_FLAG_UNREGISTER, signature);
 }
 
 /// A process that has nothing but the two pages and runs what it is told to.
@@ -130,8 +131,22 @@ public:
     Stop step(const uint8_t* bytes, unsigned n, const Regs& r) {
         std::memcpy(code_ + page - n, bytes, n);
         user_regs_struct u{};
-        u.r15 = r.r15; u.r14 = r.r14; u.r13 = r.r13; u.r12 = r.r12; u.rbp = r.rbp; u.rbx = r.rbx; u.r11 = r.r11; u.r10 = r.r10;
-        u.r9 = r.r9; u.r8 = r.r8; u.rax = r.rax; u.rcx = r.rcx; u.rdx = r.rdx; u.rsi = r.rsi; u.rdi = r.rdi; u.rsp = r.rsp;
+        u.r15 = r.r15;
+        u.r14 = r.r14;
+        u.r13 = r.r13;
+        u.r12 = r.r12;
+        u.rbp = r.rbp;
+        u.rbx = r.rbx;
+        u.r11 = r.r11;
+        u.r10 = r.r10;
+        u.r9 = r.r9;
+        u.r8 = r.r8;
+        u.rax = r.rax;
+        u.rcx = r.rcx;
+        u.rdx = r.rdx;
+        u.rsi = r.rsi;
+        u.rdi = r.rdi;
+        u.rsp = r.rsp;
         u.orig_rax = ~0ull;
         u.rip = edge - n;
         u.eflags = (r.rflags & (arithmetic_flags | eflags_df)) | eflags_if | 2;
@@ -192,11 +207,11 @@ void same(const char* what, const Case& c, uint64_t ours, uint64_t theirs) {
 /// Prefixes, perhaps a REX, an opcode that the decoder knows or any other, and what follows.
 Case make_case(const Input& in) {
     static constexpr uint8_t prefixes[] = {0x66, 0x67, 0xf0, 0xf2, 0xf3, 0x64, 0x65, 0x2e};
-    static constexpr uint8_t one[] = {0x00, 0x01, 0x08, 0x09, 0x20, 0x21, 0x28, 0x29, 0x30, 0x31, 0x80, 0x81, 0x83, 0x86, 0x87, 0x88, 0x89,
-                                      0x8a, 0x8b, 0xc6, 0xc7, 0xaa, 0xab, 0xa4, 0xa5, 0x6c, 0x6d, 0x6e, 0x6f, 0xe4, 0xe5, 0xe6, 0xe7, 0xec,
-                                      0xed, 0xee, 0xef, 0xf4, 0xfa, 0xfb};
-    static constexpr uint8_t two[] = {0x01, 0x06, 0x08, 0x09, 0x20, 0x21, 0x22, 0x23, 0x30, 0x31, 0x32, 0x33, 0xa2, 0xab, 0xae,
-                                      0xb0, 0xb1, 0xb3, 0xba, 0xbb, 0xc0, 0xc1, 0xc7};
+    static constexpr uint8_t one[] = {0x00, 0x01, 0x08, 0x09, 0x20, 0x21, 0x28, 0x29, 0x30, 0x31, 0x80, 0x81, 0x83, 0x86,
+                                      0x87, 0x88, 0x89, 0x8a, 0x8b, 0xc6, 0xc7, 0xaa, 0xab, 0xa4, 0xa5, 0x6c, 0x6d, 0x6e,
+                                      0x6f, 0xe4, 0xe5, 0xe6, 0xe7, 0xec, 0xed, 0xee, 0xef, 0xf4, 0xfa, 0xfb};
+    static constexpr uint8_t two[] = {0x01, 0x06, 0x08, 0x09, 0x20, 0x21, 0x22, 0x23, 0x30, 0x31, 0x32, 0x33,
+                                      0xa2, 0xab, 0xae, 0xb0, 0xb1, 0xb3, 0xba, 0xbb, 0xc0, 0xc1, 0xc7};
     Case c{};
     unsigned n = 0;
     for (unsigned i = 0; i < 8 && n < 3; ++i)
@@ -275,9 +290,11 @@ bool canonical(uint64_t a) { return static_cast<uint64_t>(static_cast<int64_t>(a
 void check_length(const Case& c, const Instruction& in) {
     if (in.length > 1) {
         auto shorter = decode(c.bytes, in.length - 1u, c.regs);
-        if (shorter || shorter.error() != base::Errc::fault) differs("a cut instruction is decoded", c, in.length - 1u, in.length);
+        if (shorter || shorter.error() != base::Errc::fault)
+            differs("a cut instruction is decoded", c, in.length - 1u, in.length);
         const Child::Stop cut = child().step(c.bytes, in.length - 1u, c.regs);
-        if (cut.signal != SIGILL && !(cut.addressed && cut.address == edge)) differs("length: one byte less is enough", c, in.length, in.length - 1u);
+        if (cut.signal != SIGILL && !(cut.addressed && cut.address == edge))
+            differs("length: one byte less is enough", c, in.length, in.length - 1u);
     }
     const Child::Stop whole = child().step(c.bytes, in.length, c.regs);
     // An operand may begin in front of the edge and reach behind it.
@@ -285,10 +302,12 @@ void check_length(const Case& c, const Instruction& in) {
     const bool operand_is_there =
         in.memory ? reaches_edge(operand_address(in, c.regs)) : reaches_edge(c.regs.rdi) || reaches_edge(c.regs.rsi);
     // rip is behind it already when the kernel executed it in the CPU's place (UMIP).
-    if (whole.addressed && whole.address == edge && whole.regs.rip != edge && !operand_is_there) differs("length: the CPU needs more", c, in.length, in.length + 1u);
+    if (whole.addressed && whole.address == edge && whole.regs.rip != edge && !operand_is_there)
+        differs("length: the CPU needs more", c, in.length, in.length + 1u);
     if (whole.signal == SIGTRAP && !in.repeat) same("rip behind it", c, edge, whole.regs.rip);
     // Accesses of a few bytes only: what else has a memory operand may fault at its end.
-    if (in.memory && whole.addressed && stored_bytes(in) <= 8 && !(in.two_byte && (in.opcode == 0xae || in.opcode == 0x01 || in.opcode == 0xc7))) {
+    if (in.memory && whole.addressed && stored_bytes(in) <= 8 &&
+        !(in.two_byte && (in.opcode == 0xae || in.opcode == 0x01 || in.opcode == 0xc7))) {
         uint64_t ours = operand_address(in, c.regs);
         if (ours - data < page) ours = data + page;  // it begins in the page of data: the first byte behind that is what faults
         if (canonical(ours) && !reaches_edge(ours)) same("address of the operand", c, ours, whole.address);

@@ -64,7 +64,7 @@ void power_on() {
 struct Record {
     uint8_t who;
     uint8_t call;
-    uint16_t at;         ///< where in guest memory the data goes
+    uint16_t at;  ///< where in guest memory the data goes
     uint8_t preempt;
     uint8_t pad[3];
     uint64_t args[3];
@@ -146,9 +146,7 @@ constexpr Call calls[] = {
     {hypercall_sched_op_compat, false},
 };
 
-bool in_window(uint64_t address, uint64_t bytes) {
-    return address >= window && address <= window + window_bytes - bytes;
-}
+bool in_window(uint64_t address, uint64_t bytes) { return address >= window && address <= window + window_bytes - bytes; }
 
 /// Calls that end the process as they should end the machine.
 bool ends_machine(const Call& c, uint64_t arg) {
@@ -203,8 +201,7 @@ void World::play(const Record& r) {
 
 /// dom0 lives on: what it gathered is taken back.
 void tidy_dom0() {
-    while (!event_reset(*dom0)) {
-    }
+    while (!event_reset(*dom0)) {}
     while (dom0->page_list_head) domain_release_page(frame_table[dom0->page_list_head]);
     dom0->max_pages = 64;
     (void)domain_claim(*dom0, 0);

@@ -106,7 +106,8 @@ TEST(Elf, ReadsSegmentsAndNotes) {
 TEST(Elf, ReadsTheTextBeforeThereWereNotes) {
     auto read = parse::parse_xen_guest_text(
         "GUEST_OS=linux,GUEST_VER=2.6,XEN_VER=xen-3.0,VIRT_BASE=0xffffffff80000000,ELF_PADDR_OFFSET=0x0,"
-        "VIRT_ENTRY=0xffffffff80200000,HYPERCALL_PAGE=0x202,FEATURES=writable_page_tables|pae_pgdir_above_4gb,PAE=yes,LOADER=generic");
+        "VIRT_ENTRY=0xffffffff80200000,HYPERCALL_PAGE=0x202,FEATURES=writable_page_tables|pae_pgdir_above_4gb,PAE=yes,LOADER="
+        "generic");
     ASSERT_TRUE(read);
     const auto notes = std::move(read).take();
     EXPECT_EQ(notes.guest_os, "linux");

@@ -78,20 +78,13 @@ public:
 
     int64_t hypercall(uint64_t number, const std::array<uint64_t, 5>& a) override {
         switch (number) {
-            case xen::HYPERVISOR_domctl:
-                return domctl(*at<xen::Domctl>(a[0]));
-            case xen::HYPERVISOR_sysctl:
-                return sysctl(*at<xen::Sysctl>(a[0]));
-            case xen::HYPERVISOR_memory_op:
-                return memory_op(a[0], a[1]);
-            case xen::HYPERVISOR_event_channel_op:
-                return alloc_unbound(*at<xen::EvtchnAllocUnbound>(a[1]));
-            case xen::HYPERVISOR_mmuext_op:
-                return pin(*at<xen::MmuextOp>(a[0]), static_cast<uint16_t>(a[3]));
-            case xen::HYPERVISOR_xen_version:
-                return version(a[0], a[1]);
-            default:
-                return error(Errc::nosys);
+            case xen::HYPERVISOR_domctl: return domctl(*at<xen::Domctl>(a[0]));
+            case xen::HYPERVISOR_sysctl: return sysctl(*at<xen::Sysctl>(a[0]));
+            case xen::HYPERVISOR_memory_op: return memory_op(a[0], a[1]);
+            case xen::HYPERVISOR_event_channel_op: return alloc_unbound(*at<xen::EvtchnAllocUnbound>(a[1]));
+            case xen::HYPERVISOR_mmuext_op: return pin(*at<xen::MmuextOp>(a[0]), static_cast<uint16_t>(a[3]));
+            case xen::HYPERVISOR_xen_version: return version(a[0], a[1]);
+            default: return error(Errc::nosys);
         }
     }
 
@@ -197,28 +190,14 @@ private:
         if (found == domains.end()) return error(Errc::srch);
         FakeDomain& d = found->second;
         switch (op.cmd) {
-            case xen::XEN_DOMCTL_destroydomain:
-                return destroy(found);
-            case xen::XEN_DOMCTL_max_vcpus:
-                d.made_vcpus = op.u.max_vcpus.max;
-                return 0;
-            case xen::XEN_DOMCTL_max_mem:
-                d.max_kib = op.u.max_mem.max_memkb;
-                return 0;
-            case xen::XEN_DOMCTL_hypercall_init:
-                d.hypercall_page = op.u.hypercall_init.gmfn;
-                return 0;
-            case xen::XEN_DOMCTL_setvcpucontext:
-                d.context = *at<xen::VcpuGuestContext>(op.u.vcpucontext.ctxt.addr);
-                return 0;
-            case xen::XEN_DOMCTL_unpausedomain:
-                d.paused = false;
-                return 0;
-            case xen::XEN_DOMCTL_pausedomain:
-                d.paused = true;
-                return 0;
-            default:
-                return error(Errc::nosys);
+            case xen::XEN_DOMCTL_destroydomain: return destroy(found);
+            case xen::XEN_DOMCTL_max_vcpus: d.made_vcpus = op.u.max_vcpus.max; return 0;
+            case xen::XEN_DOMCTL_max_mem: d.max_kib = op.u.max_mem.max_memkb; return 0;
+            case xen::XEN_DOMCTL_hypercall_init: d.hypercall_page = op.u.hypercall_init.gmfn; return 0;
+            case xen::XEN_DOMCTL_setvcpucontext: d.context = *at<xen::VcpuGuestContext>(op.u.vcpucontext.ctxt.addr); return 0;
+            case xen::XEN_DOMCTL_unpausedomain: d.paused = false; return 0;
+            case xen::XEN_DOMCTL_pausedomain: d.paused = true; return 0;
+            default: return error(Errc::nosys);
         }
     }
 
@@ -292,8 +271,7 @@ private:
 
     int64_t memory_op(uint64_t command, uint64_t argument) {
         switch (command) {
-            case xen::XENMEM_populate_physmap:
-                return populate(*at<xen::MemoryReservation>(argument));
+            case xen::XENMEM_populate_physmap: return populate(*at<xen::MemoryReservation>(argument));
             case xen::XENMEM_claim_pages: {
                 if (const int64_t r = step("claim"); r < 0) return r;
                 const auto& op = *at<xen::MemoryReservation>(argument);
@@ -308,8 +286,7 @@ private:
                 domains.at(op.domid).map.assign(from, from + op.map.nr_entries * 20);
                 return 0;
             }
-            default:
-                return error(Errc::nosys);
+            default: return error(Errc::nosys);
         }
     }
 

@@ -168,8 +168,15 @@ struct RandomContexts {
     }
     bool rarely() { return random() % 16 == 0; }
     uint64_t odd() {
-        const uint64_t values[] = {0, 1, ~uint64_t{0}, uint64_t{1} << 47, xen::HYPERVISOR_VIRT_START, gdt_va(VcpuId(1)),
-                                   random(), random() % 16384, (random() % 16384) << page_shift};
+        const uint64_t values[] = {0,
+                                   1,
+                                   ~uint64_t{0},
+                                   uint64_t{1} << 47,
+                                   xen::HYPERVISOR_VIRT_START,
+                                   gdt_va(VcpuId(1)),
+                                   random(),
+                                   random() % 16384,
+                                   (random() % 16384) << page_shift};
         return values[random() % std::size(values)];
     }
     uint64_t frame() {
@@ -207,7 +214,9 @@ struct RandomContexts {
     }
 };
 
-bool is_root(Mfn m) { return m.raw != 0 && type(m) == PageType::l4 && users(m) > 0 && (page_of(m).type.load() & page::validated); }
+bool is_root(Mfn m) {
+    return m.raw != 0 && type(m) == PageType::l4 && users(m) > 0 && (page_of(m).type.load() & page::validated);
+}
 
 /// What makes a vCPU one that the machine can run.
 void expect_runnable(const Vcpu& v) {
@@ -248,8 +257,7 @@ TEST_F(Contexts, TenThousandAtRandom) {
                 drop_roots(v);
                 v.pv->in_kernel = true;
                 v.initialised = false;
-                while (!finish_pending_put(v)) {
-                }
+                while (!finish_pending_put(v)) {}
             }
             const bool had_one = v.initialised;
             host::preempt_every(i % 3);

@@ -30,7 +30,8 @@ std::vector<Record> records(const std::filesystem::path& path) {
 
 TEST(Corpus, EveryStoredInputLeavesTheMachineWhole) {
     std::vector<std::filesystem::path> inputs;
-    for (const auto& f : std::filesystem::directory_iterator(XENOLITH_SOURCE_DIR "/tests/fuzz/corpus/guest")) inputs.push_back(f.path());
+    for (const auto& f : std::filesystem::directory_iterator(XENOLITH_SOURCE_DIR "/tests/fuzz/corpus/guest"))
+        inputs.push_back(f.path());
     std::sort(inputs.begin(), inputs.end());
     ASSERT_GT(inputs.size(), 50u);
     host::log_to_stderr = false;  // what guests write to their consoles is anything

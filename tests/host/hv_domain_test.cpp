@@ -37,14 +37,11 @@ TEST(Domain, TwoHundredLivesLeaveNothingBehind) {
         {
             Guest g(static_cast<uint16_t>(1 + round % 50), 1 + static_cast<unsigned>(random() % 5));
             for (auto n = random() % 40; n; --n) g.page();
-            if (round % 2) {
-                ASSERT_TRUE(vcpu_map_info(g.vcpu(), g.page(), 64 * (round % 8)));
-            }
+            if (round % 2) { ASSERT_TRUE(vcpu_map_info(g.vcpu(), g.page(), 64 * (round % 8))); }
             if (round % 3 == 0) g.start();
             (void)must(event_alloc_unbound(g, DomId(0)));
             (void)must(event_bind_ipi(g, VcpuId(0)));
-            while (!get_grant_frame(g, round % 4)) {
-            }
+            while (!get_grant_frame(g, round % 4)) {}
             if (round % 5 == 0) domain_shutdown(g, xen::SHUTDOWN_poweroff);
             if (round % 11 == 0) (void)domain_claim(g, 500);
         }
@@ -84,8 +81,7 @@ TEST(Domain, AVcpuGetsOneInfoPage) {
         const auto race = [&](unsigned me) {
             host::become(1 + me);
             ++ready;
-            while (ready < 2) {
-            }
+            while (ready < 2) {}
             won[me] = static_cast<bool>(vcpu_map_info(g.vcpu(), pages[me], 0));
         };
         std::thread other(race, 1);
@@ -110,12 +106,9 @@ TEST(Domain, FailedCreationGivesEverythingBack) {
         auto d = domain_create(DomId(7), GuestKind::pv, {}, false);
         if (d) {
             (void)vcpu_create(*d.value(), VcpuId(0));  // success or not, nothing may be lost
-            while (!domain_kill(*d.value())) {
-            }
+            while (!domain_kill(*d.value())) {}
         }
-        {
-            DomainRef gone = d ? std::move(d).take() : DomainRef();
-        }
+        { DomainRef gone = d ? std::move(d).take() : DomainRef(); }
         settle();
         ASSERT_EQ(heap::free_pages().n, left);
         taken.push_back(must(heap::alloc(0)));

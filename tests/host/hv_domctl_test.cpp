@@ -293,7 +293,8 @@ TEST_F(Domctl, ExtendedRegistersAreThoseOfACpu) {
     s.put(24, 0x1'1f80);
     EXPECT_EQ(set(), Errc::inval) << "MXCSR";
     s.put(24, 0x1f80);
-    for (const size_t size : {size_t{0}, size_t{15}, size_t{17}, size_t{16 + 575}, sizeof s + 1}) EXPECT_EQ(set(size), Errc::inval);
+    for (const size_t size : {size_t{0}, size_t{15}, size_t{17}, size_t{16 + 575}, sizeof s + 1})
+        EXPECT_EQ(set(size), Errc::inval);
     EXPECT_EQ(v.pv->xcr0, 1u);
     EXPECT_EQ(v.fpu[600], 0);
 

@@ -278,7 +278,11 @@ xen::CpuidLeaf cpuid(Vcpu& v, uint32_t leaf, uint32_t subleaf = 0) {
     r.rax = leaf;
     r.rcx = subleaf;
     pv_cpuid(v, r);
-    return {leaf, subleaf, static_cast<uint32_t>(r.rax), static_cast<uint32_t>(r.rbx), static_cast<uint32_t>(r.rcx),
+    return {leaf,
+            subleaf,
+            static_cast<uint32_t>(r.rax),
+            static_cast<uint32_t>(r.rbx),
+            static_cast<uint32_t>(r.rcx),
             static_cast<uint32_t>(r.rdx)};
 }
 
@@ -287,11 +291,14 @@ protected:
     static constexpr uint32_t avx = 1u << 28, fma = 1u << 12, sse3 = 1, avx2 = 1u << 5;
     void SetUp() override {
         Emulate::SetUp();
-        const xen::CpuidLeaf ours[] = {
-            {0, no_subleaf, 0xd, 1, 2, 3},         {1, no_subleaf, 0x800f12, 0x20800, xsave | avx | fma | sse3, 0xff},
-            {2, no_subleaf, 1, 1, 1, 1},           {7, 0, 0, avx2 | fsgsbase, 0, 0},
-            {0xd, 0, 7, 0x240, 0x340, 0},          {0xd, 2, 0x100, 0x240, 0, 0},
-            {0x80000000, no_subleaf, 0x80000008, 0, 0, 0}, {0x80000008, no_subleaf, 0x3028, 0, 0x1001, 0}};
+        const xen::CpuidLeaf ours[] = {{0, no_subleaf, 0xd, 1, 2, 3},
+                                       {1, no_subleaf, 0x800f12, 0x20800, xsave | avx | fma | sse3, 0xff},
+                                       {2, no_subleaf, 1, 1, 1, 1},
+                                       {7, 0, 0, avx2 | fsgsbase, 0, 0},
+                                       {0xd, 0, 7, 0x240, 0x340, 0},
+                                       {0xd, 2, 0x100, 0x240, 0, 0},
+                                       {0x80000000, no_subleaf, 0x80000008, 0, 0, 0},
+                                       {0x80000008, no_subleaf, 0x3028, 0, 0x1001, 0}};
         for (const auto& l : ours) ASSERT_TRUE(pv_policy.set(l));
     }
     void give(const xen::CpuidLeaf& l) { ASSERT_TRUE(pv_set_policy(*g, {&l, 1})); }
@@ -355,17 +362,15 @@ TEST_F(Emulate, RegistersOfTheMachineAreWhatXenShows) {
     for (const bool amd : {false, true}) {
         const auto features = cpu_features;
         cpu_features.amd = amd;
-        for (const Case c : {Case{0x0, true, 0}, Case{0xce, true, 0}, Case{0xfe, false, 0}, Case{0x140, true, 0},
-                             Case{0x179, true, amd ? 2u : 0x1000c02u}, Case{0x17b, true, 0}, Case{0x1a0, true, 0x801800},
-                             Case{0x2ff, false, 0}, Case{0x345, true, 0}, Case{0x400, true, ~uint64_t{0}},
-                             Case{0x404, true, ~uint64_t{0}}, Case{0x408, true, 0}, Case{0x47f, true, 0},
-                             Case{0x480, false, 0}, Case{0x40000000, true, 0}, Case{0x40000001, false, 0},
-                             Case{0xc0010010, false, 0}, Case{0xc0010015, amd, 0}, Case{0xe7, false, 0}}) {
+        for (const Case c :
+             {Case{0x0, true, 0}, Case{0xce, true, 0}, Case{0xfe, false, 0}, Case{0x140, true, 0},
+              Case{0x179, true, amd ? 2u : 0x1000c02u}, Case{0x17b, true, 0}, Case{0x1a0, true, 0x801800}, Case{0x2ff, false, 0},
+              Case{0x345, true, 0}, Case{0x400, true, ~uint64_t{0}}, Case{0x404, true, ~uint64_t{0}}, Case{0x408, true, 0},
+              Case{0x47f, true, 0}, Case{0x480, false, 0}, Case{0x40000000, true, 0}, Case{0x40000001, false, 0},
+              Case{0xc0010010, false, 0}, Case{0xc0010015, amd, 0}, Case{0xe7, false, 0}}) {
             const auto read = pv_read_msr(v(), c.msr);
             ASSERT_EQ(static_cast<bool>(read), c.readable) << std::hex << c.msr;
-            if (read) {
-                EXPECT_EQ(read.value(), c.value) << std::hex << c.msr;
-            }
+            if (read) { EXPECT_EQ(read.value(), c.value) << std::hex << c.msr; }
         }
         EXPECT_TRUE(pv_write_msr(v(), 0xe7, 5));
         EXPECT_FALSE(pv_write_msr(v(), 0xce, 0));

@@ -187,8 +187,7 @@ struct FifoGuest {
     uint32_t take(uint32_t* w) {
         uint32_t old = __atomic_load_n(w, __ATOMIC_SEQ_CST);
         while (!__atomic_compare_exchange_n(w, &old, old & ~(f_linked | xen::EVTCHN_FIFO_LINK_MASK), false, __ATOMIC_SEQ_CST,
-                                            __ATOMIC_SEQ_CST)) {
-        }
+                                            __ATOMIC_SEQ_CST)) {}
         return old & xen::EVTCHN_FIFO_LINK_MASK;
     }
     /// Handles what is queued; `f(port)` for each event.

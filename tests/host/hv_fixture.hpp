@@ -80,8 +80,7 @@ public:
     }
     void destroy() {
         if (!d) return;
-        while (!domain_kill(*d)) {
-        }
+        while (!domain_kill(*d)) {}
         d = DomainRef();
     }
 

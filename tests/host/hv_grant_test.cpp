@@ -188,8 +188,7 @@ TEST_F(Grants, MapRefusals) {
     for (unsigned i = 0; i < GrantTable::maptrack_per_page; ++i) ASSERT_EQ(status(1, 8, pte_map, t.slot(i)), xen::GNTST_okay);
     EXPECT_EQ(status(1, 8, pte_map, t.slot(300)), xen::GNTST_no_device_space);
     b.stop();
-    while (!grants_relinquish(b)) {
-    }
+    while (!grants_relinquish(b)) {}
     EXPECT_EQ(flags(a, 8), xen::GTF_permit_access);
 }
 
@@ -206,8 +205,10 @@ TEST_F(Grants, CopyAllWays) {
     auto copy = [&](bool from_ref, bool to_ref, uint32_t src, uint32_t dst, uint16_t so, uint16_t dof, uint16_t len,
                     uint16_t sdom, uint16_t ddom) {
         auto op = xen::zeroed<xen::GnttabCopy>();
-        if (from_ref) op.source.u.ref = src; else op.source.u.gmfn = src;
-        if (to_ref) op.dest.u.ref = dst; else op.dest.u.gmfn = dst;
+        if (from_ref) op.source.u.ref = src;
+        else op.source.u.gmfn = src;
+        if (to_ref) op.dest.u.ref = dst;
+        else op.dest.u.gmfn = dst;
         op.source.domid = sdom;
         op.dest.domid = ddom;
         op.source.offset = so;

@@ -27,12 +27,9 @@ protected:
 /// A guest that has chosen version 2.
 struct Guest2 : Guest {
     explicit Guest2(uint16_t id, DomainLimits limits = {}) : Guest(id, 1, limits) {
-        while (!grants_set_version(*d, 2)) {
-        }
+        while (!grants_set_version(*d, 2)) {}
     }
-    xen::GrantEntryV2& entry(uint32_t ref) {
-        return map_mfn<xen::GrantEntryV2>(must(get_grant_frame(*d, ref / 256)))[ref % 256];
-    }
+    xen::GrantEntryV2& entry(uint32_t ref) { return map_mfn<xen::GrantEntryV2>(must(get_grant_frame(*d, ref / 256)))[ref % 256]; }
     uint16_t& status(uint32_t ref) { return map_mfn<uint16_t>(must(get_status_frame(*d, ref / 2048)))[ref % 2048]; }
     uint16_t marks(uint32_t ref) { return __atomic_load_n(&status(ref), __ATOMIC_ACQUIRE); }
     void put(uint32_t ref, uint32_t flags, uint16_t to, xen::GrantEntryV2 rest) {

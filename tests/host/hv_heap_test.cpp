@@ -57,9 +57,7 @@ TEST(Heap, RandomUseNeverOverlapsAndMergesBack) {
             ASSERT_LE(first + n, max_frame);
             ASSERT_LE(std::bit_width((first + n - 1) << 12), static_cast<int>(bits));
             auto next = blocks.lower_bound(first);
-            if (next != blocks.end()) {
-                ASSERT_LE(first + n, next->first);
-            }
+            if (next != blocks.end()) { ASSERT_LE(first + n, next->first); }
             if (next != blocks.begin()) {
                 --next;
                 ASSERT_LE(next->first + (uint64_t{1} << next->second), first);

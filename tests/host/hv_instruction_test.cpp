@@ -42,26 +42,27 @@ TEST(Decode, the_operand_is_where_the_manual_says) {
         uint64_t address;
         unsigned length;
     } const cases[] = {
-        {{0x89, 0x03}, sum(3, -1, 0, 0), 2},                                    // [rbx]
-        {{0x41, 0x89, 0x03}, sum(11, -1, 0, 0), 3},                             // [r11]
-        {{0x89, 0x43, 0xf8}, sum(3, -1, 0, 0) - 8, 3},                          // [rbx - 8]
+        {{0x89, 0x03}, sum(3, -1, 0, 0), 2},            // [rbx]
+        {{0x41, 0x89, 0x03}, sum(11, -1, 0, 0), 3},     // [r11]
+        {{0x89, 0x43, 0xf8}, sum(3, -1, 0, 0) - 8, 3},  // [rbx - 8]
         {{0x89, 0x83, 0x00, 0x00, 0x00, 0x80}, sum(3, -1, 0, 0) - 0x80000000, 6},
-        {{0x89, 0x04, 0xcb}, sum(3, 1, 8, 0), 3},                               // [rbx + rcx * 8]
-        {{0x43, 0x89, 0x04, 0x9c}, sum(12, 11, 4, 0), 4},                       // [r12 + r11 * 4]
-        {{0x89, 0x04, 0x24}, sum(4, -1, 0, 0), 3},                              // [rsp]: no index
-        {{0x42, 0x89, 0x04, 0x24}, sum(4, 12, 1, 0), 4},                        // [rsp + r12]: an index with REX.X
-        {{0x89, 0x04, 0x4d, 0x10, 0x00, 0x00, 0x00}, sum(-1, 1, 2, 0x10), 7},   // [rcx * 2 + 16]: no base
-        {{0x89, 0x44, 0x4d, 0x10}, sum(5, 1, 2, 0x10), 4},                      // [rbp + rcx * 2 + 16]
-        {{0x89, 0x05, 0x10, 0x00, 0x00, 0x00}, 0x40'0000 + 6 + 0x10, 6},        // [rip + 16]
+        {{0x89, 0x04, 0xcb}, sum(3, 1, 8, 0), 3},                                       // [rbx + rcx * 8]
+        {{0x43, 0x89, 0x04, 0x9c}, sum(12, 11, 4, 0), 4},                               // [r12 + r11 * 4]
+        {{0x89, 0x04, 0x24}, sum(4, -1, 0, 0), 3},                                      // [rsp]: no index
+        {{0x42, 0x89, 0x04, 0x24}, sum(4, 12, 1, 0), 4},                                // [rsp + r12]: an index with REX.X
+        {{0x89, 0x04, 0x4d, 0x10, 0x00, 0x00, 0x00}, sum(-1, 1, 2, 0x10), 7},           // [rcx * 2 + 16]: no base
+        {{0x89, 0x44, 0x4d, 0x10}, sum(5, 1, 2, 0x10), 4},                              // [rbp + rcx * 2 + 16]
+        {{0x89, 0x05, 0x10, 0x00, 0x00, 0x00}, 0x40'0000 + 6 + 0x10, 6},                // [rip + 16]
         {{0xc7, 0x05, 0x10, 0x00, 0x00, 0x00, 1, 2, 3, 4}, 0x40'0000 + 10 + 0x10, 10},  // an immediate follows
-        {{0x67, 0x89, 0x43, 0xf8}, 0xffff'fff8, 4},                             // [ebx - 8] wraps
+        {{0x67, 0x89, 0x43, 0xf8}, 0xffff'fff8, 4},                                     // [ebx - 8] wraps
     };
     for (const auto& c : cases) {
         const Instruction in = decoded(c.bytes, r);
         EXPECT_EQ(in.length, c.length);
         EXPECT_EQ(in.address, c.address) << "of length " << c.length;
         EXPECT_TRUE(in.memory);
-        for (unsigned n = 0; n < c.length; ++n) EXPECT_EQ(decode(c.bytes.data(), n, r).error(), base::Errc::fault) << "cut after " << n;
+        for (unsigned n = 0; n < c.length; ++n)
+            EXPECT_EQ(decode(c.bytes.data(), n, r).error(), base::Errc::fault) << "cut after " << n;
     }
     EXPECT_EQ(decoded({0x64, 0x89, 0x03}, r).segment, 4);
     EXPECT_EQ(decoded({0x65, 0x89, 0x03}, r).segment, 5);
@@ -90,10 +91,16 @@ TEST(Store, logic_and_bits) {
         uint64_t result;
         bool carry;
     } const cases[] = {
-        {{0x48, 0x09, 0x0b}, old | rcx, false},   {{0x48, 0x21, 0x0b}, old & rcx, false}, {{0x48, 0x31, 0x0b}, old ^ rcx, false},
-        {{0x48, 0x83, 0x33, 0xff}, ~old, false},  {{0x48, 0x89, 0x0b}, rcx, false},       {{0x48, 0x87, 0x0b}, rcx, false},
-        {{0x48, 0x0f, 0xab, 0x0b}, old | bit, (old & bit) != 0},  {{0x48, 0x0f, 0xb3, 0x0b}, old & ~bit, (old & bit) != 0},
-        {{0x48, 0x0f, 0xbb, 0x0b}, old ^ bit, (old & bit) != 0},  {{0x48, 0x0f, 0xba, 0x33, 0x04}, old & ~uint64_t{0x10}, true},
+        {{0x48, 0x09, 0x0b}, old | rcx, false},
+        {{0x48, 0x21, 0x0b}, old & rcx, false},
+        {{0x48, 0x31, 0x0b}, old ^ rcx, false},
+        {{0x48, 0x83, 0x33, 0xff}, ~old, false},
+        {{0x48, 0x89, 0x0b}, rcx, false},
+        {{0x48, 0x87, 0x0b}, rcx, false},
+        {{0x48, 0x0f, 0xab, 0x0b}, old | bit, (old & bit) != 0},
+        {{0x48, 0x0f, 0xb3, 0x0b}, old & ~bit, (old & bit) != 0},
+        {{0x48, 0x0f, 0xbb, 0x0b}, old ^ bit, (old & bit) != 0},
+        {{0x48, 0x0f, 0xba, 0x33, 0x04}, old & ~uint64_t{0x10}, true},
     };
     for (const auto& c : cases) {
         Regs r{};
@@ -105,12 +112,11 @@ TEST(Store, logic_and_bits) {
         EXPECT_TRUE(outcome.value().write);
         EXPECT_EQ(outcome.value().value, c.result) << unsigned{in.opcode};
         EXPECT_EQ((r.rflags & 1) != 0, c.carry) << unsigned{in.opcode};
-        if (in.opcode == 0x87) {
-            EXPECT_EQ(r.rcx, old);
-        }
+        if (in.opcode == 0x87) { EXPECT_EQ(r.rcx, old); }
     }
     // Nobody adds to a page table, tests a bit of it only, or writes it by IN: what they are is not stores that we know.
-    for (const auto& bytes : std::vector<std::vector<uint8_t>>{{0x48, 0x83, 0x03, 1}, {0x48, 0x0f, 0xba, 0x23, 4}, {0x0f, 0xc1, 0x0b}, {0x01, 0x0b}, {0xf3, 0xab}}) {
+    for (const auto& bytes : std::vector<std::vector<uint8_t>>{
+             {0x48, 0x83, 0x03, 1}, {0x48, 0x0f, 0xba, 0x23, 4}, {0x0f, 0xc1, 0x0b}, {0x01, 0x0b}, {0xf3, 0xab}}) {
         Regs r{};
         EXPECT_FALSE(emulate_store(r, decoded(bytes, r), old)) << unsigned{bytes[1]};
     }

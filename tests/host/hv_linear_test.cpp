@@ -149,9 +149,7 @@ TEST_F(Linear, NoWalkEndsInAHigherTable) {
                     const uint64_t* slot = find_l1_slot(g.l4, va);
                     const bool proper = (i4 == 0 || i4 == 3) && i3 == 0 && i2 == 0;
                     EXPECT_EQ(slot != nullptr, proper) << i4 << ' ' << i3 << ' ' << i2;
-                    if (slot) {
-                        EXPECT_EQ(slot, &entry(g.l1, static_cast<unsigned>(i1)));
-                    }
+                    if (slot) { EXPECT_EQ(slot, &entry(g.l1, static_cast<unsigned>(i1))); }
                     found += slot != nullptr;
                     if (proper) continue;
                     EXPECT_FALSE(hypercall(hypercall_update_va_mapping, g.vcpu(), va, entry_of(g.data, data_bits), 0));
@@ -288,15 +286,13 @@ TEST_F(Linear, AReleaseThroughALinearEntryIsInterruptible) {
         EXPECT_EQ(users(l2), 4u) << "one of four entries is released, and the pin is there";
         if (pinned_again) {
             Status s = ok;
-            while (!(s = pin_table(g, a, PageType::l3)) && s.error() == Errc::restart) {
-            }
+            while (!(s = pin_table(g, a, PageType::l3)) && s.error() == Errc::restart) {}
             host::preempt_every(0);
             // b is no table any more: an entry of an L3 makes it an L2, which cannot hold what it has.
             EXPECT_EQ(s.error(), Errc::inval);
         } else {
             Status s = ok;
-            while (!(s = unpin_table(g, a)) && s.error() == Errc::restart) {
-            }
+            while (!(s = unpin_table(g, a)) && s.error() == Errc::restart) {}
             EXPECT_TRUE(s);
             host::preempt_every(0);
         }
@@ -387,8 +383,7 @@ TEST_F(Linear, AtRandomTheCountsHold) {
             // Most interruptions are followed by another attempt, at some time.
             if (random() % 3) {
                 host::preempt_every(0);
-                while (!finish_pending_put(g.vcpu())) {
-                }
+                while (!finish_pending_put(g.vcpu())) {}
                 for (const Mfn p : pool)
                     if (word(p) & page::partial) (void)unpin_table(g, p);
                 model.check();

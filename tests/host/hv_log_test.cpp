@@ -210,7 +210,8 @@ TEST_F(Log, ARefusedUpdateSaysWhat) {
     this_cpu().current = &g.vcpu();
     EXPECT_FALSE(update(theirs.address() + 0x128, 0x1234567));
     char want[200];
-    format(want, sizeof want, "(XEN) d5v0: mmu_update refused: ptr %016lx, value 0000000001234567, L0: the frame is not the domain's (error 1)\n",
+    format(want, sizeof want,
+           "(XEN) d5v0: mmu_update refused: ptr %016lx, value 0000000001234567, L0: the frame is not the domain's (error 1)\n",
            theirs.address() + 0x128);
     EXPECT_EQ(shown, want);
     shown.clear();
@@ -235,7 +236,8 @@ TEST_F(Log, ARefusedUpdateSaysWhat) {
     // An entry that is not allowed: the table is pinned, then made to map somebody else's page.
     ASSERT_TRUE(pin(ours, xen::MMUEXT_PIN_L1_TABLE));
     EXPECT_FALSE(update(ours.address() + 8, theirs.address() | 7));
-    format(want, sizeof want, "ptr %016lx, value %016lx, L1: the frame is not the domain's", ours.address() + 8, theirs.address() | 7);
+    format(want, sizeof want, "ptr %016lx, value %016lx, L1: the frame is not the domain's", ours.address() + 8,
+           theirs.address() | 7);
     EXPECT_EQ(lines_with(want), 1u);
     ASSERT_TRUE(pin(ours, xen::MMUEXT_UNPIN_TABLE));
 }
@@ -244,8 +246,7 @@ TEST_F(Log, TheRingGrowsWithItsText) {
     static char large[4 * log_ring_size];
     char text[64];
     uint32_t index = 0;
-    while (log_read(text, sizeof text, index, true)) {
-    }
+    while (log_read(text, sizeof text, index, true)) {}
     for (unsigned i = 0; i < 3000; ++i) log(LogLevel::info, "line %u, long enough to fill the ring", i);
     std::string before, after;
     index = 0;
@@ -261,8 +262,7 @@ TEST_F(Log, TheRingGrowsWithItsText) {
     while (const size_t n = log_read(text, sizeof text, index, false)) after.append(text, n);
     EXPECT_EQ(after.substr(0, before.size()), before);
     EXPECT_NE(after.find("line 2999"), after.rfind("line 2999"));
-    while (log_read(text, sizeof text, index, true)) {
-    }
+    while (log_read(text, sizeof text, index, true)) {}
 }
 
 TEST_F(Log, Dom0sConsoleWaitsForRoomAndMayGoToTheRing) {
@@ -276,8 +276,7 @@ TEST_F(Log, Dom0sConsoleWaitsForRoomAndMayGoToTheRing) {
     room = true;
     uint32_t index = 0;
     char kept[64];
-    while (log_read(kept, sizeof kept, index, true)) {
-    }
+    while (log_read(kept, sizeof kept, index, true)) {}
     (void)must(hypercall(hypercall_console_io, v, xen::CONSOLEIO_write, text.size(), address(text.data())));
     EXPECT_EQ(log_read(kept, sizeof kept, index, false), 0u);
     set_console_to_ring(true);

@@ -111,9 +111,7 @@ TEST_F(Memory, ExchangeMakesOneContiguousBlockBelowALimit) {
     EXPECT_LE((out[0] + 512) << 12, 1u << 24);
     for (unsigned i = 0; i < 512; ++i) EXPECT_EQ(m2p(Mfn(out[0] + i)), 0x400u + i);
     for (uint64_t old : in)
-        if (old < out[0] || old >= out[0] + 512) {
-            EXPECT_EQ(m2p(Mfn(old)), invalid_m2p_entry);
-        }
+        if (old < out[0] || old >= out[0] + 512) { EXPECT_EQ(m2p(Mfn(old)), invalid_m2p_entry); }
     EXPECT_EQ(size(), 512u);
     // And back into single pages, in several turns.
     Frames whole{out[0]};

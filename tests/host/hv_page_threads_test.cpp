@@ -126,7 +126,8 @@ class Player {
     }
     void foreign() {
         if (!p_.vcpu.domain.privileged) return;
-        const xen::MmuUpdate u{p_.guest.scratch_l1.address() + below(64) * 8, below(3) ? page(p_.other).address() | (below(2) ? read_write : read_only) : 0};
+        const xen::MmuUpdate u{p_.guest.scratch_l1.address() + below(64) * 8,
+                               below(3) ? page(p_.other).address() | (below(2) ? read_write : read_only) : 0};
         call(hypercall_mmu_update, put(u), 1, 0, p_.other->id.raw);
     }
 
@@ -150,7 +151,9 @@ public:
             case 12: return map_grant();
             case 13: return unmap_grant();
             case 14: return foreign();
-            default: (void)host::mmu::touch(p_.cpu, RealGuest::data_address(static_cast<unsigned>(below(shared_pages))), below(2) != 0);
+            default:
+                (void)host::mmu::touch(p_.cpu, RealGuest::data_address(static_cast<unsigned>(below(shared_pages))),
+                                       below(2) != 0);
         }
     }
 };
@@ -176,7 +179,8 @@ TEST(PageThreads, CountsAreWhatHoldsThem) {
     RealGuest control(0, 1, pages), one(1, 2, pages), two(2, 1, pages);
     grant_all(one, two->id);
     grant_all(two, one->id);
-    const Party parties[cpus_used] = {{one, two, one.vcpu(0), 0}, {one, two, one.vcpu(1), 1}, {two, one, two.vcpu(0), 2}, {control, one, control.vcpu(0), 3}};
+    const Party parties[cpus_used] = {
+        {one, two, one.vcpu(0), 0}, {one, two, one.vcpu(1), 1}, {two, one, two.vcpu(0), 2}, {control, one, control.vcpu(0), 3}};
 
     std::atomic<bool> stop{false};
     uint64_t rounds = 0;

@@ -93,8 +93,7 @@ const List to_the_end[] = {
     {"GNTTABOP_get_status_frames", 7,
      [](World& w, auto& args) {
          (void)must(get_grant_frame(w.guest, 63));
-         while (!grants_set_version(w.guest, 2)) {
-         }
+         while (!grants_set_version(w.guest, 2)) {}
          grant_list(args, 1);
          auto* op = at<xen::GnttabGetStatusFrames>(lists);
          op->dom = xen::DOMID_SELF;
@@ -133,10 +132,8 @@ const List to_the_end[] = {
          args[0] = lists;
          args[1] = elements;
      }},
-    {"MMU_NORMAL_PT_UPDATE", elements / 16 - 1,
-     [](World&, auto& args) { args[1] = elements; }},
-    {"MMU_MACHPHYS_UPDATE", elements / 16 - 1,
-     [](World&, auto& args) { args[1] = elements; }},
+    {"MMU_NORMAL_PT_UPDATE", elements / 16 - 1, [](World&, auto& args) { args[1] = elements; }},
+    {"MMU_MACHPHYS_UPDATE", elements / 16 - 1, [](World&, auto& args) { args[1] = elements; }},
     {"MMUEXT_TLB_FLUSH_LOCAL", elements - 1, [](World&, auto& args) { args[1] = elements; }},
     {"MMUEXT_CLEAR_PAGE", elements - 1, [](World&, auto& args) { args[1] = elements; }},
     {"MMUEXT_PIN_L4_TABLE", 500,

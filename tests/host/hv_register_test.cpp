@@ -197,9 +197,7 @@ TEST(RangeSet, IsTheSetOfItsNumbers) {
             }
             // No more pieces than there must be: it is full only when the set is that fragmented.
             ASSERT_EQ(set.used, ranges);
-            if (!s) {
-                ASSERT_EQ(ranges, RangeSet::capacity);
-            }
+            if (!s) { ASSERT_EQ(ranges, RangeSet::capacity); }
             bool whole = true;
             for (unsigned i = first; i <= last; ++i) whole &= reference[i];
             ASSERT_EQ(set.contains(first, last), whole);

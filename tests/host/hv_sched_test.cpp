@@ -251,9 +251,7 @@ TEST(Properties, RandomLife) {
                 if (!cpus[on].current->idle) vcpu_block_current();
                 break;
             case 1:
-            case 2:
-                vcpu_unblock(v);
-                break;
+            case 2: vcpu_unblock(v); break;
             case 3:
                 v.affinity = random() % 15 + 1;
                 sched::policy_of(v).affinity_changed(v);
@@ -272,8 +270,7 @@ TEST(Properties, RandomLife) {
                 }
                 break;
             }
-            default:
-                host::advance(Nanos::us(static_cast<int64_t>(random() % 3000)));
+            default: host::advance(Nanos::us(static_cast<int64_t>(random() % 3000)));
         }
         sim.settle();
         // Work conservation: nobody who may run on an idle CPU waits.
@@ -299,9 +296,7 @@ TEST(Properties, RandomLife) {
         EXPECT_GT(info.time[0] + info.time[1] + info.time[2] + info.time[3], 0u);
         g->stop();
     }
-    if (!(there >> leaving & 1)) {
-        EXPECT_TRUE(sched::pool0().policy->add_cpu(leaving, *cpus[leaving].idle));
-    }
+    if (!(there >> leaving & 1)) { EXPECT_TRUE(sched::pool0().policy->add_cpu(leaving, *cpus[leaving].idle)); }
     sim.settle();
 }
 
@@ -341,15 +336,11 @@ TEST(Threads, NeverOnTwoCpus) {
                         if (!current().idle) vcpu_block_current();
                         break;
                     case 1:
-                    case 2:
-                        vcpu_unblock(v);
-                        break;
+                    case 2: vcpu_unblock(v); break;
                     case 3:
                         if (!current().idle) vcpu_yield_current();
                         break;
-                    default:
-                        sched::pause_nosync(v);
-                        sched::unpause(v);
+                    default: sched::pause_nosync(v); sched::unpause(v);
                 }
             }
             --left;

@@ -67,9 +67,7 @@ TEST(Clock, ADeadlineIsNeverEarlyAndNeverWraps) {
                 before = tsc;
                 if (tsc != never) {
                     ASSERT_GE(clock::from_tsc(tsc).n, t) << "early, " << khz << " kHz";
-                    if (t > 0) {
-                        ASSERT_LT(clock::from_tsc(tsc - 1).n, t) << "late, " << khz << " kHz";
-                    }
+                    if (t > 0) { ASSERT_LT(clock::from_tsc(tsc - 1).n, t) << "late, " << khz << " kHz"; }
                 } else {
                     ASSERT_LT(clock::from_tsc(never - 1).n, t) << "a time that comes, " << khz << " kHz";
                 }
@@ -115,11 +113,14 @@ struct Shot {
     Timer timer;
     int fired = 0;
     Nanos at{};
-    Shot() : timer([](void* p) {
-                   auto* s = static_cast<Shot*>(p);
-                   ++s->fired;
-                   s->at = host::now();
-               }, this) {}
+    Shot()
+        : timer(
+              [](void* p) {
+                  auto* s = static_cast<Shot*>(p);
+                  ++s->fired;
+                  s->at = host::now();
+              },
+              this) {}
 };
 
 TEST(Timers, FireInOrderAndOnce) {

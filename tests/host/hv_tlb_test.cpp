@@ -121,9 +121,7 @@ struct TypeChange : Three {
         const Mfn m = one.data[5];
         EXPECT_EQ(map(scratch_base, m.address() | data_bits), 0);
         EXPECT_EQ(mmu::check(), "");
-        if (touch_first) {
-            EXPECT_TRUE(mmu::touch(1, scratch_base, true));
-        }
+        if (touch_first) { EXPECT_TRUE(mmu::touch(1, scratch_base, true)); }
         EXPECT_EQ(map(scratch_base, 0), 0);
         EXPECT_EQ(map(RealGuest::data_address(5), m.address() | pte::present | pte::user), 0);
         EXPECT_EQ(mmu::check(), "") << "it is an ordinary page still";

@@ -223,9 +223,10 @@ TEST_F(Tools, FramesAreNamedByWhatTheyAre) {
     auto op = dom(xen::XEN_DOMCTL_getpageframeinfo3, 46);
     op.u.getpageframeinfo3 = {7, {address(frames)}};
     ASSERT_EQ(call(op), Errc{});
-    const uint64_t expected[] = {xen::XEN_DOMCTL_PFINFO_L4TAB, xen::XEN_DOMCTL_PFINFO_L3TAB, xen::XEN_DOMCTL_PFINFO_L2TAB,
-                                 xen::XEN_DOMCTL_PFINFO_L1TAB, xen::XEN_DOMCTL_PFINFO_NOTAB,
-                                 xen::XEN_DOMCTL_PFINFO_L2TAB | xen::XEN_DOMCTL_PFINFO_LPINTAB, xen::XEN_DOMCTL_PFINFO_XTAB};
+    const uint64_t expected[] = {xen::XEN_DOMCTL_PFINFO_L4TAB, xen::XEN_DOMCTL_PFINFO_L3TAB,
+                                 xen::XEN_DOMCTL_PFINFO_L2TAB, xen::XEN_DOMCTL_PFINFO_L1TAB,
+                                 xen::XEN_DOMCTL_PFINFO_NOTAB, xen::XEN_DOMCTL_PFINFO_L2TAB | xen::XEN_DOMCTL_PFINFO_LPINTAB,
+                                 xen::XEN_DOMCTL_PFINFO_XTAB};
     for (unsigned i = 0; i < 7; ++i) EXPECT_EQ(frames[i], expected[i]) << i;
     op.u.getpageframeinfo3.num = 1025;
     EXPECT_EQ(call(op), Errc::toobig);

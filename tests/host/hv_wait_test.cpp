@@ -121,7 +121,8 @@ TEST_F(Poll, OnlyTheControlDomainEndsOthers) {
     ASSERT_TRUE(hypercall(hypercall_sched_op, control_domain().vcpu(), xen::SCHEDOP_remote_shutdown, address(&other)));
     EXPECT_EQ(g->shutdown_code, xen::SHUTDOWN_poweroff);
     const xen::SchedRemoteShutdown nobody{9, {}, xen::SHUTDOWN_poweroff};
-    EXPECT_EQ(error_of(hypercall(hypercall_sched_op, control_domain().vcpu(), xen::SCHEDOP_remote_shutdown, address(&nobody))), Errc::srch);
+    EXPECT_EQ(error_of(hypercall(hypercall_sched_op, control_domain().vcpu(), xen::SCHEDOP_remote_shutdown, address(&nobody))),
+              Errc::srch);
 }
 
 // -- watchdogs ---------------------------------------------------------------------------------------------------------
@@ -174,7 +175,8 @@ TEST_F(Watchdog, ThereAreTwo) {
 std::string typed() {
     std::string all;
     char text[100];
-    while (const uint64_t n = must(hypercall(hypercall_console_io, control_domain().vcpu(), xen::CONSOLEIO_read, sizeof text, address(text))))
+    while (const uint64_t n =
+               must(hypercall(hypercall_console_io, control_domain().vcpu(), xen::CONSOLEIO_read, sizeof text, address(text))))
         all.append(text, n);
     return all;
 }

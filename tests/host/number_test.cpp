@@ -27,7 +27,8 @@ TEST(Number, HexadecimalWithItsPrefixAlone) {
     EXPECT_EQ(parse_number_or_hex<uint32_t>("0x1F"), 31u);
     EXPECT_EQ(parse_number_or_hex<uint32_t>("0Xffffffff"), UINT32_MAX);
     EXPECT_EQ(parse_number_or_hex<int64_t>("-12"), -12);
-    for (const char* bad : {"0x", "0x100000000", "0xg", "0x 1", "1f", "x1"}) EXPECT_FALSE(parse_number_or_hex<uint32_t>(bad)) << bad;
+    for (const char* bad : {"0x", "0x100000000", "0xg", "0x 1", "1f", "x1"})
+        EXPECT_FALSE(parse_number_or_hex<uint32_t>(bad)) << bad;
     EXPECT_FALSE(parse_number_or_hex<int64_t>("0x-1"));
 }
 

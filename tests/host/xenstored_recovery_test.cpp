@@ -201,14 +201,9 @@ TEST(Recovery, EveryPrefixOfTheJournalGivesAnEarlierState) {
     for (int i = 0; i < 60; ++i) {
         const std::string path = "/n" + std::to_string(random() % 5) + "/m" + std::to_string(random() % 5);
         switch (random() % 4) {
-            case 0:
-                h.remove(tool, path);
-                break;
-            case 1:
-                h.chmod(tool, path, {"n3", "r4"});
-                break;
-            default:
-                h.write(tool, path, std::to_string(i));
+            case 0: h.remove(tool, path); break;
+            case 1: h.chmod(tool, path, {"n3", "r4"}); break;
+            default: h.write(tool, path, std::to_string(i));
         }
         file += h.server.journal().take_group();
         states.emplace_back(file.size(), h.dump());

@@ -73,9 +73,7 @@ Buffer sample(std::size_t size, unsigned seed) {
                     for (std::size_t k = random(4); k > 0; --k) out.push_back(random(2) != 0 ? 0xE8 : 0x00);
                 }
                 break;
-            case 2:
-                out.insert(out.end(), random(3000), static_cast<std::uint8_t>(random(256)));
-                break;
+            case 2: out.insert(out.end(), random(3000), static_cast<std::uint8_t>(random(256))); break;
             default: {
                 const std::size_t length = std::min(out.size(), random(400));
                 const std::size_t from = out.size() - length - random(out.size() - length + 1);

@@ -81,8 +81,7 @@ void RealGuest::end() {
     }
     host::become(self);
     if (dom0 == &*d) dom0 = nullptr;  // nothing ends the control domain but a test
-    while (!domain_kill(*d)) {
-    }
+    while (!domain_kill(*d)) {}
     d = DomainRef();
     domains_reap();
 }

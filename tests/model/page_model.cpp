@@ -156,8 +156,8 @@ class Model {
             const auto found = mappings_.find({d.id.raw, ref});
             const GrantUse mapped = found == mappings_.end() ? GrantUse{} : found->second;
             if (mapped != GrantUse{a.readers, a.writers})
-                complain("grant %u of d%u: %u reading and %u writing, but %u and %u mappings", ref, d.id.raw, a.readers, a.writers,
-                         mapped.readers, mapped.writers);
+                complain("grant %u of d%u: %u reading and %u writing, but %u and %u mappings", ref, d.id.raw, a.readers,
+                         a.writers, mapped.readers, mapped.writers);
         }
     }
 
@@ -222,12 +222,13 @@ class Model {
         }
         suspect_ = m.raw;
         if ((count & page::count_mask) != e.references)
-            return complain("frame %lx of d%u (%s, type word %lx): %lu references, held %u times", m.raw, owner,
-                            kind_names[kind], word, count & page::count_mask, e.references);
+            return complain("frame %lx of d%u (%s, type word %lx): %lu references, held %u times", m.raw, owner, kind_names[kind],
+                            word, count & page::count_mask, e.references);
         for (unsigned k = 0; k < kinds; ++k) {
             const uint64_t uses = k == kind ? word & page::users_mask : 0;
             if (uses != e.uses[k])
-                return complain("frame %lx of d%u (type word %lx): used %u times as %s", m.raw, owner, word, e.uses[k], kind_names[k]);
+                return complain("frame %lx of d%u (type word %lx): used %u times as %s", m.raw, owner, word, e.uses[k],
+                                kind_names[k]);
         }
         const bool charged = owner < xen::DOMID_FIRST_RESERVED && !(count & page::hyp_page);
         if (charged != e.listed) return complain("frame %lx of d%u is %son a list", m.raw, owner, e.listed ? "" : "not ");

@@ -69,9 +69,7 @@ void event_op(World& w, Choice& c) {
             std::memcpy(a, &f, 8);
             break;
         }
-        default:
-            a[0] = w.ports.pick(c);
-            a[1] = static_cast<uint32_t>(c.below(17));
+        default: a[0] = w.ports.pick(c); a[1] = static_cast<uint32_t>(c.below(17));
     }
     const uint64_t at = w.put(c, a);
     if (c.chance(6)) {
@@ -215,10 +213,10 @@ struct Operations {
     uint64_t count;
 };
 constexpr Operations operations[] = {
-    {xen::HYPERVISOR_sched_op, 9},  {xen::HYPERVISOR_sched_op_compat, 4}, {xen::HYPERVISOR_xen_version, 12},
-    {xen::HYPERVISOR_console_io, 3}, {xen::HYPERVISOR_physdev_op, 34},     {xen::HYPERVISOR_callback_op, 3},
-    {xen::HYPERVISOR_nmi_op, 3},    {xen::HYPERVISOR_vm_assist, 3},       {xen::HYPERVISOR_memory_op, 30},
-    {xen::HYPERVISOR_vcpu_op, 15},  {xen::HYPERVISOR_event_channel_op, 16}, {xen::HYPERVISOR_grant_table_op, 14},
+    {xen::HYPERVISOR_sched_op, 9},         {xen::HYPERVISOR_sched_op_compat, 4},   {xen::HYPERVISOR_xen_version, 12},
+    {xen::HYPERVISOR_console_io, 3},       {xen::HYPERVISOR_physdev_op, 34},       {xen::HYPERVISOR_callback_op, 3},
+    {xen::HYPERVISOR_nmi_op, 3},           {xen::HYPERVISOR_vm_assist, 3},         {xen::HYPERVISOR_memory_op, 30},
+    {xen::HYPERVISOR_vcpu_op, 15},         {xen::HYPERVISOR_event_channel_op, 16}, {xen::HYPERVISOR_grant_table_op, 14},
     {xen::HYPERVISOR_set_segment_base, 5},
 };
 
@@ -327,7 +325,8 @@ void trap(World& w, Choice& c) {
     Regs& r = arch::guest_regs();
     const uint64_t stack = w.writable_page(c);
     r = Regs{};
-    r.vector = c.chance(60) ? c.of<uint32_t>({trap_gp, trap_invalid_opcode, trap_page_fault}) : static_cast<uint32_t>(c.below(32));
+    r.vector =
+        c.chance(60) ? c.of<uint32_t>({trap_gp, trap_invalid_opcode, trap_page_fault}) : static_cast<uint32_t>(c.below(32));
     if (!w.may_trap(r.vector) || !stack) return;
     if (r.vector == trap_gp) r.error_code = static_cast<uint32_t>(c.chance(80) ? 0 : c.below(0x800));
     if (r.vector == trap_page_fault) r.error_code = static_cast<uint32_t>(c.below(8) | (w.control() ? 0 : c.below(2) << 3));
@@ -338,7 +337,8 @@ void trap(World& w, Choice& c) {
     if (c.chance(75)) r.rip = w.put(c, codes[c.below(std::size(codes))], 8) + (c.chance(5) ? page_size - 2 : 0);
     else r.rip = w.address(c);
     r.rax = w.word(c);
-    r.rcx = c.chance(60) ? c.of<uint64_t>({0xc0000080, 0xc0000100, 0xc0000101, 0xc0000102, 0x10, 0x1b, 0x277, 0x174, 0x8b}) : w.word(c);
+    r.rcx = c.chance(60) ? c.of<uint64_t>({0xc0000080, 0xc0000100, 0xc0000101, 0xc0000102, 0x10, 0x1b, 0x277, 0x174, 0x8b})
+                         : w.word(c);
     r.rdx = c.chance(50) ? c.of<uint64_t>({0xcf8, 0xcfc, 0x60, 0x70, 0x3f8, 0x80}) : w.word(c);
     r.rdi = r.rsi = w.address(c);
     r.rflags = 0x202;
@@ -395,9 +395,9 @@ void compare_with_impossible(const char* name, uint64_t made, uint64_t limit, F 
 }  // namespace
 
 const Step other_steps[] = {
-    {"event_op", 9, event_op},   {"vcpu_op", 6, vcpu_op},     {"domctl", 8, domctl}, {"sysctl", 1, sysctl},
-    {"platform", 1, platform},   {"any_call", 10, any_call},  {"multicall", 5, multicall}, {"trap", 6, trap},
-    {"change_mode", 4, change_mode}, {"enter", 2, enter},     {"time_passes", 2, time_passes},
+    {"event_op", 9, event_op},       {"vcpu_op", 6, vcpu_op},    {"domctl", 8, domctl},           {"sysctl", 1, sysctl},
+    {"platform", 1, platform},       {"any_call", 10, any_call}, {"multicall", 5, multicall},     {"trap", 6, trap},
+    {"change_mode", 4, change_mode}, {"enter", 2, enter},        {"time_passes", 2, time_passes},
 };
 const size_t other_step_count = std::size(other_steps);
 

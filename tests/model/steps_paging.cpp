@@ -55,10 +55,8 @@ void update_va(World& w, Choice& c) {
         }
     }
     const uint64_t flags = c.of<uint64_t>({0, 0, 1, 2, 1 | 4, 2 | 4, w.writable_page(c) | 1, w.writable_page(c) | 2});
-    if (w.control() && c.chance(30))
-        w.call(c, xen::HYPERVISOR_update_va_mapping_otherdomain, va, value, flags, w.domid(c));
-    else
-        w.call(c, xen::HYPERVISOR_update_va_mapping, va, value, flags);
+    if (w.control() && c.chance(30)) w.call(c, xen::HYPERVISOR_update_va_mapping_otherdomain, va, value, flags, w.domid(c));
+    else w.call(c, xen::HYPERVISOR_update_va_mapping, va, value, flags);
 }
 
 void mmuext(World& w, Choice& c) {
@@ -67,15 +65,16 @@ void mmuext(World& w, Choice& c) {
         op = xen::zeroed<xen::MmuextOp>();
         op.cmd = static_cast<uint32_t>(c.below(21));
         const bool pin = op.cmd <= xen::MMUEXT_PIN_L4_TABLE;
-        op.arg1.mfn = pin && c.chance(70)                              ? w.own_table(c, op.cmd + 1)
-                      : op.cmd == xen::MMUEXT_NEW_BASEPTR              ? w.own_table(c, 4)
-                      : op.cmd == xen::MMUEXT_NEW_USER_BASEPTR         ? (c.chance(20) ? 0 : w.own_table(c, 4))
-                      : op.cmd == xen::MMUEXT_SET_LDT || c.chance(20)  ? w.address(c)
-                                                                       : w.frame(c);
+        op.arg1.mfn = pin && c.chance(70)                             ? w.own_table(c, op.cmd + 1)
+                      : op.cmd == xen::MMUEXT_NEW_BASEPTR             ? w.own_table(c, 4)
+                      : op.cmd == xen::MMUEXT_NEW_USER_BASEPTR        ? (c.chance(20) ? 0 : w.own_table(c, 4))
+                      : op.cmd == xen::MMUEXT_SET_LDT || c.chance(20) ? w.address(c)
+                                                                      : w.frame(c);
         if (op.cmd == xen::MMUEXT_SET_LDT) op.arg1.linear_addr &= ~(page_size - 1);
         op.arg2.nr_ents = static_cast<uint32_t>(c.of<uint64_t>({0, 1, 512, 513, 8192, w.frame(c)}));
         if (op.cmd == xen::MMUEXT_COPY_PAGE) op.arg2.src_mfn = w.frame(c);
-        if (op.cmd == xen::MMUEXT_TLB_FLUSH_MULTI || op.cmd == xen::MMUEXT_INVLPG_MULTI) op.arg2.vcpumask.addr = w.writable_page(c);
+        if (op.cmd == xen::MMUEXT_TLB_FLUSH_MULTI || op.cmd == xen::MMUEXT_INVLPG_MULTI)
+            op.arg2.vcpumask.addr = w.writable_page(c);
     }
     const uint64_t n = 1 + c.below(3);
     const uint64_t at = w.put(c, list);
@@ -106,14 +105,14 @@ void make_table(World& w, Choice& c) {
     auto op = xen::zeroed<xen::MmuextOp>();
     op.arg1.mfn = f;
     switch (c.below(4)) {
-        case 0:
-            op.cmd = xen::MMUEXT_PIN_L1_TABLE + level - 1;
-            break;
+        case 0: op.cmd = xen::MMUEXT_PIN_L1_TABLE + level - 1; break;
         case 1:
-            op.cmd = level == 4 ? c.of({xen::MMUEXT_NEW_BASEPTR, xen::MMUEXT_NEW_USER_BASEPTR}) : xen::MMUEXT_PIN_L1_TABLE + level - 1;
+            op.cmd =
+                level == 4 ? c.of({xen::MMUEXT_NEW_BASEPTR, xen::MMUEXT_NEW_USER_BASEPTR}) : xen::MMUEXT_PIN_L1_TABLE + level - 1;
             break;
         default: {
-            const xen::MmuUpdate u{w.own_table(c, level + 1) << page_shift | c.below(16) * 8, f << page_shift | read_write | pte::accessed};
+            const xen::MmuUpdate u{w.own_table(c, level + 1) << page_shift | c.below(16) * 8,
+                                   f << page_shift | read_write | pte::accessed};
             w.call(c, xen::HYPERVISOR_mmu_update, w.put(c, u), 1, 0, xen::DOMID_SELF);
             return;
         }
@@ -190,7 +189,8 @@ void grant_entry(World& w, Choice& c) {
     auto& e = map_mfn<xen::GrantEntryV1>(frame.value())[c.below(16)];
     e.domid = static_cast<uint16_t>(c.below(6));
     e.frame = static_cast<uint32_t>(w.frame(c));
-    __atomic_store_n(&e.flags, static_cast<uint16_t>(c.of<uint64_t>({1, 1, 1, 1 | 4, 0, 2, 3, c.below(65536)})), __ATOMIC_RELEASE);
+    __atomic_store_n(&e.flags, static_cast<uint16_t>(c.of<uint64_t>({1, 1, 1, 1 | 4, 0, 2, 3, c.below(65536)})),
+                     __ATOMIC_RELEASE);
 }
 
 uint32_t reference(Choice& c) { return static_cast<uint32_t>(c.chance(95) ? c.below(16) : c.word()); }
@@ -213,7 +213,8 @@ void grant_unmap(World& w, Choice& c) {
         xen::GnttabUnmapGrantRef ops[3];
         for (auto& op : ops) {
             op = xen::zeroed<xen::GnttabUnmapGrantRef>();
-            op.host_addr = c.chance(85) ? scratch_base + c.below(32) * page_size : w.own_table(c, 1) << page_shift | c.below(64) * 8;
+            op.host_addr =
+                c.chance(85) ? scratch_base + c.below(32) * page_size : w.own_table(c, 1) << page_shift | c.below(64) * 8;
             op.dev_bus_addr = c.chance(20) ? w.frame(c) << page_shift : 0;
             op.handle = w.handles.pick(c);
         }
@@ -278,7 +279,8 @@ uint64_t page_to_give(World& w, Choice& c) {
 }
 
 void reservation(World& w, Choice& c) {
-    const uint64_t cmd = c.of<uint64_t>({xen::XENMEM_decrease_reservation, xen::XENMEM_increase_reservation, xen::XENMEM_populate_physmap});
+    const uint64_t cmd =
+        c.of<uint64_t>({xen::XENMEM_decrease_reservation, xen::XENMEM_increase_reservation, xen::XENMEM_populate_physmap});
     uint64_t list[4];
     for (uint64_t& f : list) f = cmd == xen::XENMEM_decrease_reservation ? page_to_give(w, c) : c.below(512);
     auto r = xen::zeroed<xen::MemoryReservation>();
@@ -291,7 +293,8 @@ void reservation(World& w, Choice& c) {
     // New pages become part of the linear map where something is missing.
     if (cmd == xen::XENMEM_decrease_reservation || !arch::copy_from_guest(list, r.extent_start.addr, sizeof list)) return;
     const uint64_t va = linear_address(c.below(RealGuest::table_pages + World::data_pages));
-    if (!host::mmu::walk(this_cpu().id, va)) w.call(c, xen::HYPERVISOR_update_va_mapping, va, list[0] << page_shift | read_write, 0);
+    if (!host::mmu::walk(this_cpu().id, va))
+        w.call(c, xen::HYPERVISOR_update_va_mapping, va, list[0] << page_shift | read_write, 0);
 }
 
 void exchange(World& w, Choice& c) {

@@ -92,8 +92,7 @@ World::~World() {
     host::preempt_every(0);
     for (Slot& s : guests_) s.guest.reset();
     for (DomainRef d = next_domain(DomId(1)); d; d = next_domain(DomId::from_reg(d->id.raw + 1u)))
-        while (!domain_kill(*d)) {
-        }
+        while (!domain_kill(*d)) {}
     domains_reap();
     control_.reset();
     domains_reap();
@@ -294,8 +293,8 @@ uint64_t World::frame(Choice& c) {
 uint64_t World::entry(Choice& c, unsigned level) {
     constexpr uint64_t table = pte::present | pte::rw | pte::user | pte::accessed | pte::dirty;
     if (level <= 1) {
-        const uint64_t bits = c.of<uint64_t>({table, table, table, table & ~pte::rw, table & ~pte::rw, pte::present | pte::user, 0,
-                                              table | pte::pse | pte::global | pte::avail | pte::nx, pte::present | pte::rw});
+        const uint64_t bits = c.of<uint64_t>({table, table, table, table & ~pte::rw, table & ~pte::rw, pte::present | pte::user,
+                                              0, table | pte::pse | pte::global | pte::avail | pte::nx, pte::present | pte::rw});
         return frame(c) << page_shift | bits;
     }
     const uint64_t bits =
@@ -308,16 +307,17 @@ uint64_t World::address(Choice& c) {
     switch (c.below(8)) {
         case 0: return scratch_base + c.below(512) * page_size;
         case 1: return c.word();
-        case 2: return c.of<uint64_t>({0, gdt_va(VcpuId(0)), 0xffff'8000'0000'0000, 0xffff'8300'0000'1000, 0x7fff'ffff'f000,
-                                       0x8000'0000'0000, 0xffff'ffff'ffff'f000});
+        case 2:
+            return c.of<uint64_t>({0, gdt_va(VcpuId(0)), 0xffff'8000'0000'0000, 0xffff'8300'0000'1000, 0x7fff'ffff'f000,
+                                   0x8000'0000'0000, 0xffff'ffff'ffff'f000});
         case 3: return linear_base + c.below(512) * page_size;
         default: return linear_address(c.below(RealGuest::table_pages + data_pages)) + (c.chance(20) ? c.below(page_size) : 0);
     }
 }
 
 uint16_t World::domid(Choice& c) {
-    return c.of<uint16_t>({xen::DOMID_SELF, xen::DOMID_SELF, current().domain.id.raw, 0, 1, 2, 3, 4, xen::DOMID_IO, xen::DOMID_XEN,
-                           xen::DOMID_INVALID, static_cast<uint16_t>(c.word())});
+    return c.of<uint16_t>({xen::DOMID_SELF, xen::DOMID_SELF, current().domain.id.raw, 0, 1, 2, 3, 4, xen::DOMID_IO,
+                           xen::DOMID_XEN, xen::DOMID_INVALID, static_cast<uint16_t>(c.word())});
 }
 
 uint64_t World::word(Choice& c) {

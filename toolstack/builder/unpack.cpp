@@ -149,21 +149,15 @@ Outcome<std::vector<std::byte>> unpack(Bytes bytes, Packing packing, size_t size
     constexpr size_t likely_ratio = 32;
     Sink out(std::min(size_hint, bytes.size() * likely_ratio), limit);
     switch (packing) {
-        case Packing::gzip:
-            return gunzip(bytes, out);
+        case Packing::gzip: return gunzip(bytes, out);
         case Packing::xz:
-        case Packing::lzma:
-            return unxz(bytes, out, packing);
-        case Packing::lz4:
-            return unlz4(bytes, out);
-        case Packing::zstd:
-            return unzstd(bytes, out);
+        case Packing::lzma: return unxz(bytes, out, packing);
+        case Packing::lz4: return unlz4(bytes, out);
+        case Packing::zstd: return unzstd(bytes, out);
         case Packing::bzip2:
-        case Packing::lzo:
-            return fail(Errc::opnotsupp, std::string(parse::packing_name(packing)) + " packing is not supported");
+        case Packing::lzo: return fail(Errc::opnotsupp, std::string(parse::packing_name(packing)) + " packing is not supported");
         case Packing::unknown:
-        case Packing::elf:
-            break;
+        case Packing::elf: break;
     }
     return std::vector<std::byte>(bytes.begin(), bytes.end());
 }

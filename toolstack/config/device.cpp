@@ -2,8 +2,8 @@
 // Device specifiers of config files: "phy:/dev/x,xvda,w" and "mac=…,bridge=…".
 #include <array>
 
-#include "toolstack/config/domain_config.hpp"
 #include "lib/base/number.hpp"
+#include "toolstack/config/domain_config.hpp"
 
 namespace config {
 

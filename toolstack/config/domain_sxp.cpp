@@ -2,7 +2,6 @@
 #include "toolstack/config/domain_sxp.hpp"
 #include "lib/base/number.hpp"
 
-
 namespace config {
 
 using base::Errc;

@@ -23,14 +23,10 @@ bool is_keyword(const Token& token) {
 
 std::string shown(const Token& token) {
     switch (token.kind) {
-        case Kind::end:
-            return "the end of the file";
-        case Kind::newline:
-            return "the end of the line";
-        case Kind::string:
-            return "a string";
-        default:
-            return "'" + token.text.substr(0, 40) + "'";
+        case Kind::end: return "the end of the file";
+        case Kind::newline: return "the end of the line";
+        case Kind::string: return "a string";
+        default: return "'" + token.text.substr(0, 40) + "'";
     }
 }
 
@@ -247,10 +243,8 @@ Outcome<Value> Evaluator::postfix() {
 Outcome<Value> Evaluator::primary() {
     const Token token = token_;
     switch (token.kind) {
-        case Kind::string:
-            return strings();
-        case Kind::name:
-            return named();
+        case Kind::string: return strings();
+        case Kind::name: return named();
         case Kind::integer:
         case Kind::real: {
             Value value{token.integer, token.where};
@@ -259,8 +253,7 @@ Outcome<Value> Evaluator::primary() {
             OTRY(step());
             return value;
         }
-        default:
-            break;
+        default: break;
     }
     bool comma = false;
     if (token.is("[")) {

@@ -116,8 +116,7 @@ Outcome<std::string> one_field(const Spec& spec, const Value& value) {
         case 'G':
             if (integer == nullptr && real == nullptr) return base::fail(Errc::inval, "%f needs a number");
             return print(head + spec.precision + spec.letter, real != nullptr ? *real : static_cast<double>(*integer));
-        default:
-            break;
+        default: break;
     }
     return base::fail(Errc::inval, "the format string has an unknown % code");
 }

@@ -78,7 +78,8 @@ base::Outcome<PidFile> PidFile::take(std::string path, std::chrono::milliseconds
     if (!file) return system_failure("Cannot open pid file " + path);
     for (; ::flock(file.get(), LOCK_EX | LOCK_NB) != 0; patience -= pause) {
         if (patience < pause) {
-            return base::fail(base::Errc::busy, "Already running as process " + std::to_string(pid_in(file.get())) + " (" + path + ")");
+            return base::fail(base::Errc::busy,
+                              "Already running as process " + std::to_string(pid_in(file.get())) + " (" + path + ")");
         }
         std::this_thread::sleep_for(pause);
     }

@@ -27,7 +27,8 @@ Outcome<Fd> open_device(const char* path, const char* module, int flags) {
     Fd fd(::open(path, O_RDWR | O_CLOEXEC | flags));
     if (fd) return fd;
     if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
-        return fail(Errc::noent, std::string("Cannot open ") + path + ": not running as a Xen dom0, or module " + module + " is not loaded");
+        return fail(Errc::noent,
+                    std::string("Cannot open ") + path + ": not running as a Xen dom0, or module " + module + " is not loaded");
     return system_failure(std::string("Cannot open ") + path);
 }
 

@@ -91,16 +91,11 @@ Outcome<Unit> Daemon::run() {
         if (n < 0 && errno != EINTR) return system_failure("epoll");
         for (int i = 0; i < n; ++i) {
             const int fd = ready[static_cast<size_t>(i)].data.fd;
-            if (fd == signals_.get())
-                on_signal();
-            else if (fd == timer_.get())
-                on_timer();
-            else if (fd == events_->fd())
-                on_event_channels();
-            else if (fd == store_->event_fd())
-                on_store_events();
-            else
-                on_terminal(fd);
+            if (fd == signals_.get()) on_signal();
+            else if (fd == timer_.get()) on_timer();
+            else if (fd == events_->fd()) on_event_channels();
+            else if (fd == store_->event_fd()) on_store_events();
+            else on_terminal(fd);
         }
     }
     return base::ok;

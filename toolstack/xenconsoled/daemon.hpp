@@ -8,11 +8,11 @@
 #include <memory>
 #include <string>
 
+#include "toolstack/service/log.hpp"
 #include "toolstack/xencall/privcmd.hpp"
 #include "toolstack/xenconsoled/console.hpp"
 #include "toolstack/xenctrl/control.hpp"
 #include "toolstack/xenstore/client.hpp"
-#include "toolstack/service/log.hpp"
 
 namespace xenconsoled {
 

@@ -6,9 +6,8 @@
 #include <termios.h>
 #include <unistd.h>
 
-
-#include "toolstack/xenconsoled/daemon.hpp"
 #include "lib/base/number.hpp"
+#include "toolstack/xenconsoled/daemon.hpp"
 
 namespace xenconsoled {
 

@@ -57,32 +57,18 @@ bool parse_log(std::string_view what, xenconsoled::Options& options) {
 bool parse(int argc, char** argv, CommandLine& line) {
     for (int c; (c = ::getopt_long(argc, argv, "hVvit:", long_options, nullptr)) != -1;) {
         switch (c) {
-            case 'i':
-                line.foreground = true;
-                break;
-            case 'v':
-                line.daemon.verbose = true;
-                break;
-            case log_dir_option:
-                line.daemon.log_directory = ::optarg;
-                break;
-            case pid_file_option:
-                line.pid_file = ::optarg;
-                break;
+            case 'i': line.foreground = true; break;
+            case 'v': line.daemon.verbose = true; break;
+            case log_dir_option: line.daemon.log_directory = ::optarg; break;
+            case pid_file_option: line.pid_file = ::optarg; break;
             case ignored_option:
-            case 't':
-                break;
+            case 't': break;
             case log_option:
                 if (!parse_log(::optarg, line.daemon)) return false;
                 break;
-            case 'h':
-                std::fputs(usage_text, stdout);
-                std::exit(0);
-            case 'V':
-                std::puts("Console Daemon (Xenolith)");
-                std::exit(0);
-            default:
-                return false;
+            case 'h': std::fputs(usage_text, stdout); std::exit(0);
+            case 'V': std::puts("Console Daemon (Xenolith)"); std::exit(0);
+            default: return false;
         }
     }
     if (::optind == argc) return true;

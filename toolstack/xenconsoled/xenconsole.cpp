@@ -16,8 +16,8 @@
 #include <string_view>
 
 #include "lib/base/number.hpp"
-#include "toolstack/xenstore/client.hpp"
 #include "toolstack/service/fd.hpp"
+#include "toolstack/xenstore/client.hpp"
 
 namespace {
 
@@ -211,17 +211,11 @@ bool parse(int argc, char** argv, CommandLine& line) {
                 if (!parse_number(::optarg, 65535, n)) return false;
                 line.notify_fd = static_cast<int>(n);
                 break;
-            case 'e':
-                line.escape = static_cast<char>(::optarg[0] & 0x1f);
-                break;
+            case 'e': line.escape = static_cast<char>(::optarg[0] & 0x1f); break;
             case 't':
-            case 'i':
-                break;
-            case 'h':
-                std::fputs(usage_text, stdout);
-                std::exit(0);
-            default:
-                return false;
+            case 'i': break;
+            case 'h': std::fputs(usage_text, stdout); std::exit(0);
+            default: return false;
         }
     }
     if (argc - ::optind != 1) {

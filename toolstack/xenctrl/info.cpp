@@ -62,51 +62,35 @@ std::string DomainInfo::state() const {
 
 const char* shutdown_reason_name(ShutdownReason reason) {
     switch (reason) {
-        case ShutdownReason::poweroff:
-            return "poweroff";
-        case ShutdownReason::reboot:
-            return "reboot";
-        case ShutdownReason::suspend:
-            return "suspend";
-        case ShutdownReason::crash:
-            return "crash";
-        case ShutdownReason::watchdog:
-            return "watchdog";
-        case ShutdownReason::soft_reset:
-            return "soft_reset";
+        case ShutdownReason::poweroff: return "poweroff";
+        case ShutdownReason::reboot: return "reboot";
+        case ShutdownReason::suspend: return "suspend";
+        case ShutdownReason::crash: return "crash";
+        case ShutdownReason::watchdog: return "watchdog";
+        case ShutdownReason::soft_reset: return "soft_reset";
     }
     return "unknown";
 }
 
 const char* scheduler_name(Scheduler scheduler) {
     switch (scheduler) {
-        case Scheduler::credit:
-            return "credit";
-        case Scheduler::credit2:
-            return "credit2";
-        case Scheduler::arinc653:
-            return "arinc653";
-        case Scheduler::rtds:
-            return "rtds";
-        case Scheduler::null:
-            return "null";
+        case Scheduler::credit: return "credit";
+        case Scheduler::credit2: return "credit2";
+        case Scheduler::arinc653: return "arinc653";
+        case Scheduler::rtds: return "rtds";
+        case Scheduler::null: return "null";
     }
     return "unknown";
 }
 
 std::string error_text(base::Errc code) {
     switch (code) {
-        case Errc::srch:
-            return "No such domain";
-        case Errc::nomem:
-            return "Not enough free memory in the hypervisor";
+        case Errc::srch: return "No such domain";
+        case Errc::nomem: return "Not enough free memory in the hypervisor";
         case Errc::nosys:
-        case Errc::opnotsupp:
-            return "Not supported by this hypervisor";
-        case Errc::access:
-            return "The hypervisor speaks another version of the control interface";
-        default:
-            return std::strerror(static_cast<int>(code));
+        case Errc::opnotsupp: return "Not supported by this hypervisor";
+        case Errc::access: return "The hypervisor speaks another version of the control interface";
+        default: return std::strerror(static_cast<int>(code));
     }
 }
 

@@ -20,10 +20,10 @@ namespace xenstore {
 
 using base::Errc;
 using base::fail;
-using service::system_failure;
 using base::Failure;
 using base::Outcome;
 using base::Unit;
+using service::system_failure;
 
 namespace {
 

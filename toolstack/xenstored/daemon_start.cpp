@@ -16,8 +16,8 @@
 #include <csignal>
 #include <cstring>
 
-#include "toolstack/xenstored/daemon.hpp"
 #include "lib/base/number.hpp"
+#include "toolstack/xenstored/daemon.hpp"
 
 namespace xenstored {
 

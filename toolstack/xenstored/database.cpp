@@ -174,15 +174,11 @@ void Database::install(Tree tree, const Accounts& difference, std::vector<Applie
 
 Status Database::apply(Tree& tree, Accounts& accounts, const Change& change, Applied& done) {
     switch (change.kind) {
-        case Change::Kind::write:
-            return apply_write(tree, accounts, change, done);
+        case Change::Kind::write: return apply_write(tree, accounts, change, done);
         case Change::Kind::mkdir:
             return tree.find(change.path) != nullptr ? Status(base::ok) : create(tree, accounts, change, done);
-        case Change::Kind::set_permissions:
-            return apply_permissions(tree, accounts, change, done);
-        case Change::Kind::remove:
-            apply_remove(tree, accounts, change, done);
-            return base::ok;
+        case Change::Kind::set_permissions: return apply_permissions(tree, accounts, change, done);
+        case Change::Kind::remove: apply_remove(tree, accounts, change, done); return base::ok;
     }
     return Err{Errc::inval};
 }

@@ -76,53 +76,23 @@ bool parse(int argc, char** argv, CommandLine& line) {
     for (int c; (c = ::getopt_long(argc, argv, "NF:PDRT:VE:S:W:t:A:HIL", long_options, nullptr)) != -1;) {
         bool good = true;
         switch (c) {
-            case 'N':
-                line.foreground = true;
-                break;
-            case 'F':
-                line.pid_file = ::optarg;
-                break;
-            case 'P':
-                line.print_pid = true;
-                break;
-            case 'D':
-                line.daemon.serve_domains = false;
-                break;
-            case 'R':
-                line.daemon.recover = false;
-                break;
-            case 'T':
-                line.daemon.log_file = ::optarg;
-                break;
-            case 'V':
-                line.daemon.trace = true;
-                break;
-            case 'E':
-                good = parse_count(::optarg, quota.nodes);
-                break;
-            case 'S':
-                good = parse_count(::optarg, quota.node_size);
-                break;
-            case 'W':
-                good = parse_count(::optarg, quota.watches);
-                break;
-            case 't':
-                good = parse_count(::optarg, quota.transactions);
-                break;
-            case 'A':
-                good = parse_count(::optarg, quota.permissions);
-                break;
-            case run_dir_option:
-                line.daemon.directory = ::optarg;
-                break;
+            case 'N': line.foreground = true; break;
+            case 'F': line.pid_file = ::optarg; break;
+            case 'P': line.print_pid = true; break;
+            case 'D': line.daemon.serve_domains = false; break;
+            case 'R': line.daemon.recover = false; break;
+            case 'T': line.daemon.log_file = ::optarg; break;
+            case 'V': line.daemon.trace = true; break;
+            case 'E': good = parse_count(::optarg, quota.nodes); break;
+            case 'S': good = parse_count(::optarg, quota.node_size); break;
+            case 'W': good = parse_count(::optarg, quota.watches); break;
+            case 't': good = parse_count(::optarg, quota.transactions); break;
+            case 'A': good = parse_count(::optarg, quota.permissions); break;
+            case run_dir_option: line.daemon.directory = ::optarg; break;
             case 'I':
-            case 'L':
-                break;  // our tree is always in memory, and local nodes always stay
-            case 'H':
-                std::fputs(usage_text, stdout);
-                std::exit(0);
-            default:
-                good = false;
+            case 'L': break;  // our tree is always in memory, and local nodes always stay
+            case 'H': std::fputs(usage_text, stdout); std::exit(0);
+            default: good = false;
         }
         if (!good) return false;
     }

@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <string>
 
-#include "toolstack/xenstored/server.hpp"
 #include "toolstack/service/fd.hpp"
+#include "toolstack/xenstored/server.hpp"
 
 namespace xenstored {
 

@@ -2,8 +2,8 @@
 // The verbs that do something to a domain.
 #include <algorithm>
 
-#include "toolstack/xm/app.hpp"
 #include "lib/base/number.hpp"
+#include "toolstack/xm/app.hpp"
 
 namespace xm {
 

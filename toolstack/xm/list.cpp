@@ -4,8 +4,8 @@
 #include <ctime>
 #include <fstream>
 
-#include "toolstack/xm/app.hpp"
 #include "lib/base/number.hpp"
+#include "toolstack/xm/app.hpp"
 
 namespace xm {
 
@@ -19,9 +19,7 @@ int64_t number(const Sxp& sxp, const char* name, int64_t otherwise = 0) {
     return base::parse_number<int64_t>(sxp.child_value(name, "")).value_or(otherwise);
 }
 
-double seconds(const Sxp& sxp) {
-    return base::parse_number<double>(sxp.child_value("cpu_time", "0")).value_or(0);
-}
+double seconds(const Sxp& sxp) { return base::parse_number<double>(sxp.child_value("cpu_time", "0")).value_or(0); }
 
 /// The domains named on the command line, or all.
 Outcome<std::vector<Sxp>> chosen(Call& call) {
@@ -48,9 +46,7 @@ std::string cpu_map(const Sxp& vcpu, int64_t cpus) {
     const Sxp* map = vcpu.child("cpumap");
     std::vector<int64_t> set;
     if (map != nullptr && map->items().size() > 1) {
-        for (const Sxp& item : map->items()[1].items()) {
-            set.push_back(base::parse_number<int64_t>(item.text()).value_or(0));
-        }
+        for (const Sxp& item : map->items()[1].items()) { set.push_back(base::parse_number<int64_t>(item.text()).value_or(0)); }
     }
     if (set.empty()) return "no cpus";
     if (static_cast<int64_t>(set.size()) >= cpus) return "any cpu";

@@ -41,19 +41,19 @@ struct Cpu {
     uint32_t apic_id = 0;
     Vcpu* current = nullptr;  ///< whose registers are on the stack; the idle vCPU when none
     Vcpu* idle = nullptr;
-    std::atomic<uint32_t> pending{0};      ///< SoftIrq bits
+    std::atomic<uint32_t> pending{0};          ///< SoftIrq bits
     std::atomic<uint32_t> flush_requested{0};  ///< TLB flushes asked of this CPU so far, by others
     std::atomic<uint32_t> flush_done{0};       ///< of those, the ones a flush has answered
-    std::atomic<bool> halted{false};        ///< in the idle loop, interrupts on
-    std::atomic<uint32_t> tlb_time{0};      ///< TLB clock at the last full flush here
-    uint8_t lock_rank = 0xff;               ///< rank of the innermost lock held
+    std::atomic<bool> halted{false};           ///< in the idle loop, interrupts on
+    std::atomic<uint32_t> tlb_time{0};         ///< TLB clock at the last full flush here
+    uint8_t lock_rank = 0xff;                  ///< rank of the innermost lock held
     bool online = false;
     uint64_t loaded_cr3 = 0;
     uint64_t loaded_cr4 = 0;
-    uint64_t preempt_deadline = 0;          ///< TSC after which long operations stop; 0: not set since the last exit
-    uint64_t interrupts = 0;                ///< counted for statistics
-    void* timers = nullptr;                 ///< time/: this CPU's TimerQueue
-    void* sched = nullptr;                  ///< sched/: this CPU's private data
+    uint64_t preempt_deadline = 0;  ///< TSC after which long operations stop; 0: not set since the last exit
+    uint64_t interrupts = 0;        ///< counted for statistics
+    void* timers = nullptr;         ///< time/: this CPU's TimerQueue
+    void* sched = nullptr;          ///< sched/: this CPU's private data
 
     bool flush_wanted() const {
         return flush_requested.load(std::memory_order_acquire) != flush_done.load(std::memory_order_relaxed);

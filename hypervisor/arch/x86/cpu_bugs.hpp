@@ -16,16 +16,16 @@ inline constexpr uint32_t hle = 1u << 4, smep = 1u << 7, rtm = 1u << 11;
 inline constexpr uint32_t srbds_ctrl = 1u << 9, md_clear = 1u << 10, ibrsb = 1u << 26, stibp = 1u << 27, l1d_flush = 1u << 28,
                           arch_caps = 1u << 29, ssbd = 1u << 31;
 // leaf 0x80000008, EBX
-inline constexpr uint32_t ibpb = 1u << 12, ibrs = 1u << 14, amd_stibp = 1u << 15, ibrs_always = 1u << 16,
-                          stibp_always = 1u << 17, ibrs_fast = 1u << 18, amd_ssbd = 1u << 24, virt_ssbd = 1u << 25,
-                          ssb_no = 1u << 26, psfd = 1u << 28, btc_no = 1u << 29, ibpb_ret = 1u << 30;
+inline constexpr uint32_t ibpb = 1u << 12, ibrs = 1u << 14, amd_stibp = 1u << 15, ibrs_always = 1u << 16, stibp_always = 1u << 17,
+                          ibrs_fast = 1u << 18, amd_ssbd = 1u << 24, virt_ssbd = 1u << 25, ssb_no = 1u << 26, psfd = 1u << 28,
+                          btc_no = 1u << 29, ibpb_ret = 1u << 30;
 // leaf 0x80000021, EAX
 inline constexpr uint32_t lfence_dispatch = 1u << 2, auto_ibrs = 1u << 8;
 // ARCH_CAPABILITIES
 inline constexpr uint64_t rdcl_no = 1u << 0, ibrs_all = 1u << 1, rsba = 1u << 2, skip_l1dfl = 1u << 3, cap_ssb_no = 1u << 4,
                           mds_no = 1u << 5, if_pschange_mc_no = 1u << 6, tsx_ctrl = 1u << 7, taa_no = 1u << 8,
-                          sbdr_ssdp_no = 1u << 13, fbsdp_no = 1u << 14, psdp_no = 1u << 15, fb_clear = 1u << 17,
-                          rrsba = 1u << 19, bhi_no = 1u << 20, pbrsb_no = 1u << 24;
+                          sbdr_ssdp_no = 1u << 13, fbsdp_no = 1u << 14, psdp_no = 1u << 15, fb_clear = 1u << 17, rrsba = 1u << 19,
+                          bhi_no = 1u << 20, pbrsb_no = 1u << 24;
 }  // namespace spec_bit
 
 /// What of a CPU matters here; a leaf that it does not have is 0.

@@ -53,8 +53,8 @@ constexpr uint64_t stub_distance = 32;
 Gate make_gate(uint64_t handler, unsigned dpl, uint8_t ist) {
     constexpr uint64_t present = uint64_t{1} << 47;
     constexpr uint64_t interrupt_gate = uint64_t{0xe} << 40;
-    return {(handler & 0xffff) | (uint64_t{sel_hv_cs} << 16) | (uint64_t{ist} << 32) | interrupt_gate |
-                (uint64_t{dpl} << 45) | present | ((handler & 0xffff0000) << 32),
+    return {(handler & 0xffff) | (uint64_t{sel_hv_cs} << 16) | (uint64_t{ist} << 32) | interrupt_gate | (uint64_t{dpl} << 45) |
+                present | ((handler & 0xffff0000) << 32),
             handler >> 32};
 }
 
@@ -94,8 +94,8 @@ void load_syscall_registers(unsigned cpu) {
     hw::wrmsr(hw::msr_star, (uint64_t{0xe023} << 48) | (uint64_t{sel_hv_cs} << 32));
     hw::wrmsr(hw::msr_lstar, reinterpret_cast<uint64_t>(syscall_stubs) + cpu * stub_distance);
     hw::wrmsr(hw::msr_cstar, reinterpret_cast<uint64_t>(syscall32_stubs) + cpu * stub_distance);
-    hw::wrmsr(hw::msr_syscall_mask, eflags_tf | eflags_if | eflags_df | eflags_iopl | eflags_nt | eflags_rf |
-                                        eflags_vm | eflags_ac);
+    hw::wrmsr(hw::msr_syscall_mask,
+              eflags_tf | eflags_if | eflags_df | eflags_iopl | eflags_nt | eflags_rf | eflags_vm | eflags_ac);
 }
 
 }  // namespace

@@ -56,7 +56,10 @@ inline void set_ts(bool) {}
 inline void invlpg(uint64_t) {}
 inline uint64_t rdmsr(uint32_t) { return 0; }
 inline void wrmsr(uint32_t, uint64_t) {}
-inline bool rdmsr_safe(uint32_t, uint64_t& value) { value = 0; return true; }
+inline bool rdmsr_safe(uint32_t, uint64_t& value) {
+    value = 0;
+    return true;
+}
 inline void wbinvd() {}
 inline uint8_t in8(uint16_t) { return 0xff; }
 inline uint16_t in16(uint16_t) { return 0xffff; }
@@ -69,14 +72,34 @@ inline void pause() {}
 inline CpuidResult cpuid(uint32_t, uint32_t = 0) { return {}; }
 [[noreturn]] inline void halt_forever() { __builtin_trap(); }
 #else
-inline uint64_t read_cr0() { uint64_t v; asm volatile("mov %%cr0, %0" : "=r"(v)); return v; }
+inline uint64_t read_cr0() {
+    uint64_t v;
+    asm volatile("mov %%cr0, %0" : "=r"(v));
+    return v;
+}
 inline void write_cr0(uint64_t v) { asm volatile("mov %0, %%cr0" : : "r"(v) : "memory"); }
-inline uint64_t read_cr2() { uint64_t v; asm volatile("mov %%cr2, %0" : "=r"(v)); return v; }
-inline uint64_t read_cr3() { uint64_t v; asm volatile("mov %%cr3, %0" : "=r"(v)); return v; }
+inline uint64_t read_cr2() {
+    uint64_t v;
+    asm volatile("mov %%cr2, %0" : "=r"(v));
+    return v;
+}
+inline uint64_t read_cr3() {
+    uint64_t v;
+    asm volatile("mov %%cr3, %0" : "=r"(v));
+    return v;
+}
 inline void write_cr3(uint64_t v) { asm volatile("mov %0, %%cr3" : : "r"(v) : "memory"); }
-inline uint64_t read_cr4() { uint64_t v; asm volatile("mov %%cr4, %0" : "=r"(v)); return v; }
+inline uint64_t read_cr4() {
+    uint64_t v;
+    asm volatile("mov %%cr4, %0" : "=r"(v));
+    return v;
+}
 inline void write_cr4(uint64_t v) { asm volatile("mov %0, %%cr4" : : "r"(v) : "memory"); }
-inline uint64_t read_dr6() { uint64_t v; asm volatile("mov %%dr6, %0" : "=r"(v)); return v; }
+inline uint64_t read_dr6() {
+    uint64_t v;
+    asm volatile("mov %%dr6, %0" : "=r"(v));
+    return v;
+}
 inline void write_dr6(uint64_t v) { asm volatile("mov %0, %%dr6" : : "r"(v)); }
 inline void write_dr7(uint64_t v) { asm volatile("mov %0, %%dr7" : : "r"(v)); }
 inline void write_dr(unsigned n, uint64_t v) {
@@ -106,9 +129,21 @@ extern "C" uint64_t rdmsr_fault_safe(uint32_t msr, uint64_t* value);
 /// False where the CPU has no such register. Source: entry.S.
 inline bool rdmsr_safe(uint32_t msr, uint64_t& value) { return rdmsr_fault_safe(msr, &value) == 0; }
 inline void wbinvd() { asm volatile("wbinvd" : : : "memory"); }
-inline uint8_t in8(uint16_t p) { uint8_t v; asm volatile("in %1, %0" : "=a"(v) : "Nd"(p)); return v; }
-inline uint16_t in16(uint16_t p) { uint16_t v; asm volatile("in %1, %0" : "=a"(v) : "Nd"(p)); return v; }
-inline uint32_t in32(uint16_t p) { uint32_t v; asm volatile("in %1, %0" : "=a"(v) : "Nd"(p)); return v; }
+inline uint8_t in8(uint16_t p) {
+    uint8_t v;
+    asm volatile("in %1, %0" : "=a"(v) : "Nd"(p));
+    return v;
+}
+inline uint16_t in16(uint16_t p) {
+    uint16_t v;
+    asm volatile("in %1, %0" : "=a"(v) : "Nd"(p));
+    return v;
+}
+inline uint32_t in32(uint16_t p) {
+    uint32_t v;
+    asm volatile("in %1, %0" : "=a"(v) : "Nd"(p));
+    return v;
+}
 inline void out8(uint16_t p, uint8_t v) { asm volatile("out %0, %1" : : "a"(v), "Nd"(p)); }
 inline void out16(uint16_t p, uint16_t v) { asm volatile("out %0, %1" : : "a"(v), "Nd"(p)); }
 inline void out32(uint16_t p, uint32_t v) { asm volatile("out %0, %1" : : "a"(v), "Nd"(p)); }
@@ -131,15 +166,16 @@ inline void xsave(void* area) { asm volatile("xsave64 (%0)" : : "r"(area), "a"(~
 /// False when the area is none that the CPU takes.
 inline bool xrstor(const void* area) {
     uint32_t failed = 1;
-    asm volatile("1: xrstor64 (%[area])\n\t"
-                 "xor %[failed], %[failed]\n\t"
-                 "2:\n\t"
-                 ".pushsection .extable, \"a\"\n\t"
-                 ".quad 1b, 2b\n\t"
-                 ".popsection"
-                 : [failed] "+r"(failed)
-                 : [area] "r"(area), "a"(~0u), "d"(~0u)
-                 : "memory", "cc");
+    asm volatile(
+        "1: xrstor64 (%[area])\n\t"
+        "xor %[failed], %[failed]\n\t"
+        "2:\n\t"
+        ".pushsection .extable, \"a\"\n\t"
+        ".quad 1b, 2b\n\t"
+        ".popsection"
+        : [failed] "+r"(failed)
+        : [area] "r"(area), "a"(~0u), "d"(~0u)
+        : "memory", "cc");
     return failed == 0;
 }
 inline void fxsave(void* area) { asm volatile("fxsave64 (%0)" : : "r"(area) : "memory"); }

@@ -67,8 +67,7 @@ void map_image() {
 /// The direct map's alias of the read-only parts must not be writable either.
 uint64_t directmap_flags(uint64_t pa) {
     const uint64_t va = pa + image_virt_base;
-    const bool read_only =
-        va >= reinterpret_cast<uint64_t>(image_start) && va < reinterpret_cast<uint64_t>(rodata_end);
+    const bool read_only = va >= reinterpret_cast<uint64_t>(image_start) && va < reinterpret_cast<uint64_t>(rodata_end);
     return read_only ? data_flags & ~pte::rw : data_flags;
 }
 
@@ -104,8 +103,7 @@ void map_m2p(Mfn first, uint64_t bytes, Mfn (*take_page)()) {
     take = take_page;
     constexpr uint64_t m2p_va = 0xffff'8000'0000'0000;
     for (uint64_t off = 0; off < bytes; off += large)
-        map_page(m2p_va + off, first.address() + off,
-                 pte::present | pte::user | pte::accessed | pte::nx, 2);
+        map_page(m2p_va + off, first.address() + off, pte::present | pte::user | pte::accessed | pte::nx, 2);
 }
 
 void seal_page_tables(Mfn (*take_page)()) {

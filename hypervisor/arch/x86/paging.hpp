@@ -31,7 +31,7 @@ inline constexpr uint64_t pwt = 1u << 3;
 inline constexpr uint64_t pcd = 1u << 4;
 inline constexpr uint64_t accessed = 1u << 5;
 inline constexpr uint64_t dirty = 1u << 6;
-inline constexpr uint64_t pse = 1u << 7;   ///< large page in L2, L3; PAT in L1
+inline constexpr uint64_t pse = 1u << 7;  ///< large page in L2, L3; PAT in L1
 inline constexpr uint64_t global = 1u << 8;
 inline constexpr uint64_t avail = 7u << 9;
 inline constexpr uint64_t nx = uint64_t{1} << 63;
@@ -44,9 +44,7 @@ extern uint64_t* idle_l4;
 uint64_t idle_cr3();
 
 /// The frame behind an address inside the hypervisor's image (static data).
-inline Mfn mfn_of_image(const void* p) {
-    return Mfn::of_address(reinterpret_cast<uint64_t>(p) - image_virt_base);
-}
+inline Mfn mfn_of_image(const void* p) { return Mfn::of_address(reinterpret_cast<uint64_t>(p) - image_virt_base); }
 
 #ifndef HV_HOST
 /// Boot: maps [0, end) of machine memory into the direct map, using `take_page` for tables.

@@ -182,7 +182,8 @@ bool preempt_wanted() {
     Cpu& cpu = this_cpu();
     if (cpu.pending.load(std::memory_order_relaxed)) return true;
     const uint64_t now = hw::rdtsc();
-    if (now <= cpu.preempt_deadline) [[likely]] return false;
+    if (now <= cpu.preempt_deadline) [[likely]]
+        return false;
     return slice_is_over(cpu, now);
 }
 

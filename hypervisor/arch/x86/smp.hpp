@@ -22,6 +22,6 @@ void smp_stop_others();
 namespace arch {
 /// Leaves the start-up stack and enters the idle loop / first guest.
 [[noreturn]] void enter_guest_loop();
-}
+}  // namespace arch
 
 }  // namespace hv

@@ -149,8 +149,6 @@ bool parse_spec_ctrl(std::string_view list, SpeculationOptions& o) {
 }
 
 bool parse_xpti(std::string_view list, SpeculationOptions& o) { return parse_who(list, o.xpti_dom0, o.xpti_domu); }
-bool parse_pv_l1tf(std::string_view list, SpeculationOptions& o) {
-    return parse_who(list, o.pv_l1tf_dom0, o.pv_l1tf_domu);
-}
+bool parse_pv_l1tf(std::string_view list, SpeculationOptions& o) { return parse_who(list, o.pv_l1tf_dom0, o.pv_l1tf_domu); }
 
 }  // namespace hv

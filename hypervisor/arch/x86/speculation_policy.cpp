@@ -57,7 +57,8 @@ void decide_spec_ctrl(const CpuTraits& cpu, const SpeculationOptions& o, Specula
     switch (cpu.family) {
         case 0x15: p.ssbd_ls_cfg = uint64_t{1} << 54; break;
         case 0x16: p.ssbd_ls_cfg = uint64_t{1} << 33; break;
-        case 0x17: case 0x18: p.ssbd_ls_cfg = uint64_t{1} << 10; break;
+        case 0x17:
+        case 0x18: p.ssbd_ls_cfg = uint64_t{1} << 10; break;
         default: break;
     }
 }

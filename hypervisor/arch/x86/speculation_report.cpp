@@ -50,9 +50,7 @@ void say_features() {
     log(LogLevel::info, "  Hardware features:%s", w.text());
 }
 
-const char* name_of(Thunk t) {
-    return t == Thunk::retpoline ? "RETPOLINE" : t == Thunk::lfence ? "LFENCE" : "JMP";
-}
+const char* name_of(Thunk t) { return t == Thunk::retpoline ? "RETPOLINE" : t == Thunk::lfence ? "LFENCE" : "JMP"; }
 
 void say_settings() {
     const SpeculationPlan& p = speculation;

@@ -6,22 +6,25 @@
 
 // Three bytes of no operation, which become STAC and CLAC on CPUs with SMAP (patch_smap_sites()): the guest's memory is
 // open to ring 0 from the first to the second.
-#define SMAP_SITE(last_byte)                      \
-    "771: .byte 0x0f, 0x1f, 0x00\n\t"             \
-    ".pushsection .smap_sites, \"a\"\n\t"         \
-    ".quad 771b, " last_byte "\n\t"               \
+#define SMAP_SITE(last_byte)              \
+    "771: .byte 0x0f, 0x1f, 0x00\n\t"     \
+    ".pushsection .smap_sites, \"a\"\n\t" \
+    ".quad 771b, " last_byte              \
+    "\n\t"                                \
     ".popsection\n\t"
 #define OPEN_GUEST SMAP_SITE("0xcb")
 #define CLOSE_GUEST SMAP_SITE("0xca")
-#define RESUME(fault, at)                         \
-    ".pushsection .extable, \"a\"\n\t"            \
-    ".quad " fault ", " at "\n\t"                 \
+#define RESUME(fault, at)              \
+    ".pushsection .extable, \"a\"\n\t" \
+    ".quad " fault ", " at             \
+    "\n\t"                             \
     ".popsection\n\t"
 // One instruction that touches the guest's memory; a fault in it leaves %[done] as it was, not 1.
-#define GUEST_ACCESS(instruction)                 \
-    OPEN_GUEST                                    \
-    "1: " instruction "\n\t"                      \
-    "movb $1, %[done]\n\t"                       \
+#define GUEST_ACCESS(instruction) \
+    OPEN_GUEST                    \
+    "1: " instruction             \
+    "\n\t"                        \
+    "movb $1, %[done]\n\t"        \
     "2:" CLOSE_GUEST RESUME("1b", "2b")
 
 namespace hv::arch {
@@ -75,20 +78,14 @@ bool careful(uint64_t& gva, size_t n, Walk by_walk, Copy by_cpu) {
 template <class Word>
 bool load_by_cpu(Word& to, uint64_t gva) {
     bool done = false;
-    asm volatile(GUEST_ACCESS("mov (%[from]), %[to]")
-                 : [to] "=&r"(to), [done] "+&q"(done)
-                 : [from] "r"(gva)
-                 : "memory", "cc");
+    asm volatile(GUEST_ACCESS("mov (%[from]), %[to]") : [to] "=&r"(to), [done] "+&q"(done) : [from] "r"(gva) : "memory", "cc");
     return done;
 }
 
 template <class Word>
 bool store_by_cpu(uint64_t gva, Word value) {
     bool done = false;
-    asm volatile(GUEST_ACCESS("mov %[value], (%[to])")
-                 : [done] "+&q"(done)
-                 : [to] "r"(gva), [value] "r"(value)
-                 : "memory", "cc");
+    asm volatile(GUEST_ACCESS("mov %[value], (%[to])") : [done] "+&q"(done) : [to] "r"(gva), [value] "r"(value) : "memory", "cc");
     return done;
 }
 
@@ -101,34 +98,38 @@ bool clear_by_cpu(uint64_t gva, size_t n) {
 // Out of line: what is in the way of nearly every copy is one comparison.
 
 [[gnu::noinline]] bool careful_read(void* dst, uint64_t gva, size_t n) {
-    return careful(gva, n, [&] { return walked_read(dst, gva, n); },
-                   [&] { return copy(dst, reinterpret_cast<const void*>(gva), n); });
+    return careful(
+        gva, n, [&] { return walked_read(dst, gva, n); }, [&] { return copy(dst, reinterpret_cast<const void*>(gva), n); });
 }
 [[gnu::noinline]] bool careful_write(uint64_t gva, const void* src, size_t n) {
-    return careful(gva, n, [&] { return walked_write(gva, src, n); },
-                   [&] { return copy(reinterpret_cast<void*>(gva), src, n); });
+    return careful(
+        gva, n, [&] { return walked_write(gva, src, n); }, [&] { return copy(reinterpret_cast<void*>(gva), src, n); });
 }
 [[gnu::noinline]] bool careful_clear(uint64_t gva, size_t n) {
-    return careful(gva, n, [&] { return walked_write(gva, nullptr, n); }, [&] { return clear_by_cpu(gva, n); });
+    return careful(
+        gva, n, [&] { return walked_write(gva, nullptr, n); }, [&] { return clear_by_cpu(gva, n); });
 }
 template <class Word>
 [[gnu::noinline]] bool careful_load(Word& to, uint64_t gva) {
-    return careful(gva, sizeof to, [&] { return walked_read(&to, gva, sizeof to); }, [&] { return load_by_cpu(to, gva); });
+    return careful(
+        gva, sizeof to, [&] { return walked_read(&to, gva, sizeof to); }, [&] { return load_by_cpu(to, gva); });
 }
 template <class Word>
 [[gnu::noinline]] bool careful_store(uint64_t gva, Word value) {
-    return careful(gva, sizeof value, [&] { return walked_write(gva, &value, sizeof value); },
-                   [&] { return store_by_cpu(gva, value); });
+    return careful(
+        gva, sizeof value, [&] { return walked_write(gva, &value, sizeof value); }, [&] { return store_by_cpu(gva, value); });
 }
 
 template <class Word>
 bool load(Word& to, uint64_t gva) {
-    if (!plain(gva, sizeof to)) [[unlikely]] return careful_load(to, gva);
+    if (!plain(gva, sizeof to)) [[unlikely]]
+        return careful_load(to, gva);
     return load_by_cpu(to, gva);
 }
 template <class Word>
 bool store(uint64_t gva, Word value) {
-    if (!plain(gva, sizeof value)) [[unlikely]] return careful_store(gva, value);
+    if (!plain(gva, sizeof value)) [[unlikely]]
+        return careful_store(gva, value);
     return store_by_cpu(gva, value);
 }
 
@@ -137,11 +138,13 @@ bool store(uint64_t gva, Word value) {
 void walk_for_copies() { plain_starts.store(0, std::memory_order_seq_cst); }
 
 bool copy_from_guest(void* dst, uint64_t gva, size_t n) {
-    if (!plain(gva, n)) [[unlikely]] return careful_read(dst, gva, n);
+    if (!plain(gva, n)) [[unlikely]]
+        return careful_read(dst, gva, n);
     return copy(dst, reinterpret_cast<const void*>(gva), n);
 }
 bool copy_to_guest(uint64_t gva, const void* src, size_t n) {
-    if (!plain(gva, n)) [[unlikely]] return careful_write(gva, src, n);
+    if (!plain(gva, n)) [[unlikely]]
+        return careful_write(gva, src, n);
     return copy(reinterpret_cast<void*>(gva), src, n);
 }
 
@@ -152,7 +155,8 @@ bool store_to_guest(uint64_t gva, uint32_t value) { return store(gva, value); }
 bool store_to_guest(uint64_t gva, uint64_t value) { return store(gva, value); }
 
 bool clear_guest(uint64_t gva, size_t n) {
-    if (!plain(gva, n)) [[unlikely]] return careful_clear(gva, n);
+    if (!plain(gva, n)) [[unlikely]]
+        return careful_clear(gva, n);
     return clear_by_cpu(gva, n);
 }
 

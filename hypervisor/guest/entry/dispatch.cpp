@@ -62,9 +62,21 @@ void interrupt(uint32_t vector) {
 }
 
 [[noreturn]] void fatal(const Regs& r) {
-    static const char* const names[] = {"divide error", "debug", "NMI", "breakpoint", "overflow", "bound", "invalid opcode",
-                                        "device not available", "double fault", "coprocessor overrun", "invalid TSS",
-                                        "segment not present", "stack fault", "general protection", "page fault"};
+    static const char* const names[] = {"divide error",
+                                        "debug",
+                                        "NMI",
+                                        "breakpoint",
+                                        "overflow",
+                                        "bound",
+                                        "invalid opcode",
+                                        "device not available",
+                                        "double fault",
+                                        "coprocessor overrun",
+                                        "invalid TSS",
+                                        "segment not present",
+                                        "stack fault",
+                                        "general protection",
+                                        "page fault"};
     const char* name = r.vector < sizeof names / sizeof *names ? names[r.vector] : "exception";
     panic_regs(r, "Fatal %s in the hypervisor, error code %04x, address %016lx", name, r.error_code, hw::read_cr2());
 }
@@ -98,7 +110,8 @@ constexpr uint32_t nmi = 2, double_fault = 8, machine_check = 18;
 
 extern "C" void trap_from_guest(Regs* r) {
     constexpr uint32_t ours = 1u << nmi | 1u << double_fault | 1u << machine_check;
-    if (r->vector < first_interrupt && !(ours >> r->vector & 1)) [[likely]] return pv_trap(entered_from(*r), *r);
+    if (r->vector < first_interrupt && !(ours >> r->vector & 1)) [[likely]]
+        return pv_trap(entered_from(*r), *r);
     not_an_exception_of_the_guest(r);
 }
 
@@ -114,8 +127,7 @@ extern "C" void trap_from_hypervisor(Regs* r) {
         hw::write_dr6(hw::dr6_clear);
         return;
     }
-    const bool at_iret =
-        r->rip == reinterpret_cast<uint64_t>(guest_iret) || r->rip == reinterpret_cast<uint64_t>(guarded_iret);
+    const bool at_iret = r->rip == reinterpret_cast<uint64_t>(guest_iret) || r->rip == reinterpret_cast<uint64_t>(guarded_iret);
     if (at_iret && r->vector != 8 && r->vector != 18) iret_faulted(*r);
     for (const FaultFixup* f = extable_start; f < extable_end; ++f) {
         if (f->fault != r->rip) continue;
@@ -127,10 +139,8 @@ extern "C" void trap_from_hypervisor(Regs* r) {
 
 extern "C" void syscall_from_guest(Regs* r) {
     Vcpu& v = entered_from(*r);
-    if (v.pv->in_kernel)
-        hypercall_dispatch(v, *r);
-    else
-        pv_system_call(v, *r);
+    if (v.pv->in_kernel) hypercall_dispatch(v, *r);
+    else pv_system_call(v, *r);
 }
 
 namespace {
@@ -192,8 +202,10 @@ extern "C" bool prepare_exit() {
     CpuStackTop& top = stack_top();
     Cpu& cpu = *top.cpu;
     // Nearly always there is nothing to do: no call stands in that way, so that no register has to be saved in it.
-    if (work_pending(cpu) || cpu.current->idle) [[unlikely]] return work_and_prepare();
-    if (pv_delivery_due(*cpu.current)) [[unlikely]] return deliver_and_prepare();
+    if (work_pending(cpu) || cpu.current->idle) [[unlikely]]
+        return work_and_prepare();
+    if (pv_delivery_due(*cpu.current)) [[unlikely]]
+        return deliver_and_prepare();
     return ready(cpu, top.regs);
 }
 
@@ -216,8 +228,10 @@ bool with_view(Prepare prepare) {
 extern "C" bool prepare_guarded_exit() {
     CpuStackTop& top = stack_top();
     Cpu& cpu = *top.cpu;
-    if (work_pending(cpu) || cpu.current->idle || !pv_view_is_ready(cpu)) [[unlikely]] return prepare_with_view();
-    if (pv_delivery_due(*cpu.current)) [[unlikely]] return deliver_with_view();
+    if (work_pending(cpu) || cpu.current->idle || !pv_view_is_ready(cpu)) [[unlikely]]
+        return prepare_with_view();
+    if (pv_delivery_due(*cpu.current)) [[unlikely]]
+        return deliver_with_view();
     return ready(cpu, top.regs);
 }
 

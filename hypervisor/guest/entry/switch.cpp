@@ -60,7 +60,8 @@ void load_fpu(Vcpu& v) {
     forget_x87_pointers(v.fpu);
     if (cpu_features.xsave) {
         hw::xsetbv(cpu_features.xcr0);
-        if (!hw::xrstor(v.fpu)) [[unlikely]] refuse_fpu(v);
+        if (!hw::xrstor(v.fpu)) [[unlikely]]
+            refuse_fpu(v);
         if (v.pv->xcr0 != cpu_features.xcr0) hw::xsetbv(v.pv->xcr0);
     } else {
         hw::fxrstor(v.fpu);
@@ -113,7 +114,8 @@ void set_root(Cpu& cpu, uint64_t cr3) {
     const uint64_t idle = idle_cr3();
     if (cr3 != idle) __atomic_store_n(&cpu.loaded_cr3, cr3, __ATOMIC_SEQ_CST);
     const uint32_t time = tlb_flush_begins();
-    if (entries_guarded) [[unlikely]] note_root(cpu, cr3);
+    if (entries_guarded) [[unlikely]]
+        note_root(cpu, cr3);
     hw::write_cr3(cr3);
     tlb_flush_ended(cpu, time);
     if (cr3 == idle) __atomic_store_n(&cpu.loaded_cr3, cr3, __ATOMIC_SEQ_CST);
@@ -159,8 +161,7 @@ void enter_guest(Cpu& cpu, Vcpu& v) {
     set_root(cpu, pv.root() << page_shift);
     // The last page of the GDT window is this CPU's own: TSS and LDT descriptors are per CPU.
     constexpr unsigned reserved_page = gdt_reserved_offset / page_size;
-    pv.descriptor_l1[reserved_page] =
-        gdt_page(cpu.id).address() | pte::present | pte::rw | pte::accessed | pte::dirty | pte::nx;
+    pv.descriptor_l1[reserved_page] = gdt_page(cpu.id).address() | pte::present | pte::rw | pte::accessed | pte::dirty | pte::nx;
     hw::invlpg(gdt_va(v.id) + gdt_reserved_offset);
     load_gdtr(gdt_va(v.id));
     arch::load_guest_ldt(v);
@@ -193,8 +194,8 @@ void load_root(uint64_t cr3) { set_root(this_cpu(), cr3); }
 
 void load_guest_cr4(const Vcpu& v) {
     Cpu& cpu = this_cpu();
-    const uint64_t want = (cpu_features.cr4 & ~cr4_guest_bits) | (v.pv->cr4 & cr4_guest_bits) |
-                          (cpu_features.cr4 & hw::cr4_osxsave);
+    const uint64_t want =
+        (cpu_features.cr4 & ~cr4_guest_bits) | (v.pv->cr4 & cr4_guest_bits) | (cpu_features.cr4 & hw::cr4_osxsave);
     if (want == cpu.loaded_cr4) return;
     cpu.loaded_cr4 = want;
     hw::write_cr4(want);

@@ -125,9 +125,17 @@ void pv_iret_failed(Vcpu& v, Regs& r) {
     if (!v.pv->in_kernel) pv_toggle_mode(v);
     xen::VcpuInfo* info = v.info.load(std::memory_order_relaxed);
     const bool masked = __atomic_load_n(&info->evtchn_upcall_mask, __ATOMIC_RELAXED) != 0;
-    const uint64_t frame[] = {r.rcx, r.r11, arch::read_segment(0), arch::read_segment(1), arch::read_segment(2),
-                              arch::read_segment(3), r.rip, r.cs | (uint64_t{masked} << 32),
-                              guest_rflags(v, r, masked), r.rsp, r.ss};
+    const uint64_t frame[] = {r.rcx,
+                              r.r11,
+                              arch::read_segment(0),
+                              arch::read_segment(1),
+                              arch::read_segment(2),
+                              arch::read_segment(3),
+                              r.rip,
+                              r.cs | (uint64_t{masked} << 32),
+                              guest_rflags(v, r, masked),
+                              r.rsp,
+                              r.ss};
     const uint64_t sp = (v.pv->kernel_sp & ~uint64_t{15}) - sizeof frame;
     if (!arch::copy_to_guest(sp, frame, sizeof frame)) {
         domain_crash(v.domain, "kernel stack is not writable for the failsafe callback");

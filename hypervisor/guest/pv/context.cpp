@@ -52,8 +52,8 @@ void set_registers(Vcpu& v, const xen::CpuUserRegs& u) {
 }
 
 Status check_addresses(const xen::VcpuGuestContext& c) {
-    const uint64_t all[] = {c.user_regs.rip, c.event_callback_eip, c.failsafe_callback_eip, c.syscall_callback_eip,
-                            c.kernel_sp, c.fs_base, c.gs_base_kernel, c.gs_base_user};
+    const uint64_t all[] = {c.user_regs.rip, c.event_callback_eip, c.failsafe_callback_eip, c.syscall_callback_eip, c.kernel_sp,
+                            c.fs_base,       c.gs_base_kernel,     c.gs_base_user};
     for (const uint64_t a : all)
         if (!base::canonical(a)) return Err{Errc::inval};
     if (c.ldt_ents > 8192 || c.gdt_ents > xen::FIRST_RESERVED_GDT_ENTRY) return Err{Errc::inval};
@@ -187,8 +187,7 @@ void pv_get_context(Vcpu& v, xen::VcpuGuestContext& c) {
     c.flags = (pv.in_kernel ? xen::VGCF_in_kernel : 0) | xen::VGCF_i387_valid |
               (pv.failsafe.masks_events ? xen::VGCF_failsafe_disables_events : 0) |
               (pv.syscall.masks_events ? xen::VGCF_syscall_disables_events : 0) |
-              ((v.pause_flags.load() & vpf_down) ? 0 : xen::VGCF_online) |
-              (r.vector == entry_syscall ? xen::VGCF_in_syscall : 0);
+              ((v.pause_flags.load() & vpf_down) ? 0 : xen::VGCF_online) | (r.vector == entry_syscall ? xen::VGCF_in_syscall : 0);
     if (v.fpu) memcpy(c.fpu_ctxt.x, v.fpu, sizeof c.fpu_ctxt.x);
     memcpy(c.trap_ctxt, pv.traps, sizeof pv.traps);
     for (unsigned i = 0; i < gdt_guest_pages; ++i) c.gdt_frames[i] = pv.gdt_entries > i * 512 ? pv.gdt_frames[i].raw : 0;

@@ -36,8 +36,8 @@ void pv_report_crash(Vcpu& v) {
     const xen::VcpuInfo* info = v.info.load(std::memory_order_acquire);
     log(LogLevel::error, "Domain %u (vcpu#%u) crashed on cpu#%u:", v.domain.id.raw, v.id.raw, this_cpu().id);
     log(LogLevel::error, "RIP:    %04lx:[<%016lx>]", r.cs & 0xffff, r.rip);
-    log(LogLevel::error, "RFLAGS: %016lx   EM: %u   CONTEXT: pv guest (d%uv%u), %s", r.rflags,
-        unsigned{info->evtchn_upcall_mask}, v.domain.id.raw, v.id.raw, pv.in_kernel ? "kernel" : "user");
+    log(LogLevel::error, "RFLAGS: %016lx   EM: %u   CONTEXT: pv guest (d%uv%u), %s", r.rflags, unsigned{info->evtchn_upcall_mask},
+        v.domain.id.raw, v.id.raw, pv.in_kernel ? "kernel" : "user");
     log(LogLevel::error, "rax: %016lx   rbx: %016lx   rcx: %016lx", r.rax, r.rbx, r.rcx);
     log(LogLevel::error, "rdx: %016lx   rsi: %016lx   rdi: %016lx", r.rdx, r.rsi, r.rdi);
     log(LogLevel::error, "rbp: %016lx   rsp: %016lx   r8:  %016lx", r.rbp, r.rsp, r.r8);

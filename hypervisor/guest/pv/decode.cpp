@@ -14,9 +14,8 @@ using base::Status;
 
 /// Where each register number lies in Regs.
 constexpr uint16_t gpr_offsets[16] = {
-    offsetof(Regs, rax), offsetof(Regs, rcx), offsetof(Regs, rdx), offsetof(Regs, rbx),
-    offsetof(Regs, rsp), offsetof(Regs, rbp), offsetof(Regs, rsi), offsetof(Regs, rdi),
-    offsetof(Regs, r8),  offsetof(Regs, r9),  offsetof(Regs, r10), offsetof(Regs, r11),
+    offsetof(Regs, rax), offsetof(Regs, rcx), offsetof(Regs, rdx), offsetof(Regs, rbx), offsetof(Regs, rsp), offsetof(Regs, rbp),
+    offsetof(Regs, rsi), offsetof(Regs, rdi), offsetof(Regs, r8),  offsetof(Regs, r9),  offsetof(Regs, r10), offsetof(Regs, r11),
     offsetof(Regs, r12), offsetof(Regs, r13), offsetof(Regs, r14), offsetof(Regs, r15),
 };
 
@@ -123,9 +122,7 @@ unsigned immediate_bytes(Form f, const Instruction& in) {
 
 }  // namespace
 
-uint64_t& gpr(Regs& r, unsigned n) {
-    return *reinterpret_cast<uint64_t*>(reinterpret_cast<uint8_t*>(&r) + gpr_offsets[n & 15]);
-}
+uint64_t& gpr(Regs& r, unsigned n) { return *reinterpret_cast<uint64_t*>(reinterpret_cast<uint8_t*>(&r) + gpr_offsets[n & 15]); }
 uint64_t gpr(const Regs& r, unsigned n) {
     return *reinterpret_cast<const uint64_t*>(reinterpret_cast<const uint8_t*>(&r) + gpr_offsets[n & 15]);
 }

@@ -14,20 +14,20 @@ inline constexpr unsigned max_instruction_bytes = 15;
 
 struct Instruction {
     uint8_t length = 0;
-    bool two_byte = false;      ///< opcode follows 0x0f
+    bool two_byte = false;  ///< opcode follows 0x0f
     uint8_t opcode = 0;
-    bool operand16 = false;     ///< 0x66
-    bool address32 = false;     ///< 0x67
+    bool operand16 = false;  ///< 0x66
+    bool address32 = false;  ///< 0x67
     bool lock = false;
-    uint8_t repeat = 0;         ///< 0xf2, 0xf3 or 0
-    uint8_t segment = 0;        ///< 4 fs, 5 gs, 0 none
+    uint8_t repeat = 0;   ///< 0xf2, 0xf3 or 0
+    uint8_t segment = 0;  ///< 4 fs, 5 gs, 0 none
     bool rex_w = false;
     bool rex = false;
     bool has_modrm = false;
     uint8_t mod = 0, reg = 0, rm = 0;  ///< with the REX bits
-    bool memory = false;        ///< the modrm operand is memory
-    uint64_t address = 0;       ///< its effective address, without a segment base
-    uint64_t immediate = 0;     ///< sign-extended
+    bool memory = false;               ///< the modrm operand is memory
+    uint64_t address = 0;              ///< its effective address, without a segment base
+    uint64_t immediate = 0;            ///< sign-extended
     unsigned operand_bytes() const { return rex_w ? 8 : operand16 ? 2 : 4; }
 };
 

@@ -113,9 +113,7 @@ Step system_group(Vcpu& v, Regs& r, const Instruction& in) {
     if (in.memory || (in.rm & 7) != 1) return Step::fault;
     switch (in.reg & 7) {
         case 2: return set_xcr(v, r);
-        case 7:
-            r.rcx = v.pv->tsc_aux;
-            return read_tsc(v, r);
+        case 7: r.rcx = v.pv->tsc_aux; return read_tsc(v, r);
         default: return Step::fault;
     }
 }
@@ -217,15 +215,28 @@ Step port_io(Vcpu& v, Regs& r, const Instruction& in) {
     switch (in.opcode) {
         // The real interrupt flag is not the guest's, and POPF could not give back its virtual one: code that clears it
         // around a few instructions (before it has patched itself for Xen) only needs to get past them.
-        case 0xfa: case 0xfb: return pv_io_privileged(v) ? Step::done : Step::fault;
-        case 0x6c: case 0x6d: case 0x6e: case 0x6f: return string_io(v, r, in);
-        case 0xe4: case 0xe5: case 0xe6: case 0xe7: case 0xec: case 0xed: case 0xee: case 0xef: return port_io(v, r, in);
+        case 0xfa:
+        case 0xfb: return pv_io_privileged(v) ? Step::done : Step::fault;
+        case 0x6c:
+        case 0x6d:
+        case 0x6e:
+        case 0x6f: return string_io(v, r, in);
+        case 0xe4:
+        case 0xe5:
+        case 0xe6:
+        case 0xe7:
+        case 0xec:
+        case 0xed:
+        case 0xee:
+        case 0xef: return port_io(v, r, in);
         default: return Step::fault;
     }
 }
 
 /// Into each of its two callers: kernels execute such instructions all day.
-[[gnu::always_inline]] inline Step execute(Vcpu& v, Regs& r, const Instruction& in) { return in.two_byte ? two_byte(v, r, in) : one_byte(v, r, in); }
+[[gnu::always_inline]] inline Step execute(Vcpu& v, Regs& r, const Instruction& in) {
+    return in.two_byte ? two_byte(v, r, in) : one_byte(v, r, in);
+}
 
 /// A guest that steps through its code steps over what we execute for it too.
 [[gnu::noinline]] void single_step(Vcpu& v, Regs& r) {
@@ -238,7 +249,8 @@ Step port_io(Vcpu& v, Regs& r, const Instruction& in) {
 void end_of_instruction(Vcpu& v, Regs& r, uint64_t next) {
     r.rip = next;
     r.rflags &= ~eflags_rf;
-    if (r.rflags & eflags_tf) [[unlikely]] single_step(v, r);
+    if (r.rflags & eflags_tf) [[unlikely]]
+        single_step(v, r);
 }
 
 /// What the decoder, which knows 64-bit code, reads the same in 32-bit code. String instructions would need the bases of
@@ -258,15 +270,15 @@ bool same_in_32_bits(const Instruction& in) {
     if (!decode_into(in, bytes, fetch_instruction(code.linear(r.rip), bytes), r)) return false;
     if (code.mode != CodeMode::bits64 && !same_in_32_bits(in)) return false;
     const Step s = execute(v, r, in);
-    if (s == Step::done || s == Step::repeat)
-        end_of_instruction(v, r, s == Step::done ? code.advance(r.rip, in.length) : r.rip);
+    if (s == Step::done || s == Step::repeat) end_of_instruction(v, r, s == Step::done ? code.advance(r.rip, in.length) : r.rip);
     return s != Step::fault;
 }
 
 }  // namespace
 
 bool pv_emulate_privileged(Vcpu& v, Regs& r) {
-    if (r.cs != xen::FLAT_RING3_CS64) [[unlikely]] return emulate_elsewhere(v, r);
+    if (r.cs != xen::FLAT_RING3_CS64) [[unlikely]]
+        return emulate_elsewhere(v, r);
     uint8_t bytes[fetched_bytes];
     Instruction in;
     if (!decode_into(in, bytes, fetch_instruction(r.rip, bytes), r)) return false;
@@ -307,7 +319,8 @@ constexpr unsigned forced_cpuid_bytes = sizeof xen::XEN_EMULATE_PREFIX + 2;
 }  // namespace
 
 bool pv_emulate_forced(Vcpu& v, Regs& r) {
-    if (r.cs != xen::FLAT_RING3_CS64) [[unlikely]] return emulate_forced_elsewhere(v, r);
+    if (r.cs != xen::FLAT_RING3_CS64) [[unlikely]]
+        return emulate_forced_elsewhere(v, r);
     if (!forced_cpuid_at(r.rip)) return false;
     pv_cpuid(v, r);
     end_of_instruction(v, r, r.rip + forced_cpuid_bytes);

@@ -15,7 +15,8 @@ static_assert(fetched_bytes >= max_instruction_bytes);
 
 /// Reads up to 16 bytes at `rip`, fewer when the next page is not there. Returns how many.
 inline unsigned fetch_instruction(uint64_t rip, uint8_t (&bytes)[fetched_bytes]) {
-    if (arch::copy_from_guest(bytes, rip, fetched_bytes)) [[likely]] return fetched_bytes;
+    if (arch::copy_from_guest(bytes, rip, fetched_bytes)) [[likely]]
+        return fetched_bytes;
     const auto in_page = static_cast<unsigned>(4096 - (rip & 4095));
     if (in_page >= fetched_bytes || !arch::copy_from_guest(bytes, rip, in_page)) return 0;
     return in_page;

@@ -92,9 +92,8 @@ arch::Walked by_pages(uint64_t gva, size_t n, bool to_write, F piece) {
 namespace arch {
 
 Walked walked_read(void* dst, uint64_t gva, size_t n) {
-    return by_pages(gva, n, false, [&](uint8_t* at, size_t done, size_t part) {
-        move(static_cast<uint8_t*>(dst) + done, at, part);
-    });
+    return by_pages(gva, n, false,
+                    [&](uint8_t* at, size_t done, size_t part) { move(static_cast<uint8_t*>(dst) + done, at, part); });
 }
 
 Walked walked_write(uint64_t gva, const void* src, size_t n) {

@@ -51,7 +51,8 @@ void raw_out(uint16_t port, unsigned bytes, uint32_t value) {
 }  // namespace
 
 bool pv_io_privileged(const Vcpu& v) {
-    if (v.pv->iopl >= (v.pv->in_kernel ? 1 : 3)) [[likely]] return true;
+    if (v.pv->iopl >= (v.pv->in_kernel ? 1 : 3)) [[likely]]
+        return true;
     return v.pv->in_kernel && pv_architectural_iopl(v.domain);
 }
 

@@ -19,7 +19,8 @@ bool l1tf_harmless(uint64_t entry, uint64_t end_of_memory, unsigned address_bits
 /// Source: Intel, "Deep Dive: L1 Terminal Fault"; address bits: SDM 3A 4.1.4 and 46 for caches that look at more.
 Status l1tf_refuse_harmful(Domain& d, uint64_t entry, unsigned level);
 inline Status l1tf_check(Domain& d, uint64_t entry, unsigned level) {
-    if (!d.pv->checks_nonpresent) [[likely]] return ok;
+    if (!d.pv->checks_nonpresent) [[likely]]
+        return ok;
     return l1tf_refuse_harmful(d, entry, level);
 }
 

@@ -23,31 +23,31 @@ struct Fixed {
 constexpr uint64_t lfence_serialises = 1u << 1, feature_control_locked = 1;
 
 constexpr Fixed table[] = {
-    {0x0, 0x1, Vendor::any, Access::read_only, 0},              // machine check of the Pentium
+    {0x0, 0x1, Vendor::any, Access::read_only, 0},  // machine check of the Pentium
     {0x3a, 0x3a, Vendor::intel, Access::read_only, feature_control_locked},
-    {0xc1, 0xc8, Vendor::intel, Access::forget, 0},             // performance counters
-    {0xce, 0xce, Vendor::any, Access::read_only, 0},            // platform information: no CPUID faulting
-    {0xe7, 0xe8, Vendor::any, Access::write_only, 0},           // MPERF, APERF
-    {0x140, 0x140, Vendor::any, Access::same, 0},               // CPUID faulting, ring 3 MWAIT: off
-    {0x186, 0x189, Vendor::intel, Access::forget, 0},           // performance event selection
-    {0x198, 0x198, Vendor::intel, Access::read_only, 0},        // performance state
+    {0xc1, 0xc8, Vendor::intel, Access::forget, 0},       // performance counters
+    {0xce, 0xce, Vendor::any, Access::read_only, 0},      // platform information: no CPUID faulting
+    {0xe7, 0xe8, Vendor::any, Access::write_only, 0},     // MPERF, APERF
+    {0x140, 0x140, Vendor::any, Access::same, 0},         // CPUID faulting, ring 3 MWAIT: off
+    {0x186, 0x189, Vendor::intel, Access::forget, 0},     // performance event selection
+    {0x198, 0x198, Vendor::intel, Access::read_only, 0},  // performance state
     {0x199, 0x199, Vendor::intel, Access::forget, 0},
-    {0x19a, 0x19a, Vendor::intel, Access::write_only, 0},       // clock modulation
-    {0x19c, 0x19c, Vendor::intel, Access::read_only, 0},        // thermal status
-    {0x1b0, 0x1b0, Vendor::intel, Access::write_only, 0},       // energy and performance bias
-    {0x309, 0x30b, Vendor::intel, Access::forget, 0},           // fixed counters
-    {0x345, 0x345, Vendor::any, Access::read_only, 0},          // performance capabilities: none
-    {0x38d, 0x390, Vendor::intel, Access::forget, 0},           // control of the counters
-    {0xc0010000, 0xc0010007, Vendor::amd, Access::forget, 0},   // performance counters
+    {0x19a, 0x19a, Vendor::intel, Access::write_only, 0},                 // clock modulation
+    {0x19c, 0x19c, Vendor::intel, Access::read_only, 0},                  // thermal status
+    {0x1b0, 0x1b0, Vendor::intel, Access::write_only, 0},                 // energy and performance bias
+    {0x309, 0x30b, Vendor::intel, Access::forget, 0},                     // fixed counters
+    {0x345, 0x345, Vendor::any, Access::read_only, 0},                    // performance capabilities: none
+    {0x38d, 0x390, Vendor::intel, Access::forget, 0},                     // control of the counters
+    {0xc0010000, 0xc0010007, Vendor::amd, Access::forget, 0},             // performance counters
     {0xc0010010, 0xc0010010, Vendor::amd_devices, Access::read_only, 0},  // system configuration
-    {0xc0010015, 0xc0010015, Vendor::amd, Access::same, 0},     // hardware configuration
+    {0xc0010015, 0xc0010015, Vendor::amd, Access::same, 0},               // hardware configuration
     {0xc0010016, 0xc001001a, Vendor::amd_devices, Access::read_only, 0},  // I/O range, top of memory
     {0xc001001d, 0xc001001d, Vendor::amd_devices, Access::read_only, 0},  // second top of memory
-    {0xc001001f, 0xc001001f, Vendor::any, Access::forget, 0},     // north bridge
-    {0xc0010041, 0xc0010042, Vendor::amd, Access::forget, 0},   // performance states of family 0fh
-    {0xc0010061, 0xc001006b, Vendor::amd, Access::forget, 0},   // performance states
+    {0xc001001f, 0xc001001f, Vendor::any, Access::forget, 0},             // north bridge
+    {0xc0010041, 0xc0010042, Vendor::amd, Access::forget, 0},             // performance states of family 0fh
+    {0xc0010061, 0xc001006b, Vendor::amd, Access::forget, 0},             // performance states
     {0xc0010112, 0xc0010113, Vendor::amd_devices, Access::read_only, 0},  // system management memory
-    {0xc0010200, 0xc001020b, Vendor::amd, Access::forget, 0},   // performance counters of family 15h
+    {0xc0010200, 0xc001020b, Vendor::amd, Access::forget, 0},             // performance counters of family 15h
     {0xc0011029, 0xc0011029, Vendor::amd, Access::forget, lfence_serialises},
 };
 

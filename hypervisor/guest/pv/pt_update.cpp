@@ -25,9 +25,7 @@ void store_entry(uint64_t* slot, uint64_t entry, KeepAccessed keep) {
         return;
     }
     uint64_t old = __atomic_load_n(slot, __ATOMIC_RELAXED);
-    while (!__atomic_compare_exchange_n(slot, &old, entry | (old & accessed_dirty), true, __ATOMIC_ACQ_REL,
-                                        __ATOMIC_RELAXED)) {
-    }
+    while (!__atomic_compare_exchange_n(slot, &old, entry | (old & accessed_dirty), true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {}
 }
 
 /// Leaves the rest of an interrupted release to finish_pending_put(). Takes over a reference of the caller's: the page
@@ -64,7 +62,8 @@ uint64_t* find_l1_slot(Mfn root, uint64_t va) {
     for (unsigned shift = 39; shift > 12; shift -= 9) {
         const uint64_t e = __atomic_load_n(&map_mfn<uint64_t>(table)[(va >> shift) & 511], __ATOMIC_RELAXED);
         constexpr uint64_t usual = pte::present | pte::rw;
-        if ((e & usual) != usual && !leads_to_level(e, (shift - 12) / 9)) [[unlikely]] return nullptr;
+        if ((e & usual) != usual && !leads_to_level(e, (shift - 12) / 9)) [[unlikely]]
+            return nullptr;
         table = Mfn::of_address(e & pte::frame_mask);
     }
     return &map_mfn<uint64_t>(table)[(va >> 12) & 511];

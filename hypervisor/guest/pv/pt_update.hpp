@@ -25,7 +25,8 @@ Status update_table(Vcpu& v, Domain& owner, uint64_t* slot, uint64_t entry, unsi
 /// Errors: restart.
 Status finish_put_of(Vcpu& v, PageInfo& pending);
 inline Status finish_pending_put(Vcpu& v) {
-    if (!v.pv->pending_put) [[likely]] return ok;
+    if (!v.pv->pending_put) [[likely]]
+        return ok;
     return finish_put_of(v, *v.pv->pending_put);
 }
 

@@ -58,8 +58,7 @@ bool pv_emulate_pt_write(Vcpu& v, Regs& r, uint64_t address) {
     Guard g(v.domain.pv->lock);
     PageInfo* p = l1_page_at(v, address);
     if (!p) return false;
-    const Operand operand{&map_mfn<uint64_t>(mfn_of(*p))[(address & 4095) / 8], size,
-                          static_cast<unsigned>((address & 7) * 8)};
+    const Operand operand{&map_mfn<uint64_t>(mfn_of(*p))[(address & 4095) / 8], size, static_cast<unsigned>((address & 7) * 8)};
     Status s = perform(v.domain, r, in, operand);
     // Each time the CPU has set one of two bits more: it ends.
     while (!s && s.error() == Errc::again) s = perform(v.domain, r, in, operand);

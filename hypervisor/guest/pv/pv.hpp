@@ -34,17 +34,17 @@ struct PvDomain {
     Spinlock lock{Rank::page_table};  ///< types l1..l4 and segdesc of the domain's pages, and entries of its page tables
     void* perdomain_l3 = nullptr;     ///< what L4 slot 260 points to: per-vCPU descriptor tables
     void* perdomain_l2 = nullptr;
-    bool isolated = false;            ///< runs on views (view.hpp). Set at creation
+    bool isolated = false;                  ///< runs on views (view.hpp). Set at creation
     std::atomic<uint64_t> root_changes{1};  ///< counts changes of its L4 tables while it is isolated
-    bool checks_nonpresent = false;   ///< entries that are not present may not name memory (l1tf.hpp). Set at creation
-    uint64_t serial = 0;              ///< no other domain has had it
-    RangeSet iomem;                   ///< machine frames outside RAM it may map
+    bool checks_nonpresent = false;         ///< entries that are not present may not name memory (l1tf.hpp). Set at creation
+    uint64_t serial = 0;                    ///< no other domain has had it
+    RangeSet iomem;                         ///< machine frames outside RAM it may map
     RangeSet ioports;
     RangeSet irqs;
     CpuPolicy* policy = nullptr;
-    uint32_t pci_address = 0;         ///< dom0's view of port 0xcf8
+    uint32_t pci_address = 0;               ///< dom0's view of port 0xcf8
     uint32_t relinquished_vcpus = 0;        ///< how many have let go of their tables when the domain ends
-    std::atomic<bool> linear_l4{false};  ///< an L4 of it has, or had, a linear entry: see guest_memory.hpp
+    std::atomic<bool> linear_l4{false};     ///< an L4 of it has, or had, a linear entry: see guest_memory.hpp
     PageInfo* relinquish_cursor = nullptr;  ///< next to look at when the domain ends; holds a reference
 };
 
@@ -58,8 +58,8 @@ inline constexpr unsigned ldt_max_pages = 16;
 
 struct PvVcpu {
     // page tables (page_table lock to change; the vCPU itself reads)
-    Mfn kernel_root{0};   ///< L4 in kernel mode; 0: none. Holds a type and an existence reference
-    Mfn user_root{0};     ///< L4 in user mode; 0: none. Holds references too
+    Mfn kernel_root{0};  ///< L4 in kernel mode; 0: none. Holds a type and an existence reference
+    Mfn user_root{0};    ///< L4 in user mode; 0: none. Holds references too
     bool in_kernel = true;
     uint8_t iopl = 0;              ///< I/O privilege level as the guest sees it; the CPU's own is always 0
     uint64_t io_bitmap = 0;        ///< guest VA in its kernel's address space: a set bit closes a port to its user code
@@ -77,15 +77,15 @@ struct PvVcpu {
     uint64_t kernel_ss = 0;
     uint64_t kernel_sp = 0;
     // registers that only the hypervisor may touch
-    uint64_t cr0_ts = 0;      ///< eflags-like: CR0.TS as the guest sees it (0 or 8)
+    uint64_t cr0_ts = 0;  ///< eflags-like: CR0.TS as the guest sees it (0 or 8)
     uint64_t cr2 = 0;
-    uint64_t cr4 = 0;         ///< of cr4_guest_bits (cr4.hpp) those the guest has turned on
+    uint64_t cr4 = 0;  ///< of cr4_guest_bits (cr4.hpp) those the guest has turned on
     uint64_t xcr0 = 1;
-    uint64_t debug[8] = {};   ///< DR0-3, DR6, DR7
+    uint64_t debug[8] = {};  ///< DR0-3, DR6, DR7
     uint64_t fs_base = 0, gs_base_kernel = 0, gs_base_user = 0;
     uint16_t ds = 0, es = 0, fs = 0, gs = 0;
     uint64_t tsc_aux = 0;
-    uint32_t spec_ctrl = 0;   ///< MSR SPEC_CTRL while the guest runs
+    uint32_t spec_ctrl = 0;  ///< MSR SPEC_CTRL while the guest runs
     bool nmi_pending = false;
     PageInfo* pending_put = nullptr;  ///< a table whose release was interrupted, with a reference: see types.hpp
 

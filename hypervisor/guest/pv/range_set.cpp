@@ -14,7 +14,8 @@ Status RangeSet::add(uint64_t first, uint64_t last) {
     // Swallow every range that touches the new one.
     for (unsigned i = 0; i < used;) {
         Range& r = ranges[i];
-        const bool touches = r.first <= (last == ~uint64_t{0} ? last : last + 1) && first <= (r.last == ~uint64_t{0} ? r.last : r.last + 1);
+        const bool touches =
+            r.first <= (last == ~uint64_t{0} ? last : last + 1) && first <= (r.last == ~uint64_t{0} ? r.last : r.last + 1);
         if (!touches) {
             ++i;
             continue;

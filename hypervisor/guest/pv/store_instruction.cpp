@@ -38,9 +38,9 @@ void set_logic_flags(Regs& r, uint64_t result, unsigned bytes) {
 Result<Outcome> logic(Regs& r, unsigned operation, uint64_t old, uint64_t operand, unsigned bytes) {
     uint64_t v = 0;
     switch (operation) {
-        case 1: v = old | operand; break;   // or
-        case 4: v = old & operand; break;   // and
-        case 6: v = old ^ operand; break;   // xor
+        case 1: v = old | operand; break;  // or
+        case 4: v = old & operand; break;  // and
+        case 6: v = old ^ operand; break;  // xor
         default: return Err{Errc::opnotsupp};
     }
     v = truncate(v, bytes);
@@ -92,9 +92,15 @@ Result<Outcome> one_byte(Regs& r, const Instruction& in, uint64_t old, unsigned 
             write_gpr(r, in.reg, bytes, in.rex, old);
             return Outcome{value};
         }
-        case 0x08: case 0x09: case 0x20: case 0x21: case 0x30: case 0x31:
-            return logic(r, in.opcode >> 3, old, read_gpr(r, in.reg, bytes, in.rex), bytes);
-        case 0x80: case 0x81: case 0x83: return logic(r, in.reg & 7, old, truncate(in.immediate, bytes), bytes);
+        case 0x08:
+        case 0x09:
+        case 0x20:
+        case 0x21:
+        case 0x30:
+        case 0x31: return logic(r, in.opcode >> 3, old, read_gpr(r, in.reg, bytes, in.rex), bytes);
+        case 0x80:
+        case 0x81:
+        case 0x83: return logic(r, in.reg & 7, old, truncate(in.immediate, bytes), bytes);
         case 0xaa:
         case 0xab:
             if (in.repeat != 0 || in.address32) return Err{Errc::opnotsupp};

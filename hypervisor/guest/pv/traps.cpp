@@ -40,8 +40,7 @@ void page_fault(Vcpu& v, Regs& r) {
         return;
     }
     constexpr uint32_t write_to_read_only = fault_present | fault_write;
-    if ((r.error_code & write_to_read_only) == write_to_read_only && v.pv->in_kernel)
-        return fault_of_kernel_write(v, r, address);
+    if ((r.error_code & write_to_read_only) == write_to_read_only && v.pv->in_kernel) return fault_of_kernel_write(v, r, address);
     pv_inject_page_fault(v, r, address, r.error_code);
 }
 

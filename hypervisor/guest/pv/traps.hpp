@@ -24,13 +24,14 @@ void pv_deliver(Vcpu& v, Regs& r);
 inline bool pv_delivery_due(const Vcpu& v) { return v.pv->nmi_pending || vcpu_upcall_due(v); }
 /// Delivers what is pending (NMI, events) just before the guest runs.
 inline void pv_before_entry(Vcpu& v, Regs& r) {
-    if (pv_delivery_due(v)) [[unlikely]] pv_deliver(v, r);
+    if (pv_delivery_due(v)) [[unlikely]]
+        pv_deliver(v, r);
 }
 /// Whether SYSRET restores `r` completely.
 inline bool pv_can_sysret(const Regs& r) {
     constexpr uint64_t unsupported = eflags_rf | eflags_vm | eflags_tf;
-    return r.vector == entry_syscall && r.cs == xen::FLAT_RING3_CS64 && r.ss == xen::FLAT_RING3_SS64 &&
-           base::canonical(r.rip) && (r.rflags & unsupported) == 0;
+    return r.vector == entry_syscall && r.cs == xen::FLAT_RING3_CS64 && r.ss == xen::FLAT_RING3_SS64 && base::canonical(r.rip) &&
+           (r.rflags & unsupported) == 0;
 }
 
 /// Enters the guest's handler for exception `vector` with the current registers as the interrupted ones.

@@ -92,15 +92,14 @@ bool get_writable_type(PageInfo& p) {
     constexpr uint64_t in_use = static_cast<uint64_t>(PageType::writable) << type_shift | validated;
     uint64_t x = p.type.load(std::memory_order_acquire);
     const bool one_more = (x & (type_mask | validated)) == in_use && users(x) != 0 && users(x) != users_mask;
-    if (one_more && p.type.compare_exchange_weak(x, x + 1, std::memory_order_acq_rel)) [[likely]] return true;
+    if (one_more && p.type.compare_exchange_weak(x, x + 1, std::memory_order_acq_rel)) [[likely]]
+        return true;
     return get_writable_slowly(p);
 }
 
 void put_writable_type(PageInfo& p) {
     uint64_t x = p.type.load(std::memory_order_relaxed);
-    do {
-        HV_DEBUG_ASSERT(users(x) != 0 && type_of(x) == PageType::writable);
-    } while (!leave(p, x));
+    do { HV_DEBUG_ASSERT(users(x) != 0 && type_of(x) == PageType::writable); } while (!leave(p, x));
 }
 
 namespace {

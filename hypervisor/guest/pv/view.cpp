@@ -78,7 +78,8 @@ uint64_t pv_view_to_leave_with(const Vcpu& v) {
     view.ready_changes = changes;
     if (!d.isolated) return 0;
     CpuView::Root& r = view.roots[v.pv->in_kernel];
-    if (r.copy_of != cpu.loaded_cr3 || r.changes != changes) [[unlikely]] view_copy(r, cpu.loaded_cr3, changes);
+    if (r.copy_of != cpu.loaded_cr3 || r.changes != changes) [[unlikely]]
+        view_copy(r, cpu.loaded_cr3, changes);
     return mfn_of(r.table).address();
 }
 

@@ -43,11 +43,9 @@ Answer not_for_pv(const Call& c) {
         case xen::XEN_DOMCTL_gethvmcontext_partial:
         case xen::XEN_DOMCTL_set_broken_page_p2m:
         case xen::XEN_DOMCTL_bind_pt_irq:
-        case xen::XEN_DOMCTL_unbind_pt_irq:
-            return Err{Errc::inval};
+        case xen::XEN_DOMCTL_unbind_pt_irq: return Err{Errc::inval};
         case xen::XEN_DOMCTL_psr_cmt_op:
-        case xen::XEN_DOMCTL_psr_alloc:
-            return Err{Errc::nodev};
+        case xen::XEN_DOMCTL_psr_alloc: return Err{Errc::nodev};
         case xen::XEN_DOMCTL_get_paging_mempool_size:
         case xen::XEN_DOMCTL_set_paging_mempool_size:
         case xen::XEN_DOMCTL_memory_mapping:
@@ -63,8 +61,7 @@ Answer not_for_pv(const Call& c) {
         case xen::XEN_DOMCTL_monitor_op:
         case xen::XEN_DOMCTL_vmtrace_op:
         case xen::XEN_DOMCTL_debug_op:
-        case xen::XEN_DOMCTL_set_access_required:
-            return Err{Errc::opnotsupp};
+        case xen::XEN_DOMCTL_set_access_required: return Err{Errc::opnotsupp};
         default:
             guest_log(LogLevel::debug, "d%u: unknown domctl %u for d%u", unsigned{c.caller.domain.id.raw}, c.op.cmd,
                       unsigned{c.op.domain});
@@ -74,77 +71,45 @@ Answer not_for_pv(const Call& c) {
 
 Answer dispatch(const Call& c) {
     switch (c.op.cmd) {
-        case xen::XEN_DOMCTL_destroydomain:
-            return destroydomain(c);
-        case xen::XEN_DOMCTL_pausedomain:
-            return pausedomain(c);
-        case xen::XEN_DOMCTL_unpausedomain:
-            return unpausedomain(c);
-        case xen::XEN_DOMCTL_resumedomain:
-            return resumedomain(c);
-        case xen::XEN_DOMCTL_max_vcpus:
-            return max_vcpus(c);
-        case xen::XEN_DOMCTL_setdomainhandle:
-            return setdomainhandle(c);
-        case xen::XEN_DOMCTL_setdebugging:
-            return setdebugging(c);
-        case xen::XEN_DOMCTL_settimeoffset:
-            return settimeoffset(c);
-        case xen::XEN_DOMCTL_sendtrigger:
-            return sendtrigger(c);
-        case xen::XEN_DOMCTL_subscribe:
-            return subscribe(c);
+        case xen::XEN_DOMCTL_destroydomain: return destroydomain(c);
+        case xen::XEN_DOMCTL_pausedomain: return pausedomain(c);
+        case xen::XEN_DOMCTL_unpausedomain: return unpausedomain(c);
+        case xen::XEN_DOMCTL_resumedomain: return resumedomain(c);
+        case xen::XEN_DOMCTL_max_vcpus: return max_vcpus(c);
+        case xen::XEN_DOMCTL_setdomainhandle: return setdomainhandle(c);
+        case xen::XEN_DOMCTL_setdebugging: return setdebugging(c);
+        case xen::XEN_DOMCTL_settimeoffset: return settimeoffset(c);
+        case xen::XEN_DOMCTL_sendtrigger: return sendtrigger(c);
+        case xen::XEN_DOMCTL_subscribe: return subscribe(c);
         case xen::XEN_DOMCTL_settscinfo:
-        case xen::XEN_DOMCTL_gettscinfo:
-            return tsc_info(c);
-        case xen::XEN_DOMCTL_max_mem:
-            return max_mem(c);
-        case xen::XEN_DOMCTL_getpageframeinfo3:
-            return getpageframeinfo3(c);
-        case xen::XEN_DOMCTL_shadow_op:
-            return shadow_op(c);
-        case xen::XEN_DOMCTL_hypercall_init:
-            return hypercall_init(c);
-        case xen::XEN_DOMCTL_setvcpucontext:
-            return setvcpucontext(c);
-        case xen::XEN_DOMCTL_getvcpucontext:
-            return getvcpucontext(c);
-        case xen::XEN_DOMCTL_getvcpuinfo:
-            return getvcpuinfo(c);
+        case xen::XEN_DOMCTL_gettscinfo: return tsc_info(c);
+        case xen::XEN_DOMCTL_max_mem: return max_mem(c);
+        case xen::XEN_DOMCTL_getpageframeinfo3: return getpageframeinfo3(c);
+        case xen::XEN_DOMCTL_shadow_op: return shadow_op(c);
+        case xen::XEN_DOMCTL_hypercall_init: return hypercall_init(c);
+        case xen::XEN_DOMCTL_setvcpucontext: return setvcpucontext(c);
+        case xen::XEN_DOMCTL_getvcpucontext: return getvcpucontext(c);
+        case xen::XEN_DOMCTL_getvcpuinfo: return getvcpuinfo(c);
         case xen::XEN_DOMCTL_setvcpuaffinity:
-        case xen::XEN_DOMCTL_getvcpuaffinity:
-            return vcpu_affinity(c);
+        case xen::XEN_DOMCTL_getvcpuaffinity: return vcpu_affinity(c);
         case xen::XEN_DOMCTL_setnodeaffinity:
-        case xen::XEN_DOMCTL_getnodeaffinity:
-            return node_affinity(c);
-        case xen::XEN_DOMCTL_scheduler_op:
-            return scheduler_op(c);
+        case xen::XEN_DOMCTL_getnodeaffinity: return node_affinity(c);
+        case xen::XEN_DOMCTL_scheduler_op: return scheduler_op(c);
         case xen::XEN_DOMCTL_setvcpuextstate:
-        case xen::XEN_DOMCTL_getvcpuextstate:
-            return vcpu_extended_state(c);
+        case xen::XEN_DOMCTL_getvcpuextstate: return vcpu_extended_state(c);
         case xen::XEN_DOMCTL_set_ext_vcpucontext:
-        case xen::XEN_DOMCTL_get_ext_vcpucontext:
-            return extended_context(c);
+        case xen::XEN_DOMCTL_get_ext_vcpucontext: return extended_context(c);
         case xen::XEN_DOMCTL_get_vcpu_msrs:
-        case xen::XEN_DOMCTL_set_vcpu_msrs:
-            return vcpu_msrs(c);
+        case xen::XEN_DOMCTL_set_vcpu_msrs: return vcpu_msrs(c);
         case xen::XEN_DOMCTL_get_cpu_policy:
-        case xen::XEN_DOMCTL_set_cpu_policy:
-            return cpu_policy(c);
-        case xen::XEN_DOMCTL_irq_permission:
-            return irq_permission(c);
-        case xen::XEN_DOMCTL_iomem_permission:
-            return iomem_permission(c);
-        case xen::XEN_DOMCTL_ioport_permission:
-            return ioport_permission(c);
+        case xen::XEN_DOMCTL_set_cpu_policy: return cpu_policy(c);
+        case xen::XEN_DOMCTL_irq_permission: return irq_permission(c);
+        case xen::XEN_DOMCTL_iomem_permission: return iomem_permission(c);
+        case xen::XEN_DOMCTL_ioport_permission: return ioport_permission(c);
         case xen::XEN_DOMCTL_set_address_size:
-        case xen::XEN_DOMCTL_get_address_size:
-            return address_size(c);
-        case xen::XEN_DOMCTL_set_virq_handler:
-            TRY(set_virq_handler(c.d, c.op.u.set_virq_handler.virq));
-            return 0;
-        default:
-            return not_for_pv(c);
+        case xen::XEN_DOMCTL_get_address_size: return address_size(c);
+        case xen::XEN_DOMCTL_set_virq_handler: TRY(set_virq_handler(c.d, c.op.u.set_virq_handler.virq)); return 0;
+        default: return not_for_pv(c);
     }
 }
 

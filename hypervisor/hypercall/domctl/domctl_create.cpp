@@ -53,8 +53,7 @@ Answer createdomain(Vcpu& caller, xen::Domctl& op, GuestPtr<xen::Domctl> arg) {
     auto stored = arg.store(op);
     if (!stored) {
         // Nobody would know its number.
-        while (!domain_kill(*d)) {
-        }
+        while (!domain_kill(*d)) {}
         return Err{stored.error()};
     }
     guest_log(LogLevel::debug, "d%u made d%u with room for %u vCPUs", unsigned{caller.domain.id.raw}, unsigned{id.raw},

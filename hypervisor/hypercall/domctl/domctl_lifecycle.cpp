@@ -94,8 +94,7 @@ Answer tsc_info(const Call& c) {
     constexpr uint32_t always_emulated = 1, never_emulated = 2;
     if (t.tsc_mode > never_emulated) return Err{Errc::inval};
     if (t.tsc_mode == always_emulated)
-        guest_log(LogLevel::warning, "d%u: an emulated TSC was asked for; the machine's is used",
-                  unsigned{c.d.id.raw});
+        guest_log(LogLevel::warning, "d%u: an emulated TSC was asked for; the machine's is used", unsigned{c.d.id.raw});
     Paused p(c);
     c.d.tsc_mode = t.tsc_mode;
     c.d.tsc_incarnation = t.incarnation;

@@ -17,20 +17,11 @@ uint64_t frame_type(uint64_t frame, DomId owner) {
     if (!(word & page::users_mask)) return xen::XEN_DOMCTL_PFINFO_NOTAB;
     uint64_t type = xen::XEN_DOMCTL_PFINFO_NOTAB;
     switch (type_of(word)) {
-        case PageType::l1:
-            type = xen::XEN_DOMCTL_PFINFO_L1TAB;
-            break;
-        case PageType::l2:
-            type = xen::XEN_DOMCTL_PFINFO_L2TAB;
-            break;
-        case PageType::l3:
-            type = xen::XEN_DOMCTL_PFINFO_L3TAB;
-            break;
-        case PageType::l4:
-            type = xen::XEN_DOMCTL_PFINFO_L4TAB;
-            break;
-        default:
-            break;
+        case PageType::l1: type = xen::XEN_DOMCTL_PFINFO_L1TAB; break;
+        case PageType::l2: type = xen::XEN_DOMCTL_PFINFO_L2TAB; break;
+        case PageType::l3: type = xen::XEN_DOMCTL_PFINFO_L3TAB; break;
+        case PageType::l4: type = xen::XEN_DOMCTL_PFINFO_L4TAB; break;
+        default: break;
     }
     return word & page::pinned ? type | xen::XEN_DOMCTL_PFINFO_LPINTAB : type;
 }
@@ -62,21 +53,15 @@ Answer shadow_op(const Call& c) {
     xen::DomctlShadowOp& s = c.op.u.shadow_op;
     if (c.on_self()) return Err{Errc::inval};
     switch (s.op) {
-        case xen::XEN_DOMCTL_SHADOW_OP_OFF:
-            return 0;
-        case xen::XEN_DOMCTL_SHADOW_OP_GET_ALLOCATION:
-            s.mb = 0;
-            return c.done();
-        case xen::XEN_DOMCTL_SHADOW_OP_SET_ALLOCATION:
-            return s.mb == 0 ? Answer(0) : Answer(Err{Errc::opnotsupp});
+        case xen::XEN_DOMCTL_SHADOW_OP_OFF: return 0;
+        case xen::XEN_DOMCTL_SHADOW_OP_GET_ALLOCATION: s.mb = 0; return c.done();
+        case xen::XEN_DOMCTL_SHADOW_OP_SET_ALLOCATION: return s.mb == 0 ? Answer(0) : Answer(Err{Errc::opnotsupp});
         case xen::XEN_DOMCTL_SHADOW_OP_ENABLE:
         case xen::XEN_DOMCTL_SHADOW_OP_ENABLE_TEST:
         case xen::XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY:
         case xen::XEN_DOMCTL_SHADOW_OP_CLEAN:
-        case xen::XEN_DOMCTL_SHADOW_OP_PEEK:
-            return Err{Errc::opnotsupp};
-        default:
-            return Err{Errc::inval};
+        case xen::XEN_DOMCTL_SHADOW_OP_PEEK: return Err{Errc::opnotsupp};
+        default: return Err{Errc::inval};
     }
 }
 

@@ -16,10 +16,8 @@ Answer set_context(const Call& c, Vcpu& v, const xen::VcpuGuestContext& context)
         if (s.error() == Errc::restart) return c.again();
         return Err{s.error()};
     }
-    if (context.flags & xen::VGCF_online)
-        v.pause_flags.fetch_and(~uint32_t{vpf_down}, std::memory_order_acq_rel);
-    else
-        v.pause_flags.fetch_or(vpf_down, std::memory_order_acq_rel);
+    if (context.flags & xen::VGCF_online) v.pause_flags.fetch_and(~uint32_t{vpf_down}, std::memory_order_acq_rel);
+    else v.pause_flags.fetch_or(vpf_down, std::memory_order_acq_rel);
     return 0;
 }
 

@@ -34,10 +34,8 @@ Result<Plan> decode(Vcpu& v, const xen::MemoryExchange& x) {
     p.out = GuestPtr<uint64_t>::of(x.out.extent_start);
     p.in_order = x.in.extent_order;
     p.out_order = x.out.extent_order;
-    if (p.in_order <= p.out_order)
-        p.in_chunk = p.out_order - p.in_order;
-    else
-        p.out_chunk = p.in_order - p.out_order;
+    if (p.in_order <= p.out_order) p.in_chunk = p.out_order - p.in_order;
+    else p.out_chunk = p.in_order - p.out_order;
     p.bits = address_bits(x.out.mem_flags);
     if (p.bits <= page_shift) return Err{Errc::inval};
     p.chunks = x.in.nr_extents >> p.in_chunk;

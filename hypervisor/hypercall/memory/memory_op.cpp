@@ -41,10 +41,8 @@ Answer machphys_mapping(const Call& c) {
 /// Only domains whose physical address space we translate have one to add to; PV guests translate themselves.
 Answer add_to_physmap(const Call& c) {
     uint16_t domid = 0;
-    if (c.cmd == xen::XENMEM_add_to_physmap)
-        domid = TRY(GuestPtr<xen::AddToPhysmap>(c.arg).fetch()).domid;
-    else
-        domid = TRY(GuestPtr<xen::AddToPhysmapBatch>(c.arg).fetch()).domid;
+    if (c.cmd == xen::XENMEM_add_to_physmap) domid = TRY(GuestPtr<xen::AddToPhysmap>(c.arg).fetch()).domid;
+    else domid = TRY(GuestPtr<xen::AddToPhysmapBatch>(c.arg).fetch()).domid;
     TRY(target_domain(c.v, domid));
     return Err{Errc::access};
 }
@@ -95,41 +93,26 @@ Answer unknown(const Call& c) {
 Answer not_restartable(const Call& c) {
     if (c.start != 0) return Err{Errc::inval};
     switch (c.cmd) {
-        case xen::XENMEM_maximum_ram_page:
-            return max_frame;
+        case xen::XENMEM_maximum_ram_page: return max_frame;
         case xen::XENMEM_current_reservation:
         case xen::XENMEM_maximum_reservation:
-        case xen::XENMEM_maximum_gpfn:
-            return about_domain(c);
-        case xen::XENMEM_machphys_mapping:
-            return machphys_mapping(c);
-        case xen::XENMEM_machphys_mfn_list:
-            return machphys_mfn_list(c);
+        case xen::XENMEM_maximum_gpfn: return about_domain(c);
+        case xen::XENMEM_machphys_mapping: return machphys_mapping(c);
+        case xen::XENMEM_machphys_mfn_list: return machphys_mfn_list(c);
         case xen::XENMEM_add_to_physmap:
-        case xen::XENMEM_add_to_physmap_batch:
-            return add_to_physmap(c);
-        case xen::XENMEM_remove_from_physmap:
-            return remove_from_physmap(c);
-        case xen::XENMEM_memory_map:
-            return memory_map(c);
-        case xen::XENMEM_machine_memory_map:
-            return machine_memory_map(c);
-        case xen::XENMEM_set_memory_map:
-            return set_memory_map(c);
-        case xen::XENMEM_claim_pages:
-            return claim_pages(c);
+        case xen::XENMEM_add_to_physmap_batch: return add_to_physmap(c);
+        case xen::XENMEM_remove_from_physmap: return remove_from_physmap(c);
+        case xen::XENMEM_memory_map: return memory_map(c);
+        case xen::XENMEM_machine_memory_map: return machine_memory_map(c);
+        case xen::XENMEM_set_memory_map: return set_memory_map(c);
+        case xen::XENMEM_claim_pages: return claim_pages(c);
         case xen::XENMEM_set_pod_target:
-        case xen::XENMEM_get_pod_target:
-            return pod_target(c);
+        case xen::XENMEM_get_pod_target: return pod_target(c);
         case xen::XENMEM_get_sharing_freed_pages:
-        case xen::XENMEM_get_sharing_shared_pages:
-            return 0;  // nothing is shared
-        case xen::XENMEM_get_vnumainfo:
-            return vnuma_info(c);
-        case xen::XENMEM_reserved_device_memory_map:
-            return reserved_device_memory(c);
-        default:
-            return unknown(c);
+        case xen::XENMEM_get_sharing_shared_pages: return 0;  // nothing is shared
+        case xen::XENMEM_get_vnumainfo: return vnuma_info(c);
+        case xen::XENMEM_reserved_device_memory_map: return reserved_device_memory(c);
+        default: return unknown(c);
     }
 }
 
@@ -141,18 +124,12 @@ Result<uint64_t> hypercall_memory_op(Vcpu& v, const uint64_t (&args)[6]) {
     constexpr uint64_t cmd_mask = (1u << Call::start_shift) - 1;
     const Call c{v, static_cast<uint32_t>(args[0] & cmd_mask), args[0] >> Call::start_shift, args[1]};
     switch (c.cmd) {
-        case xen::XENMEM_populate_physmap:
-            return memory::populate_physmap(c);
-        case xen::XENMEM_increase_reservation:
-            return memory::increase_reservation(c);
-        case xen::XENMEM_decrease_reservation:
-            return memory::decrease_reservation(c);
-        case xen::XENMEM_exchange:
-            return memory::exchange(c);
-        case xen::XENMEM_acquire_resource:
-            return memory::acquire_resource(c);
-        default:
-            return memory::not_restartable(c);
+        case xen::XENMEM_populate_physmap: return memory::populate_physmap(c);
+        case xen::XENMEM_increase_reservation: return memory::increase_reservation(c);
+        case xen::XENMEM_decrease_reservation: return memory::decrease_reservation(c);
+        case xen::XENMEM_exchange: return memory::exchange(c);
+        case xen::XENMEM_acquire_resource: return memory::acquire_resource(c);
+        default: return memory::not_restartable(c);
     }
 }
 

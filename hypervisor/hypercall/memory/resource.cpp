@@ -21,8 +21,7 @@ Result<uint64_t> frames_of(Domain& d, const xen::MemAcquireResource& r) {
             if (r.id == xen::XENMEM_resource_grant_table_id_shared) return uint64_t{d.limits.max_grant_frames};
             if (of_status(r) && most_status_frames(d)) return uint64_t{most_status_frames(d)};
             return Err{Errc::inval};
-        default:
-            return Err{Errc::opnotsupp};
+        default: return Err{Errc::opnotsupp};
     }
 }
 
@@ -52,8 +51,7 @@ Answer acquire_resource(const Call& c) {
     }
     if (r.frame > most || r.nr_frames > most - r.frame || c.start > r.nr_frames) return Err{Errc::inval};
     const auto out = GuestPtr<uint64_t>::of(r.frame_list);
-    if (auto made = make_frames(*d, r); !made)
-        return made.error() == Errc::restart ? c.restart(c.start) : Err{made.error()};
+    if (auto made = make_frames(*d, r); !made) return made.error() == Errc::restart ? c.restart(c.start) : Err{made.error()};
     const auto store = [&](uint64_t i) -> Status {
         const auto index = static_cast<uint32_t>(r.frame + i);
         const Mfn m = TRY(of_status(r) ? get_status_frame(*d, index) : get_grant_frame(*d, index));

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// mmu_update, update_va_mapping: page-table entries changed by hypercall.
+#include "hypervisor/hypercall/pv/mmu.hpp"
 #include "abi/xen/basic.hpp"
 #include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/guest/pv/pt_update.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
-#include "hypervisor/hypercall/pv/mmu.hpp"
 #include "hypervisor/hypercall/pv/mmu_refusal.hpp"
 
 namespace hv {
@@ -14,8 +14,7 @@ Result<MmuTarget> mmu_target(Vcpu& v, uint64_t foreign) {
     const auto page_id = static_cast<uint16_t>(foreign);
     const auto table_id = static_cast<uint16_t>(foreign >> 16);
     MmuTarget t;
-    t.tables = TRY(table_id == 0 ? find_domain(DomId(xen::DOMID_SELF))
-                                 : find_domain(DomId(static_cast<uint16_t>(table_id - 1))));
+    t.tables = TRY(table_id == 0 ? find_domain(DomId(xen::DOMID_SELF)) : find_domain(DomId(static_cast<uint16_t>(table_id - 1))));
     // Device frames need no owner: the caller's rights decide.
     if (page_id == xen::DOMID_IO) t.pages = DomainRef::borrow(v.domain);
     else if (page_id == xen::DOMID_XEN) t.pages = DomainRef::borrow(*dom_xen);
@@ -41,8 +40,7 @@ void flush_vcpus(const MmuFlush& f) {
 Result<VcpuSet> fetch_vcpu_set(const Domain& d, uint64_t bitmap_address) {
     const auto bytes = GuestPtr<uint8_t>::from_reg(bitmap_address);
     VcpuSet set;
-    for (uint32_t i = 0; i < (d.limits.max_vcpus + 7) / 8; ++i)
-        set.bits[i / 8] |= uint64_t{TRY(bytes.fetch(i))} << (i % 8 * 8);
+    for (uint32_t i = 0; i < (d.limits.max_vcpus + 7) / 8; ++i) set.bits[i / 8] |= uint64_t{TRY(bytes.fetch(i))} << (i % 8 * 8);
     return set;
 }
 
@@ -114,7 +112,8 @@ Status one_update(Vcpu& v, MmuTarget& t, const xen::MmuUpdate& u) {
 namespace {
 
 Status refusal_logged(Vcpu& v, const MmuTarget& t, const xen::MmuUpdate& u, Status s) {
-    if (!s && s.error() != Errc::restart) [[unlikely]] log_refused_update(v, t, u, s.error());
+    if (!s && s.error() != Errc::restart) [[unlikely]]
+        log_refused_update(v, t, u, s.error());
     return s;
 }
 

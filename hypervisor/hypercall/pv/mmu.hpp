@@ -17,8 +17,8 @@ struct MmuTarget {
 Result<MmuTarget> mmu_target(Vcpu& v, uint64_t foreign);
 
 struct MmuFlush {
-    uint64_t mask;     ///< CPUs
-    bool page;         ///< only `address`
+    uint64_t mask;  ///< CPUs
+    bool page;      ///< only `address`
     uint64_t address;
 };
 void flush_vcpus(const MmuFlush& f);

@@ -57,7 +57,8 @@ const char* why_entry(const MmuTarget& t, uint64_t entry, unsigned level, Errc e
         if (entry & pte::pse) return "large pages are not offered";
         return why_not(*t.tables, m, static_cast<PageType>(level - 1), "the frame's contents are not allowed");
     }
-    if (!(entry & pte::rw)) return why_not(*t.pages, m, type_of(mfn_valid(m) ? page_of(m).type.load(std::memory_order_relaxed) : 0), in_words(e));
+    if (!(entry & pte::rw))
+        return why_not(*t.pages, m, type_of(mfn_valid(m) ? page_of(m).type.load(std::memory_order_relaxed) : 0), in_words(e));
     return why_not(*t.pages, m, PageType::writable, in_words(e));
 }
 
@@ -97,8 +98,8 @@ void log_refused_operation(const Vcpu& v, const MmuTarget& t, const xen::MmuextO
     const char* why = wanted == PageType::none
                           ? in_words(e)
                           : why_not(*t.pages, Mfn(op.arg1.mfn), wanted, "an entry of the table is not allowed");
-    guest_log(LogLevel::warning, "d%uv%u: mmuext_op %u refused: %lx, %lx, L%u: %s (error %u)", v.domain.id.raw, v.id.raw,
-              op.cmd, op.arg1.mfn, op.arg2.src_mfn, static_cast<unsigned>(wanted), why, static_cast<unsigned>(e));
+    guest_log(LogLevel::warning, "d%uv%u: mmuext_op %u refused: %lx, %lx, L%u: %s (error %u)", v.domain.id.raw, v.id.raw, op.cmd,
+              op.arg1.mfn, op.arg2.src_mfn, static_cast<unsigned>(wanted), why, static_cast<unsigned>(e));
 }
 
 }  // namespace hv

@@ -68,9 +68,7 @@ Status one_op(Vcpu& v, MmuTarget& t, const xen::MmuextOp& op) {
             // The domain builder flushes on behalf of its guest too.
             arch::flush_tlb(cpus_of(*t.pages) | this_cpu_mask());
             return ok;
-        case xen::MMUEXT_INVLPG_ALL:
-            flush_vcpus({cpus_of(v.domain), true, op.arg1.linear_addr});
-            return ok;
+        case xen::MMUEXT_INVLPG_ALL: flush_vcpus({cpus_of(v.domain), true, op.arg1.linear_addr}); return ok;
         case xen::MMUEXT_FLUSH_CACHE:
         case xen::MMUEXT_FLUSH_CACHE_GLOBAL: return flush_cache(v);
         case xen::MMUEXT_SET_LDT: return pv_set_ldt(v, op.arg1.linear_addr, op.arg2.nr_ents);
@@ -111,8 +109,7 @@ Result<uint64_t> hypercall_mmuext_op(Vcpu& v, const uint64_t (&args)[6]) {
             if (!op) s = Err{op.error()};
             else if (own_only(op.value().cmd) && &*t.pages != &v.domain) s = Err{Errc::perm};
             else s = one_op(v, t, op.value());
-            if (!s && s.error() != Errc::restart && op)
-                log_refused_operation(v, t, op.value(), s.error());
+            if (!s && s.error() != Errc::restart && op) log_refused_operation(v, t, op.value(), s.error());
         }
         if (!s) break;
     }

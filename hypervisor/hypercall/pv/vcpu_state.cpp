@@ -138,8 +138,7 @@ Result<uint64_t> hypercall_set_segment_base(Vcpu& v, const uint64_t (&args)[6]) 
 Result<uint64_t> hypercall_vm_assist(Vcpu& v, const uint64_t (&args)[6]) {
     constexpr uint64_t known = (1u << xen::VMASST_TYPE_4gb_segments) | (1u << xen::VMASST_TYPE_4gb_segments_notify) |
                                (1u << xen::VMASST_TYPE_writable_pagetables) | (1u << xen::VMASST_TYPE_pae_extended_cr3) |
-                               (1u << xen::VMASST_TYPE_architectural_iopl) |
-                               (1u << xen::VMASST_TYPE_runstate_update_flag) |
+                               (1u << xen::VMASST_TYPE_architectural_iopl) | (1u << xen::VMASST_TYPE_runstate_update_flag) |
                                (uint64_t{1} << xen::VMASST_TYPE_m2p_strict);
     const uint64_t type = args[1];
     if (type >= 64 || !((known >> type) & 1)) return Err{Errc::inval};

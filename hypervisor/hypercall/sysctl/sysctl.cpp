@@ -42,10 +42,8 @@ Answer tbuf_op(const Call& c) {
             t.buffer_mfn = 0;
             t.size = 0;
             return c.done();
-        case xen::XEN_SYSCTL_TBUFOP_disable:
-            return 0;
-        default:
-            return Err{Errc::opnotsupp};
+        case xen::XEN_SYSCTL_TBUFOP_disable: return 0;
+        default: return Err{Errc::opnotsupp};
     }
 }
 
@@ -69,52 +67,34 @@ Answer getdomaininfolist(const Call& c) {
 
 Answer dispatch(const Call& c) {
     switch (c.op.cmd) {
-        case xen::XEN_SYSCTL_readconsole:
-            return readconsole(c);
-        case xen::XEN_SYSCTL_tbuf_op:
-            return tbuf_op(c);
-        case xen::XEN_SYSCTL_physinfo:
-            return physinfo(c);
-        case xen::XEN_SYSCTL_sched_id:
-            c.op.u.sched_id.sched_id = sched::pool0().policy->abi_id();
-            return c.done();
-        case xen::XEN_SYSCTL_getdomaininfolist:
-            return getdomaininfolist(c);
-        case xen::XEN_SYSCTL_debug_keys:
-            return debug_keys(c);
-        case xen::XEN_SYSCTL_getcpuinfo:
-            return getcpuinfo(c);
-        case xen::XEN_SYSCTL_availheap:
-            return availheap(c);
-        case xen::XEN_SYSCTL_cputopoinfo:
-            return cputopoinfo(c);
-        case xen::XEN_SYSCTL_numainfo:
-            return numainfo(c);
-        case xen::XEN_SYSCTL_pcitopoinfo:
-            return pcitopoinfo(c);
-        case xen::XEN_SYSCTL_cpupool_op:
-            return cpupool_op(c);
-        case xen::XEN_SYSCTL_scheduler_op:
-            return scheduler_op(c);
-        case xen::XEN_SYSCTL_get_cpu_policy:
-            return get_cpu_policy(c);
-        case xen::XEN_SYSCTL_get_cpu_featureset:
-            return get_cpu_featureset(c);
+        case xen::XEN_SYSCTL_readconsole: return readconsole(c);
+        case xen::XEN_SYSCTL_tbuf_op: return tbuf_op(c);
+        case xen::XEN_SYSCTL_physinfo: return physinfo(c);
+        case xen::XEN_SYSCTL_sched_id: c.op.u.sched_id.sched_id = sched::pool0().policy->abi_id(); return c.done();
+        case xen::XEN_SYSCTL_getdomaininfolist: return getdomaininfolist(c);
+        case xen::XEN_SYSCTL_debug_keys: return debug_keys(c);
+        case xen::XEN_SYSCTL_getcpuinfo: return getcpuinfo(c);
+        case xen::XEN_SYSCTL_availheap: return availheap(c);
+        case xen::XEN_SYSCTL_cputopoinfo: return cputopoinfo(c);
+        case xen::XEN_SYSCTL_numainfo: return numainfo(c);
+        case xen::XEN_SYSCTL_pcitopoinfo: return pcitopoinfo(c);
+        case xen::XEN_SYSCTL_cpupool_op: return cpupool_op(c);
+        case xen::XEN_SYSCTL_scheduler_op: return scheduler_op(c);
+        case xen::XEN_SYSCTL_get_cpu_policy: return get_cpu_policy(c);
+        case xen::XEN_SYSCTL_get_cpu_featureset: return get_cpu_featureset(c);
         case xen::XEN_SYSCTL_get_cpu_levelling_caps:
             c.op.u.cpu_levelling_caps.caps = 0;  // CPUID faulting is not used to level guests
             return c.done();
         case xen::XEN_SYSCTL_get_pmstat:
         case xen::XEN_SYSCTL_pm_op:
         case xen::XEN_SYSCTL_psr_cmt_op:
-        case xen::XEN_SYSCTL_psr_alloc:
-            return Err{Errc::nodev};  // no frequency or idle driver, no cache monitor
+        case xen::XEN_SYSCTL_psr_alloc: return Err{Errc::nodev};  // no frequency or idle driver, no cache monitor
         case xen::XEN_SYSCTL_perfc_op:
         case xen::XEN_SYSCTL_lockprof_op:
         case xen::XEN_SYSCTL_coverage_op:
         case xen::XEN_SYSCTL_livepatch_op:
         case xen::XEN_SYSCTL_cpu_hotplug:
-        case xen::XEN_SYSCTL_page_offline_op:
-            return Err{Errc::opnotsupp};
+        case xen::XEN_SYSCTL_page_offline_op: return Err{Errc::opnotsupp};
         default:
             guest_log(LogLevel::debug, "d%u: unknown sysctl %u", unsigned{c.v.domain.id.raw}, c.op.cmd);
             return Err{Errc::nosys};

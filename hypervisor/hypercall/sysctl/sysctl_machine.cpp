@@ -43,8 +43,7 @@ Answer physinfo(const Call& c) {
     p.nr_nodes = 1;
     p.max_node_id = 0;
     p.cpu_khz = static_cast<uint32_t>(clock::tsc_khz);
-    p.capabilities =
-        xen::XEN_SYSCTL_PHYSCAP_pv | xen::XEN_SYSCTL_PHYSCAP_gnttab_v1 | xen::XEN_SYSCTL_PHYSCAP_gnttab_v2;
+    p.capabilities = xen::XEN_SYSCTL_PHYSCAP_pv | xen::XEN_SYSCTL_PHYSCAP_gnttab_v1 | xen::XEN_SYSCTL_PHYSCAP_gnttab_v2;
     p.total_pages = heap::total_pages().n;
     p.free_pages = heap::free_pages().n;
     p.outstanding_pages = claimed_pages().n;

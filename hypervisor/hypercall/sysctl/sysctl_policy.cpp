@@ -32,16 +32,12 @@ using Answer = Result<uint64_t>;
 Result<const CpuPolicy*> policy_of(uint32_t index) {
     switch (index) {
         case xen::XEN_SYSCTL_cpu_policy_raw:
-        case xen::XEN_SYSCTL_cpu_policy_host:
-            return static_cast<const CpuPolicy*>(&raw_policy);
+        case xen::XEN_SYSCTL_cpu_policy_host: return static_cast<const CpuPolicy*>(&raw_policy);
         case xen::XEN_SYSCTL_cpu_policy_pv_max:
-        case xen::XEN_SYSCTL_cpu_policy_pv_default:
-            return static_cast<const CpuPolicy*>(&pv_policy);
+        case xen::XEN_SYSCTL_cpu_policy_pv_default: return static_cast<const CpuPolicy*>(&pv_policy);
         case xen::XEN_SYSCTL_cpu_policy_hvm_max:
-        case xen::XEN_SYSCTL_cpu_policy_hvm_default:
-            return Err{Errc::opnotsupp};
-        default:
-            return Err{Errc::inval};
+        case xen::XEN_SYSCTL_cpu_policy_hvm_default: return Err{Errc::opnotsupp};
+        default: return Err{Errc::inval};
     }
 }
 
@@ -57,11 +53,20 @@ constexpr uint32_t no_sub = xen::XEN_CPUID_NO_SUBLEAF;
 
 /// The order of words in a feature set (public ABI).
 constexpr FeatureWord feature_words[] = {
-    {1, no_sub, Register::d},          {1, no_sub, Register::c},          {0x80000001, no_sub, Register::d},
-    {0x80000001, no_sub, Register::c}, {0xd, 1, Register::a},             {7, 0, Register::b},
-    {7, 0, Register::c},               {0x80000007, no_sub, Register::d}, {0x80000008, no_sub, Register::b},
-    {7, 0, Register::d},               {7, 1, Register::a},               {0x80000021, no_sub, Register::a},
-    {7, 1, Register::b},               {7, 2, Register::d},
+    {1, no_sub, Register::d},
+    {1, no_sub, Register::c},
+    {0x80000001, no_sub, Register::d},
+    {0x80000001, no_sub, Register::c},
+    {0xd, 1, Register::a},
+    {7, 0, Register::b},
+    {7, 0, Register::c},
+    {0x80000007, no_sub, Register::d},
+    {0x80000008, no_sub, Register::b},
+    {7, 0, Register::d},
+    {7, 1, Register::a},
+    {0x80000021, no_sub, Register::a},
+    {7, 1, Register::b},
+    {7, 2, Register::d},
 };
 constexpr uint32_t feature_word_count = sizeof feature_words / sizeof *feature_words;
 
@@ -69,30 +74,22 @@ uint32_t word_of(const CpuPolicy& p, const FeatureWord& w) {
     const xen::CpuidLeaf* l = p.find(w.leaf, w.subleaf);
     if (!l) return 0;
     switch (w.reg) {
-        case Register::a:
-            return l->a;
-        case Register::b:
-            return l->b;
-        case Register::c:
-            return l->c;
-        default:
-            return l->d;
+        case Register::a: return l->a;
+        case Register::b: return l->b;
+        case Register::c: return l->c;
+        default: return l->d;
     }
 }
 
 Result<const CpuPolicy*> featureset_of(uint32_t index) {
     switch (index) {
         case xen::XEN_SYSCTL_cpu_featureset_raw:
-        case xen::XEN_SYSCTL_cpu_featureset_host:
-            return static_cast<const CpuPolicy*>(&raw_policy);
+        case xen::XEN_SYSCTL_cpu_featureset_host: return static_cast<const CpuPolicy*>(&raw_policy);
         case xen::XEN_SYSCTL_cpu_featureset_pv:
-        case xen::XEN_SYSCTL_cpu_featureset_pv_max:
-            return static_cast<const CpuPolicy*>(&pv_policy);
+        case xen::XEN_SYSCTL_cpu_featureset_pv_max: return static_cast<const CpuPolicy*>(&pv_policy);
         case xen::XEN_SYSCTL_cpu_featureset_hvm:
-        case xen::XEN_SYSCTL_cpu_featureset_hvm_max:
-            return Err{Errc::opnotsupp};
-        default:
-            return Err{Errc::inval};
+        case xen::XEN_SYSCTL_cpu_featureset_hvm_max: return Err{Errc::opnotsupp};
+        default: return Err{Errc::inval};
     }
 }
 

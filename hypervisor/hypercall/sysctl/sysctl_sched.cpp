@@ -36,21 +36,14 @@ Answer move_domain(const xen::SysctlCpuPoolOp& p) {
 Answer cpupool_op(const Call& c) {
     xen::SysctlCpuPoolOp& p = c.op.u.cpupool_op;
     switch (p.op) {
-        case xen::XEN_SYSCTL_CPUPOOL_OP_INFO:
-            return pool_info(c);
-        case xen::XEN_SYSCTL_CPUPOOL_OP_FREEINFO:
-            TRY(store_bitmap(p.cpumap, 0));
-            return c.done();
-        case xen::XEN_SYSCTL_CPUPOOL_OP_MOVEDOMAIN:
-            return move_domain(p);
+        case xen::XEN_SYSCTL_CPUPOOL_OP_INFO: return pool_info(c);
+        case xen::XEN_SYSCTL_CPUPOOL_OP_FREEINFO: TRY(store_bitmap(p.cpumap, 0)); return c.done();
+        case xen::XEN_SYSCTL_CPUPOOL_OP_MOVEDOMAIN: return move_domain(p);
         case xen::XEN_SYSCTL_CPUPOOL_OP_DESTROY:
-        case xen::XEN_SYSCTL_CPUPOOL_OP_RMCPU:
-            return Err{p.cpupool_id == 0 ? Errc::busy : Errc::noent};
+        case xen::XEN_SYSCTL_CPUPOOL_OP_RMCPU: return Err{p.cpupool_id == 0 ? Errc::busy : Errc::noent};
         case xen::XEN_SYSCTL_CPUPOOL_OP_CREATE:
-        case xen::XEN_SYSCTL_CPUPOOL_OP_ADDCPU:
-            return Err{Errc::opnotsupp};
-        default:
-            return Err{Errc::nosys};
+        case xen::XEN_SYSCTL_CPUPOOL_OP_ADDCPU: return Err{Errc::opnotsupp};
+        default: return Err{Errc::nosys};
     }
 }
 

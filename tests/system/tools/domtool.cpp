@@ -95,32 +95,15 @@ Outcome<Options> parse_options(int argc, char** argv) {
     optind = 1;
     for (int c; (c = getopt(argc, argv, "+r:m:M:v:t:k:pS")) != -1;) {
         switch (c) {
-            case 'r':
-                o.input.ramdisk = optarg;
-                break;
-            case 'm':
-                o.input.memory_kib = std::strtoull(optarg, nullptr, 10) << 10;
-                break;
-            case 'M':
-                o.input.max_memory_kib = std::strtoull(optarg, nullptr, 10) << 10;
-                break;
-            case 'v':
-                o.input.vcpus = static_cast<uint32_t>(std::strtoul(optarg, nullptr, 10));
-                break;
-            case 't':
-                o.run_ms = static_cast<unsigned>(std::strtoul(optarg, nullptr, 10));
-                break;
-            case 'k':
-                o.slack = std::strtoull(optarg, nullptr, 10);
-                break;
-            case 'p':
-                o.paused = true;
-                break;
-            case 'S':
-                o.store = false;
-                break;
-            default:
-                return fail(Errc::inval, "bad option");
+            case 'r': o.input.ramdisk = optarg; break;
+            case 'm': o.input.memory_kib = std::strtoull(optarg, nullptr, 10) << 10; break;
+            case 'M': o.input.max_memory_kib = std::strtoull(optarg, nullptr, 10) << 10; break;
+            case 'v': o.input.vcpus = static_cast<uint32_t>(std::strtoul(optarg, nullptr, 10)); break;
+            case 't': o.run_ms = static_cast<unsigned>(std::strtoul(optarg, nullptr, 10)); break;
+            case 'k': o.slack = std::strtoull(optarg, nullptr, 10); break;
+            case 'p': o.paused = true; break;
+            case 'S': o.store = false; break;
+            default: return fail(Errc::inval, "bad option");
         }
     }
     if (optind >= argc) return fail(Errc::inval, "no kernel given");

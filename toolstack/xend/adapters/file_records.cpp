@@ -27,9 +27,7 @@ namespace {
 constexpr std::array<const char*, 5> state_names = {"creating", "live", "preserved", "restarting", "destroying"};
 constexpr size_t record_limit = 1U << 20U;
 
-int64_t number(const Sxp& sxp, const char* name) {
-    return base::parse_number<int64_t>(sxp.child_value(name, "0")).value_or(0);
-}
+int64_t number(const Sxp& sxp, const char* name) { return base::parse_number<int64_t>(sxp.child_value(name, "0")).value_or(0); }
 
 Outcome<Record> read_record(const std::string& path) {
     const std::string text = OTRY(config::read_file(path, record_limit));

@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-
 #include "lib/base/number.hpp"
 #include "toolstack/xend/core/log.hpp"
 #include "toolstack/xend/core/store_pool.hpp"

@@ -10,13 +10,10 @@ namespace {
 
 ExitAction action_for(const StopFacts& facts) {
     switch (facts.reason) {
-        case ShutdownReason::reboot:
-            return facts.on_reboot;
+        case ShutdownReason::reboot: return facts.on_reboot;
         case ShutdownReason::crash:
-        case ShutdownReason::watchdog:
-            return facts.on_crash;
-        default:
-            return facts.on_poweroff;
+        case ShutdownReason::watchdog: return facts.on_crash;
+        default: return facts.on_poweroff;
     }
 }
 
@@ -42,18 +39,12 @@ std::string refusal(Operation operation, const xenctrl::DomainInfo& info) {
     const bool dom0 = info.id == base::DomId{0};
     if (dom0) {
         switch (operation) {
-            case Operation::pause:
-                return "Cannot pause privileged domain";
-            case Operation::unpause:
-                return "Cannot unpause privileged domain";
-            case Operation::destroy:
-                return "Cannot destroy privileged domain 0";
-            case Operation::shutdown:
-                return "Domain 0 cannot be shutdown";
-            case Operation::rename:
-                return "Cannot rename privileged domain 0";
-            case Operation::set_memory:
-                return {};
+            case Operation::pause: return "Cannot pause privileged domain";
+            case Operation::unpause: return "Cannot unpause privileged domain";
+            case Operation::destroy: return "Cannot destroy privileged domain 0";
+            case Operation::shutdown: return "Domain 0 cannot be shutdown";
+            case Operation::rename: return "Cannot rename privileged domain 0";
+            case Operation::set_memory: return {};
         }
     }
     if (operation == Operation::destroy) return {};

@@ -108,18 +108,11 @@ void Manager::follow_stop(const DomainView& view) {
             log(LogLevel::error, too_fast_text(view.name, facts));
             finish(view);
             break;
-        case Follow::destroy:
-            finish(view);
-            break;
-        case Follow::preserve:
-            preserve(view);
-            break;
+        case Follow::destroy: finish(view); break;
+        case Follow::preserve: preserve(view); break;
         case Follow::restart:
-        case Follow::rename_restart:
-            restart(view, follow);
-            break;
-        case Follow::nothing:
-            break;
+        case Follow::rename_restart: restart(view, follow); break;
+        case Follow::nothing: break;
     }
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "toolstack/xend/server/router.hpp"
 
-
 #include "lib/base/number.hpp"
 #include "toolstack/config/domain_sxp.hpp"
 

@@ -49,31 +49,15 @@ const Command* find(const char* name) {
 
 bool take_option(int c, const Command& command, Arguments& a) {
     switch (c) {
-        case 's':
-            return true;  // sockets are what we prefer anyhow
-        case 'R':
-            a.raw = true;
-            return true;
-        case 't':
-            a.tidy = true;
-            return true;
-        case 'u':
-            a.upwards = true;
-            return true;
-        case 'r':
-            a.recursive = true;
-            return true;
-        case 'f':
-            a.full_path = true;
-            return true;
-        case 'n':
-            a.count = std::atoi(::optarg);
-            return a.count > 0;
-        case 'p':
-            (command.run == xenstore::cli::tree ? a.permissions : a.with_path) = true;
-            return true;
-        default:
-            return false;
+        case 's': return true;  // sockets are what we prefer anyhow
+        case 'R': a.raw = true; return true;
+        case 't': a.tidy = true; return true;
+        case 'u': a.upwards = true; return true;
+        case 'r': a.recursive = true; return true;
+        case 'f': a.full_path = true; return true;
+        case 'n': a.count = std::atoi(::optarg); return a.count > 0;
+        case 'p': (command.run == xenstore::cli::tree ? a.permissions : a.with_path) = true; return true;
+        default: return false;
     }
 }
 

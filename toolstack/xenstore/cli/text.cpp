@@ -32,16 +32,11 @@ std::string escaped(std::string_view raw) {
     std::string out;
     for (const char c : raw) {
         const auto u = static_cast<unsigned char>(c);
-        if (c == '\n')
-            out += "\\n";
-        else if (c == '\t')
-            out += "\\t";
-        else if (c == '\r')
-            out += "\\r";
-        else if (c == '\\')
-            out += "\\\\";
-        else if (u >= ' ' && u <= '~')
-            out += c;
+        if (c == '\n') out += "\\n";
+        else if (c == '\t') out += "\\t";
+        else if (c == '\r') out += "\\r";
+        else if (c == '\\') out += "\\\\";
+        else if (u >= ' ' && u <= '~') out += c;
         else
             out.append({'\\', static_cast<char>('0' + (u >> 6)), static_cast<char>('0' + ((u >> 3) & 7)),
                         static_cast<char>('0' + (u & 7))});
