@@ -42,8 +42,9 @@ died_or_held() {
 attack software_interrupts 60  # what tools and hypervisor make once and keep
 before=$(settled_free_pages)
 canary_start
-# HOSTILE names others of guests/hostile.
-for kernel in ${HOSTILE:-software_interrupts cache_flush linear_tables context_root}; do
+# HOSTILE names some of them.
+all="software_interrupts cache_flush linear_tables context_root page_types grant_abuse event_abuse shared_pages exhaustion emulation frames straddle"
+for kernel in ${HOSTILE:-$all}; do
     case $kernel in
         context_root) died_or_held $kernel 120 "cpus=4 seed=1" 'vcpus = 4';;
         frames) for way in 1 2 3 4 5; do died_or_held $kernel 120 "end=$way seed=$way"; done;;
