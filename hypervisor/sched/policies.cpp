@@ -8,7 +8,7 @@ namespace {
 FairScheduler fair;
 }
 
-/// The first is what a machine gets that asks for none.
+Scheduler& default_policy = fair;
 Scheduler* const policies[] = {&fair, nullptr};
 
 }  // namespace hv::sched

@@ -32,9 +32,12 @@ Scheduler* policy_named(std::string_view name) {
 CpuPool& pool0() { return the_pool; }
 
 void init(const char* name) {
-    Scheduler* wanted = name && *name ? policy_named(name) : policies[0];
-    if (!wanted) log(LogLevel::warning, "Unknown scheduler \"%s\": using %s", name, policies[0]->name());
-    the_pool.policy = wanted ? wanted : policies[0];
+    Scheduler* wanted = name && *name ? policy_named(name) : &default_policy;
+    if (!wanted) {
+        log(LogLevel::warning, "Unknown scheduler \"%s\": using %s", name, default_policy.name());
+        wanted = &default_policy;
+    }
+    the_pool.policy = wanted;
     log(LogLevel::info, "Using scheduler: %s", the_pool.policy->title());
 }
 

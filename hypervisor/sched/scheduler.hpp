@@ -89,6 +89,8 @@ xen::VcpuRunstateInfo runstate(const SchedUnit& u);
 
 // -- for policies -----------------------------------------------------------------------------------------------------
 
+/// What a machine gets that asks for none.
+extern Scheduler& default_policy;
 /// Those that there are; null ends them.
 extern Scheduler* const policies[];
 /// Lets the slice of what runs on `cpu` end at `t` (or earlier). Locks: may hold Rank::sched.
