@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "hypervisor/grant/guest_map.hpp"
+#include "hypervisor/guest/pv/fetch.hpp"
 #include "hypervisor/guest/pv/pt_write.hpp"
 #include "hypervisor/guest/pv/types.hpp"
 #include "tests/host/hv_paged_guest.hpp"
@@ -225,7 +226,7 @@ TEST_F(Linear, CopiesWalkTheGuestsTables) {
 TEST_F(Linear, WritesToTablesSeenThroughItAreChecked) {
     LinearGuest g(1);
     ASSERT_TRUE(g.link(g.l4, 1, g.l4));
-    const uint8_t mov_rcx_to_rax[15] = {0x48, 0x89, 0x08};  // as much as is fetched
+    const uint8_t mov_rcx_to_rax[fetched_bytes] = {0x48, 0x89, 0x08};
     Regs r{};
     r.cs = xen::FLAT_KERNEL_CS64;
     const auto write = [&](uint64_t va, uint64_t value) {
