@@ -4,28 +4,28 @@
 #include "abi/xen/arch_x86.hpp"
 #include "hypervisor/arch/x86/cpu.hpp"
 
+// It would break a line of assembler in two where a macro's argument stands.
+// clang-format off
 // Three bytes of no operation, which become STAC and CLAC on CPUs with SMAP (patch_smap_sites()): the guest's memory is
 // open to ring 0 from the first to the second.
-#define SMAP_SITE(last_byte)              \
-    "771: .byte 0x0f, 0x1f, 0x00\n\t"     \
-    ".pushsection .smap_sites, \"a\"\n\t" \
-    ".quad 771b, " last_byte              \
-    "\n\t"                                \
+#define SMAP_SITE(last_byte)                      \
+    "771: .byte 0x0f, 0x1f, 0x00\n\t"             \
+    ".pushsection .smap_sites, \"a\"\n\t"         \
+    ".quad 771b, " last_byte "\n\t"               \
     ".popsection\n\t"
 #define OPEN_GUEST SMAP_SITE("0xcb")
 #define CLOSE_GUEST SMAP_SITE("0xca")
-#define RESUME(fault, at)              \
-    ".pushsection .extable, \"a\"\n\t" \
-    ".quad " fault ", " at             \
-    "\n\t"                             \
+#define RESUME(fault, at)                         \
+    ".pushsection .extable, \"a\"\n\t"            \
+    ".quad " fault ", " at "\n\t"                 \
     ".popsection\n\t"
 // One instruction that touches the guest's memory; a fault in it leaves %[done] as it was, not 1.
-#define GUEST_ACCESS(instruction) \
-    OPEN_GUEST                    \
-    "1: " instruction             \
-    "\n\t"                        \
-    "movb $1, %[done]\n\t"        \
+#define GUEST_ACCESS(instruction)                 \
+    OPEN_GUEST                                    \
+    "1: " instruction "\n\t"                      \
+    "movb $1, %[done]\n\t"                        \
     "2:" CLOSE_GUEST RESUME("1b", "2b")
+// clang-format on
 
 namespace hv::arch {
 namespace {

@@ -37,27 +37,10 @@ constexpr uint32_t leaf7_ebx =
 constexpr uint32_t leaf7_ecx = mask_of({8 /*gfni*/, 9 /*vaes*/, 10 /*vpclmulqdq*/, 22 /*rdpid*/});
 constexpr uint32_t leaf7_edx = mask_of({4 /*fsrm*/});
 constexpr uint32_t leafd_eax = mask_of({0 /*xsaveopt*/, 1 /*xsavec*/, 2 /*xgetbv1*/});
-constexpr uint32_t ext1_edx = mask_of({0,
-                                       2,
-                                       4,
-                                       5,
-                                       6,
-                                       7,
-                                       8,
-                                       9,
-                                       14,
-                                       15,
-                                       16,
-                                       23,
-                                       24,
-                                       11 /*syscall*/,
-                                       20 /*nx*/,
-                                       22 /*mmxext*/,
-                                       25 /*ffxsr*/,
-                                       27 /*rdtscp*/,
-                                       29 /*lm*/,
-                                       30 /*3dnowext*/,
-                                       31 /*3dnow*/});
+constexpr uint32_t ext1_edx =
+    mask_of({0 /*fpu*/,  2 /*de*/,       4 /*tsc*/,    5 /*msr*/,     6 /*pae*/,  7 /*mce*/,       8 /*cx8*/,
+             9 /*apic*/, 11 /*syscall*/, 14 /*mca*/,   15 /*cmov*/,   16 /*pat*/, 20 /*nx*/,       22 /*mmxext*/,
+             23 /*mmx*/, 24 /*fxsr*/,    25 /*ffxsr*/, 27 /*rdtscp*/, 29 /*lm*/,  30 /*3dnowext*/, 31 /*3dnow*/});
 constexpr uint32_t ext1_ecx = mask_of({0 /*lahf*/, 1 /*cmp_legacy*/, 5 /*abm*/, 6 /*sse4a*/, 7 /*misalignsse*/,
                                        8 /*3dnowprefetch*/, 11 /*xop*/, 16 /*fma4*/, 21 /*tbm*/});
 constexpr uint32_t ext21_eax = mask_of({2 /*lfence serialises*/, 6 /*null selector clears base*/});
