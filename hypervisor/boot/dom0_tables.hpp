@@ -9,7 +9,7 @@
 namespace hv {
 
 /// A run of a domain's pages by pfn: p2m[pfn] is the frame.
-class TableBuilder {
+class TableBuilder : public MappedTables {
 public:
     /// Tables are taken from pfns [first, first + n) in order; the first one becomes the root.
     TableBuilder(const uint64_t* p2m, uint64_t first, uint64_t n);
@@ -22,8 +22,11 @@ public:
     Mfn root() const { return root_; }
     uint64_t next_pfn() const { return next_; }
 
+    // base::radix::TableMem
+    Result<uint64_t> alloc_zeroed();
+    static void free(uint64_t) {}  ///< for who loses a race: nobody runs yet
+
 private:
-    uint64_t* take();
     uint64_t* slot(uint64_t va);
     const uint64_t* p2m_;
     uint64_t next_;

@@ -150,7 +150,7 @@ void memory_init(const parse::BootRecord& record) {
     for (const parse::BootModule& m : record.modules) take_away(m.start, m.end);
 
     const uint64_t ram_end = host_memory_map.ram_end();
-    map_directmap(0, ram_end > four_gib ? ram_end : four_gib, take_table_page);
+    map_directmap(ram_end > four_gib ? ram_end : four_gib, take_table_page);
     const uint64_t frames = ram_end >> 12;
     make_frame_table(frames);
     make_m2p(frames);

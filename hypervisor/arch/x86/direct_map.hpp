@@ -24,4 +24,14 @@ inline Mfn mfn_of(const void* p) {
     return Mfn::of_address(static_cast<uint64_t>(static_cast<const uint8_t*>(p) - directmap_base));
 }
 
+/// Tables in machine memory (lib/base/radix.hpp). Who makes some adds where their pages come from.
+struct MappedTables {
+    static uint64_t* entry(uint64_t at) { return reinterpret_cast<uint64_t*>(directmap_base + at); }
+    static uint64_t read(uint64_t at) { return __atomic_load_n(entry(at), __ATOMIC_RELAXED); }
+    static void write(uint64_t at, uint64_t v) { *entry(at) = v; }
+    static bool cas(uint64_t at, uint64_t& old, uint64_t v) {
+        return __atomic_compare_exchange_n(entry(at), &old, v, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+    }
+};
+
 }  // namespace hv

@@ -6,6 +6,7 @@
 #include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/rt/panic.hpp"
+#include "lib/base/radix.hpp"
 
 namespace hv {
 
@@ -21,35 +22,36 @@ namespace {
 constexpr uint64_t table_flags = pte::present | pte::rw | pte::accessed | pte::dirty;
 constexpr uint64_t data_flags = table_flags | pte::nx | pte::global;
 constexpr uint64_t large = uint64_t{2} << 20;
-constexpr uint64_t device_window = 0xffff'8000'0000'0000 + ((uint64_t{l4_slot_devices} - l4_slot_m2p) << 39);
 
-Mfn (*take)() = nullptr;
+/// Boot makes the tables, and nothing is ever given back.
+struct BootTables : MappedTables {
+    Mfn (*take_page)();
+    Result<uint64_t> alloc_zeroed() const {
+        const Mfn m = take_page();
+        memset(map_mfn(m), 0, page_size);
+        return m.address();
+    }
+    static void free(uint64_t) {}  ///< for who loses a race: nobody runs yet
+};
 
-uint64_t* new_table() {
-    auto* t = map_mfn<uint64_t>(take());
-    memset(t, 0, page_size);
-    return t;
-}
+struct HostFormat {
+    uint64_t user;  ///< pte::user where guests may look
+    static bool present(uint64_t e) { return e & pte::present; }
+    static bool leaf(uint64_t e, unsigned level) { return level == 1 || (e & pte::pse); }
+    uint64_t table(uint64_t at, unsigned) const { return at | table_flags | user; }
+    static uint64_t part(uint64_t e, unsigned level, unsigned i) {
+        return (level == 2 ? e & ~pte::pse : e) + i * base::radix::span_of(level - 1);
+    }
+};
 
 uint64_t* device_l1 = nullptr;
 
-uint64_t* next_table(uint64_t* table, unsigned index, uint64_t extra_flags) {
-    if (!(table[index] & pte::present)) table[index] = mfn_of(new_table()).address() | table_flags | extra_flags;
-    return map_mfn<uint64_t>(Mfn::of_address(table[index] & pte::frame_mask));
-}
-
-unsigned index_of(uint64_t va, unsigned level) { return (va >> (12 + 9 * (level - 1))) & 511; }
-
-/// Maps one page of size 4 KiB (level 1) or 2 MiB (level 2).
-void map_page(uint64_t va, uint64_t pa, uint64_t flags, unsigned level) {
-    const uint64_t user = flags & pte::user;
-    uint64_t* l3 = next_table(idle_l4, index_of(va, 4), user);
-    uint64_t* l2 = next_table(l3, index_of(va, 3), user);
-    if (level == 2) {
-        l2[index_of(va, 2)] = pa | flags | pte::pse;
-        return;
-    }
-    next_table(l2, index_of(va, 2), user)[index_of(va, 1)] = pa | flags;
+/// The entry of `level` for `va`; its table is made when there is none.
+uint64_t* entry_for(uint64_t va, unsigned level, Mfn (*take_page)(), uint64_t user = 0) {
+    BootTables mem{{}, take_page};
+    const auto at = base::radix::reach(mem, HostFormat{user}, idle_cr3(), 4, level, va);
+    if (!at) panic("No page table for %p", reinterpret_cast<void*>(va));
+    return MappedTables::entry(at.value());
 }
 
 uint64_t image_flags(uint64_t va) {
@@ -58,41 +60,30 @@ uint64_t image_flags(uint64_t va) {
     return data_flags;
 }
 
-void map_image() {
+void map_image(Mfn (*take_page)()) {
     const auto start = reinterpret_cast<uint64_t>(image_start);
     const auto end = reinterpret_cast<uint64_t>(image_end);
-    for (uint64_t va = start; va < end; va += page_size) map_page(va, va - image_virt_base, image_flags(va), 1);
+    for (uint64_t va = start; va < end; va += page_size) *entry_for(va, 1, take_page) = (va - image_virt_base) | image_flags(va);
 }
 
 /// The direct map's alias of the read-only parts must not be writable either.
-uint64_t directmap_flags(uint64_t pa) {
-    const uint64_t va = pa + image_virt_base;
-    const bool read_only = va >= reinterpret_cast<uint64_t>(image_start) && va < reinterpret_cast<uint64_t>(rodata_end);
-    return read_only ? data_flags & ~pte::rw : data_flags;
+void protect_image_alias(Mfn (*take_page)()) {
+    for (auto va = reinterpret_cast<uint64_t>(image_start); va < reinterpret_cast<uint64_t>(rodata_end); va += page_size)
+        *entry_for(reinterpret_cast<uint64_t>(directmap_base) + va - image_virt_base, 1, take_page) &= ~pte::rw;
 }
 
-void init_idle_l4() {
-    if (idle_l4) return;
-    idle_l4 = new_table();
-    map_image();
-}
+constexpr uint64_t va_of_slot(unsigned l4_slot) { return 0xffff'8000'0000'0000 + ((uint64_t{l4_slot} - l4_slot_m2p) << 39); }
 
 }  // namespace
 
 uint64_t idle_cr3() { return mfn_of(idle_l4).address(); }
 
-void map_directmap(uint64_t from, uint64_t end, Mfn (*take_page)()) {
-    take = take_page;
-    init_idle_l4();
+void map_directmap(uint64_t end, Mfn (*take_page)()) {
+    idle_l4 = MappedTables::entry(BootTables{{}, take_page}.alloc_zeroed().value());
+    map_image(take_page);
     const auto base = reinterpret_cast<uint64_t>(directmap_base);
-    const uint64_t image_last = reinterpret_cast<uint64_t>(rodata_end) - image_virt_base;
-    for (uint64_t pa = from & ~(large - 1); pa < end; pa += large) {
-        if (pa >= image_last) {
-            map_page(base + pa, pa, data_flags, 2);
-            continue;
-        }
-        for (uint64_t p = pa; p < pa + large; p += page_size) map_page(base + p, p, directmap_flags(p), 1);
-    }
+    for (uint64_t pa = 0; pa < end; pa += large) *entry_for(base + pa, 2, take_page) = pa | data_flags | pte::pse;
+    protect_image_alias(take_page);
     // The tables used until now see new memory at once: both share the direct map's L3 from here on.
     for (unsigned s = l4_slot_directmap; s < l4_slot_end; ++s)
         if (idle_l4[s] & pte::present) boot_l4[s] = idle_l4[s];
@@ -100,21 +91,17 @@ void map_directmap(uint64_t from, uint64_t end, Mfn (*take_page)()) {
 }
 
 void map_m2p(Mfn first, uint64_t bytes, Mfn (*take_page)()) {
-    take = take_page;
-    constexpr uint64_t m2p_va = 0xffff'8000'0000'0000;
     for (uint64_t off = 0; off < bytes; off += large)
-        map_page(m2p_va + off, first.address() + off, pte::present | pte::user | pte::accessed | pte::nx, 2);
+        *entry_for(va_of_slot(l4_slot_m2p) + off, 2, take_page, pte::user) =
+            (first.address() + off) | pte::present | pte::user | pte::accessed | pte::nx | pte::pse;
 }
 
 void seal_page_tables(Mfn (*take_page)()) {
-    take = take_page;
     // Every slot guests copy exists from now on, so that later mappings in them are seen everywhere.
-    for (unsigned s = l4_slot_m2p; s < l4_slot_end; ++s) {
-        if (s == l4_slot_perdomain) continue;
-        next_table(idle_l4, s, s == l4_slot_m2p ? pte::user : 0);
-    }
+    for (unsigned s = l4_slot_m2p; s < l4_slot_end; ++s)
+        if (s != l4_slot_perdomain) entry_for(va_of_slot(s), 3, take_page, s == l4_slot_m2p ? pte::user : 0);
     // Down to the last level, so that a page of devices can be mapped without memory.
-    device_l1 = next_table(next_table(next_table(idle_l4, l4_slot_devices, 0), 0, 0), 0, 0);
+    device_l1 = entry_for(va_of_slot(l4_slot_devices), 1, take_page);
     hw::write_cr3(idle_cr3());
 }
 
@@ -127,7 +114,7 @@ volatile void* map_device(uint64_t physical) {
         // From absent to present: no CPU has anything to flush.
         if (!device_l1[i]) __atomic_store_n(&device_l1[i], wanted, __ATOMIC_RELEASE);
         if (device_l1[i] == wanted)
-            return reinterpret_cast<volatile uint8_t*>(device_window + i * page_size + (physical & offset_mask));
+            return reinterpret_cast<volatile uint8_t*>(va_of_slot(l4_slot_devices) + i * page_size + (physical & offset_mask));
     }
     return nullptr;
 }

@@ -47,8 +47,8 @@ uint64_t idle_cr3();
 inline Mfn mfn_of_image(const void* p) { return Mfn::of_address(reinterpret_cast<uint64_t>(p) - image_virt_base); }
 
 #ifndef HV_HOST
-/// Boot: maps [0, end) of machine memory into the direct map, using `take_page` for tables.
-void map_directmap(uint64_t from, uint64_t end, Mfn (*take_page)());
+/// Boot, first: maps [0, end) of machine memory into the direct map, using `take_page` for tables.
+void map_directmap(uint64_t end, Mfn (*take_page)());
 /// Boot: maps the M2P map (n bytes at `first`, contiguous) at its ABI address, read-only, visible to guests.
 void map_m2p(Mfn first, uint64_t bytes, Mfn (*take_page)());
 /// Boot: gives image and direct map their final permissions and switches to idle_l4.

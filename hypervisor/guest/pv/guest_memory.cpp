@@ -9,6 +9,7 @@
 #include "hypervisor/guest/pv/types.hpp"
 #include "hypervisor/sync/spinlock.hpp"
 #include "lib/base/bits.hpp"
+#include "lib/base/radix.hpp"
 
 namespace hv {
 
@@ -16,22 +17,17 @@ Mapping find_mapping(Mfn root, uint64_t va) {
     if (root.raw == 0 || !base::canonical(va)) return {};
     Mapping m;
     m.writable = true;
-    Mfn table = root;
-    for (unsigned shift = 39;; shift -= 9) {
-        const unsigned index = (va >> shift) & 511;
-        const PageType t = type_of(page_of(table).type.load(std::memory_order_acquire));
-        if (t == PageType::l4 && is_hypervisor_slot(index)) return {};
-        uint64_t* slot = &map_mfn<uint64_t>(table)[index];
-        const uint64_t e = __atomic_load_n(slot, __ATOMIC_RELAXED);
+    const auto ours = [&](base::radix::Place at, uint64_t e) {
+        const PageType t = type_of(page_of(Mfn::of_address(at.slot)).type.load(std::memory_order_acquire));
+        m.in_l1 = t == PageType::l1;
         m.writable = m.writable && (e & pte::rw);
-        if (shift == page_shift) {
-            m.slot = slot;
-            m.in_l1 = t == PageType::l1;
-            return m;
-        }
-        if (!(e & pte::present)) return {};
-        table = Mfn::of_address(e & pte::frame_mask);
-    }
+        return t == PageType::l4 && is_hypervisor_slot(base::radix::index_of(va, at.level));
+    };
+    const auto end = base::radix::descend(MappedTables{}, root.address(), 4, 1, va,
+                                          [&](base::radix::Place at, uint64_t e) { return !ours(at, e) && (e & pte::present); });
+    if (end.level != 1 || ours(end, MappedTables::read(end.slot))) return {};
+    m.slot = MappedTables::entry(end.slot);
+    return m;
 }
 
 void keep_clear_of_linear_l4s(Domain& d) {

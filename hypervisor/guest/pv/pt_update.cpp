@@ -10,6 +10,7 @@
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/sync/spinlock.hpp"
 #include "lib/base/bits.hpp"
+#include "lib/base/radix.hpp"
 
 namespace hv {
 namespace {
@@ -58,15 +59,11 @@ uint64_t* find_l1_slot(Mfn root, uint64_t va) {
     // The guest names the address: a root also carries the hypervisor's own slots, whose tables hold no references, may
     // map large pages, and are nobody's to change.
     if (root.raw == 0 || !base::canonical(va) || is_hypervisor_slot((va >> 39) & 511)) return nullptr;
-    Mfn table = root;
-    for (unsigned shift = 39; shift > 12; shift -= 9) {
-        const uint64_t e = __atomic_load_n(&map_mfn<uint64_t>(table)[(va >> shift) & 511], __ATOMIC_RELAXED);
+    const auto end = base::radix::descend(MappedTables{}, root.address(), 4, 1, va, [](base::radix::Place at, uint64_t e) {
         constexpr uint64_t usual = pte::present | pte::rw;
-        if ((e & usual) != usual && !leads_to_level(e, (shift - 12) / 9)) [[unlikely]]
-            return nullptr;
-        table = Mfn::of_address(e & pte::frame_mask);
-    }
-    return &map_mfn<uint64_t>(table)[(va >> 12) & 511];
+        return (e & usual) == usual || leads_to_level(e, at.level - 1);
+    });
+    return end.level == 1 ? MappedTables::entry(end.slot) : nullptr;
 }
 
 Status update_l1(Domain& l1_owner, Domain& page_owner, uint64_t* slot, uint64_t entry, KeepAccessed keep) {
