@@ -9,17 +9,23 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 
 namespace xenstored {
 
 using service::system_failure;
 
+namespace {
+/// How long a journal that cannot be written is left alone.
+constexpr int retry_ms = 1000;
+}  // namespace
+
 base::Outcome<base::Unit> Daemon::run() {
     std::array<epoll_event, 64> events{};
     bool busy = true;  // starting may have left something to send
     while (!stop_) {
-        const int n = ::epoll_wait(epoll_.get(), events.data(), events.size(), busy ? 0 : -1);
+        const int n = ::epoll_wait(epoll_.get(), events.data(), events.size(), busy ? 0 : journal_lost_ ? retry_ms : -1);
         if (n < 0 && errno != EINTR) return system_failure("epoll");
         for (int i = 0; i < n; ++i) on_ready(events[static_cast<size_t>(i)].data.fd, events[static_cast<size_t>(i)].events);
         serve_turn();
@@ -142,13 +148,15 @@ void Daemon::serve_ring(uint16_t domid) {
 }
 
 void Daemon::flush_journal() {
-    if (journal_lost_ && ++turns_lost_ % 4096 != 0) {
+    const auto now = std::chrono::steady_clock::now();
+    if (!journal_lost_) {
+        const auto written = journal_.append(server_->journal().take_group());
+        if (written) return;
+        log(written.failure().text + "; it is written anew");
+    } else if (now < retry_at_) {
         (void)server_->journal().take_group();
         return;
     }
-    const auto written = journal_.append(server_->journal().take_group());
-    if (written) return;
-    if (!journal_lost_) log("Recovery is off: " + written.failure().text);
     compact();
 }
 
@@ -160,7 +168,9 @@ void Daemon::compact() {
     (void)server_->journal().take_group();  // the snapshot has it
     const auto written = journal_.rewrite(server_->snapshot(state_of));
     if (written && journal_lost_) log("Recovery is on again");
+    if (!written && !journal_lost_) log("Recovery is off, this process must not end: " + written.failure().text);
     journal_lost_ = !written;
+    retry_at_ = std::chrono::steady_clock::now() + std::chrono::milliseconds(retry_ms);
 }
 
 void Daemon::send_turn() {

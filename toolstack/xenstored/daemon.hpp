@@ -5,6 +5,7 @@
 /// is seen before what it tells is safe, and no client is served twice before the others are served once.
 #pragma once
 
+#include <chrono>
 #include <deque>
 #include <map>
 #include <memory>
@@ -105,7 +106,7 @@ private:
     std::set<uint16_t> served_rings_;
     bool stop_ = false;
     bool journal_lost_ = false;
-    unsigned turns_lost_ = 0;  ///< since then: a full disk is not tried at every turn
+    std::chrono::steady_clock::time_point retry_at_;  ///< a full disk is not tried at every turn
 };
 
 }  // namespace xenstored

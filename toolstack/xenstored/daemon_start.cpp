@@ -91,7 +91,6 @@ base::Outcome<base::Unit> Daemon::start() {
         check_all_domains();
     }
     compact();
-    if (journal_lost_) log("Recovery is off: the journal in " + options_.directory + " cannot be written");
     if (recovered) log("Recovered " + std::to_string(server_->domains().size()) + " domains");
     return listen();
 }
