@@ -13,9 +13,9 @@
 #include "hypervisor/boot/options.hpp"
 #include "hypervisor/boot/platform.hpp"
 #include "hypervisor/domain/domain.hpp"
+#include "hypervisor/guest/kinds.hpp"
 #include "hypervisor/guest/pv/hypercall_page.hpp"
 #include "hypervisor/guest/pv/pt_update.hpp"
-#include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "lib/base/bits.hpp"
 
@@ -219,22 +219,21 @@ void write_start_info(Domain& d, const Layout& l, const uint64_t* p2m, std::stri
 
 /// The whole port space and all frames outside RAM, less what the hypervisor drives itself.
 void grant_rights(Domain& d) {
-    PvDomain& pv = *d.pv;
     const auto set = [](const Status& s) {
         if (!s) panic("dom0's rights do not fit their table");
     };
-    set(pv.ioports.add(0, 0xffff));
-    set(pv.ioports.remove(0x20, 0x21));  // interrupt controllers
-    set(pv.ioports.remove(0xa0, 0xa1));
-    set(pv.ioports.remove(0x40, 0x43));    // timer
-    set(pv.ioports.remove(0xcf8, 0xcff));  // PCI configuration goes through pv_port_in/out
+    set(d.ioports.add(0, 0xffff));
+    set(d.ioports.remove(0x20, 0x21));  // interrupt controllers
+    set(d.ioports.remove(0xa0, 0xa1));
+    set(d.ioports.remove(0x40, 0x43));    // timer
+    set(d.ioports.remove(0xcf8, 0xcff));  // PCI configuration goes through pv_port_in/out
     uint16_t first = 0, last = 0;
-    if (serial_ports(first, last)) set(pv.ioports.remove(first, last));
-    set(pv.iomem.add(0, ~uint64_t{0} >> page_shift));
+    if (serial_ports(first, last)) set(d.ioports.remove(first, last));
+    set(d.iomem.add(0, ~uint64_t{0} >> page_shift));
     const uint64_t apic = platform.madt.local_apic ? platform.madt.local_apic : 0xfee00000;
-    set(pv.iomem.remove(apic >> page_shift, apic >> page_shift));
+    set(d.iomem.remove(apic >> page_shift, apic >> page_shift));
     for (const parse::AcpiIoApic& io : platform.madt.io_apics)
-        set(pv.iomem.remove(io.address >> page_shift, io.address >> page_shift));
+        set(d.iomem.remove(io.address >> page_shift, io.address >> page_shift));
 }
 
 // -- the vCPUs ----------------------------------------------------------------------------------------------------------
@@ -266,7 +265,7 @@ void start_first_vcpu(Domain& d, const Dom0Kernel& k, const Layout& l, Mfn root)
     static xen::VcpuGuestContext context;
     fill_first_context(context, k, l, root);
     Vcpu& v = *d.vcpus[0];
-    const Status s = pv_set_context(v, context);
+    const Status s = d.kind.set_context(v, context);
     if (!s) panic("dom0's first context is refused: error %u", static_cast<unsigned>(s.error()));
     v.pause_flags.fetch_and(~uint32_t{vpf_down});
 }
@@ -275,7 +274,7 @@ Domain& make_domain() {
     DomainLimits limits;
     limits.max_vcpus = options.dom0_max_vcpus ? options.dom0_max_vcpus : cpu_count;
     limits.max_grant_frames = 64;
-    auto created = domain_create(DomId(0), GuestKind::pv, limits, true);
+    auto created = domain_create(DomId(0), pv_guest, limits, true);
     if (!created) panic("Creating dom0 failed: error %u", static_cast<unsigned>(created.error()));
     Domain& d = *created.value();
     for (uint32_t i = 0; i < limits.max_vcpus; ++i)

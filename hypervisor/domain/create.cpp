@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Making domains and vCPUs. What fails half-way is undone by the same code that ends a domain.
+#include <cstring>
+
 #include "hypervisor/arch/x86/features.hpp"
 #include "hypervisor/domain/guest_kind.hpp"
 #include "hypervisor/domain/idle.hpp"
@@ -13,10 +15,18 @@
 
 namespace hv {
 
-Domain::Domain(DomId i, GuestKind k) : id(i), kind(k), sched(sched::pool0()) {}
+namespace {
+
+std::atomic<uint64_t> domains_made{0};
+constexpr GuestKind no_guest;  ///< of the domains that only own: idle vCPUs, or pages
+
+}  // namespace
+
+Domain::Domain(DomId i, const GuestKind& k)
+    : id(i), kind(k), serial(domains_made.fetch_add(1, std::memory_order_relaxed) + 1), sched(sched::pool0()) {}
 
 Vcpu::Vcpu(Domain& d, VcpuId i)
-    : SchedUnit(d.sched, d.kind == GuestKind::idle),
+    : SchedUnit(d.sched, &d == idle_domain),
       domain(d),
       id(i),
       poll_timer(vcpu_poll_timeout, this),
@@ -43,20 +53,20 @@ Status make_subsystems(Domain& d) {
     TRY(events_create(d));
     TRY(grants_create(d));
     if (d.privileged) d.pirqs = TRY(pirqs_create());
-    return pv_domain_create(d);
+    return d.kind.create(d);
 }
 
-Result<Domain*> make_system_domain(uint16_t id, GuestKind kind) {
-    Domain* d = TRY(make<Domain>(DomId(id), kind));
+Result<Domain*> make_system_domain(uint16_t id) {
+    Domain* d = TRY(make<Domain>(DomId(id), no_guest));
     d->creation_finished.store(true, std::memory_order_relaxed);
     return d;
 }
 
 }  // namespace
 
-Result<DomainRef> domain_create(DomId id, GuestKind kind, const DomainLimits& limits, bool privileged) {
-    if (id.raw >= xen::DOMID_FIRST_RESERVED || kind != GuestKind::pv) return Err{Errc::inval};
-    if (limits.max_vcpus == 0 || limits.max_vcpus > pv_max_vcpus) return Err{Errc::inval};
+Result<DomainRef> domain_create(DomId id, const GuestKind& kind, const DomainLimits& limits, bool privileged) {
+    if (id.raw >= xen::DOMID_FIRST_RESERVED) return Err{Errc::inval};
+    if (limits.max_vcpus == 0 || limits.max_vcpus > kind.max_vcpus) return Err{Errc::inval};
     domains_reap();
     if (lookup_domain(id)) return Err{Errc::exist};
 
@@ -83,11 +93,21 @@ Result<DomainRef> domain_create(DomId id, GuestKind kind, const DomainLimits& li
 
 namespace {
 
-Status fill_vcpu(Vcpu& v) {
+/// An area with the registers as after FNINIT and reset.
+Result<uint8_t*> make_fpu_area() {
     // Aligned to 64 bytes like every object of that size or more.
-    v.fpu = static_cast<uint8_t*>(TRY(heap::alloc_bytes(cpu_features.xsave_size)));
-    TRY(pv_vcpu_create(v));
+    auto* area = static_cast<uint8_t*>(TRY(heap::alloc_bytes(cpu_features.xsave_size)));
+    constexpr uint16_t control_word = 0x37f;  // SDM 1 table 10-2
+    constexpr uint32_t mxcsr = 0x1f80;
+    memcpy(area, &control_word, sizeof control_word);
+    memcpy(area + 24, &mxcsr, sizeof mxcsr);
+    return area;
+}
+
+Status fill_vcpu(Vcpu& v) {
+    v.state.fpu = TRY(make_fpu_area());
     Domain& d = v.domain;
+    TRY(d.kind.create_vcpu(v));
     if (v.id.raw < vcpu_infos_in_shared_page) v.info.store(&d.shared->vcpu_info[v.id.raw], std::memory_order_release);
     // The vCPUs of one domain and of many begin on different CPUs.
     return sched::policy_of(v).insert(v, v.id.raw + v.domain.id.raw);
@@ -96,7 +116,7 @@ Status fill_vcpu(Vcpu& v) {
 }  // namespace
 
 Result<Vcpu*> vcpu_create(Domain& d, VcpuId id) {
-    if (id.raw >= d.limits.max_vcpus || d.kind != GuestKind::pv) return Err{Errc::inval};
+    if (id.raw >= d.limits.max_vcpus || id.raw >= d.kind.max_vcpus) return Err{Errc::inval};
     if (d.vcpus[id.raw]) return Err{Errc::exist};
     Vcpu* v = TRY(make<Vcpu>(d, id));
     if (auto s = fill_vcpu(*v); !s) {
@@ -110,12 +130,12 @@ Result<Vcpu*> vcpu_create(Domain& d, VcpuId id) {
 }
 
 Status system_domains_create() {
-    idle_domain = TRY(make_system_domain(xen::DOMID_IDLE, GuestKind::idle));
+    idle_domain = TRY(make_system_domain(xen::DOMID_IDLE));
     idle_domain->limits.max_vcpus = max_cpus;
     idle_domain->vcpus = TRY(make_array<Vcpu*>(max_cpus));
-    dom_xen = TRY(make_system_domain(xen::DOMID_XEN, GuestKind::system));
+    dom_xen = TRY(make_system_domain(xen::DOMID_XEN));
     dom_xen->limits.max_vcpus = 0;
-    dom_io = TRY(make_system_domain(xen::DOMID_IO, GuestKind::system));
+    dom_io = TRY(make_system_domain(xen::DOMID_IO));
     dom_io->limits.max_vcpus = 0;
     return ok;
 }

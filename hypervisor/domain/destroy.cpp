@@ -60,7 +60,7 @@ Status do_stage(Domain& d, uint32_t stage) {
             TRY(grants_relinquish(d));
             let_go_of_infos(d);
             return ok;
-        case stage_tables: return pv_relinquish(d);
+        case stage_tables: return d.kind.relinquish(d);
         default: return release_pages(d);
     }
 }
@@ -69,7 +69,7 @@ Status do_stage(Domain& d, uint32_t stage) {
 }  // namespace domain
 
 Status domain_kill(Domain& d) {
-    if (&d == dom0 || d.kind != GuestKind::pv) return Err{Errc::inval};
+    if (&d == dom0 || d.kind.max_vcpus == 0) return Err{Errc::inval};
     if (d.dying.load(std::memory_order_acquire) == DyingState::dead) return ok;
     while (d.relinquish_stage < domain::stage_done) {
         TRY(domain::do_stage(d, d.relinquish_stage));
@@ -89,8 +89,8 @@ void free_vcpu(Vcpu& v) {
     timer::stop(v.periodic);
     timer::stop(v.poll_timer);
     if (v.sched_data) sched::policy_of(v).remove(v);
-    if (v.pv) pv_vcpu_destroy(v);
-    if (v.fpu) heap::free_bytes(v.fpu, cpu_features.xsave_size);
+    v.domain.kind.destroy_vcpu(v);
+    if (v.state.fpu) heap::free_bytes(v.state.fpu, cpu_features.xsave_size);
     destroy(&v);
 }
 
@@ -106,7 +106,7 @@ void free_domain(Domain& d) {
     if (d.pirqs) pirqs_destroy(d);
     for (uint32_t i = 0; d.vcpus && i < d.limits.max_vcpus; ++i)
         if (d.vcpus[i]) free_vcpu(*d.vcpus[i]);
-    if (d.pv) pv_domain_destroy(d);
+    d.kind.destroy(d);
     free_shared_info(d);
     destroy_array(d.memory_map, d.memory_map_entries);
     if (d.vcpus) destroy_array(d.vcpus, d.limits.max_vcpus);

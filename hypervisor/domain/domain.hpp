@@ -8,6 +8,7 @@
 #include "abi/xen/basic.hpp"
 #include "hypervisor/arch/x86/speculation.hpp"
 #include "hypervisor/domain/domain_log.hpp"
+#include "hypervisor/domain/range_set.hpp"
 #include "hypervisor/domain/vcpu.hpp"
 #include "hypervisor/mm/frame.hpp"
 #include "hypervisor/mm/heap.hpp"
@@ -18,12 +19,12 @@ namespace hv {
 
 struct EventChannels;    // event/
 struct GrantTable;       // grant/
+struct GuestKind;        // domain/guest_kind.hpp
 struct PvDomain;         // guest/pv
 struct PirqTable;        // irq/
 struct DomainWatchdogs;  // domain/watchdog.cpp
 
 enum class DyingState : uint8_t { alive, dying, dead };
-enum class GuestKind : uint8_t { pv, idle, system };
 
 struct DomainLimits {
     uint32_t max_vcpus = 1;
@@ -34,12 +35,13 @@ struct DomainLimits {
 };
 
 struct Domain {
-    Domain(DomId i, GuestKind k);
+    Domain(DomId i, const GuestKind& k);
     Domain(const Domain&) = delete;
     Domain& operator=(const Domain&) = delete;
 
     const DomId id;
-    const GuestKind kind;
+    const GuestKind& kind;
+    const uint64_t serial;  ///< no other domain has had it
     DomainLimits limits;
     bool privileged = false;              ///< dom0: may use the control hypercalls
     std::atomic<uint32_t> references{1};  ///< the last one frees the structure
@@ -81,6 +83,12 @@ struct Domain {
     uint32_t memory_map_entries = 0;
     uint32_t tsc_mode = 0;  ///< XEN_DOMCTL_settscinfo: TSC_MODE_*
     uint32_t tsc_incarnation = 0;
+
+    // -- what of the machine it may touch itself; read without a lock, changed while it is paused ------------------
+    RangeSet iomem;  ///< machine frames outside RAM
+    RangeSet ioports;
+    RangeSet irqs;
+    uint32_t pci_address = 0;  ///< what it wrote to port 0xcf8
 
     // -- subsystems -----------------------------------------------------------------------------------------------
     EventChannels* events = nullptr;
@@ -159,8 +167,8 @@ Domain* page_owner(uint16_t id);
 /// First domain with an id >= `from`; empty when there is none.
 DomainRef next_domain(DomId from);
 
-/// Creates an empty, paused domain. Errors: exist, nomem, inval.
-Result<DomainRef> domain_create(DomId id, GuestKind kind, const DomainLimits& limits, bool privileged);
+/// Creates an empty, paused domain for a guest of that kind. Errors: exist, nomem, inval.
+Result<DomainRef> domain_create(DomId id, const GuestKind& kind, const DomainLimits& limits, bool privileged);
 /// Makes vCPU `id`, offline. Errors: nomem, exist, inval.
 Result<Vcpu*> vcpu_create(Domain& d, VcpuId id);
 /// Starts the end of a domain and frees what it holds. Errors: restart when interrupted: call again.

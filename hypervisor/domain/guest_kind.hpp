@@ -1,25 +1,69 @@
 // SPDX-License-Identifier: Apache-2.0
-/// What domains ask of the kind of guest that lives in them; guest/pv implements it.
+/// What everybody asks of the kind of guest that lives in a domain: one table for each kind, filled in guest/. Nothing
+/// outside guest/ asks which kind it is. What is asked on hot paths is declared as a function below, or in guest/kinds.hpp:
+/// these call the frequent kind directly and others by their table.
 #pragma once
 
 #include "hypervisor/domain/domain.hpp"
+#include "hypervisor/grant/guest_map.hpp"
+
+namespace xen {
+struct DomctlExtVcpuContext;
+struct VcpuGuestContext;
+}  // namespace xen
 
 namespace hv {
 
-inline constexpr unsigned pv_max_vcpus = 512;
+struct GuestKind {
+    unsigned max_vcpus = 0;        ///< 0: no guest lives here, and nothing below is called
+    unsigned hypercall_bytes = 0;  ///< length of the instruction that makes a hypercall: one that restarts begins there again
 
-Status pv_domain_create(Domain& d);
-/// Frees what is left after pv_relinquish(): no guest page is referenced any more.
-void pv_domain_destroy(Domain& d);
-Status pv_vcpu_create(Vcpu& v);
-void pv_vcpu_destroy(Vcpu& v);
+    // -- life. Errors: nomem, inval; nothing is left behind ---------------------------------------------------------------
+    Status (*create)(Domain&) = nullptr;
+    /// Frees what create() made, and what is left after relinquish(). Also called when create() was not, or failed.
+    void (*destroy)(Domain&) = nullptr;
+    Status (*create_vcpu)(Vcpu&) = nullptr;
+    /// As destroy().
+    void (*destroy_vcpu)(Vcpu&) = nullptr;
+    /// The domain ends, its vCPUs are paused: lets go of all guest pages. Errors: restart, call again.
+    Status (*relinquish)(Domain&) = nullptr;
+
+    // -- a vCPU's state, while it does not run ------------------------------------------------------------------------------
+    /// Sets all registers. A vCPU that had none and is refused some is as before. Errors: inval, perm, restart, opnotsupp.
+    Status (*set_context)(Vcpu&, const xen::VcpuGuestContext&) = nullptr;
+    void (*get_context)(Vcpu&, xen::VcpuGuestContext&) = nullptr;
+    /// The callbacks of XEN_DOMCTL_{set,get}_ext_vcpucontext; get_callbacks() finds a structure of zeros. Errors: inval.
+    Status (*set_callbacks)(Vcpu&, const xen::DomctlExtVcpuContext&) = nullptr;
+    void (*get_callbacks)(const Vcpu&, xen::DomctlExtVcpuContext&) = nullptr;
+
+    // -- a vCPU in action -----------------------------------------------------------------------------------------------------
+    /// Takes its registers off this CPU; loads them, after which the CPU is ready to enter the guest.
+    void (*switch_out)(Vcpu&) = nullptr;
+    void (*switch_in)(Vcpu&) = nullptr;
+    /// Runs the guest until this CPU has something else to do. Null: prepare_exit() returns to stubs that enter the guest.
+    void (*run)(Vcpu&) = nullptr;
+    /// An NMI is pending; the caller wakes the vCPU. Any CPU.
+    void (*inject_nmi)(Vcpu&) = nullptr;
+    /// PHYSDEVOP_set_iopl, PHYSDEVOP_set_iobitmap for the current vCPU. Errors: inval, nosys.
+    Status (*set_io_level)(Vcpu&, uint32_t level) = nullptr;
+    Status (*set_io_bitmap)(Vcpu&, uint64_t guest_address, uint32_t ports) = nullptr;
+    /// See guest_write_runstate(), guest_map_grant(), guest_unmap_grant().
+    void (*write_runstate)(Vcpu&) = nullptr;
+    Status (*map_grant)(Vcpu&, uint64_t addr, Mfn, Access, bool contains_pte, uint64_t avail_bits) = nullptr;
+    Status (*unmap_grant)(Vcpu&, uint64_t addr, Mfn, Access, bool contains_pte, uint64_t new_addr) = nullptr;
+    /// Writes registers and the top of the stack of the current vCPU into the log. Context: no locks; it reads guest memory.
+    void (*report_crash)(Vcpu&) = nullptr;
+
+    // -- its memory -------------------------------------------------------------------------------------------------------------
+    /// Copies of the current vCPU that do not go through the page tables which are loaded (arch::walked_read()).
+    arch::Walked (*read)(const Vcpu&, void* dst, uint64_t gva, size_t n) = nullptr;
+    arch::Walked (*write)(const Vcpu&, uint64_t gva, const void* src, size_t n) = nullptr;
+    /// Writes the stubs for hypercalls into a page of its.
+    void (*fill_hypercall_page)(void* page) = nullptr;
+};
+
 /// Writes v's run state where VCPUOP_register_runstate_memory_area said, if it did; when that memory cannot be reached now,
-/// v.runstate_stale stays set and it is done on the way into kernel mode. v is current, or is being switched. No locks.
-void pv_write_runstate(Vcpu& v);
-/// Writes registers and the top of the stack of `v`, the current vCPU, into the log.
-/// Context: its address space is loaded; no locks, for it reads guest memory.
-void pv_report_crash(Vcpu& v);
-/// Drops page-table roots, pins, descriptor tables. All vCPUs are paused. Errors: restart, call again.
-Status pv_relinquish(Domain& d);
+/// v.runstate_stale stays set and it is done later. v is current, or is being switched. No locks.
+void guest_write_runstate(Vcpu& v);
 
 }  // namespace hv

@@ -107,7 +107,7 @@ void domain_resume(Domain& d) {
 
 void domain_report_crash() {
     Vcpu& v = current();
-    if (!v.idle && v.domain.log_state.report_due.exchange(false, std::memory_order_acq_rel)) pv_report_crash(v);
+    if (!v.idle && v.domain.log_state.report_due.exchange(false, std::memory_order_acq_rel)) v.domain.kind.report_crash(v);
 }
 
 void domain_crash(Domain& d, const char* why, const char* file, int line) {

@@ -43,13 +43,13 @@ void schedule() {
     if (&next == &prev) return;
 
     stop_ticks(prev);
-    if (!prev.idle) pv_write_runstate(prev);
+    if (!prev.idle) guest_write_runstate(prev);
     arch::switch_to(prev, next);
     sched::policy_of(prev).switched_out(prev);  // from here on prev may run anywhere else
     start_ticks(next, c.id);
     if (next.idle) return;
     vcpu_update_time(next);
-    pv_write_runstate(next);
+    guest_write_runstate(next);
 }
 
 }  // namespace hv

@@ -8,6 +8,7 @@
 #include "abi/xen/basic.hpp"
 #include "abi/xen/vcpu.hpp"
 #include "hypervisor/arch/x86/cpu.hpp"
+#include "hypervisor/arch/x86/guest_state.hpp"
 #include "hypervisor/mm/frame.hpp"
 #include "hypervisor/sched/unit.hpp"
 #include "hypervisor/sync/spinlock.hpp"
@@ -38,7 +39,7 @@ struct Vcpu : SchedUnit {
     std::atomic<xen::VcpuInfo*> info{&private_info};
     PageRef info_page;                         ///< keeps a registered page alive (also holds a writable type)
     uint64_t runstate_guest = 0;               ///< guest VA of its vcpu_runstate_info, 0: not registered
-    bool runstate_stale = false;               ///< the user's page tables were loaded: pv_write_runstate() again
+    bool runstate_stale = false;               ///< the user's page tables were loaded: guest_write_runstate() again
     std::atomic<uint64_t> time_info_guest{0};  ///< VCPUOP_register_vcpu_time_memory_area; 0: none
 
     // -- events -------------------------------------------------------------------------------------------------
@@ -54,11 +55,11 @@ struct Vcpu : SchedUnit {
     base::Nanos period = base::Nanos::ms(10);  ///< a PV guest ticks at 100 Hz while it runs, until it says otherwise
     base::Nanos periodic_last{};
 
-    // -- guest kind ---------------------------------------------------------------------------------------------
-    PvVcpu* pv = nullptr;
+    // -- registers ----------------------------------------------------------------------------------------------
     bool initialised = false;  ///< has a context (VCPUOP_initialise, setvcpucontext)
     Regs regs{};               ///< saved while not running; on the stack of `running_on` otherwise
-    uint8_t* fpu = nullptr;    ///< XSAVE area, 64-byte aligned
+    GuestState state;          ///< as far as it is not on the CPU `running_on`
+    PvVcpu* pv = nullptr;      ///< what a PV guest has besides
     HypercallState hypercall;
 };
 

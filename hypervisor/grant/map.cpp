@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Mapping and unmapping: handles of the mapping domain, page-table entries through guest/pv.
+/// Mapping and unmapping: handles of the mapping domain, page-table entries through its kind of guest.
 #include "hypervisor/arch/x86/speculation.hpp"
 #include "hypervisor/grant/guest_map.hpp"
 #include "hypervisor/grant/internal.hpp"
@@ -85,8 +85,8 @@ GrantStatus map_pinned(Vcpu& v, xen::GnttabMapGrantRef& op, Domain& owner, bool 
     if (pin.status != gntst(xen::GNTST_okay)) return pin.status;
     if (host) {
         // Wherever the guest wants it to be; without an IOMMU a device needs nothing.
-        const Status mapped = pv_map_grant(v, op.host_addr, pin.frame, access_of(write), op.flags & xen::GNTMAP_contains_pte,
-                                           !(op.flags & xen::GNTMAP_application_map), available_bits(op.flags));
+        const Status mapped = guest_map_grant(v, op.host_addr, pin.frame, access_of(write), op.flags & xen::GNTMAP_contains_pte,
+                                              available_bits(op.flags));
         if (!mapped) {
             for (unsigned i = 0; i < uses; ++i) grant_unpin(owner, op.ref, write);
             return gntst(xen::GNTST_general_error);
@@ -145,7 +145,7 @@ GrantStatus grant_unmap_begin(Vcpu& v, uint64_t host_addr, uint64_t dev_bus_addr
     const Mfn frame = frame_in_use(*u.owner, u.ref);
     GrantStatus status = gntst(xen::GNTST_okay);
     if (host_addr && (flags & xen::GNTMAP_host_map)) {
-        if (pv_unmap_grant(v, host_addr, frame, access_of(u.write), flags & xen::GNTMAP_contains_pte, new_addr))
+        if (guest_unmap_grant(v, host_addr, frame, access_of(u.write), flags & xen::GNTMAP_contains_pte, new_addr))
             u.done |= xen::GNTMAP_host_map;
         else status = gntst(xen::GNTST_general_error);
     }

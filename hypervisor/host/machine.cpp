@@ -10,6 +10,7 @@
 #include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/domain/idle.hpp"
 #include "hypervisor/domain/run.hpp"
+#include "hypervisor/guest/kinds.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/host/host.hpp"
 #include "hypervisor/host/mmu.hpp"
@@ -198,14 +199,15 @@ void set_timer_deadline(base::Nanos t) { host::records[this_cpu().id].deadline.s
 
 void switch_to(Vcpu& prev, Vcpu& next) {
     Cpu& cpu = this_cpu();
+    if (!prev.idle) guest_switch_out(prev);
     cpu.current = &next;
-    if (translated()) {
-        if (!prev.idle) prev.regs = guest_regs();
-        if (!next.idle) next.domain.dirty_cpus.set(cpu.id);
-        load_root(next.idle ? idle_cr3() : next.pv->root() << base::page_shift);
-        if (!next.idle) guest_regs() = next.regs;
-        if (!prev.idle && &prev.domain != &next.domain) prev.domain.dirty_cpus.clear(cpu.id);
+    if (next.idle) {
+        load_root(idle_cr3());
+    } else {
+        if (translated()) next.domain.dirty_cpus.set(cpu.id);
+        guest_switch_in(next);
     }
+    if (translated() && !prev.idle && &prev.domain != &next.domain) prev.domain.dirty_cpus.clear(cpu.id);
     if (host::on_switch) host::on_switch(prev, next);
 }
 
@@ -216,4 +218,14 @@ bool preempt_wanted() {
 }
 
 }  // namespace arch
+
+void pv_switch_out(Vcpu& v) {
+    if (arch::translated()) v.regs = arch::guest_regs();
+}
+void pv_switch_in(Vcpu& v) {
+    if (!arch::translated()) return;
+    arch::load_root(v.pv->root() << base::page_shift);
+    arch::guest_regs() = v.regs;
+}
+
 }  // namespace hv

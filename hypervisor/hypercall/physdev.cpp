@@ -2,7 +2,7 @@
 /// physdev_op: interrupts and devices for the domain that drives them.
 #include "abi/xen/physdev.hpp"
 #include "hypervisor/arch/x86/ioapic.hpp"
-#include "hypervisor/guest/pv/pv.hpp"
+#include "hypervisor/domain/guest_kind.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
 #include "hypervisor/irq/irq.hpp"
 #include "hypervisor/irq/pirq.hpp"
@@ -25,17 +25,13 @@ Result<uint64_t> need_eoi(Vcpu& v, uint64_t arg) {
 
 Result<uint64_t> set_iopl(Vcpu& v, uint64_t arg) {
     const auto s = TRY(fetch<xen::PhysdevSetIopl>(arg));
-    if (s.iopl > 3) return Err{Errc::inval};
-    v.pv->iopl = static_cast<uint8_t>(s.iopl);
+    TRY(v.domain.kind.set_io_level(v, s.iopl));
     return uint64_t{0};
 }
 
 Result<uint64_t> set_iobitmap(Vcpu& v, uint64_t arg) {
-    constexpr uint32_t ports = 65536;
     const auto s = TRY(fetch<xen::PhysdevSetIobitmap>(arg));
-    if (s.nr_ports > ports) return Err{Errc::inval};
-    v.pv->io_bitmap = s.bitmap.addr;
-    v.pv->io_bitmap_ports = s.nr_ports;
+    TRY(v.domain.kind.set_io_bitmap(v, s.bitmap.addr, s.nr_ports));
     return uint64_t{0};
 }
 

@@ -3,6 +3,7 @@
 #include "hypervisor/hypercall/table.hpp"
 #include "abi/xen/basic.hpp"
 #include "abi/xen/physdev.hpp"
+#include "hypervisor/domain/guest_kind.hpp"
 #include "hypervisor/guest/pv/traps.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
 #include "hypervisor/rt/log.hpp"
@@ -109,8 +110,7 @@ void hypercall_dispatch(Vcpu& v, Regs& r) {
         return;
     }
     // The guest executes the call again, with what is left to do.
-    constexpr uint64_t syscall_length = 2;
-    r.rip -= syscall_length;
+    r.rip -= v.domain.kind.hypercall_bytes;
     r.rdi = h.args[0];
     r.rsi = h.args[1];
     r.rdx = h.args[2];

@@ -4,7 +4,7 @@
 
 #include <bit>
 
-#include "hypervisor/guest/pv/pv.hpp"
+#include "hypervisor/domain/guest_kind.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
 #include "hypervisor/hypercall/hypercall.hpp"
 #include "hypervisor/rt/clock.hpp"
@@ -24,7 +24,7 @@ Answer initialise(Vcpu& caller, Vcpu& target, GuestPtr<xen::VcpuGuestContext> p)
     TRY(p.fetch_many(context.get(), 1));
     Guard g(target.domain.lock);
     if (target.initialised) return Err{Errc::exist};
-    if (auto s = pv_set_context(target, *context); !s) {
+    if (auto s = target.domain.kind.set_context(target, *context); !s) {
         if (s.error() == Errc::restart) return restart_same(caller);
         return Err{s.error()};
     }
@@ -95,8 +95,7 @@ Answer set_singleshot(Vcpu& v, GuestPtr<xen::VcpuSetSingleshotTimer> p) {
 
 Answer send_nmi(Vcpu& target, uint64_t arg) {
     if (arg) return Err{Errc::inval};
-    if (!target.pv) return Err{Errc::nosys};
-    target.pv->nmi_pending = true;
+    target.domain.kind.inject_nmi(target);
     vcpu_kick(target);
     return 0;
 }

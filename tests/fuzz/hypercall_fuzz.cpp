@@ -19,6 +19,7 @@
 #include "abi/xen/sysctl.hpp"
 #include "hypervisor/domain/domain.hpp"
 #include "hypervisor/event/event.hpp"
+#include "hypervisor/guest/kinds.hpp"
 #include "hypervisor/host/host.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
 
@@ -51,7 +52,7 @@ void power_on() {
         if (memory == MAP_FAILED) broken("guest memory");
         host::guest_window(window, window_bytes);
         DomainLimits limits;
-        DomainRef d0 = must(domain_create(DomId(0), GuestKind::pv, limits, true));
+        DomainRef d0 = must(domain_create(DomId(0), pv_guest, limits, true));
         (void)must(vcpu_create(*d0, VcpuId(0)));
         d0->max_pages = 64;
         d0->creation_finished.store(true);
@@ -79,7 +80,7 @@ public:
             DomainLimits limits;
             limits.max_vcpus = 2;
             limits.max_grant_frames = 4;
-            guests_[i] = must(domain_create(DomId(static_cast<uint16_t>(i + 1)), GuestKind::pv, limits, false));
+            guests_[i] = must(domain_create(DomId(static_cast<uint16_t>(i + 1)), pv_guest, limits, false));
             guests_[i]->max_pages = 200;
             for (unsigned v = 0; v < 2; ++v) must(vcpu_create(*guests_[i], VcpuId(v)))->initialised = true;
             for (unsigned p = 0; p < pages_each; ++p) frames_[i][p] = must(domain_alloc_pages(*guests_[i], 0, 64)).raw;

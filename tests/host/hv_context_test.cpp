@@ -231,12 +231,12 @@ void expect_runnable(const Vcpu& v) {
     for (const uint64_t a : {v.regs.rip, pv.kernel_sp, pv.event.address, pv.failsafe.address, pv.syscall.address, pv.fs_base,
                              pv.gs_base_kernel, pv.gs_base_user})
         EXPECT_TRUE(base::canonical(a)) << a;
-    for (unsigned i = 0; i < 4; ++i) EXPECT_TRUE(pv_check_debug_reg(i, pv.debug[i]));
-    EXPECT_TRUE(pv_check_debug_reg(7, pv.debug[7]));
+    for (unsigned i = 0; i < 4; ++i) EXPECT_TRUE(pv_check_debug_reg(i, v.state.debug[i]));
+    EXPECT_TRUE(pv_check_debug_reg(7, v.state.debug[7]));
     for (unsigned i = 0; i * 512 < pv.gdt_entries; ++i) EXPECT_EQ(type(pv.gdt_frames[i]), PageType::segdesc);
     for (unsigned i = 0; i * 512 < pv.ldt_entries; ++i) EXPECT_EQ(type(pv.ldt_frames[i]), PageType::segdesc);
     uint32_t mxcsr = 0;
-    std::memcpy(&mxcsr, v.fpu + 24, sizeof mxcsr);
+    std::memcpy(&mxcsr, v.state.fpu + 24, sizeof mxcsr);
     EXPECT_EQ(mxcsr & ~0xffffu, 0u);
 }
 

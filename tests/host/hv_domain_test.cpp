@@ -103,7 +103,7 @@ TEST(Domain, FailedCreationGivesEverythingBack) {
     std::vector<Mfn> taken;
     while (heap::free_pages().n > 60) taken.push_back(must(heap::alloc(0)));
     for (unsigned left = 60; left > 0; --left) {
-        auto d = domain_create(DomId(7), GuestKind::pv, {}, false);
+        auto d = domain_create(DomId(7), pv_guest, {}, false);
         if (d) {
             (void)vcpu_create(*d.value(), VcpuId(0));  // success or not, nothing may be lost
             while (!domain_kill(*d.value())) {}
@@ -162,7 +162,7 @@ TEST(Domain, StaysAsZombieWhileAPageIsHeld) {
         EXPECT_EQ(pages_of(*d), 1u);
         EXPECT_TRUE(domain_kill(*d));
     }
-    EXPECT_EQ(domain_create(DomId(9), GuestKind::pv, {}, false).error(), Errc::exist);
+    EXPECT_EQ(domain_create(DomId(9), pv_guest, {}, false).error(), Errc::exist);
     put_page(*held);
     EXPECT_FALSE(lookup_domain(DomId(9)));
     settle();
@@ -198,7 +198,7 @@ TEST(Domain, TableFindsByIdAndInOrder) {
     EXPECT_EQ(&*must(find_domain(DomId(25))), &*c.d);
     EXPECT_EQ(find_domain(DomId(26)).error(), Errc::srch);
     EXPECT_EQ(find_domain(DomId(0x7ff2)).error(), Errc::srch);
-    EXPECT_EQ(domain_create(DomId(20), GuestKind::pv, {}, false).error(), Errc::exist);
+    EXPECT_EQ(domain_create(DomId(20), pv_guest, {}, false).error(), Errc::exist);
     EXPECT_FALSE(lookup_domain(must(domain_unused_id())));
 }
 

@@ -175,8 +175,8 @@ TEST_F(Domctl, PermissionsAreRanges) {
     ASSERT_TRUE(call(op));
     {
         DomainRef d = must(find_domain(DomId(id)));
-        EXPECT_TRUE(d->pv->ioports.contains(0x3f8, 0x3ff));
-        EXPECT_FALSE(d->pv->ioports.contains(0x3f8, 0x400));
+        EXPECT_TRUE(d->ioports.contains(0x3f8, 0x3ff));
+        EXPECT_FALSE(d->ioports.contains(0x3f8, 0x400));
     }
     op.u.ioport_permission = {0xffff, 2, 1, {}};
     EXPECT_EQ(error_of(op), Errc::inval);
@@ -295,18 +295,18 @@ TEST_F(Domctl, ExtendedRegistersAreThoseOfACpu) {
     s.put(24, 0x1f80);
     for (const size_t size : {size_t{0}, size_t{15}, size_t{17}, size_t{16 + 575}, sizeof s + 1})
         EXPECT_EQ(set(size), Errc::inval);
-    EXPECT_EQ(v.pv->xcr0, 1u);
-    EXPECT_EQ(v.fpu[600], 0);
+    EXPECT_EQ(v.state.xcr0, 1u);
+    EXPECT_EQ(v.state.fpu[600], 0);
 
     s.put(512, 7);
     s.put(600, 0x5a);
     EXPECT_EQ(set(16), Errc{}) << "nothing to restore";
-    EXPECT_EQ(v.fpu[600], 0);
+    EXPECT_EQ(v.state.fpu[600], 0);
     EXPECT_EQ(set(), Errc{});
-    EXPECT_EQ(v.pv->xcr0, 7u);
-    EXPECT_EQ(v.fpu[600], 0x5a);
+    EXPECT_EQ(v.state.xcr0, 7u);
+    EXPECT_EQ(v.state.fpu[600], 0x5a);
     EXPECT_EQ(set(16 + 576), Errc{});
-    EXPECT_EQ(v.fpu[600], 0) << "the rest of a short one is its initial state";
+    EXPECT_EQ(v.state.fpu[600], 0) << "the rest of a short one is its initial state";
     g.destroy();
     domains_reap();
 }

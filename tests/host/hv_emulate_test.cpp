@@ -221,7 +221,7 @@ TEST_F(EmulateTraps, SingleStepEndsAnEmulatedInstruction) {
     ASSERT_TRUE(pv_emulate_privileged(v(), at(in_al_dx)));
     EXPECT_EQ(r.rip, handler(trap_debug));
     EXPECT_EQ(frame()[2], start + 1) << "behind it";
-    EXPECT_TRUE(v().pv->debug[6] & 1u << 14);
+    EXPECT_TRUE(v().state.debug[6] & 1u << 14);
     EXPECT_FALSE(r.rflags & eflags_tf);
 }
 
@@ -262,7 +262,7 @@ TEST_F(EmulateTraps, CodeOf32BitsHasNoRexPrefixAndABase) {
 TEST_F(Emulate, TimeWithAuxiliaryIsForTheKernelWhenTheUserMayNotReadTime) {
     const std::vector<uint8_t> rdtscp = {0x0f, 0x01, 0xf9};
     v().pv->cr4 = hw::cr4_tsd;
-    v().pv->tsc_aux = 7;
+    v().state.tsc_aux = 7;
     ASSERT_TRUE(run(rdtscp));
     EXPECT_EQ(r.rcx, 7u);
     v().pv->in_kernel = false;

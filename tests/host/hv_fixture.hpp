@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "hypervisor/domain/domain.hpp"
+#include "hypervisor/guest/kinds.hpp"
 #include "hypervisor/guest/pv/pt_update.hpp"
 #include "hypervisor/host/host.hpp"
 #include "hypervisor/mm/heap.hpp"
@@ -45,7 +46,7 @@ public:
     DomainRef d;
     explicit Guest(uint16_t id, unsigned vcpus = 1, DomainLimits limits = {}) {
         limits.max_vcpus = vcpus;
-        d = must(domain_create(DomId(id), GuestKind::pv, limits, id == 0));
+        d = must(domain_create(DomId(id), pv_guest, limits, id == 0));
         d->max_pages = 1 << 16;
         for (unsigned i = 0; i < vcpus; ++i) vcpus_.push_back(must(vcpu_create(*d, VcpuId(i))));
     }

@@ -154,7 +154,7 @@ TEST_F(Linear, NoWalkEndsInAHigherTable) {
                     found += slot != nullptr;
                     if (proper) continue;
                     EXPECT_FALSE(hypercall(hypercall_update_va_mapping, g.vcpu(), va, entry_of(g.data, data_bits), 0));
-                    EXPECT_FALSE(pv_map_grant(g.vcpu(), va, g.data, Access::read_write, false, false, 0));
+                    EXPECT_FALSE(pv_map_grant(g.vcpu(), va, g.data, Access::read_write, false, 0));
                 }
     EXPECT_GT(found, 0u);
     EXPECT_EQ(entry(g.l4, 1), entry_of(g.l4, linear_bits));

@@ -49,7 +49,7 @@ TEST_F(PageTables, TheHypervisorsPartHasNoSlots) {
     const uint64_t window = entry_of(g.data, data_bits);
     EXPECT_FALSE(hypercall(hypercall_update_va_mapping, g.vcpu(), gdt_va(VcpuId(0)), window, 0));
     EXPECT_EQ(g.vcpu().pv->descriptor_l1[0], 0u);
-    EXPECT_FALSE(pv_map_grant(g.vcpu(), gdt_va(VcpuId(0)), g.data, Access::read_write, false, false, 0));
+    EXPECT_FALSE(pv_map_grant(g.vcpu(), gdt_va(VcpuId(0)), g.data, Access::read_write, false, 0));
     EXPECT_EQ(g.vcpu().pv->descriptor_l1[0], 0u);
 }
 
@@ -127,9 +127,9 @@ TEST_F(PageTables, TheRegistersOfAContextFitTheirArea) {
     auto c = std::make_unique<Context>(g);
     c->flags |= xen::VGCF_i387_valid;
     std::vector<uint8_t> area(1024, 0xaa);
-    uint8_t* const own = std::exchange(g.vcpu(1).fpu, area.data());
+    uint8_t* const own = std::exchange(g.vcpu(1).state.fpu, area.data());
     EXPECT_TRUE(pv_set_context(g.vcpu(1), *c));
-    g.vcpu(1).fpu = own;
+    g.vcpu(1).state.fpu = own;
     EXPECT_EQ(area[0], 0);
     EXPECT_EQ(std::count(area.begin() + 512, area.end(), 0xaa), 512);
 }

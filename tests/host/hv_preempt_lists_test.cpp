@@ -167,7 +167,7 @@ const List to_the_end[] = {
          domains_reap();
          DomainLimits limits;
          limits.max_vcpus = 32;
-         w.guest.d = must(domain_create(DomId(guest_id), GuestKind::pv, limits, false));
+         w.guest.d = must(domain_create(DomId(guest_id), pv_guest, limits, false));
          at<xen::Domctl>(argument)->u.max_vcpus.max = 32;
      },
      true},

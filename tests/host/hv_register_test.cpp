@@ -156,7 +156,7 @@ TEST_F(Registers, PciRegistersAreReachedThroughTheGuestsOwnAddress) {
     r.rdx = 0xcf8;
     r.rax = 0x80001234;
     ASSERT_TRUE(run({0xef}));  // OUT dx, eax
-    EXPECT_EQ(g->pv->pci_address, 0x80001234u);
+    EXPECT_EQ(g->pci_address, 0x80001234u);
     r.rax = 0;
     ASSERT_TRUE(run({0xed}));
     EXPECT_EQ(static_cast<uint32_t>(r.rax), 0x80001234u);
@@ -167,7 +167,7 @@ TEST_F(Registers, PciRegistersAreReachedThroughTheGuestsOwnAddress) {
         EXPECT_EQ(r.rax, in == 0xec ? 0x11223344556677ffu : 0xffffffffu);
     }
     ASSERT_TRUE(run({0xee}));
-    EXPECT_EQ(g->pv->pci_address, 0x80001234u) << "the data port is another";
+    EXPECT_EQ(g->pci_address, 0x80001234u) << "the data port is another";
 }
 
 /// Against a set of single numbers: 60,000 random changes.

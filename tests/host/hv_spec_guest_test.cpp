@@ -54,11 +54,11 @@ TEST_F(SpecGuests, TheValueIsTheirsAndOnlyBitsThatTheyHave) {
     EXPECT_EQ(g.seen(), ibrsb | ssbd | md_clear);
     EXPECT_EQ(g.write(spec_ctrl::ibrs | spec_ctrl::ssbd), Errc{});
     EXPECT_EQ(must(pv_read_spec_msr(g.vcpu(), spec_ctrl_msr)), spec_ctrl::ibrs | spec_ctrl::ssbd);
-    EXPECT_EQ(g.vcpu().pv->spec_ctrl, spec_ctrl::ibrs | spec_ctrl::ssbd);
+    EXPECT_EQ(g.vcpu().state.spec_ctrl, spec_ctrl::ibrs | spec_ctrl::ssbd);
     EXPECT_EQ(g.write(spec_ctrl::psfd), Errc::perm);
     EXPECT_EQ(g.write(uint64_t{1} << 32), Errc::perm);
     EXPECT_EQ(g.write(spec_ctrl::stibp), Errc{}) << "allowed where IBRS is, and without effect";
-    EXPECT_EQ(g.vcpu().pv->spec_ctrl, 0u);
+    EXPECT_EQ(g.vcpu().state.spec_ctrl, 0u);
     EXPECT_EQ(g.write(1, pred_cmd_msr), Errc{});
     EXPECT_EQ(g.write(2, pred_cmd_msr), Errc::perm);
     EXPECT_EQ(pv_read_spec_msr(g.vcpu(), pred_cmd_msr).error(), Errc::perm);

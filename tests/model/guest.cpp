@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "hypervisor/arch/x86/paging.hpp"
+#include "hypervisor/guest/kinds.hpp"
 #include "hypervisor/guest/pv/pt_update.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/host/host.hpp"
@@ -42,7 +43,7 @@ void run_idle_here() { run_here(*this_cpu().idle); }
 
 RealGuest::RealGuest(uint16_t id, unsigned vcpus, unsigned data_pages, DomainLimits limits) {
     limits.max_vcpus = vcpus;
-    d = must(domain_create(DomId(id), GuestKind::pv, limits, id == 0));
+    d = must(domain_create(DomId(id), pv_guest, limits, id == 0));
     d->max_pages = table_pages + data_pages + 64;
     const auto page = [&](uint64_t pfn) {
         const Mfn m = must(domain_alloc_pages(*d, 0, 64));

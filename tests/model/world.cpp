@@ -138,7 +138,7 @@ void World::give_vcpu(Choice& c) {
         hv::vcpu_unblock(v);
         if (!v.runnable() || v.running_on.load() >= 0 || !v.initialised || v.pv->root() == 0) continue;
         run_here(v);
-        pv_write_runstate(v);
+        guest_write_runstate(v);
         return;
     }
 }

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "abi/xen/sched.hpp"
+#include "hypervisor/guest/kinds.hpp"
 #include "hypervisor/guest/pv/traps.hpp"
 #include "hypervisor/host/host.hpp"
 #include "hypervisor/mm/heap.hpp"
@@ -48,7 +49,7 @@ Machine& Machine::instance() {
 void Machine::make_dom0() {
     hv::host::become(0);
     hv::DomainLimits limits;
-    auto made = hv::domain_create(base::DomId{0}, hv::GuestKind::pv, limits, true);
+    auto made = hv::domain_create(base::DomId{0}, hv::pv_guest, limits, true);
     must(static_cast<bool>(made), "domain_create");
     auto vcpu = hv::vcpu_create(hv::dom0[0], base::VcpuId{0});
     must(static_cast<bool>(vcpu), "vcpu_create");

@@ -132,8 +132,8 @@ inline void walk_for_copies() {}
 #else
 void walk_for_copies();
 #endif
-/// guest/pv: the same copies by the current guest's page tables as we read them, for guests whose tables the CPU must not
-/// walk in ring 0 (guest_memory.hpp there). Without a source: zeros.
+/// guest/: the same copies by the current guest's page tables as we read them, for guests whose tables the CPU does not have
+/// loaded, or must not walk in ring 0. Without a source: zeros.
 enum class Walked : uint8_t { not_needed, done, fault };
 Walked walked_read(void* dst, uint64_t gva, size_t n);
 Walked walked_write(uint64_t gva, const void* src, size_t n);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// CPU state that belongs to the running PV guest and that guest/pv changes. On the host: nothing happens.
+/// CPU state that belongs to the running guest and that guest/ changes. On the host: nothing happens.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +7,15 @@
 namespace hv {
 
 struct Vcpu;
+
+/// Registers that every kind of guest has beside those of Regs: a switch saves and loads them.
+struct GuestState {
+    uint8_t* fpu = nullptr;  ///< XSAVE area of cpu_features.xsave_size bytes, aligned to 64
+    uint64_t xcr0 = 1;
+    uint64_t debug[8] = {0, 0, 0, 0, 0, 0, 0xffff0ff0, 0x400};  ///< DR0-3, DR6, DR7; at first as after a reset
+    uint64_t tsc_aux = 0;
+    uint32_t spec_ctrl = 0;  ///< MSR SPEC_CTRL while the guest runs
+};
 
 namespace arch {
 #ifdef HV_HOST
@@ -24,7 +33,7 @@ inline void write_fs_base(uint64_t) {}
 inline void write_gs_base(bool, uint64_t) {}
 inline uint16_t read_segment(unsigned) { return 0; }
 #else
-/// Loads CR3 with the machine address of a root, which also flushes the TLB.
+/// Loads CR3 with the machine address of a root of the current PV guest's, which also flushes the TLB.
 void load_root(uint64_t cr3);
 /// Exchanges the guest's kernel and user GS bases.
 inline void swap_gs() { asm volatile("swapgs"); }

@@ -9,6 +9,7 @@
 #include "hypervisor/dev/serial.hpp"
 #include "hypervisor/domain/domain.hpp"
 #include "hypervisor/domain/run.hpp"
+#include "hypervisor/guest/kinds.hpp"
 #include "hypervisor/guest/pv/traps.hpp"
 #include "hypervisor/guest/pv/view.hpp"
 #include "hypervisor/irq/irq.hpp"
@@ -108,6 +109,8 @@ constexpr uint32_t nmi = 2, double_fault = 8, machine_check = 18;
 
 }  // namespace
 
+// Of the stubs' guests, which are PV.
+
 extern "C" void trap_from_guest(Regs* r) {
     constexpr uint32_t ours = 1u << nmi | 1u << double_fault | 1u << machine_check;
     if (r->vector < first_interrupt && !(ours >> r->vector & 1)) [[likely]]
@@ -180,11 +183,16 @@ bool ready(Cpu& cpu, const Regs& r) {
 [[gnu::noinline]] bool work_and_prepare() {
     Cpu& cpu = this_cpu();
     Regs& r = stack_top().regs;
-    do {
+    for (;;) {
         work_or_wait(cpu);
-        pv_before_entry(*cpu.current, r);
-    } while (cpu.pending.load(std::memory_order_relaxed) != 0);
-    return ready(cpu, r);
+        Vcpu& v = *cpu.current;
+        if (!entered_by_stubs(v.domain)) [[unlikely]] {
+            v.domain.kind.run(v);
+            continue;
+        }
+        pv_before_entry(v, r);
+        if (cpu.pending.load(std::memory_order_relaxed) == 0) return ready(cpu, r);
+    }
 }
 
 [[gnu::noinline]] bool deliver_and_prepare() {
@@ -197,7 +205,8 @@ bool ready(Cpu& cpu, const Regs& r) {
 
 }  // namespace
 
-/// The last steps before a guest runs, and the idle loop. True when SYSRET can take the guest back.
+/// The last steps before a guest runs, and the idle loop. Returns to enter the guest by the stubs, so it runs those of other
+/// kinds itself; only work leads to them. True when SYSRET can take the guest back.
 extern "C" bool prepare_exit() {
     CpuStackTop& top = stack_top();
     Cpu& cpu = *top.cpu;

@@ -3,7 +3,7 @@
 #include "abi/xen/arch_x86.hpp"
 #include "hypervisor/arch/x86/guest_state.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
-#include "hypervisor/domain/guest_kind.hpp"
+#include "hypervisor/guest/pv/kind.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/guest/pv/traps.hpp"
 #include "hypervisor/rt/log.hpp"

@@ -8,6 +8,7 @@
 #include "hypervisor/guest/pv/debug_regs.hpp"
 #include "hypervisor/guest/pv/descriptors.hpp"
 #include "hypervisor/guest/pv/emulate.hpp"
+#include "hypervisor/guest/pv/kind.hpp"
 #include "hypervisor/guest/pv/pt_update.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "lib/base/bits.hpp"
@@ -96,16 +97,16 @@ Status take_tables(Vcpu& v, const xen::VcpuGuestContext& c) {
 }
 
 void set_fpu(Vcpu& v, const xen::VcpuGuestContext& c) {
-    memcpy(v.fpu, c.fpu_ctxt.x, sizeof c.fpu_ctxt.x);
+    memcpy(v.state.fpu, c.fpu_ctxt.x, sizeof c.fpu_ctxt.x);
     // Reserved MXCSR bits would fault when the area is loaded.
     uint32_t mxcsr = 0;
-    memcpy(&mxcsr, v.fpu + 24, 4);
+    memcpy(&mxcsr, v.state.fpu + 24, 4);
     mxcsr &= 0xffff;
-    memcpy(v.fpu + 24, &mxcsr, 4);
+    memcpy(v.state.fpu + 24, &mxcsr, 4);
     if (!cpu_features.xsave) return;  // the area ends here
     constexpr uint64_t x87_and_sse = 3;
-    memset(v.fpu + 512, 0, 64);
-    memcpy(v.fpu + 512, &x87_and_sse, 8);
+    memset(v.state.fpu + 512, 0, 64);
+    memcpy(v.state.fpu + 512, &x87_and_sse, 8);
 }
 
 void set_debug_registers(Vcpu& v, const xen::VcpuGuestContext& c) {
@@ -141,7 +142,7 @@ Status pv_set_context(Vcpu& v, const xen::VcpuGuestContext& c) {
     set_callbacks(pv, c);
     pv.in_kernel = (c.flags & xen::VGCF_in_kernel) != 0;
     if (c.flags & xen::VGCF_in_syscall) v.regs.vector = entry_syscall;
-    if ((c.flags & xen::VGCF_i387_valid) && v.fpu) set_fpu(v, c);
+    if (c.flags & xen::VGCF_i387_valid) set_fpu(v, c);
     pv.cr0_ts = c.ctrlreg[0] & 8;
     // OSXSAVE stays as it was for a new vCPU: user code sees it set whatever its kernel says.
     pv.cr4 = (pv.cr4 & hw::cr4_osxsave) | pv_cr4_allowed(v.domain, c.ctrlreg[4]);
@@ -188,7 +189,7 @@ void pv_get_context(Vcpu& v, xen::VcpuGuestContext& c) {
               (pv.failsafe.masks_events ? xen::VGCF_failsafe_disables_events : 0) |
               (pv.syscall.masks_events ? xen::VGCF_syscall_disables_events : 0) |
               ((v.pause_flags.load() & vpf_down) ? 0 : xen::VGCF_online) | (r.vector == entry_syscall ? xen::VGCF_in_syscall : 0);
-    if (v.fpu) memcpy(c.fpu_ctxt.x, v.fpu, sizeof c.fpu_ctxt.x);
+    memcpy(c.fpu_ctxt.x, v.state.fpu, sizeof c.fpu_ctxt.x);
     memcpy(c.trap_ctxt, pv.traps, sizeof pv.traps);
     for (unsigned i = 0; i < gdt_guest_pages; ++i) c.gdt_frames[i] = pv.gdt_entries > i * 512 ? pv.gdt_frames[i].raw : 0;
     c.gdt_ents = pv.gdt_entries;
@@ -200,7 +201,7 @@ void pv_get_context(Vcpu& v, xen::VcpuGuestContext& c) {
     c.ctrlreg[3] = xen::xen_pfn_to_cr3(pv.kernel_root.raw);
     c.ctrlreg[1] = pv.user_root.raw ? xen::xen_pfn_to_cr3(pv.user_root.raw) : 0;
     c.ctrlreg[4] = pv_cr4_shown(v);
-    for (unsigned i = 0; i < 8; ++i) c.debugreg[i] = pv.debug[i];
+    for (unsigned i = 0; i < 8; ++i) c.debugreg[i] = v.state.debug[i];
     c.event_callback_eip = pv.event.address;
     c.failsafe_callback_eip = pv.failsafe.address;
     c.syscall_callback_eip = pv.syscall.address;

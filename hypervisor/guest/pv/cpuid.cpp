@@ -139,7 +139,7 @@ void add_leaf(const Mask& m) {
 /// Of the two extended-state leaves: how many bytes the states that are on need.
 void adjust_state_leaf(const Vcpu& v, uint32_t subleaf, xen::CpuidLeaf& l) {
     constexpr uint32_t xsave_compact = 1u << 1, avx_state = 4, avx_bytes = 256;
-    const bool avx = v.pv->xcr0 & avx_state;
+    const bool avx = v.state.xcr0 & avx_state;
     if (subleaf == 0 && l.a != 0) l.b = avx ? cpu_features.xsave_size : legacy_save_area;
     if (subleaf == 1 && (l.a & xsave_compact)) l.b = legacy_save_area + (avx ? avx_bytes : 0);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// What the log keeps of a vCPU whose domain crashed: its registers and the top of its stack.
 #include "hypervisor/arch/x86/guest_state.hpp"
-#include "hypervisor/domain/guest_kind.hpp"
+#include "hypervisor/guest/pv/kind.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/rt/log.hpp"
 

@@ -34,7 +34,7 @@ bool control_allowed(uint64_t dr7) {
 base::Result<uint64_t> pv_read_debug_reg(Vcpu& v, unsigned reg) {
     if (reg == 4 || reg == 5) reg += 2;
     if (reg > 7) return base::Err{base::Errc::inval};
-    return v.pv->debug[reg];
+    return v.state.debug[reg];
 }
 
 base::Status pv_check_debug_reg(unsigned reg, uint64_t value) {
@@ -47,8 +47,8 @@ base::Status pv_check_debug_reg(unsigned reg, uint64_t value) {
 base::Status pv_write_debug_reg(Vcpu& v, unsigned reg, uint64_t value) {
     TRY(pv_check_debug_reg(reg, value));
     if (reg == 4 || reg == 5) reg += 2;
-    if (reg == 6) v.pv->debug[6] = (value & 0xe00f) | hw::dr6_clear;
-    else v.pv->debug[reg] = reg == 7 ? value | dr7_fixed : value;
+    if (reg == 6) v.state.debug[6] = (value & 0xe00f) | hw::dr6_clear;
+    else v.state.debug[reg] = reg == 7 ? value | dr7_fixed : value;
     if (&v == this_cpu().current) arch::load_guest_debug(v);
     return base::ok;
 }

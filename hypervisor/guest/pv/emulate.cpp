@@ -85,7 +85,7 @@ Step set_xcr(Vcpu& v, Regs& r) {
     const uint64_t value = (r.rdx << 32) | static_cast<uint32_t>(r.rax);
     const bool allowed = xcr0_allowed(value) && !(value & ~pv_xcr0_allowed(v.domain));
     if (static_cast<uint32_t>(r.rcx) != 0 || !allowed) return Step::fault;
-    v.pv->xcr0 = value;
+    v.state.xcr0 = value;
     arch::load_guest_xcr0(v);
     return Step::done;
 }
@@ -113,7 +113,7 @@ Step system_group(Vcpu& v, Regs& r, const Instruction& in) {
     if (in.memory || (in.rm & 7) != 1) return Step::fault;
     switch (in.reg & 7) {
         case 2: return set_xcr(v, r);
-        case 7: r.rcx = v.pv->tsc_aux; return read_tsc(v, r);
+        case 7: r.rcx = v.state.tsc_aux; return read_tsc(v, r);
         default: return Step::fault;
     }
 }
@@ -241,7 +241,7 @@ Step port_io(Vcpu& v, Regs& r, const Instruction& in) {
 /// A guest that steps through its code steps over what we execute for it too.
 [[gnu::noinline]] void single_step(Vcpu& v, Regs& r) {
     constexpr uint64_t dr6_single_step = 1u << 14;
-    v.pv->debug[6] |= dr6_single_step;
+    v.state.debug[6] |= dr6_single_step;
     pv_inject(v, r, trap_debug, 0);
 }
 

@@ -18,7 +18,7 @@ Mfn frame_in(uint64_t e) { return Mfn::of_address(e & pte::frame_mask); }
 bool is_ram(Mfn m) { return mfn_valid(m) && page_of(m).owner.load(std::memory_order_relaxed) != xen::DOMID_IO; }
 
 Status io_entry(Domain& l1_owner, Mfn m) {
-    if (!l1_owner.pv->iomem.contains(m.raw, m.raw)) return Err{Errc::perm};
+    if (!l1_owner.iomem.contains(m.raw, m.raw)) return Err{Errc::perm};
     return ok;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hypervisor/grant/guest_map.hpp"
-
+/// Grants in a PV guest's page tables. Ring 3 runs its kernel too: there is no mapping that only the kernel can use.
 #include "hypervisor/arch/x86/paging.hpp"
+#include "hypervisor/guest/pv/kind.hpp"
 #include "hypervisor/guest/pv/pt_update.hpp"
 #include "hypervisor/guest/pv/types.hpp"
 #include "hypervisor/sync/spinlock.hpp"
@@ -32,9 +32,7 @@ Result<Slot> slot_at(Vcpu& v, uint64_t addr, bool contains_pte) {
 
 }  // namespace
 
-Status pv_map_grant(Vcpu& v, uint64_t addr, Mfn m, Access access, bool contains_pte, bool kernel_only, uint64_t avail_bits) {
-    // Ring 3 runs the guest's kernel too: there is no mapping only the kernel can use, but in the kernel's own tables.
-    (void)kernel_only;
+Status pv_map_grant(Vcpu& v, uint64_t addr, Mfn m, Access access, bool contains_pte, uint64_t avail_bits) {
     uint64_t entry = m.address() | pte::present | pte::user | pte::accessed | pte::dirty | pte::nx |
                      (avail_bits & (pte::avail | (pte::avail_high & ~pte::nx)));
     if (access == Access::read_write) entry |= pte::rw;

@@ -6,6 +6,7 @@
 
 #include "abi/xen/basic.hpp"
 #include "hypervisor/arch/x86/paging.hpp"
+#include "hypervisor/guest/pv/kind.hpp"
 #include "hypervisor/guest/pv/types.hpp"
 #include "hypervisor/sync/spinlock.hpp"
 #include "lib/base/bits.hpp"
@@ -69,13 +70,12 @@ void move(void* to, const void* from, size_t n) {
 
 /// Does `piece` for the part in each page, with the page held where it is.
 template <class F>
-arch::Walked by_pages(uint64_t gva, size_t n, bool to_write, F piece) {
-    const Vcpu* v = this_cpu().current;
-    if (!v || v->idle || !v->domain.pv->linear_l4.load(std::memory_order_seq_cst)) return arch::Walked::not_needed;
+arch::Walked by_pages(const Vcpu& v, uint64_t gva, size_t n, bool to_write, F piece) {
+    if (!v.domain.pv->linear_l4.load(std::memory_order_seq_cst)) return arch::Walked::not_needed;
     for (size_t done = 0; done < n;) {
         const size_t part = std::min<size_t>(n - done, page_size - ((gva + done) & (page_size - 1)));
-        Guard g(v->domain.pv->lock);
-        uint8_t* at = reach(*v, gva + done, to_write);
+        Guard g(v.domain.pv->lock);
+        uint8_t* at = reach(v, gva + done, to_write);
         if (!at) return arch::Walked::fault;
         piece(at, done, part);
         done += part;
@@ -85,19 +85,16 @@ arch::Walked by_pages(uint64_t gva, size_t n, bool to_write, F piece) {
 
 }  // namespace
 
-namespace arch {
-
-Walked walked_read(void* dst, uint64_t gva, size_t n) {
-    return by_pages(gva, n, false,
+arch::Walked pv_read_walked(const Vcpu& v, void* dst, uint64_t gva, size_t n) {
+    return by_pages(v, gva, n, false,
                     [&](uint8_t* at, size_t done, size_t part) { move(static_cast<uint8_t*>(dst) + done, at, part); });
 }
 
-Walked walked_write(uint64_t gva, const void* src, size_t n) {
-    return by_pages(gva, n, true, [&](uint8_t* at, size_t done, size_t part) {
+arch::Walked pv_write_walked(const Vcpu& v, uint64_t gva, const void* src, size_t n) {
+    return by_pages(v, gva, n, true, [&](uint8_t* at, size_t done, size_t part) {
         if (src) move(at, static_cast<const uint8_t*>(src) + done, part);
         else memset(at, 0, part);
     });
 }
 
-}  // namespace arch
 }  // namespace hv

@@ -21,8 +21,8 @@ uint32_t all_ones(unsigned bytes) { return bytes == 4 ? ~0u : (1u << (8 * bytes)
 /// The register that an access to the data port names, through the guest's copy of the address port.
 bool pci_register(const Vcpu& v, uint16_t port, uint32_t& address) {
     constexpr uint32_t enable = 1u << 31;
-    address = (v.domain.pv->pci_address & ~(enable | 3u)) | (port & 3u);
-    return v.domain.pv->pci_address & enable;
+    address = (v.domain.pci_address & ~(enable | 3u)) | (port & 3u);
+    return v.domain.pci_address & enable;
 }
 
 uint32_t raw_in(uint16_t port, unsigned bytes) {
@@ -62,7 +62,7 @@ bool pv_port_allowed(const Vcpu& v, uint16_t port, unsigned bytes) {
 }
 
 uint32_t pv_port_in(Vcpu& v, uint16_t port, unsigned bytes) {
-    if (is_pci_address(port, bytes)) return v.domain.pv->pci_address;
+    if (is_pci_address(port, bytes)) return v.domain.pci_address;
     if (v.domain.privileged) {
         if (is_pci_data(port)) {
             uint32_t address = 0;
@@ -71,13 +71,13 @@ uint32_t pv_port_in(Vcpu& v, uint16_t port, unsigned bytes) {
         }
     }
     // Ports the hypervisor keeps for itself read as if nothing was there.
-    if (!v.domain.pv->ioports.contains(port, uint64_t{port} + bytes - 1)) return all_ones(bytes);
+    if (!v.domain.ioports.contains(port, uint64_t{port} + bytes - 1)) return all_ones(bytes);
     return raw_in(port, bytes);
 }
 
 void pv_port_out(Vcpu& v, uint16_t port, unsigned bytes, uint32_t value) {
     if (is_pci_address(port, bytes)) {
-        v.domain.pv->pci_address = value;
+        v.domain.pci_address = value;
         return;
     }
     if (v.domain.privileged) {
@@ -87,7 +87,7 @@ void pv_port_out(Vcpu& v, uint16_t port, unsigned bytes, uint32_t value) {
             return;
         }
     }
-    if (v.domain.pv->ioports.contains(port, uint64_t{port} + bytes - 1)) raw_out(port, bytes, value);
+    if (v.domain.ioports.contains(port, uint64_t{port} + bytes - 1)) raw_out(port, bytes, value);
 }
 
 }  // namespace hv

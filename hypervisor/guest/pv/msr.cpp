@@ -80,7 +80,7 @@ namespace {
 [[gnu::noinline]] base::Result<uint64_t> read_other(Vcpu& v, uint32_t msr) {
     switch (msr) {
         case hw::msr_pat: return hw::rdmsr(hw::msr_pat);
-        case hw::msr_tsc_aux: return v.pv->tsc_aux;
+        case hw::msr_tsc_aux: return v.state.tsc_aux;
         case msr_hypercall_page: return uint64_t{0};
         case msr_ucode_rev: return machine_value(msr);
         case msr_platform_id:
@@ -117,7 +117,7 @@ namespace {
     switch (msr) {
         case hw::msr_tsc_aux:
             if (value >> 32) return Err{Errc::perm};
-            v.pv->tsc_aux = value;
+            v.state.tsc_aux = value;
             if (is_current(v) && cpu_features.rdtscp) hw::wrmsr(hw::msr_tsc_aux, value);
             return base::ok;
         // Registers guests write to say what is so already.

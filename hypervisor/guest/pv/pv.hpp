@@ -8,27 +8,14 @@
 
 #include "abi/xen/arch_x86.hpp"
 #include "hypervisor/domain/domain.hpp"
-#include "hypervisor/domain/guest_kind.hpp"
 #include "hypervisor/mm/frame.hpp"
 #include "hypervisor/sync/spinlock.hpp"
 
 namespace hv {
 
-/// Ranges of a number space (I/O ports, machine frames, interrupts) that a domain may use.
-struct RangeSet {
-    static constexpr unsigned capacity = 32;
-    struct Range {
-        uint64_t first, last;
-    };
-    Range ranges[capacity] = {};
-    unsigned used = 0;
-    bool contains(uint64_t first, uint64_t last) const;
-    /// Errors: nospc when too fragmented.
-    Status add(uint64_t first, uint64_t last);
-    Status remove(uint64_t first, uint64_t last);
-};
-
 struct CpuPolicy;  // guest/pv/cpuid.hpp
+
+inline constexpr unsigned pv_max_vcpus = 512;
 
 struct PvDomain {
     Spinlock lock{Rank::page_table};  ///< types l1..l4 and segdesc of the domain's pages, and entries of its page tables
@@ -37,12 +24,7 @@ struct PvDomain {
     bool isolated = false;                  ///< runs on views (view.hpp). Set at creation
     std::atomic<uint64_t> root_changes{1};  ///< counts changes of its L4 tables while it is isolated
     bool checks_nonpresent = false;         ///< entries that are not present may not name memory (l1tf.hpp). Set at creation
-    uint64_t serial = 0;                    ///< no other domain has had it
-    RangeSet iomem;                         ///< machine frames outside RAM it may map
-    RangeSet ioports;
-    RangeSet irqs;
     CpuPolicy* policy = nullptr;
-    uint32_t pci_address = 0;               ///< dom0's view of port 0xcf8
     uint32_t relinquished_vcpus = 0;        ///< how many have let go of their tables when the domain ends
     std::atomic<bool> linear_l4{false};     ///< an L4 of it has, or had, a linear entry: see guest_memory.hpp
     PageInfo* relinquish_cursor = nullptr;  ///< next to look at when the domain ends; holds a reference
@@ -80,12 +62,8 @@ struct PvVcpu {
     uint64_t cr0_ts = 0;  ///< eflags-like: CR0.TS as the guest sees it (0 or 8)
     uint64_t cr2 = 0;
     uint64_t cr4 = 0;  ///< of cr4_guest_bits (cr4.hpp) those the guest has turned on
-    uint64_t xcr0 = 1;
-    uint64_t debug[8] = {};  ///< DR0-3, DR6, DR7
     uint64_t fs_base = 0, gs_base_kernel = 0, gs_base_user = 0;
     uint16_t ds = 0, es = 0, fs = 0, gs = 0;
-    uint64_t tsc_aux = 0;
-    uint32_t spec_ctrl = 0;  ///< MSR SPEC_CTRL while the guest runs
     bool nmi_pending = false;
     PageInfo* pending_put = nullptr;  ///< a table whose release was interrupted, with a reference: see types.hpp
 
@@ -99,13 +77,5 @@ inline constexpr uint64_t ldt_va(VcpuId id) { return gdt_va(id) + 16 * page_size
 
 /// The guest keeps its I/O privilege level in the flags of its frames, and its kernel runs at level 0, not 1.
 inline bool pv_architectural_iopl(const Domain& d) { return d.vm_assist >> xen::VMASST_TYPE_architectural_iopl & 1; }
-
-// Creation and end are declared in domain/guest_kind.hpp, for domain/ to call.
-
-/// Sets all registers from a guest's or tool's context, of a vCPU that does not run. A vCPU that had none and is refused one
-/// is as before; of one that had one the page tables and descriptor tables may be new, never the registers.
-/// Errors: inval, perm (frames not owned), restart.
-Status pv_set_context(Vcpu& v, const xen::VcpuGuestContext& c);
-void pv_get_context(Vcpu& v, xen::VcpuGuestContext& c);
 
 }  // namespace hv

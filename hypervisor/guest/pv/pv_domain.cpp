@@ -8,6 +8,7 @@
 #include "hypervisor/arch/x86/speculation_policy.hpp"
 #include "hypervisor/guest/pv/cpuid.hpp"
 #include "hypervisor/guest/pv/descriptors.hpp"
+#include "hypervisor/guest/pv/kind.hpp"
 #include "hypervisor/guest/pv/pt_update.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/guest/pv/types.hpp"
@@ -30,20 +31,10 @@ Result<uint64_t*> descriptor_window(PvDomain& pv, VcpuId id) {
     return l1 + (id.raw % vcpus_per_l1) * window_entries;
 }
 
-void init_fpu(uint8_t* area) {
-    // SDM 1 table 10-2: control word and MXCSR after FNINIT and reset.
-    constexpr uint16_t control_word = 0x37f;
-    constexpr uint32_t mxcsr = 0x1f80;
-    memcpy(area, &control_word, sizeof control_word);
-    memcpy(area + 24, &mxcsr, sizeof mxcsr);
-}
-
 }  // namespace
 
 Status pv_domain_create(Domain& d) {
     d.pv = TRY(make<PvDomain>());
-    static std::atomic<uint64_t> created{0};
-    d.pv->serial = created.fetch_add(1, std::memory_order_relaxed) + 1;
     d.pv->checks_nonpresent = d.privileged ? speculation.l1tf_dom0 : speculation.l1tf_domu;
     d.pv->isolated = d.privileged ? speculation.isolate_dom0 : speculation.isolate_domu;
     auto l3 = heap::alloc_page_zeroed();
@@ -72,7 +63,6 @@ void pv_domain_destroy(Domain& d) {
 }
 
 Status pv_vcpu_create(Vcpu& v) {
-    if (v.id.raw >= pv_max_vcpus) return Err{Errc::inval};
     v.pv = TRY(make<PvVcpu>());
     auto window = descriptor_window(*v.domain.pv, v.id);
     if (!window) {
@@ -82,9 +72,6 @@ Status pv_vcpu_create(Vcpu& v) {
     v.pv->descriptor_l1 = window.value();
     // Guests take a set OSXSAVE for the sign that XSAVE is theirs to use, and the CPU shows it to user code anyway.
     v.pv->cr4 = cpu_features.xsave ? hw::cr4_osxsave : 0;
-    v.pv->debug[6] = hw::dr6_clear;
-    v.pv->debug[7] = 0x400;
-    if (v.fpu) init_fpu(v.fpu);
     return ok;
 }
 

@@ -6,7 +6,7 @@
 #include "abi/xen/basic.hpp"
 #include "abi/xen/vcpu.hpp"
 #include "hypervisor/domain/domain.hpp"
-#include "hypervisor/domain/guest_kind.hpp"
+#include "hypervisor/guest/pv/kind.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/sched/scheduler.hpp"
 

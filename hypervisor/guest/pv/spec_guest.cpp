@@ -34,7 +34,7 @@ base::Status set_spec_ctrl(Vcpu& v, uint64_t value) {
     const uint32_t allowed = spec_ctrl::ibrs | (sees7(v, stibp) ? spec_ctrl::stibp : 0) | (sees7(v, ssbd) ? spec_ctrl::ssbd : 0);
     // STIBP does nothing on CPUs without threads, and may be set where IBRS is.
     if (value & ~uint64_t{allowed | spec_ctrl::stibp}) return Err{Errc::perm};
-    v.pv->spec_ctrl = static_cast<uint32_t>(value) & speculation.guest_allowed;
+    v.state.spec_ctrl = static_cast<uint32_t>(value) & speculation.guest_allowed;
     if (&v == this_cpu().current) arch::load_guest_spec_ctrl(v);
     return base::ok;
 }
@@ -59,7 +59,7 @@ base::Result<uint64_t> pv_read_spec_msr(const Vcpu& v, uint32_t msr) {
     switch (msr) {
         case hw::msr_spec_ctrl:
             if (!sees7(v, ibrsb)) return Err{Errc::perm};
-            return uint64_t{v.pv->spec_ctrl};
+            return uint64_t{v.state.spec_ctrl};
         case hw::msr_pred_cmd: return Err{Errc::perm};
         case msr_arch_capabilities:
             if (!sees_capabilities(v)) return Err{Errc::perm};

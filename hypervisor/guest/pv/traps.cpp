@@ -6,6 +6,7 @@
 #include "hypervisor/arch/x86/cpu.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/guest/pv/emulate.hpp"
+#include "hypervisor/guest/pv/kind.hpp"
 #include "hypervisor/guest/pv/pt_write.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/rt/log.hpp"
@@ -122,7 +123,7 @@ bool after_icebp(const Regs& r) {
 void debug(Vcpu& v, Regs& r) {
     const uint64_t dr6 = hw::read_dr6();
     hw::write_dr6(hw::dr6_clear);
-    v.pv->debug[6] = (v.pv->debug[6] & ~uint64_t{0xf}) | (dr6 & dr6_causes) | hw::dr6_clear;
+    v.state.debug[6] = (v.state.debug[6] & ~uint64_t{0xf}) | (dr6 & dr6_causes) | hw::dr6_clear;
     if (!has_handler(v, trap_debug) && (dr6 & dr6_causes) == 0 && after_icebp(r)) {
         refuse_software_interrupt(v, r, trap_debug, 1);
         return;

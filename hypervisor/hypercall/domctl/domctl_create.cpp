@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// XEN_DOMCTL_createdomain.
+#include "hypervisor/guest/kinds.hpp"
 #include "hypervisor/hypercall/domctl/domctl.hpp"
 #include "hypervisor/rt/log.hpp"
 
@@ -21,10 +22,11 @@ Result<uint32_t> limit(int32_t wanted, uint32_t by_default, uint32_t most) {
     return static_cast<uint32_t>(wanted);
 }
 
-/// Errors: inval for what a PV domain cannot have or the machine does not do.
+/// Errors: inval for what no domain can have or the machine does not do.
 Result<DomainLimits> limits_of(const xen::DomctlCreateDomain& c) {
-    if (c.flags & ~uint32_t{xen::XEN_DOMCTL_CDF_xs_domain | xen::XEN_DOMCTL_CDF_s3_integrity}) return Err{Errc::inval};
-    if (c.iommu_opts || c.vmtrace_size || c.cpupool_id || c.arch.emulation_flags) return Err{Errc::inval};
+    if (c.flags & ~uint32_t{xen::XEN_DOMCTL_CDF_hvm | xen::XEN_DOMCTL_CDF_xs_domain | xen::XEN_DOMCTL_CDF_s3_integrity})
+        return Err{Errc::inval};
+    if (c.iommu_opts || c.vmtrace_size || c.cpupool_id) return Err{Errc::inval};
     if (c.arch.misc_flags & ~uint32_t{xen::XEN_X86_MISC_FLAGS_MAX}) return Err{Errc::inval};
     const uint32_t version = c.grant_opts & xen::XEN_DOMCTL_GRANT_version_mask;
     if (c.grant_opts & ~xen::XEN_DOMCTL_GRANT_version_mask) return Err{Errc::inval};
@@ -43,9 +45,10 @@ Result<DomainLimits> limits_of(const xen::DomctlCreateDomain& c) {
 Answer createdomain(Vcpu& caller, xen::Domctl& op, GuestPtr<xen::Domctl> arg) {
     const xen::DomctlCreateDomain& c = op.u.createdomain;
     const DomainLimits limits = TRY(limits_of(c));
+    const GuestKind& kind = *TRY(guest_kind_for(c));
     const bool chosen = op.domain > 0 && op.domain < xen::DOMID_FIRST_RESERVED;
     const DomId id = chosen ? DomId(op.domain) : TRY(domain_unused_id());
-    DomainRef d = TRY(domain_create(id, GuestKind::pv, limits, false));
+    DomainRef d = TRY(domain_create(id, kind, limits, false));
     memcpy(d->handle, c.handle.bytes, sizeof d->handle);
     d->ssidref = c.ssidref;
     d->create_flags = c.flags;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Domains come to life, stop, die.
-#include "hypervisor/guest/pv/pv.hpp"
+#include "hypervisor/domain/guest_kind.hpp"
 #include "hypervisor/hypercall/domctl/domctl.hpp"
 #include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log.hpp"
@@ -68,8 +68,7 @@ Answer sendtrigger(const Call& c) {
     const xen::DomctlSendTrigger& t = c.op.u.sendtrigger;
     if (t.trigger != xen::XEN_DOMCTL_SENDTRIGGER_NMI) return Err{Errc::nosys};
     Vcpu& v = *TRY(c.vcpu(t.vcpu));
-    if (!v.pv) return Err{Errc::inval};
-    v.pv->nmi_pending = true;
+    c.d.kind.inject_nmi(v);
     vcpu_kick(v);
     return 0;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// A domain's memory limit, its frames' types, and its hypercall page.
-#include "hypervisor/guest/pv/hypercall_page.hpp"
+#include "hypervisor/domain/guest_kind.hpp"
 #include "hypervisor/guest/pv/types.hpp"
 #include "hypervisor/hypercall/domctl/domctl.hpp"
 
@@ -71,7 +71,7 @@ Answer hypercall_init(const Call& c) {
     PageInfo& p = page.value().page();
     // Writing as the guest would: a page table or descriptor table is not for that.
     if (!get_writable_type(p)) return Err{Errc::access};
-    fill_hypercall_page(map_mfn(page.value().mfn()));
+    c.d.kind.fill_hypercall_page(map_mfn(page.value().mfn()));
     put_writable_type(p);
     return 0;
 }

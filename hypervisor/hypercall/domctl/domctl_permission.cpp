@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /// What of the machine a domain may touch itself.
-#include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/hypercall/domctl/domctl.hpp"
 
 namespace hv::domctl {
@@ -22,7 +21,7 @@ Answer irq_permission(const Call& c) {
     const xen::DomctlIrqPermission& p = c.op.u.irq_permission;
     constexpr uint32_t most_irqs = 1024;
     if (p.pirq >= most_irqs) return Err{Errc::inval};
-    return change(c, c.d.pv->irqs, p.pirq, p.pirq, p.allow_access != 0);
+    return change(c, c.d.irqs, p.pirq, p.pirq, p.allow_access != 0);
 }
 
 Answer iomem_permission(const Call& c) {
@@ -30,7 +29,7 @@ Answer iomem_permission(const Call& c) {
     const uint64_t last = p.first_mfn + p.nr_mfns - 1;
     constexpr uint64_t most_frames = uint64_t{1} << (52 - page_shift);
     if (p.nr_mfns == 0 || last < p.first_mfn || last >= most_frames) return Err{Errc::inval};
-    return change(c, c.d.pv->iomem, p.first_mfn, last, p.allow_access != 0);
+    return change(c, c.d.iomem, p.first_mfn, last, p.allow_access != 0);
 }
 
 Answer ioport_permission(const Call& c) {
@@ -38,7 +37,7 @@ Answer ioport_permission(const Call& c) {
     constexpr uint64_t all_ports = 65536;
     if (p.nr_ports == 0) return 0;
     if (uint64_t{p.first_port} + p.nr_ports > all_ports) return Err{Errc::inval};
-    return change(c, c.d.pv->ioports, p.first_port, uint64_t{p.first_port} + p.nr_ports - 1, p.allow_access != 0);
+    return change(c, c.d.ioports, p.first_port, uint64_t{p.first_port} + p.nr_ports - 1, p.allow_access != 0);
 }
 
 }  // namespace hv::domctl

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// vCPU state beyond VcpuGuestContext: extended registers, callbacks, MSRs, CPUID.
 #include "hypervisor/arch/x86/features.hpp"
+#include "hypervisor/domain/guest_kind.hpp"
 #include "hypervisor/guest/pv/cpuid.hpp"
-#include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/hypercall/domctl/domctl.hpp"
 #include "hypervisor/hypercall/sysctl/policy_copy.hpp"
-#include "lib/base/bits.hpp"
 
 namespace hv::domctl {
 
@@ -34,9 +33,9 @@ Answer get_extended(const Call& c, Vcpu& v) {
     }
     if (e.size != size || e.xfeature_mask != cpu_features.xcr0) return Err{Errc::inval};
     Paused p(c);
-    const ExtendedHeader h{v.pv->xcr0, v.pv->xcr0 | x87_sse};
+    const ExtendedHeader h{v.state.xcr0, v.state.xcr0 | x87_sse};
     TRY(GuestPtr<ExtendedHeader>(e.buffer.addr).store(h));
-    if (!arch::copy_to_guest(e.buffer.addr + sizeof h, v.fpu, cpu_features.xsave_size)) return Err{Errc::fault};
+    if (!arch::copy_to_guest(e.buffer.addr + sizeof h, v.state.fpu, cpu_features.xsave_size)) return Err{Errc::fault};
     return c.done();
 }
 
@@ -76,8 +75,8 @@ Answer set_extended(const Call& c, Vcpu& v) {
     if (s) s = check_area(area, h.xcr0_accumulated);
     if (s) {
         Paused p(c);
-        memcpy(v.fpu, area, area_size);
-        v.pv->xcr0 = h.xcr0;
+        memcpy(v.state.fpu, area, area_size);
+        v.state.xcr0 = h.xcr0;
     }
     heap::free_bytes(area, area_size);
     if (!s) return Err{s.error()};
@@ -89,17 +88,15 @@ Answer set_extended(const Call& c, Vcpu& v) {
 Answer vcpu_extended_state(const Call& c) {
     if (c.on_self()) return Err{Errc::inval};
     Vcpu& v = *TRY(c.vcpu(c.op.u.vcpuextstate.vcpu));
-    if (!v.fpu || !v.pv) return Err{Errc::inval};
     return c.op.cmd == xen::XEN_DOMCTL_getvcpuextstate ? get_extended(c, v) : set_extended(c, v);
 }
 
-// -- callbacks of 32-bit system calls ---------------------------------------------------------------------------------
+// -- callbacks beyond those of the context ----------------------------------------------------------------------------
 
 Answer extended_context(const Call& c) {
     xen::DomctlExtVcpuContext& e = c.op.u.ext_vcpucontext;
     if (c.on_self()) return Err{Errc::inval};
     Vcpu& v = *TRY(c.vcpu(e.vcpu));
-    if (!v.pv) return Err{Errc::inval};
     constexpr uint32_t size = offsetof(xen::DomctlExtVcpuContext, mcg_cap) + sizeof(xen::HvmVmceVcpu);
     Paused p(c);
     if (c.op.cmd == xen::XEN_DOMCTL_get_ext_vcpucontext) {
@@ -107,16 +104,11 @@ Answer extended_context(const Call& c) {
         e = xen::zeroed<xen::DomctlExtVcpuContext>();
         e.vcpu = id;
         e.size = size;
-        e.sysenter_callback_eip = v.pv->sysenter.address;
-        e.sysenter_disables_events = v.pv->sysenter.masks_events;
-        e.syscall32_callback_eip = v.pv->syscall32.address;
-        e.syscall32_disables_events = v.pv->syscall32.masks_events;
+        c.d.kind.get_callbacks(v, e);
         return c.done();
     }
     if (e.size < offsetof(xen::DomctlExtVcpuContext, mcg_cap)) return Err{Errc::inval};
-    if (!base::canonical(e.sysenter_callback_eip) || !base::canonical(e.syscall32_callback_eip)) return Err{Errc::inval};
-    v.pv->sysenter = {e.sysenter_callback_eip, e.sysenter_disables_events != 0};
-    v.pv->syscall32 = {e.syscall32_callback_eip, e.syscall32_disables_events != 0};
+    TRY(c.d.kind.set_callbacks(v, e));
     return 0;
 }
 

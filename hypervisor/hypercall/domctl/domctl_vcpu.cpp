@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// vCPUs: registers, places, shares.
-#include "hypervisor/guest/pv/pv.hpp"
+#include "abi/xen/arch_x86.hpp"
+#include "hypervisor/domain/guest_kind.hpp"
 #include "hypervisor/hypercall/domctl/domctl.hpp"
 #include "hypervisor/sched/scheduler.hpp"
 
@@ -12,7 +13,7 @@ using Answer = Result<uint64_t>;
 
 Answer set_context(const Call& c, Vcpu& v, const xen::VcpuGuestContext& context) {
     Paused p(c);
-    if (auto s = pv_set_context(v, context); !s) {
+    if (auto s = c.d.kind.set_context(v, context); !s) {
         if (s.error() == Errc::restart) return c.again();
         return Err{s.error()};
     }
@@ -42,7 +43,7 @@ Answer getvcpucontext(const Call& c) {
     Owned<xen::VcpuGuestContext> context(TRY(make<xen::VcpuGuestContext>()));
     {
         Paused p(c);
-        pv_get_context(v, *context);
+        c.d.kind.get_context(v, *context);
     }
     TRY(GuestPtr<xen::VcpuGuestContext>::of(a.ctxt).store_many(context.get(), 1));
     return 0;

@@ -2,7 +2,7 @@
 /// What mmu_update, update_va_mapping and mmuext_op share: whose tables, whose pages, which CPUs.
 #pragma once
 
-#include "hypervisor/domain/guest_kind.hpp"
+#include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/hypercall/hypercall.hpp"
 
 namespace hv {

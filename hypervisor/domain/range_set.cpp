@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hypervisor/guest/pv/pv.hpp"
+#include "hypervisor/domain/range_set.hpp"
 
 namespace hv {
+
+using namespace base;
 
 bool RangeSet::contains(uint64_t first, uint64_t last) const {
     for (unsigned i = 0; i < used; ++i)
