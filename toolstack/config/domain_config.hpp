@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "lib/base/outcome.hpp"
@@ -54,15 +55,38 @@ struct Vif {
     bool operator==(const Vif&) const = default;
 };
 
-/// A whole domain as its owner describes it: typed and validated; strings of config files stop here.
-/// Units: memory in MiB.
+/// What only a paravirtual domain has.
+struct PvGuest {
+    std::string builder = "linux";  // or "generic", as it was written
+    std::string features;           // "!writable_page_tables|pae_pgdir_above_4gb"
+
+    bool operator==(const PvGuest&) const = default;
+};
+
+/// A domain on virtual hardware. Nothing makes one yet.
+struct HvmGuest {
+    bool operator==(const HvmGuest&) const = default;
+};
+
+/// A domain in a hardware container, without a device model. Nothing makes one yet.
+struct PvhGuest {
+    bool operator==(const PvhGuest&) const = default;
+};
+
+/// Of which type a domain is, with what only that type has.
+using Guest = std::variant<PvGuest, HvmGuest, PvhGuest>;
+
+/// "linux", "generic", "hvm", "pvh": what `builder` says in a file, and the name of the element in (image …).
+std::string_view builder_of(const Guest& guest);
+
+/// A whole domain as its owner describes it: typed and validated; strings of config files stop here. Each member has
+/// its row in fields.cpp, each list of devices in device_kinds.cpp. Units: memory in MiB.
 struct DomainConfig {
     std::string name;
     Uuid uuid;  // nil: xend chooses one at creation
-    std::string builder = "linux";
-    std::string kernel;    // absolute path in dom0
-    std::string ramdisk;   // absolute path in dom0 or empty
-    std::string features;  // "!writable_page_tables|pae_pgdir_above_4gb"
+    Guest guest;
+    std::string kernel;   // absolute path in dom0
+    std::string ramdisk;  // absolute path in dom0 or empty
     uint64_t memory_mib = 128;
     uint64_t maxmem_mib = 0;  // 0: same as memory
     uint32_t vcpus = 1;
@@ -104,8 +128,8 @@ inline constexpr size_t max_disks = 64;
 inline constexpr size_t max_vifs = 32;
 inline constexpr size_t max_cmdline = 1023;  // the guest's start-info page holds 1024 bytes with the final zero
 
-/// Checks what no single field can: a name there and well formed, a kernel, sizes in range, no device twice.
-/// Errors: Errc::inval with one line that names the variable.
+/// Checks what no single field can: that name and kernel are there, that sizes fit each other, no device twice. Each value
+/// was checked by its row where it came in. Errors: Errc::inval with one line that names the variable.
 base::Outcome<> validate(const DomainConfig& config);
 
 /// True for the characters [A-Za-z0-9_.:/+-] and a first one that is not a digit.
@@ -113,6 +137,9 @@ bool is_valid_name(std::string_view name);
 
 /// "xvda1" -> 51713, "sda" -> 2048, "hdc" -> 5632, "51712", "0xca00"; nullopt when it is none of these.
 std::optional<uint32_t> device_number(std::string_view vdev);
+
+/// False for text with control characters other than tabs: it goes into paths, command lines and the store.
+bool is_printable(std::string_view text);
 
 /// Parses `BACK,DEV,MODE[,BACKDOM]`. Errors: Errc::inval "Invalid disk specifier: …".
 base::Outcome<Disk> parse_disk(std::string_view spec);

@@ -3,6 +3,7 @@
 
 #include "lib/base/outcome.hpp"
 #include "lib/proto/sxp.hpp"
+#include "toolstack/config/device_kinds.hpp"
 #include "toolstack/config/domain_config.hpp"
 
 namespace config {
@@ -15,9 +16,9 @@ proto::Sxp to_sxp(const DomainConfig& config);
 /// Errors: Errc::inval, one line that names the element.
 base::Outcome<DomainConfig> from_sxp(const proto::Sxp& sxp);
 
-/// The devices alone: `(device (vbd …))` and so on.
-proto::Sxp to_sxp(const Disk& disk);
-proto::Sxp to_sxp(const Vif& vif);
+/// `(device (vbd …))` for number `index` of its kind.
+proto::Sxp device_sxp(const DeviceKind& kind, const DomainConfig& config, size_t index);
+/// `(image (linux …))`
 proto::Sxp image_sxp(const DomainConfig& config);
 
 }  // namespace config

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// From the variables of a configuration file to a DomainConfig: one table, one row per variable.
+// From the variables of a configuration file to a DomainConfig: fields and devices by their tables; here are the variables
+// that exist in files alone.
 #include <algorithm>
 #include <array>
 
 #include "lib/base/number.hpp"
+#include "toolstack/config/device_kinds.hpp"
+#include "toolstack/config/fields.hpp"
 #include "toolstack/config/lexer.hpp"
 #include "toolstack/config/load.hpp"
 
@@ -37,29 +40,31 @@ Outcome<std::string> as_text(const Context& c, std::string_view name, const Valu
     return value.text();
 }
 
-Outcome<int64_t> as_number(const Context& c, std::string_view name, const Value& value, int64_t low, int64_t high) {
-    int64_t number = 0;
-    if (const auto* i = value.as<int64_t>()) {
-        number = *i;
-    } else if (const auto* b = value.as<bool>()) {
-        number = *b ? 1 : 0;
-    } else if (const auto* d = value.as<double>(); d != nullptr && *d >= -1e15 && *d <= 1e15) {
-        number = static_cast<int64_t>(*d);
-    } else if (const auto* s = value.as<std::string>()) {
-        std::string_view text = *s;
-        while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
-        while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
-        const auto parsed = base::parse_number_or_hex<int64_t>(text);
-        if (!parsed) return wrong(c, name, value, "'" + s->substr(0, 40) + "' is not a number");
-        number = *parsed;
-    } else {
-        return wrong(c, name, value, "a number is wanted, not a " + std::string(value.kind()));
+/// The whole number that `value` is or says; nothing for None.
+Outcome<std::optional<int64_t>> as_number(const Context& c, std::string_view name, const Value& value) {
+    if (value.as<Value::None>() != nullptr) return std::optional<int64_t>();
+    if (const auto* i = value.as<int64_t>()) return std::optional(*i);
+    if (const auto* b = value.as<bool>()) return std::optional<int64_t>(*b ? 1 : 0);
+    if (const auto* d = value.as<double>(); d != nullptr && *d >= -1e15 && *d <= 1e15) {
+        return std::optional(static_cast<int64_t>(*d));
     }
-    if (number < low || number > high) {
-        return wrong(c, name, value,
-                     std::to_string(number) + " is out of range (" + std::to_string(low) + " to " + std::to_string(high) + ")");
-    }
-    return number;
+    const auto* s = value.as<std::string>();
+    if (s == nullptr) return wrong(c, name, value, "a number is wanted, not a " + std::string(value.kind()));
+    std::string_view text = *s;
+    while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
+    while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
+    const auto parsed = base::parse_number_or_hex<int64_t>(text);
+    if (!parsed) return wrong(c, name, value, "'" + s->substr(0, 40) + "' is not a number");
+    return parsed;
+}
+
+/// As above, from `low` to `high`.
+Outcome<std::optional<int64_t>> as_number(const Context& c, std::string_view name, const Value& value, int64_t low,
+                                          int64_t high) {
+    const auto number = OTRY(as_number(c, name, value));
+    if (!number || (*number >= low && *number <= high)) return number;
+    return wrong(c, name, value,
+                 std::to_string(*number) + " is out of range (" + std::to_string(low) + " to " + std::to_string(high) + ")");
 }
 
 /// The elements of a list of strings; a single string counts as a list of one.
@@ -82,39 +87,38 @@ Outcome<std::vector<std::pair<std::string, const Value*>>> as_list(const Context
     return out;
 }
 
-using Setter = Outcome<> (*)(Context&, std::string_view, const Value&);
+/// The value as text for its row: numbers in decimal, lists joined.
+Outcome<std::string> text_for(const Context& c, const Field& field, const Value& value) {
+    if (field.form == Form::number) {
+        const auto number = OTRY(as_number(c, field.file, value));
+        return number ? std::to_string(*number) : std::string();
+    }
+    const Value::List* list = value.as<Value::List>();
+    if (field.form != Form::list || list == nullptr) return as_text(c, field.file, value);
+    std::string out;
+    for (const Value& item : *list) out += (out.empty() ? "" : ",") + OTRY(as_text(c, field.file, item));
+    return out;
+}
 
-template <auto Member>
-Outcome<> set_text(Context& c, std::string_view name, const Value& value) {
-    c.config.*Member = OTRY(as_text(c, name, value));
+Outcome<> read_field(const Context& c, const Field& field, const Value& value) {
+    const std::string text = OTRY(text_for(c, field, value));
+    auto read = field.read(c.config, field, text);
+    if (!read) return wrong(c, field.file, value, read.failure().text);
+    return base::ok;
+}
+
+Outcome<> read_devices(const Context& c, const DeviceKind& kind, const Value& value) {
+    kind.resize(c.config, 0);
+    for (const auto& [text, where] : OTRY(as_list(c, kind.variable, value))) {
+        auto added = kind.add(c.config, text);
+        if (!added) return fail_at(c.file, where->where, added.failure().text);
+    }
     return base::ok;
 }
 
 template <auto Member>
 Outcome<> set_address(Context& c, std::string_view name, const Value& value) {
     c.address.*Member = OTRY(as_text(c, name, value));
-    return base::ok;
-}
-
-template <auto Member, int64_t Low, int64_t High>
-Outcome<> set_number(Context& c, std::string_view name, const Value& value) {
-    if (value.as<Value::None>() != nullptr) return base::ok;
-    using Field = std::remove_reference_t<decltype(c.config.*Member)>;
-    const int64_t number = OTRY(as_number(c, name, value, Low, High));
-    if constexpr (std::is_integral_v<Field>) {
-        c.config.*Member = static_cast<Field>(number);
-    } else {
-        c.config.*Member = static_cast<typename Field::value_type>(number);
-    }
-    return base::ok;
-}
-
-template <auto Member>
-Outcome<> set_action(Context& c, std::string_view name, const Value& value) {
-    const std::string word = OTRY(as_text(c, name, value));
-    const auto action = parse_exit_action(word);
-    if (!action) return wrong(c, name, value, "invalid restart event: " + std::string(name) + " = " + word);
-    c.config.*Member = *action;
     return base::ok;
 }
 
@@ -137,101 +141,33 @@ Outcome<> set_restart(Context& c, std::string_view name, const Value& value) {
     return base::ok;
 }
 
-Outcome<> set_uuid(Context& c, std::string_view name, const Value& value) {
-    const std::string text = OTRY(as_text(c, name, value));
-    const auto uuid = Uuid::parse(text);
-    if (!uuid) return wrong(c, name, value, "'" + text.substr(0, 60) + "' is not a uuid");
-    c.config.uuid = *uuid;
-    return base::ok;
-}
-
-Outcome<> set_disks(Context& c, std::string_view name, const Value& value) {
-    c.config.disks.clear();
-    for (const auto& [text, where] : OTRY(as_list(c, name, value))) {
-        auto disk = parse_disk(text);
-        if (!disk) return fail_at(c.file, where->where, disk.failure().text);
-        c.config.disks.push_back(std::move(disk).take());
-    }
-    return base::ok;
-}
-
-Outcome<> set_vifs(Context& c, std::string_view name, const Value& value) {
-    c.config.vifs.clear();
-    for (const auto& [text, where] : OTRY(as_list(c, name, value))) {
-        auto vif = parse_vif(text);
-        if (!vif) return fail_at(c.file, where->where, vif.failure().text);
-        c.config.vifs.push_back(std::move(vif).take());
-    }
-    return base::ok;
-}
-
 Outcome<> set_nics(Context& c, std::string_view name, const Value& value) {
-    c.nics = OTRY(as_number(c, name, value, -1, max_vifs));
-    return base::ok;
-}
-
-Outcome<> set_cpus(Context& c, std::string_view name, const Value& value) {
-    c.config.cpus.clear();
-    const Value::List* list = value.as<Value::List>();
-    if (list == nullptr) return set_text<&DomainConfig::cpus>(c, name, value);
-    for (const Value& item : *list) {
-        if (!c.config.cpus.empty()) c.config.cpus += ',';
-        c.config.cpus += OTRY(as_text(c, name, item));
-    }
+    c.nics = OTRY(as_number(c, name, value, -1, max_vifs)).value_or(-1);
     return base::ok;
 }
 
 Outcome<> set_cpu(Context& c, std::string_view name, const Value& value) {
-    if (value.as<Value::None>() != nullptr) return base::ok;
-    const int64_t cpu = OTRY(as_number(c, name, value, -1, 4095));
-    if (cpu >= 0 && c.config.cpus.empty()) c.config.cpus = std::to_string(cpu);
+    const auto cpu = OTRY(as_number(c, name, value, -1, 4095));
+    if (cpu && *cpu >= 0 && c.config.cpus.empty()) c.config.cpus = std::to_string(*cpu);
     return base::ok;
 }
 
-struct Row {
+/// A variable that is no field of its own.
+struct Other {
     std::string_view name;
-    Setter set;
+    Outcome<> (*set)(Context&, std::string_view, const Value&);
 };
 
-using D = DomainConfig;
-constexpr int64_t most_mib = int64_t{1} << 24;
-
-constexpr std::array rows = {
-    Row{"name", set_text<&D::name>},
-    Row{"uuid", set_uuid},
-    Row{"builder", set_text<&D::builder>},
-    Row{"kernel", set_text<&D::kernel>},
-    Row{"ramdisk", set_text<&D::ramdisk>},
-    Row{"features", set_text<&D::features>},
-    Row{"memory", set_number<&D::memory_mib, 1, most_mib>},
-    Row{"maxmem", set_number<&D::maxmem_mib, 0, most_mib>},
-    Row{"vcpus", set_number<&D::vcpus, 1, max_vcpus>},
-    Row{"vcpu_avail", set_number<&D::vcpu_avail, 0, INT64_MAX>},
-    Row{"cpus", set_cpus},
-    Row{"cpu", set_cpu},
-    Row{"cpu_weight", set_number<&D::cpu_weight, 1, 65535>},
-    Row{"cpu_cap", set_number<&D::cpu_cap, 0, 100 * int64_t{max_vcpus}>},
-    Row{"root", set_text<&D::root>},
-    Row{"extra", set_text<&D::extra>},
-    Row{"nfs_server", set_text<&D::nfs_server>},
-    Row{"nfs_root", set_text<&D::nfs_root>},
-    Row{"ip", set_address<&Address::ip>},
-    Row{"gateway", set_address<&Address::gateway>},
-    Row{"netmask", set_address<&Address::netmask>},
-    Row{"hostname", set_address<&Address::hostname>},
-    Row{"interface", set_address<&Address::interface>},
-    Row{"dhcp", set_address<&Address::dhcp>},
-    Row{"on_poweroff", set_action<&D::on_poweroff>},
-    Row{"on_reboot", set_action<&D::on_reboot>},
-    Row{"on_crash", set_action<&D::on_crash>},
-    Row{"on_xend_start", set_text<&D::on_xend_start>},
-    Row{"on_xend_stop", set_text<&D::on_xend_stop>},
-    Row{"bootloader", set_text<&D::bootloader>},
-    Row{"bootargs", set_text<&D::bootargs>},
-    Row{"disk", set_disks},
-    Row{"vif", set_vifs},
-    Row{"nics", set_nics},
-    Row{"restart", set_restart},  // last: it overrides the on_* variables
+constexpr std::array others = {
+    Other{"cpu", set_cpu},
+    Other{"ip", set_address<&Address::ip>},
+    Other{"gateway", set_address<&Address::gateway>},
+    Other{"netmask", set_address<&Address::netmask>},
+    Other{"hostname", set_address<&Address::hostname>},
+    Other{"interface", set_address<&Address::interface>},
+    Other{"dhcp", set_address<&Address::dhcp>},
+    Other{"nics", set_nics},
+    Other{"restart", set_restart},  // it overrides the on_* variables
 };
 
 /// Known words of classic and later files that ask for something this version does not do yet.
@@ -301,7 +237,8 @@ constexpr std::array<std::string_view, 61> not_yet = {"shadow_memory",
 Outcome<> apply_settings(Variables& variables, std::span<const Setting> settings) {
     std::vector<std::string> seen;
     for (const Setting& setting : settings) {
-        const bool listed = setting.name == "disk" || setting.name == "vif";
+        const auto lists_it = [&](const DeviceKind& kind) { return kind.variable == setting.name; };
+        const bool listed = std::ranges::any_of(device_kinds(), lists_it);
         const std::string where = "command line, " + setting.name + "=";
         Value value{setting.value, {}};
         const char first = setting.value.empty() ? ' ' : setting.value[0];
@@ -329,17 +266,49 @@ void compose_ip(Context& c) {
     c.config.ip = a.ip + ":" + server + ":" + a.gateway + ":" + a.netmask + ":" + a.hostname + ":" + a.interface + ":" + dhcp;
 }
 
+bool is_known(std::string_view name) {
+    return std::ranges::any_of(fields(), [&](const Field& row) { return row.file == name; }) ||
+           std::ranges::any_of(device_kinds(), [&](const DeviceKind& row) { return row.variable == name; }) ||
+           std::ranges::any_of(others, [&](const Other& row) { return row.name == name; });
+}
+
 void warn_unknown(Context& c, const Variables& variables) {
     for (const auto& item : variables.items()) {
         const std::string& name = item.first;
         const Value& value = item.second;
-        const bool known = std::any_of(rows.begin(), rows.end(), [&](const Row& row) { return row.name == name; });
-        if (known || name.starts_with("_") || name.starts_with("xm_")) continue;
+        if (is_known(name) || name.starts_with("_") || name.starts_with("xm_")) continue;
         const bool later = std::find(not_yet.begin(), not_yet.end(), name) != not_yet.end();
         const std::string text = later ? "the variable '" + name + "' is not supported yet and has no effect"
                                        : "unknown variable '" + name.substr(0, 60) + "'";
         c.warnings.push_back(fail_at(c.file, value.where, text).text);
     }
+}
+
+/// Every variable that has a meaning, in the order of the tables.
+Outcome<> read_variables(Context& c, const Variables& variables) {
+    for (const Field& field : fields()) {
+        if (field.file.empty()) continue;
+        if (const Value* value = variables.find(field.file)) OTRY(read_field(c, field, *value));
+    }
+    for (const DeviceKind& kind : device_kinds()) {
+        if (const Value* value = variables.find(kind.variable)) OTRY(read_devices(c, kind, *value));
+    }
+    for (const Other& other : others) {
+        if (const Value* value = variables.find(other.name)) OTRY(other.set(c, other.name, *value));
+    }
+    compose_ip(c);
+    if (c.nics >= 0) c.config.vifs.resize(static_cast<size_t>(c.nics));
+    return base::ok;
+}
+
+/// A file that does not name its domain gives it its own name.
+Outcome<> name_after_file(DomainConfig& config, const std::string& file) {
+    const size_t slash = file.find_last_of('/');
+    const std::string name = slash == std::string::npos ? file : file.substr(slash + 1);
+    for (const Field& field : fields()) {
+        if (field.file == "name") OTRY(field.read(config, field, name).context(file));
+    }
+    return base::ok;
 }
 
 }  // namespace
@@ -351,16 +320,9 @@ Outcome<Loaded> parse_config(std::string_view text, const std::string& file, std
     for (const auto& [name, value] : preset.items()) variables.set(name, value);  // the command line wins over the file
     Loaded out;
     Context context{file, out.config, {}, out.warnings};
-    for (const Row& row : rows) {
-        if (const Value* value = variables.find(row.name)) OTRY(row.set(context, row.name, *value));
-    }
-    compose_ip(context);
-    if (context.nics >= 0) out.config.vifs.resize(static_cast<size_t>(context.nics));
+    OTRY(read_variables(context, variables));
     warn_unknown(context, variables);
-    if (out.config.name.empty()) {
-        const size_t slash = file.find_last_of('/');
-        out.config.name = slash == std::string::npos ? file : file.substr(slash + 1);
-    }
+    if (out.config.name.empty()) OTRY(name_after_file(out.config, file));
     return out;
 }
 

@@ -97,7 +97,6 @@ void Manager::fill_in(config::DomainConfig& config) const {
 }
 
 Outcome<> Manager::check_new(xenstore::Store& store, const config::DomainConfig& config) {
-    OTRY(config::validate(config));
     for (const DomainView& view : OTRY(domains(store))) {
         if (view.info.dying && !view.record) continue;
         if (view.name == config.name) {

@@ -33,8 +33,10 @@ void add_config(Sxp& out, const Record& record) {
     out.add("on_xend_stop", c.on_xend_stop);
     out.add("start_time", text(static_cast<uint64_t>(record.start_time)));
     out.add(config::image_sxp(c));
-    for (const config::Vif& vif : c.vifs) out.add(Sxp::named("device").add(config::to_sxp(vif)));
-    for (const config::Disk& disk : c.disks) out.add(Sxp::named("device").add(config::to_sxp(disk)));
+    for (const char* name : {"vif", "vbd"}) {  // in the order that they always had here
+        const config::DeviceKind& kind = *config::device_kind(name);
+        for (size_t i = 0; i < kind.count(c); ++i) out.add(config::device_sxp(kind, c, i));
+    }
 }
 
 void add_rings(Manager& manager, Sxp& out, const DomainView& view) {

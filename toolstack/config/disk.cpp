@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Device specifiers of config files: "phy:/dev/x,xvda,w" and "mac=…,bridge=…".
+// Disks as config files describe them: "phy:/dev/x,xvda,w", and the device numbers that follow.
 #include <array>
 
 #include "lib/base/number.hpp"
 #include "toolstack/config/domain_config.hpp"
+#include "toolstack/config/split.hpp"
 
 namespace config {
 
@@ -11,22 +12,6 @@ using base::Errc;
 using base::Outcome;
 
 namespace {
-
-std::vector<std::string_view> split(std::string_view text, char separator) {
-    std::vector<std::string_view> out;
-    for (;;) {
-        const size_t at = text.find(separator);
-        out.push_back(text.substr(0, at));
-        if (at == std::string_view::npos) return out;
-        text.remove_prefix(at + 1);
-    }
-}
-
-std::string_view trim(std::string_view text) {
-    const size_t first = text.find_first_not_of(" \t\r\n");
-    if (first == std::string_view::npos) return {};
-    return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
-}
 
 /// Linux' first IDE and SCSI majors; the guest takes the same numbers.
 constexpr std::array<uint32_t, 10> ide_majors = {3, 22, 33, 34, 56, 57, 88, 89, 90, 91};
@@ -53,40 +38,6 @@ std::optional<LetterName> letters(std::string_view rest) {
     if (!partition || *partition > 255) return std::nullopt;
     out.partition = *partition;
     return out;
-}
-
-Outcome<> set_vif_key(Vif& vif, std::string_view key, std::string_view value) {
-    const std::string text(value);
-    if (key == "mac") {
-        if (value.empty() || value == "random") return base::ok;
-        const auto mac = normal_mac(value);
-        if (!mac) return base::fail(Errc::inval, "Invalid vif option: mac=" + text + " is not a unicast MAC address");
-        vif.mac = *mac;
-    } else if (key == "bridge") {
-        vif.bridge = text;
-    } else if (key == "script") {
-        vif.script = text;
-    } else if (key == "vifname") {
-        if (value.size() > 15)
-            return base::fail(Errc::inval, "Invalid vif option: vifname=" + text + " has more than 15 characters");
-        vif.vifname = text;
-    } else if (key == "ip") {
-        vif.ip = text;
-    } else if (key == "rate") {
-        vif.rate = text;
-    } else if (key == "model") {
-        vif.model = text;
-    } else if (key == "type") {
-        vif.type = text;
-    } else if (key == "backend") {
-        vif.backend = text;
-    } else if (key != "accel" && key != "policy" && key != "label") {
-        return base::fail(Errc::inval, "Invalid vif option: " + std::string(key));
-    }
-    if (text.find('/') != std::string::npos && (key == "bridge" || key == "vifname")) {
-        return base::fail(Errc::inval, "Invalid vif option: " + std::string(key) + "=" + text + " is not a name of an interface");
-    }
-    return base::ok;
 }
 
 }  // namespace
@@ -154,21 +105,6 @@ Outcome<Disk> parse_disk(std::string_view spec) {
     }
     if (fields.size() == 4 && !fields[3].empty()) disk.backend = fields[3];
     return disk;
-}
-
-Outcome<Vif> parse_vif(std::string_view spec) {
-    Vif vif;
-    if (trim(spec).empty()) return vif;
-    for (const std::string_view field : split(spec, ',')) {
-        const size_t equals = field.find('=');
-        if (trim(field).empty()) continue;
-        if (equals == std::string_view::npos) {
-            return base::fail(Errc::inval, "Invalid vif specifier: " + std::string(trim(field)) +
-                                               " should be a pair, separated by an equals sign.");
-        }
-        OTRY(set_vif_key(vif, trim(field.substr(0, equals)), trim(field.substr(equals + 1))));
-    }
-    return vif;
 }
 
 }  // namespace config
