@@ -66,6 +66,17 @@ void check(const Plan& p) {
         ASSERT_TRUE((t >= l.tables.first && t < l.tables.end()) || (l.p2m_apart && t >= l.p2m.first && t < l.p2m.end()));
 }
 
+TEST(BuilderPlan, ATypeWithoutAPlannerIsRefusedBeforeFilesAreRead) {
+    BuildInput in = input();
+    in.kernel = "/nowhere";
+    in.guest = config::HvmGuest{};
+    EXPECT_EQ(builder::prepare(in).failure().text, "Domains of type 'hvm' cannot be built yet, only PV ones (builder='linux')");
+    in.guest = config::PvhGuest{};
+    EXPECT_EQ(refusal({}, in), "Domains of type 'pvh' cannot be built yet, only PV ones (builder='linux')");
+    in.guest = config::PvGuest{};
+    EXPECT_EQ(refusal({}, in), "");
+}
+
 TEST(BuilderPlan, GoldenOfALinuxShapedKernel) {
     auto p = builder::plan(input(64), images({}, 10'000));
     ASSERT_TRUE(p) << p.failure().text;

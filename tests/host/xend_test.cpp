@@ -4,8 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include "toolstack/config/device_kinds.hpp"
 #include "toolstack/xend/adapters/file_records.hpp"
 #include "toolstack/xend/adapters/script_runner.hpp"
+#include "toolstack/xend/core/device_drivers.hpp"
 #include "toolstack/xend/core/disk_check.hpp"
 #include "toolstack/xend/core/domain_nodes.hpp"
 
@@ -58,6 +60,52 @@ TEST(Lifecycle, RestartsTooFastAreRefused) {
     EXPECT_EQ(xend::after_stop(facts), Follow::restart);
     facts.previous_restart = 2000;  // the clock was set back
     EXPECT_EQ(xend::after_stop(facts), Follow::restart);
+}
+
+TEST(Record, StatesChangeByTheTableAlone) {
+    using enum xend::RecordState;
+    using enum xend::RecordEvent;
+    const std::map<std::pair<xend::RecordState, xend::RecordEvent>, xend::RecordState> allowed = {
+        {{creating, built}, live},
+        {{restarting, built}, live},
+        {{live, keep}, preserved},
+        {{live, restart}, restarting},
+        {{creating, take_away}, destroying},
+        {{live, take_away}, destroying},
+        {{preserved, take_away}, destroying},
+        {{restarting, take_away}, destroying},
+        {{destroying, take_away}, destroying},
+    };
+    for (size_t s = 0; s < xend::record_state_names.size(); ++s) {
+        for (size_t e = 0; e < xend::record_event_names.size(); ++e) {
+            xend::Record record;
+            record.config.name = "x";
+            record.state = static_cast<xend::RecordState>(s);
+            const auto event = static_cast<xend::RecordEvent>(e);
+            const auto at = allowed.find({record.state, event});
+            const std::string refused = "domain 'x' is " + std::string(xend::record_state_names[s]) + ": no '" +
+                                        std::string(xend::record_event_names[e]) + "' can follow";
+            const auto done = xend::advance(record, event);
+            EXPECT_EQ(text_of(done), at == allowed.end() ? refused : "");
+            EXPECT_EQ(record.state, at == allowed.end() ? static_cast<xend::RecordState>(s) : at->second);
+        }
+    }
+}
+
+TEST(Devices, EveryKindOfAConfigurationHasADriver) {
+    fakes::Machine m;
+    const auto config = m.demo();
+    for (const config::DeviceKind& kind : config::device_kinds()) {
+        const xend::DeviceDriver* driver = xend::device_driver(kind.name);
+        ASSERT_NE(driver, nullptr) << kind.name;
+        ASSERT_EQ(driver->count(config), 1U) << kind.name;
+        ASSERT_TRUE(driver->backend != nullptr && driver->script != nullptr) << kind.name;
+        EXPECT_EQ(driver->backend(config, 0), "0");
+        const auto nodes = driver->nodes({base::DomId{7}, base::DomId{0}}, config, 0, {});
+        EXPECT_EQ(nodes.kind, kind.name);
+        EXPECT_TRUE(nodes.back.path.starts_with("/local/domain/0/backend/" + nodes.kind + "/7/")) << nodes.back.path;
+    }
+    EXPECT_EQ(xend::device_driver("pci"), nullptr);
 }
 
 TEST(Devices, RatesInTheFormOfNetback) {

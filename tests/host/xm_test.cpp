@@ -18,7 +18,7 @@ struct Ran {
 
 struct Shell {
     fakes::Machine m;
-    xend::Router router{m.manager};
+    xend::Router router{m.manager, m.folder.path / "xend.log"};
     std::string config;
     bool root = true;
     std::function<void()> meanwhile;  // what happens while xm sleeps

@@ -94,10 +94,9 @@ protected:
         settings.min_restart_seconds = 0;
         settings.backend_timeout = 5s;
         settings.hotplug_timeout = 5s;
-        settings.log_file = files.folder + "/xend.log";
         settings.scripts = files.folder;
         manager = std::make_unique<xend::Manager>(xend::Ports{hypervisor, stores, scripts, records, clock, settings});
-        router = std::make_unique<xend::Router>(*manager);
+        router = std::make_unique<xend::Router>(*manager, files.folder + "/xend.log");
         auto store = stores.open().take();
         EXPECT_TRUE(store->write("/local/domain/0/name", "Domain-0"));
         EXPECT_TRUE(store->write("/local/domain/0/domid", "0"));

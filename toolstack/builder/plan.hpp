@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The plan of a PV domain: every frame's use decided, nothing left to parse or to look up. Pure: no file, no hypercall.
+// The plan of a domain: every frame's use decided, nothing left to parse or to look up. Pure: no file, no hypercall.
 #pragma once
 
 #include <array>
@@ -12,6 +12,7 @@
 
 #include "lib/base/outcome.hpp"
 #include "lib/base/types.hpp"
+#include "toolstack/config/domain_config.hpp"
 
 namespace builder {
 
@@ -21,6 +22,7 @@ using base::Pfn;
 /// What the caller wants; xend fills it from a DomainConfig.
 struct BuildInput {
     std::string name;  // for messages only
+    config::Guest guest;
     std::array<uint8_t, 16> uuid{};
     std::string kernel;           // path
     std::string ramdisk;          // path; empty: none
@@ -85,6 +87,7 @@ struct TablePage {
     uint64_t virt = 0;   // first address it covers
 };
 
+/// Of a PV domain.
 struct Layout {
     uint64_t virt_base = 0;
     uint64_t entry = 0;
@@ -115,7 +118,7 @@ struct Plan {
     uint64_t max_pages = 0;
 };
 
-/// Lays the domain out. Errors: noexec (no Xen notes, not for x86-64, entry outside the image), nomem (memory too small,
+/// Lays the domain out by the planner of its type of guest. Errors: opnotsupp (a type without a planner), noexec (no Xen notes, not for x86-64, entry outside the image), nomem (memory too small,
 /// the text says how much is needed), inval (limits).
 base::Outcome<Plan> plan(const BuildInput& input, std::shared_ptr<const Images> images);
 

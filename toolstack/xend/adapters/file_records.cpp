@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -24,7 +23,6 @@ using proto::Sxp;
 
 namespace {
 
-constexpr std::array<const char*, 5> state_names = {"creating", "live", "preserved", "restarting", "destroying"};
 constexpr size_t record_limit = 1U << 20U;
 
 int64_t number(const Sxp& sxp, const char* name) { return base::parse_number<int64_t>(sxp.child_value(name, "0")).value_or(0); }
@@ -38,7 +36,7 @@ Outcome<Record> read_record(const std::string& path) {
 
 Sxp to_sxp(const Record& record) {
     Sxp out = Sxp::named("record");
-    out.add("state", state_names[static_cast<size_t>(record.state)]);
+    out.add("state", std::string(record_state_names[static_cast<size_t>(record.state)]));
     if (record.domid) out.add("domid", std::to_string(*record.domid));
     out.add("start_time", std::to_string(record.start_time));
     out.add("previous_restart", std::to_string(record.previous_restart));
@@ -49,12 +47,12 @@ Sxp to_sxp(const Record& record) {
 Outcome<Record> record_from_sxp(const Sxp& sxp) {
     const Sxp* vm = sxp.child("vm");
     const std::string state = sxp.child_value("state", "");
-    const auto at = std::find(state_names.begin(), state_names.end(), state);
-    if (sxp.name() != "record" || vm == nullptr || at == state_names.end())
+    const auto at = std::find(record_state_names.begin(), record_state_names.end(), state);
+    if (sxp.name() != "record" || vm == nullptr || at == record_state_names.end())
         return base::fail(Errc::badmsg, "not a record of a domain");
     Record out;
     out.config = OTRY(config::from_sxp(*vm));
-    out.state = static_cast<RecordState>(at - state_names.begin());
+    out.state = static_cast<RecordState>(at - record_state_names.begin());
     if (sxp.child("domid") != nullptr) out.domid = static_cast<uint32_t>(number(sxp, "domid"));
     out.start_time = number(sxp, "start_time");
     out.previous_restart = number(sxp, "previous_restart");

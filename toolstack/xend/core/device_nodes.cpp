@@ -18,7 +18,7 @@ DeviceNodes common(const DeviceEnds& ends, const std::string& kind, uint32_t dev
     DeviceNodes out;
     out.kind = kind;
     out.devid = devid;
-    out.backend = ends.back;
+    out.ends = ends;
     out.front.path = frontend_path(ends, kind, devid);
     out.front.permissions = owned_by(ends.front, ends.back);
     out.front.values = {{"backend", backend_path(ends, kind, devid)}, {"backend-id", text(ends.back)}, {"state", "1"}};

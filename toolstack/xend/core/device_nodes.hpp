@@ -22,19 +22,19 @@ struct NodeSet {
     std::vector<std::pair<std::string, std::string>> values;  // in the order they are written
 };
 
-struct DeviceNodes {
-    std::string kind;  // "vbd", "vif", "console"
-    uint32_t devid = 0;
-    base::DomId backend{0};
-    NodeSet front;
-    NodeSet back;
-    bool needs_script = true;
-};
-
 /// Who the device is for and whose it is.
 struct DeviceEnds {
     base::DomId front{0};
     base::DomId back{0};
+};
+
+struct DeviceNodes {
+    std::string kind;  // "vbd", "vif", "console"
+    uint32_t devid = 0;
+    DeviceEnds ends;
+    NodeSet front;
+    NodeSet back;
+    bool needs_script = true;
 };
 
 enum class XenbusState : uint8_t { unknown = 0, initialising, init_wait, initialised, connected, closing, closed };

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "lib/base/number.hpp"
+#include "toolstack/xend/core/device_drivers.hpp"
 #include "toolstack/xend/core/log.hpp"
 #include "toolstack/xend/core/store_pool.hpp"
 
@@ -82,7 +83,7 @@ Outcome<> Devices::attach(xenstore::Store& store, DomId domain, const std::vecto
     if (!written)
         return std::move(written).take_failure().with("while writing the devices of domain " + std::to_string(domain.raw));
     for (const DeviceNodes& device : devices) {
-        if (!device.needs_script || device.backend != DomId{0}) continue;
+        if (!device.needs_script || device.ends.back != DomId{0}) continue;
         OTRY(await_backend(store, device));
         OTRY(hotplug(store, device));
     }
@@ -99,10 +100,8 @@ Outcome<> Devices::await_backend(xenstore::Store& store, const DeviceNodes& devi
 }
 
 Outcome<> Devices::hotplug(xenstore::Store& store, const DeviceNodes& device) {
-    const std::string front = device.back.values[1].second;
-    const DomId domain{static_cast<uint16_t>(base::parse_number<uint32_t>(front).value_or(0))};
     const std::string what = label(device.kind, device.devid) + " could not be connected. ";
-    auto ran = run_script(store, device.kind, device.devid, domain, device.back.path, true);
+    auto ran = run_script(store, device.kind, device.devid, device.ends.front, device.back.path, true);
     const std::string status = read_or_empty(store, device.back.path + "/hotplug-status");
     const std::string error = read_or_empty(store, device.back.path + "/hotplug-error");
     if (status == "error" || status == "busy") {
@@ -119,22 +118,17 @@ Outcome<> Devices::hotplug(xenstore::Store& store, const DeviceNodes& device) {
 
 Outcome<> Devices::run_script(xenstore::Store& store, const std::string& kind, uint32_t devid, DomId front,
                               const std::string& back_path, bool attach) {
+    const DeviceDriver* driver = device_driver(kind);
+    if (driver == nullptr || driver->script == nullptr) return base::ok;
     ScriptCall call;
     call.path = read_or_empty(store, back_path + "/script");
     if (call.path.empty()) return base::ok;
     call.timeout = ports_.settings.hotplug_timeout;
     call.environment = {
         {"XENBUS_PATH", back_path}, {"XENBUS_TYPE", kind}, {"XENBUS_BASE_PATH", "backend"}, {"script", call.path}};
-    if (kind == "vif") {
-        const std::string vif = "vif" + std::to_string(front.raw) + "." + std::to_string(devid);
-        const std::string renamed = read_or_empty(store, back_path + "/vifname");
-        call.environment.emplace_back("vif", attach || renamed.empty() ? vif : renamed);
-        call.environment.emplace_back("type_if", "vif");
-        call.environment.emplace_back("INTERFACE", vif);
-        call.arguments = {attach ? "online" : "offline", "type_if=vif"};
-    } else {
-        call.arguments = {attach ? "add" : "remove"};
-    }
+    ScriptWords words = driver->script({front, devid, read_or_empty(store, back_path + "/vifname"), attach});
+    call.arguments = std::move(words.arguments);
+    call.environment.insert(call.environment.end(), words.environment.begin(), words.environment.end());
     log(LogLevel::debug, "running " + call.path + " " + call.arguments[0] + " for " + back_path);
     return ports_.scripts.run(call);
 }
@@ -159,7 +153,7 @@ void Devices::close(xenstore::Store& store, const DeviceEnds& ends, const std::s
 void Devices::finish_close(xenstore::Store& store, const DeviceEnds& ends, const std::string& kind, uint32_t devid) {
     const std::string back = backend_path(ends, kind, devid);
     const std::string what = label(kind, devid) + " of domain " + std::to_string(ends.front.raw);
-    if (kind != "console") {
+    if (const DeviceDriver* driver = device_driver(kind); driver != nullptr && driver->in_kernel) {
         auto closed = wait_for(store, back + "/state", ports_.settings.close_timeout,
                                [](const auto& value) { return !value || *value == "6"; });
         if (!closed || !*closed) log(LogLevel::warning, what + " does not close; it is removed by force");
@@ -181,7 +175,8 @@ void Devices::detach_all(xenstore::Store& store, DomId domain) {
     std::vector<One> all;
     for (const DomId back : backend_domains(store)) {
         const DeviceEnds ends{domain, back};
-        for (const char* kind : {"vbd", "vif", "console"}) {
+        for (const DeviceDriver& driver : device_drivers()) {
+            const std::string kind(driver.kind);
             for (const uint32_t devid : backend_ids(store, ends, kind)) all.push_back({ends, kind, devid});
         }
     }

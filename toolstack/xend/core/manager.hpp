@@ -30,7 +30,6 @@ class Manager {
 public:
     explicit Manager(Ports ports) : ports_(std::move(ports)), stores_(ports_.stores), devices_(ports_) {}
 
-    const Settings& settings() const { return ports_.settings; }
     Hypervisor& hypervisor() { return ports_.hypervisor; }
 
     /// Finishes what an earlier xend left half done. Call once, before anything else.

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "lib/base/number.hpp"
-#include "toolstack/xend/core/disk_check.hpp"
+#include "toolstack/xend/core/device_drivers.hpp"
 #include "toolstack/xend/core/domain_nodes.hpp"
 #include "toolstack/xend/core/job.hpp"
 #include "toolstack/xend/core/log.hpp"
@@ -109,7 +109,10 @@ Outcome<> Manager::check_new(xenstore::Store& store, const config::DomainConfig&
     }
     OTRY(check_file(config.kernel, "Kernel image"));
     if (!config.ramdisk.empty()) OTRY(check_file(config.ramdisk, "Kernel ramdisk"));
-    return check_disks(store, config);
+    for (const DeviceDriver& driver : device_drivers()) {
+        if (driver.check != nullptr) OTRY(driver.check(store, config));
+    }
+    return base::ok;
 }
 
 Outcome<> Manager::check_memory(const builder::Plan& plan) {
@@ -133,16 +136,11 @@ Outcome<DomId> Manager::backend_domain(xenstore::Store& store, const std::string
 
 Outcome<std::vector<DeviceNodes>> Manager::device_nodes(xenstore::Store& store, DomId domain, const Record& record) {
     std::vector<DeviceNodes> out;
-    const Settings& s = ports_.settings;
-    for (const config::Disk& disk : record.config.disks) {
-        const DeviceEnds ends{domain, OTRY(backend_domain(store, disk.backend))};
-        out.push_back(vbd_nodes(ends, disk, s.scripts));
-    }
-    uint32_t index = 0;
-    for (const config::Vif& vif : record.config.vifs) {
-        const DeviceEnds ends{domain, OTRY(backend_domain(store, vif.backend))};
-        const std::string& name = vif.script.empty() ? s.vif_script : vif.script;
-        out.push_back(vif_nodes(ends, vif, index++, name[0] == '/' ? name : s.scripts + "/" + name));
+    for (const DeviceDriver& driver : device_drivers()) {
+        for (size_t i = 0; i < driver.count(record.config); ++i) {
+            const DeviceEnds ends{domain, OTRY(backend_domain(store, driver.backend(record.config, i)))};
+            out.push_back(driver.nodes(ends, record.config, i, ports_.settings));
+        }
     }
     return out;
 }
@@ -151,6 +149,7 @@ Outcome<> Manager::build_and_connect(xenstore::Store& store, Record& record) {
     const config::DomainConfig& c = record.config;
     builder::BuildInput input;
     input.name = c.name;
+    input.guest = c.guest;
     input.uuid = c.uuid.bytes;
     input.kernel = c.kernel;
     input.ramdisk = c.ramdisk;
@@ -179,9 +178,9 @@ Outcome<DomId> Manager::start(xenstore::Store& store, Record& record) {
     OTRY(ports_.records.save(record).context("while writing the journal"));
     auto made = build_and_connect(store, record);
     if (made) {
-        record.state = RecordState::live;
         record.start_time = 0;  // set when it is first unpaused
-        made = ports_.records.save(record);
+        made = advance(record, RecordEvent::built);
+        if (made) made = ports_.records.save(record);
     }
     if (made) return DomId{static_cast<uint16_t>(record.domid.value_or(0))};
     if (record.domid) remove_domain(store, DomId{static_cast<uint16_t>(*record.domid)}, record.config.uuid);

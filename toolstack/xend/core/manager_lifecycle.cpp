@@ -67,7 +67,7 @@ void Manager::finish(const DomainView& view) {
     }
     if (view.record) {
         Record record = *view.record;
-        record.state = RecordState::destroying;
+        warn("journal", advance(record, RecordEvent::take_away));
         warn("journal", ports_.records.save(record));
     }
     remove_domain(**store, view.info.id, view.uuid);
@@ -118,7 +118,7 @@ void Manager::follow_stop(const DomainView& view) {
 
 void Manager::preserve(const DomainView& view) {
     Record record = *view.record;
-    record.state = RecordState::preserved;
+    if (const auto kept = advance(record, RecordEvent::keep); !kept) return warn("preserve", kept);
     warn("journal", ports_.records.save(record));
     auto store = stores_.lease();
     if (store) warn("preserve", (*store)->write(vm_path(view.uuid) + "/xend/shutdown_completed", "True"));
@@ -129,7 +129,7 @@ Outcome<> Manager::set_aside(xenstore::Store& store, const DomainView& view) {
     Record kept = *view.record;
     kept.config.uuid = config::Uuid::random();
     kept.config.name = "Domain-" + kept.config.uuid.text();
-    kept.state = RecordState::preserved;
+    OTRY(advance(kept, RecordEvent::keep));
     devices_.detach_all(store, view.info.id);
     OTRY(ports_.records.save(kept));
     OTRY(ports_.hypervisor.set_handle(view.info.id, kept.config.uuid));
@@ -147,7 +147,7 @@ void Manager::restart(const DomainView& view, Follow how) {
         return;
     }
     Record record = *view.record;
-    record.state = RecordState::restarting;
+    if (const auto begun = advance(record, RecordEvent::restart); !begun) return warn("restart", begun);
     record.previous_restart = asked_for(view) ? 0 : ports_.clock.unix_seconds();
     ++record.restarts;
     warn("journal", ports_.records.save(record));

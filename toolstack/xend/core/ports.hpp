@@ -12,8 +12,9 @@
 
 #include "lib/base/outcome.hpp"
 #include "toolstack/builder/builder.hpp"
-#include "toolstack/config/domain_config.hpp"
 #include "toolstack/xenctrl/types.hpp"
+#include "toolstack/xend/core/record.hpp"
+#include "toolstack/xend/core/settings.hpp"
 #include "toolstack/xenstore/client.hpp"
 
 namespace xend {
@@ -84,19 +85,6 @@ public:
     virtual void sleep(std::chrono::milliseconds time) = 0;
 };
 
-/// Where a domain stands, as far as xend must know it again after being killed.
-enum class RecordState : uint8_t { creating, live, preserved, restarting, destroying };
-
-/// What xend remembers of a domain it made: kept in a file that lives as long as the domain.
-struct Record {
-    config::DomainConfig config;  // with uuid and MAC addresses filled in
-    RecordState state = RecordState::creating;
-    std::optional<uint32_t> domid;
-    int64_t start_time = 0;  // Unix seconds
-    int64_t previous_restart = 0;
-    uint32_t restarts = 0;
-};
-
 /// The journal: one record for each domain. Thread-safe; a save is atomic and durable against xend's death.
 class Records {
 public:
@@ -105,28 +93,6 @@ public:
     virtual base::Outcome<std::optional<Record>> find(const config::Uuid& uuid) = 0;
     virtual base::Outcome<> save(const Record& record) = 0;
     virtual base::Outcome<> remove(const config::Uuid& uuid) = 0;
-};
-
-/// What xend-config.sxp says, with classic names and defaults.
-struct Settings {
-    std::string scripts = "/etc/xen/scripts";
-    std::string vif_script = "vif-bridge";
-    std::string network_script;
-    bool http_server = true;
-    std::string unix_path = "/var/run/xend/xend.sock";
-    std::string classic_unix_path = "/var/lib/xend/xend-socket";
-    std::string address = "127.0.0.1";
-    uint16_t port = 8000;
-    std::string log_file = "/var/log/xen/xend.log";
-    std::string log_level = "INFO";
-    std::string pid_file = "/var/run/xend.pid";
-    std::string records = "/var/run/xend/domains";
-    uint32_t console_limit_kib = 1024;
-    std::chrono::seconds backend_timeout{20};   // for a back-end driver to notice a new device
-    std::chrono::seconds hotplug_timeout{100};  // for a script
-    std::chrono::seconds close_timeout{10};     // for a back end to let go
-    std::chrono::seconds shutdown_timeout{300};
-    int64_t min_restart_seconds = 20;
 };
 
 struct Ports {

@@ -77,7 +77,7 @@ public:
     Reaper& operator=(const Reaper&) = delete;
 };
 
-void run_network_script(const Settings& settings, Scripts& scripts) {
+void run_network_script(const ServerSettings& settings, Scripts& scripts) {
     if (settings.network_script.empty()) return;
     ScriptCall call;
     std::string rest = settings.network_script;
@@ -88,7 +88,7 @@ void run_network_script(const Settings& settings, Scripts& scripts) {
         at = end + 1;
     }
     if (words.empty()) return;
-    call.path = words[0][0] == '/' ? words[0] : settings.scripts + "/" + words[0];
+    call.path = words[0][0] == '/' ? words[0] : settings.core.scripts + "/" + words[0];
     call.arguments = {"start"};
     call.arguments.insert(call.arguments.end(), words.begin() + 1, words.end());
     auto ran = scripts.run(call);
@@ -105,7 +105,7 @@ sigset_t ending_signals() {
 
 }  // namespace
 
-Outcome<> serve(const Settings& settings, const Ready& ready) {
+Outcome<> serve(const ServerSettings& settings, const Ready& ready) {
     ::signal(SIGPIPE, SIG_IGN);
     const sigset_t ending = ending_signals();
     ::pthread_sigmask(SIG_BLOCK, &ending, nullptr);  // before any thread: all inherit it, one waits for them
@@ -118,11 +118,11 @@ Outcome<> serve(const Settings& settings, const Ready& ready) {
     SystemClock clock;
     FileRecords records(settings.records);
     OTRY(records.prepare());
-    Manager manager(Ports{hypervisor, stores, scripts, records, clock, settings});
+    Manager manager(Ports{hypervisor, stores, scripts, records, clock, settings.core});
     OTRY(manager.recover().context("while looking at the domains that run"));
     run_network_script(settings, scripts);
 
-    Router router(manager);
+    Router router(manager, settings.log_file);
     HttpServer server([&router](const Request& request) { return router.handle(request); });
     for (const std::string& path : {settings.unix_path, settings.classic_unix_path}) {
         if (path.empty()) continue;
@@ -153,7 +153,7 @@ Outcome<> serve(const Settings& settings, const Ready& ready) {
 namespace {
 
 /// One life of the server, in a child of the supervisor.
-[[noreturn]] void server_life(const Settings& settings, Detachment& detachment) {
+[[noreturn]] void server_life(const ServerSettings& settings, Detachment& detachment) {
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);  // a server without its supervisor would be a second xend beside the next
     Outcome<> served = open_log(settings.log_file, settings.log_level, LogTo::file);
     if (served) served = serve(settings, [&] { detachment.ready(); });
@@ -173,7 +173,7 @@ void on_stop(int signal) {
 }
 
 /// Starts the server, and again whenever it dies by a signal nobody sent on purpose.
-[[noreturn]] void supervise(const Settings& settings, PidFile& pid_file, Detachment& detachment) {
+[[noreturn]] void supervise(const ServerSettings& settings, PidFile& pid_file, Detachment& detachment) {
     struct sigaction action {};
     action.sa_handler = on_stop;
     ::sigaction(SIGTERM, &action, nullptr);
@@ -200,7 +200,7 @@ void on_stop(int signal) {
 
 }  // namespace
 
-Outcome<> start_in_background(const Settings& settings) {
+Outcome<> start_in_background(const ServerSettings& settings) {
     PidFile pid_file = OTRY(PidFile::take(settings.pid_file, lock_patience));
     Detachment detachment = OTRY(Detachment::start(false, "xend"));
     OTRY(pid_file.write_pid());

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "lib/base/outcome.hpp"
-#include "toolstack/xend/core/ports.hpp"
+#include "toolstack/xend/server/settings.hpp"
 
 namespace xend {
 
@@ -14,13 +14,13 @@ namespace xend {
 using Ready = std::function<void()>;
 
 /// Opens hypervisor and store, takes over what is there, serves until SIGTERM or SIGINT.
-base::Outcome<> serve(const Settings& settings, const Ready& ready);
+base::Outcome<> serve(const ServerSettings& settings, const Ready& ready);
 
 /// How long a new xend waits for the lock of one that was killed.
 inline constexpr std::chrono::milliseconds lock_patience{1000};
 
 /// Goes into the background and keeps serve() running: a server that dies by a signal is started again. The calling
 /// process ends when the server is ready or has failed; this returns only when another xend has the lock, or the system refuses.
-base::Outcome<> start_in_background(const Settings& settings);
+base::Outcome<> start_in_background(const ServerSettings& settings);
 
 }  // namespace xend

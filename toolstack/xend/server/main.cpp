@@ -27,14 +27,14 @@ int complain(const std::string& text) {
     return 1;
 }
 
-int start(const xend::Settings& settings) {
+int start(const xend::ServerSettings& settings) {
     if (service::PidFile::running(settings.pid_file) != 0) return 0;  // as it always was
     auto started = xend::start_in_background(settings);
     if (started || started.failure().code == base::Errc::busy) return 0;
     return complain(started.failure().text);
 }
 
-int stop(const xend::Settings& settings) {
+int stop(const xend::ServerSettings& settings) {
     const int pid = service::PidFile::running(settings.pid_file);
     if (pid <= 0) return 0;
     ::kill(pid, SIGTERM);
@@ -45,7 +45,7 @@ int stop(const xend::Settings& settings) {
     return complain("the running xend (pid " + std::to_string(pid) + ") does not end; a job of it may hang");
 }
 
-int foreground(const xend::Settings& settings) {
+int foreground(const xend::ServerSettings& settings) {
     auto pid_file = service::PidFile::take(settings.pid_file, xend::lock_patience);
     if (!pid_file) return complain(pid_file.failure().text);
     if (auto written = pid_file->write_pid(); !written) return complain(written.failure().text);

@@ -92,10 +92,10 @@ Outcome<Sxp> node_sxp(Manager& manager) {
     return out;
 }
 
-Outcome<std::string> log_text(const Settings& settings) {
+Outcome<std::string> log_text(const std::string& file) {
     constexpr std::streamoff most = 1 << 20;
-    std::ifstream in(settings.log_file, std::ios::binary);
-    if (!in) return base::fail(base::Errc::noent, "cannot read " + settings.log_file + ": " + std::strerror(errno));
+    std::ifstream in(file, std::ios::binary);
+    if (!in) return base::fail(base::Errc::noent, "cannot read " + file + ": " + std::strerror(errno));
     in.seekg(0, std::ios::end);
     const std::streamoff size = in.tellg();
     in.seekg(std::max<std::streamoff>(0, size - most));

@@ -69,7 +69,7 @@ Reply Router::node(const Request& request, const std::string& below) {
         return text ? text_reply(200, std::move(text).take()) : error_reply(text.failure());
     }
     if (below == "log") {
-        auto text = log_text(manager_.settings());
+        auto text = log_text(log_file_);
         return text ? text_reply(200, std::move(text).take()) : error_reply(text.failure());
     }
     if (!below.empty()) return text_reply(404, "Not found: " + request.path.substr(0, 200));

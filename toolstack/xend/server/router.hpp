@@ -13,6 +13,7 @@ namespace xend {
 /// Transport it serves clients in the same process.
 class Router final : public Transport {
     Manager& manager_;
+    std::string log_file_;
 
     Reply node(const Request& request, const std::string& below);
     Reply domain_folder(const Request& request);
@@ -22,7 +23,8 @@ class Router final : public Transport {
     base::Outcome<Reply> domain_value_operation(const Request& request, const std::string& who, const std::string& op);
 
 public:
-    explicit Router(Manager& manager) : manager_(manager) {}
+    /// `log_file`: where the server logs, for those who ask to see it.
+    Router(Manager& manager, std::string log_file) : manager_(manager), log_file_(std::move(log_file)) {}
     Reply handle(const Request& request);
     base::Outcome<Reply> call(const Request& request) override { return handle(request); }
 };
@@ -33,8 +35,8 @@ Reply sxp_reply(const proto::Sxp& sxp);
 
 /// (node (system Linux) (host …) …): node_pages.cpp.
 base::Outcome<proto::Sxp> node_sxp(Manager& manager);
-/// The last part of xend's log.
-base::Outcome<std::string> log_text(const Settings& settings);
+/// The last part of a log file.
+base::Outcome<std::string> log_text(const std::string& file);
 
 /// (domain (domid N) (uuid U) …); `long_form` adds image and devices: domain_pages.cpp.
 enum class Detail : uint8_t { brief, full };

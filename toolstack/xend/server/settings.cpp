@@ -22,7 +22,7 @@ Outcome<uint32_t> number(const std::string& name, const std::string& text, uint3
 
 bool yes(const std::string& text) { return text == "yes" || text == "y" || text == "1" || text == "true"; }
 
-Outcome<> apply(Settings& s, const std::string& name, const std::string& value, std::vector<std::string>& warnings) {
+Outcome<> apply(ServerSettings& s, const std::string& name, const std::string& value, std::vector<std::string>& warnings) {
     if (name == "logfile") {
         s.log_file = value;
     } else if (name == "loglevel") {
@@ -38,9 +38,9 @@ Outcome<> apply(Settings& s, const std::string& name, const std::string& value, 
     } else if (name == "network-script") {
         s.network_script = value;
     } else if (name == "vif-script") {
-        s.vif_script = value.substr(0, value.find(' '));
+        s.core.vif_script = value.substr(0, value.find(' '));
     } else if (name == "console-limit") {
-        s.console_limit_kib = OTRY(number(name, value, 1U << 20U));
+        s.core.console_limit_kib = OTRY(number(name, value, 1U << 20U));
     } else if (name != "xend-unix-server" && name != "dom0-min-mem" && name != "dom0-cpus") {
         warnings.push_back("xend-config.sxp: the option '" + name.substr(0, 60) + "' is not supported yet and has no effect");
     }
@@ -49,8 +49,8 @@ Outcome<> apply(Settings& s, const std::string& name, const std::string& value, 
 
 }  // namespace
 
-Outcome<Settings> parse_settings(std::string_view text, std::vector<std::string>& warnings) {
-    Settings out;
+Outcome<ServerSettings> parse_settings(std::string_view text, std::vector<std::string>& warnings) {
+    ServerSettings out;
     for (const proto::Sxp& line : OTRY(proto::parse_sxp_all(text))) {
         const std::string name(line.name());
         std::string value;
@@ -61,11 +61,11 @@ Outcome<Settings> parse_settings(std::string_view text, std::vector<std::string>
     return out;
 }
 
-Outcome<Settings> load_settings(std::vector<std::string>& warnings) {
+Outcome<ServerSettings> load_settings(std::vector<std::string>& warnings) {
     const char* const named = std::getenv("XEND_CONFIG");
     const std::string path = named != nullptr ? named : "/etc/xen/xend-config.sxp";
     auto text = config::read_file(path, 1U << 20U);
-    if (!text && text.failure().code == Errc::noent && named == nullptr) return Settings{};
+    if (!text && text.failure().code == Errc::noent && named == nullptr) return ServerSettings{};
     if (!text) return std::move(text).take_failure().with("Cannot open config file \"" + path + "\"");
     return parse_settings(*text, warnings).context(path);
 }

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "toolstack/xend/core/device_drivers.hpp"
+
+#include <array>
+
+#include "toolstack/config/device_kinds.hpp"
+#include "toolstack/xend/core/disk_check.hpp"
+
+namespace xend {
+
+namespace {
+
+using config::DomainConfig;
+
+// Disks.
+
+base::Outcome<> check_vbds(xenstore::Store& store, const DomainConfig& config) { return check_disks(store, config); }
+
+std::string vbd_backend(const DomainConfig& config, size_t index) { return config.disks[index].backend; }
+
+DeviceNodes make_vbd(const DeviceEnds& ends, const DomainConfig& config, size_t index, const Settings& settings) {
+    return vbd_nodes(ends, config.disks[index], settings.scripts);
+}
+
+ScriptWords vbd_script(const ScriptSubject& subject) { return {{subject.attach ? "add" : "remove"}, {}}; }
+
+// Network interfaces.
+
+std::string vif_backend(const DomainConfig& config, size_t index) { return config.vifs[index].backend; }
+
+DeviceNodes make_vif(const DeviceEnds& ends, const DomainConfig& config, size_t index, const Settings& settings) {
+    const config::Vif& vif = config.vifs[index];
+    const std::string& name = vif.script.empty() ? settings.vif_script : vif.script;
+    return vif_nodes(ends, vif, static_cast<uint32_t>(index), name[0] == '/' ? name : settings.scripts + "/" + name);
+}
+
+ScriptWords vif_script(const ScriptSubject& subject) {
+    const std::string vif = "vif" + std::to_string(subject.front.raw) + "." + std::to_string(subject.devid);
+    ScriptWords out;
+    out.arguments = {subject.attach ? "online" : "offline", "type_if=vif"};
+    out.environment = {
+        {"vif", subject.attach || subject.renamed.empty() ? vif : subject.renamed}, {"type_if", "vif"}, {"INTERFACE", vif}};
+    return out;
+}
+
+constexpr std::array drivers = {
+    DeviceDriver{"vbd", true, check_vbds, vbd_backend, make_vbd, vbd_script},
+    DeviceDriver{"vif", true, nullptr, vif_backend, make_vif, vif_script},
+    // Every domain has one; its nodes are made with its rings (domain_nodes.cpp), xenconsoled serves it.
+    DeviceDriver{"console", false, nullptr, nullptr, nullptr, nullptr},
+};
+
+}  // namespace
+
+size_t DeviceDriver::count(const DomainConfig& config) const {
+    const config::DeviceKind* listed = nodes == nullptr ? nullptr : config::device_kind(kind);
+    return listed == nullptr ? 0 : listed->count(config);
+}
+
+std::span<const DeviceDriver> device_drivers() { return drivers; }
+
+const DeviceDriver* device_driver(std::string_view kind) {
+    for (const DeviceDriver& driver : drivers) {
+        if (driver.kind == kind) return &driver;
+    }
+    return nullptr;
+}
+
+}  // namespace xend

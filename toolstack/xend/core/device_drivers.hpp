@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The table of what xend does for each kind of device: device_drivers.cpp. How a configuration writes the same kind is
+// config/device_kinds.cpp.
+
+#include <span>
+
+#include "toolstack/xend/core/device_nodes.hpp"
+#include "toolstack/xend/core/settings.hpp"
+
+namespace xend {
+
+/// A device whose script is to run.
+struct ScriptSubject {
+    base::DomId front{0};
+    uint32_t devid = 0;
+    std::string renamed;  // "vifname" of the back end; empty: the default name
+    bool attach = true;
+};
+
+/// What else a script is told of its device.
+struct ScriptWords {
+    std::vector<std::string> arguments;
+    std::vector<std::pair<std::string, std::string>> environment;
+};
+
+struct DeviceDriver {
+    std::string_view kind;  // of config::DeviceKind, and of the folders in the store
+    bool in_kernel;         // a driver in the back end's kernel answers through `state`, and a script helps it
+
+    // Devices of a configuration; null for a kind that none lists.
+    base::Outcome<> (*check)(xenstore::Store&, const config::DomainConfig&);  // before anything is made; may be null
+    std::string (*backend)(const config::DomainConfig&, size_t index);        // name or id of the back end's domain
+    DeviceNodes (*nodes)(const DeviceEnds&, const config::DomainConfig&, size_t index, const Settings&);
+
+    ScriptWords (*script)(const ScriptSubject&);  // null without a script
+
+    /// How many of them `config` asks for.
+    size_t count(const config::DomainConfig& config) const;
+};
+
+/// In the order in which devices are connected.
+std::span<const DeviceDriver> device_drivers();
+/// The driver of this kind; null when there is none.
+const DeviceDriver* device_driver(std::string_view kind);
+
+}  // namespace xend

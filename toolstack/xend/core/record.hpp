@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// What xend remembers of a domain, and the table of how its state may change. Pure.
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "lib/base/outcome.hpp"
+#include "toolstack/config/domain_config.hpp"
+
+namespace xend {
+
+/// Where a domain stands, as far as xend must know it again after being killed.
+enum class RecordState : uint8_t { creating, live, preserved, restarting, destroying };
+inline constexpr std::array<std::string_view, 5> record_state_names = {"creating", "live", "preserved", "restarting",
+                                                                       "destroying"};
+
+/// What happens to a domain that xend made.
+enum class RecordEvent : uint8_t {
+    built,     // it is there, with its devices
+    keep,      // it stopped and stays for whoever wants to look at it
+    restart,   // it stopped and is to be made again
+    take_away  // it is to go, whoever wants so
+};
+inline constexpr std::array<std::string_view, 4> record_event_names = {"built", "keep", "restart", "take away"};
+
+/// What xend remembers of a domain it made: kept in a file that lives as long as the domain.
+struct Record {
+    config::DomainConfig config;  // with uuid and MAC addresses filled in
+    RecordState state = RecordState::creating;
+    std::optional<uint32_t> domid;
+    int64_t start_time = 0;  // Unix seconds
+    int64_t previous_restart = 0;
+    uint32_t restarts = 0;
+};
+
+/// The state that follows; nothing for an event that cannot come in this state.
+std::optional<RecordState> next_state(RecordState state, RecordEvent event);
+
+/// Moves `record` on. Errors: inval, "domain 'X' is STATE: no 'EVENT' can follow"; the record is as it was.
+base::Outcome<> advance(Record& record, RecordEvent event);
+
+}  // namespace xend
