@@ -9,6 +9,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 
 #include "toolstack/xenstore/cli/text.hpp"
 #include "toolstack/xenstore/client.hpp"
@@ -70,6 +71,54 @@ protected:
 };
 
 base::Errc code_of(const Store::Status& s) { return s.failure().code; }
+
+double seconds(const std::function<void()>& work) {
+    const auto begin = std::chrono::steady_clock::now();
+    work();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+TEST_F(DaemonTest, ADaemonThatHangsIsWaitedForOnceAndThenBriefly) {
+    Location where;
+    where.sockets = {directory_ + "/socket"};
+    where.device = "none";
+    where.answer = 1s;
+    auto s = std::move(open_store(where)).take();
+    ASSERT_TRUE(static_cast<bool>(s->write("/a", "1")));
+    ASSERT_TRUE(static_cast<bool>(s->watch("/a", "t")));
+    ::kill(daemon_, SIGSTOP);
+    EXPECT_NEAR(seconds([&] { EXPECT_EQ(s->read("/a").failure().code, base::Errc::timedout); }), 1.0, 0.5);
+    EXPECT_LT(seconds([&] {
+                  const auto again = s->read("/a");
+                  EXPECT_EQ(again.failure().code, base::Errc::timedout);
+                  EXPECT_EQ(again.failure().text, "Cannot read /a: xenstored does not answer");
+              }),
+              0.6);
+    ::kill(daemon_, SIGCONT);
+    // It may take a moment to work off what was asked of it.
+    for (int i = 0; i < 20 && !s->read("/a"); ++i) {}
+    EXPECT_EQ(*s->read("/a"), "1");
+    ASSERT_TRUE(static_cast<bool>(s->write("/a", "2")));
+    EXPECT_TRUE((*s->next_event(5s)).has_value()) << "the watch is set again";
+}
+
+TEST_F(DaemonTest, ARequestThatWaitsCanBeStopped) {
+    int stop[2];
+    ASSERT_EQ(::pipe(stop), 0);
+    Location where;
+    where.sockets = {directory_ + "/socket"};
+    where.device = "none";
+    where.stop = stop[0];
+    auto s = std::move(open_store(where)).take();
+    ::kill(daemon_, SIGSTOP);
+    (void)!::write(stop[1], "x", 1);
+    EXPECT_LT(seconds([&] { EXPECT_EQ(s->read("/a").failure().code, base::Errc::intr); }), 3.0);
+    kill();
+    EXPECT_LT(seconds([&] { EXPECT_FALSE(s->read("/a")); }), 3.0) << "nor is a daemon that is gone waited for";
+    start();
+    ::close(stop[0]);
+    ::close(stop[1]);
+}
 
 TEST_F(DaemonTest, ReadsAndWrites) {
     auto s = connect();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The loop: output to terminals and logs, input to guests. Finding consoles is in discovery.cpp.
+/// The loop: output to terminals and logs, input to guests. Consoles come and go in attach.cpp.
 #include "toolstack/xenconsoled/daemon.hpp"
 #include "abi/xen/basic.hpp"
 #include "abi/xen/sysctl.hpp"
@@ -60,8 +60,8 @@ Outcome<Unit> Daemon::start() {
     control_ = std::make_unique<xenctrl::Control>(*backend_);
     events_ = OTRY(backend_->open_event_channels());
     grants_ = OTRY(backend_->open_grants());
-    store_ = OTRY(xenstore::open_store());
-    for (const int fd : {signals_.get(), timer_.get(), events_->fd(), store_->event_fd()}) OTRY(watch_fd(fd));
+    OTRY(discovery_.start());
+    for (const int fd : {signals_.get(), timer_.get(), events_->fd(), discovery_.fd()}) OTRY(watch_fd(fd));
     if (options_.log_guests || options_.log_hypervisor) OTRY(service::make_directories(options_.log_directory, 0750));
     if (options_.log_hypervisor) {
         hypervisor_port_ = OTRY(events_->bind_virq(virq_con_ring).context("Is another console daemon running?"));
@@ -70,8 +70,6 @@ Outcome<Unit> Daemon::start() {
         if (!hypervisor_log_) return system_failure("Cannot open " + path);
         read_hypervisor_log();
     }
-    OTRY(store_->watch("@introduceDomain", "domains"));
-    OTRY(store_->watch("@releaseDomain", "domains"));
     return base::ok;
 }
 
@@ -85,7 +83,6 @@ Outcome<Unit> Daemon::watch_fd(int fd) {
 
 Outcome<Unit> Daemon::run() {
     std::array<epoll_event, 64> ready{};
-    on_store_events();  // events may have come while we were asking other things
     while (!stop_) {
         const int n = ::epoll_wait(epoll_.get(), ready.data(), ready.size(), -1);
         if (n < 0 && errno != EINTR) return system_failure("epoll");
@@ -94,7 +91,7 @@ Outcome<Unit> Daemon::run() {
             if (fd == signals_.get()) on_signal();
             else if (fd == timer_.get()) on_timer();
             else if (fd == events_->fd()) on_event_channels();
-            else if (fd == store_->event_fd()) on_store_events();
+            else if (fd == discovery_.fd()) on_news();
             else on_terminal(fd);
         }
     }
@@ -109,6 +106,7 @@ void Daemon::on_signal() {
             continue;
         }
         log_.reopen();
+        discovery_.refresh();
         for (auto& [key, console] : consoles_) open_log(key, *console);
         if (hypervisor_log_) {
             const std::string path = options_.log_directory + "/hypervisor.log";

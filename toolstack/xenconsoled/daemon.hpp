@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The event loop of xenconsoled: the store tells which consoles there are, event channels when they have output,
-/// pseudo terminals carry it to people. Everything it knows is in the store and in the rings, so it can be killed and
-/// started again: it makes new terminals and goes on.
+/// The event loop of xenconsoled: discovery tells which consoles there are, event channels when they have output, pseudo terminals
+/// carry it to people. The loop itself asks the store nothing, so that consoles do not stand still with it. Everything it knows is in
+/// the store and in the rings: killed and started again it makes new terminals and goes on.
 #pragma once
 
 #include <map>
@@ -11,12 +11,10 @@
 #include "toolstack/service/log.hpp"
 #include "toolstack/xencall/privcmd.hpp"
 #include "toolstack/xenconsoled/console.hpp"
+#include "toolstack/xenconsoled/discovery.hpp"
 #include "toolstack/xenctrl/control.hpp"
-#include "toolstack/xenstore/client.hpp"
 
 namespace xenconsoled {
-
-using base::DomId;
 
 struct Options {
     std::string log_directory = "/var/log/xen/console";
@@ -24,14 +22,6 @@ struct Options {
     bool log_guests = false;
     bool log_hypervisor = false;
     bool verbose = false;
-};
-
-/// A console as the store describes it.
-struct Description {
-    uint64_t ring_ref = 0;
-    uint32_t port = 0;
-    size_t limit = default_backlog;
-    bool operator==(const Description&) const = default;
 };
 
 /// A console that is being served.
@@ -63,14 +53,7 @@ public:
     base::Outcome<base::Unit> run();
 
 private:
-    /// Where a console's nodes are: "/local/domain/N/console" or "/local/domain/N/device/console/I".
-    struct Key {
-        uint16_t domid;
-        std::string path;
-        auto operator<=>(const Key&) const = default;
-    };
-
-    void on_store_events();
+    void on_news();
     void on_event_channels();
     void on_signal();
     void on_terminal(int fd);
@@ -78,15 +61,11 @@ private:
     void arm_timer();
     void read_hypervisor_log();
 
-    void look_at_domains();
-    void look_at_domain(DomId domid);
-    void look_at_console(const Key& key);
-    std::optional<Description> describe(const Key& key);
+    void take_up(const Key& key, const Description& description);
     base::Outcome<std::unique_ptr<Console>> attach(const Key& key, const Description& description);
     base::Outcome<base::Unit> open_terminal(const Key& key, Console& console);
     void open_log(const Key& key, Console& console);
     void detach(const Key& key);
-    void forget_domain(uint16_t domid);
 
     void take_output(Console& console);
     void move_to_terminal(Console& console);
@@ -101,13 +80,13 @@ private:
     std::unique_ptr<xenctrl::Control> control_;
     std::unique_ptr<xencall::EventChannels> events_;
     std::unique_ptr<xencall::Grants> grants_;
-    std::unique_ptr<xenstore::Store> store_;
+    Discovery discovery_;
     service::Fd epoll_, signals_, timer_;
 
     std::map<Key, std::unique_ptr<Console>> consoles_;
     std::map<uint32_t, Console*> by_port_;
     std::map<int, Console*> by_terminal_;
-    std::map<uint16_t, bool> domains_;  ///< those whose consoles are watched; the value: seen in the present listing
+    std::map<Key, Description> refused_;  ///< could not be attached, which was said once
     std::optional<base::Port> hypervisor_port_;
     service::Fd hypervisor_log_;
     uint32_t hypervisor_index_ = 0;

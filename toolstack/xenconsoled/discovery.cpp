@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Which consoles there are: from the store's watches to attached rings and terminals, and their end.
-#include <fcntl.h>
-#include <pty.h>
-#include <sys/epoll.h>
-#include <termios.h>
+#include "toolstack/xenconsoled/discovery.hpp"
+
+#include <poll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
+
 #include "lib/base/number.hpp"
-#include "toolstack/xenconsoled/daemon.hpp"
 
 namespace xenconsoled {
 
-using base::fail;
 using base::Outcome;
 using base::Unit;
-using service::system_failure;
 
 namespace {
 
-constexpr base::GrantRef console_grant{0};  ///< Source: GNTTAB_RESERVED_CONSOLE, grant_table.h
 constexpr size_t smallest_limit = 4096;
 constexpr size_t largest_limit = 16 * 1024 * 1024;
+/// How soon what could not be written into the store is tried again.
+constexpr int retry_ms = 1000;
 
 std::string home_of(uint16_t domid) { return "/local/domain/" + std::to_string(domid); }
 
@@ -31,10 +31,9 @@ bool parse(const std::optional<std::string>& text, T& out) {
     return value.has_value();
 }
 
-std::optional<std::string> value_at(xenstore::Store& store, const std::string& path) {
-    auto value = store.read(path);
-    if (!value) return std::nullopt;
-    return std::move(value).take();
+/// The value, nothing when the node is not there; other failures stay failures.
+Outcome<std::optional<std::string>> value_at(xenstore::Store& store, const std::string& path) {
+    return xenstore::read_if_there(store, path);
 }
 
 std::optional<uint16_t> domain_of_token(std::string_view token) {
@@ -43,22 +42,120 @@ std::optional<uint16_t> domain_of_token(std::string_view token) {
     return base::take_number<uint16_t>(token);
 }
 
+void raise(const service::Fd& fd) {
+    const uint64_t one = 1;
+    (void)!::write(fd.get(), &one, sizeof one);
+}
+
+void lower(const service::Fd& fd) {
+    uint64_t n = 0;
+    (void)!::read(fd.get(), &n, sizeof n);
+}
+
+/// Nothing: there is no console that is ours. Errors: the store's.
+Outcome<std::optional<Description>> describe(xenstore::Store& store, const Key& key) {
+    std::optional<Description> none;
+    const auto type = OTRY(value_at(store, key.path + "/type"));
+    if (type && *type != "xenconsoled") return none;
+    Description d;
+    if (!parse(OTRY(value_at(store, key.path + "/ring-ref")), d.ring_ref)) return none;
+    if (!parse(OTRY(value_at(store, key.path + "/port")), d.port)) return none;
+    size_t limit = 0;
+    if (parse(OTRY(value_at(store, key.path + "/limit")), limit)) d.limit = std::clamp(limit, smallest_limit, largest_limit);
+    return std::optional<Description>(std::move(d));
+}
+
 }  // namespace
 
-void Daemon::on_store_events() {
+Discovery::~Discovery() {
+    if (!thread_.joinable()) return;
+    raise(stop_);
+    raise(wake_);
+    thread_.join();
+}
+
+Outcome<Unit> Discovery::start() {
+    for (service::Fd* fd : {&changed_, &wake_, &stop_}) {
+        *fd = service::Fd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+        if (!*fd) return service::system_failure("eventfd");
+    }
+    backend_ = OTRY(xencall::open_privcmd().context("The hypervisor is not there"));
+    control_ = std::make_unique<xenctrl::Control>(*backend_);
+    xenstore::Location where;
+    where.stop = stop_.get();
+    store_ = OTRY(xenstore::open_store(where));
+    OTRY(store_->watch("@introduceDomain", "domains"));
+    OTRY(store_->watch("@releaseDomain", "domains"));
+    thread_ = std::thread([this] { run(); });
+    return base::ok;
+}
+
+Discovery::News Discovery::take_news() {
+    lower(changed_);
+    const std::lock_guard guard(mutex_);
+    News news{news_.consoles, std::move(news_.log)};
+    news_.log.clear();
+    return news;
+}
+
+void Discovery::announce(const Key& key, std::string terminal) {
+    const std::lock_guard guard(mutex_);
+    announced_[key] = std::move(terminal);
+    raise(wake_);
+}
+
+void Discovery::refresh() {
+    const std::lock_guard guard(mutex_);
+    refresh_ = true;
+    raise(wake_);
+}
+
+void Discovery::run() {
+    on_store_events();  // events may have come while we were asking other things
+    for (;;) {
+        std::array<pollfd, 3> fds{pollfd{store_->event_fd(), POLLIN, 0}, pollfd{wake_.get(), POLLIN, 0},
+                                  pollfd{stop_.get(), POLLIN, 0}};
+        ::poll(fds.data(), fds.size(), unwritten_.empty() ? -1 : retry_ms);
+        if (fds[2].revents != 0) return;
+        if (fds[0].revents != 0) on_store_events();
+        lower(wake_);
+        bool again = false;
+        {
+            const std::lock_guard guard(mutex_);
+            for (auto& [key, terminal] : announced_) unwritten_[key] = std::move(terminal);
+            announced_.clear();
+            again = std::exchange(refresh_, false);
+        }
+        if (again)
+            for (const auto& [domid, seen] : std::map(domains_)) look_at_domain(DomId{domid});
+        write_announcements();
+        publish();
+    }
+}
+
+void Discovery::publish() {
+    const std::lock_guard guard(mutex_);
+    news_.consoles = found_;
+    for (std::string& line : lines_) news_.log.push_back(std::move(line));
+    lines_.clear();
+    raise(changed_);
+}
+
+void Discovery::on_store_events() {
     for (;;) {
         auto event = store_->poll_event();
-        if (!event || !*event) return;
+        if (!event || !*event) break;
         if ((*event)->token == "domains") {
             look_at_domains();
         } else if (const auto domid = domain_of_token((*event)->token)) {
             look_at_domain(DomId{*domid});
         }
+        publish();  // each at once: a domain may be gone with the next
     }
 }
 
-/// Compares the hypervisor's domains with those we serve.
-void Daemon::look_at_domains() {
+/// Compares the hypervisor's domains with those we know.
+void Discovery::look_at_domains() {
     const auto all = control_->list();
     if (!all) return log("Cannot list domains: " + all.failure().text);
     for (auto& [domid, seen] : domains_) seen = false;
@@ -81,129 +178,58 @@ void Daemon::look_at_domains() {
     for (const uint16_t domid : gone) forget_domain(domid);
 }
 
-void Daemon::forget_domain(uint16_t domid) {
+void Discovery::forget_domain(uint16_t domid) {
     const std::string token = "console/" + std::to_string(domid);
     for (const char* below : {"/console", "/device/console"}) (void)store_->unwatch(home_of(domid) + below, token);
     domains_.erase(domid);
-    while (true) {
-        const auto at = consoles_.lower_bound(Key{domid, ""});
-        if (at == consoles_.end() || at->first.domid != domid) return;
-        detach(Key(at->first));
-    }
+    std::erase_if(found_, [&](const auto& console) { return console.first.domid == domid; });
+    std::erase_if(unwritten_, [&](const auto& console) { return console.first.domid == domid; });
 }
 
-void Daemon::look_at_domain(DomId domid) {
+void Discovery::look_at_domain(DomId domid) {
     if (!domains_.contains(domid.raw)) return;
-    look_at_console({domid.raw, home_of(domid.raw) + "/console"});
+    const auto name = value_at(*store_, home_of(domid.raw) + "/name");
+    if (!name) return log(name.failure().text);
+    const std::string domain_name = (*name).value_or("");
+    look_at_console({domid.raw, home_of(domid.raw) + "/console"}, domain_name);
     const std::string others = home_of(domid.raw) + "/device/console";
-    auto names = store_->directory(others);
-    if (!names) return;
-    for (const std::string& name : *names) {
-        std::string path = others;
-        path.append("/").append(name);
-        look_at_console({domid.raw, std::move(path)});
+    const auto names = store_->directory(others);
+    if (!names && names.failure().code != base::Errc::noent) return log(names.failure().text);
+    std::vector<Key> there;
+    if (names)
+        for (const std::string& one : *names) there.push_back({domid.raw, others + "/" + one});
+    for (const Key& key : there) look_at_console(key, domain_name);
+    std::erase_if(found_, [&](const auto& console) {
+        return console.first.path.starts_with(others + "/") && std::ranges::find(there, console.first) == there.end();
+    });
+}
+
+void Discovery::look_at_console(const Key& key, const std::string& domain_name) {
+    auto description = describe(*store_, key);
+    if (!description) return log(description.failure().text);  // a store that is away says nothing about the console
+    if (!*description) {
+        found_.erase(key);
+        return;
     }
+    (*description)->domain_name = domain_name;
+    found_[key] = std::move(**description);
 }
 
-std::optional<Description> Daemon::describe(const Key& key) {
-    const auto type = value_at(*store_, key.path + "/type");
-    if (type && *type != "xenconsoled") return std::nullopt;
-    Description d;
-    if (!parse(value_at(*store_, key.path + "/ring-ref"), d.ring_ref)) return std::nullopt;
-    if (!parse(value_at(*store_, key.path + "/port"), d.port)) return std::nullopt;
-    size_t limit = 0;
-    if (parse(value_at(*store_, key.path + "/limit"), limit)) d.limit = std::clamp(limit, smallest_limit, largest_limit);
-    return d;
+void Discovery::write_announcements() {
+    std::erase_if(unwritten_, [&](const auto& one) { return write_announcement(one.first, one.second); });
 }
 
-void Daemon::look_at_console(const Key& key) {
-    const auto description = describe(key);
-    const auto known = consoles_.find(key);
-    if (known != consoles_.end()) {
-        if (description && *description == known->second->described) return;
-        detach(key);
-    }
-    if (!description) return;
-    auto made = attach(key, *description);
-    if (!made) return log("Console of domain " + std::to_string(key.domid) + ": " + made.failure().text);
-    Console& console = **made;
-    by_port_[console.port.raw] = &console;
-    by_terminal_[console.terminal.get()] = &console;
-    consoles_[key] = std::move(*made);
-    if (options_.verbose) log("Console of domain " + std::to_string(key.domid) + " is on " + console.terminal_name);
-    // Output may have been waiting since before we came.
-    take_output(console);
-    (void)events_->notify(console.port);
-}
-
-Outcome<std::unique_ptr<Console>> Daemon::attach(const Key& key, const Description& d) {
-    const DomId domid{key.domid};
-    const bool primary = key.path.ends_with("/console") && !key.path.ends_with("/device/console");
-    const base::GrantRef refs[] = {console_grant};
-    std::unique_ptr<Console> console;
-    auto granted = primary ? grants_->map(domid, refs, xencall::Access::read_write)
-                           : Outcome<xencall::GrantMapping>(fail(base::Errc::noent, "Only a first console has a reserved grant"));
-    if (granted) {
-        console = std::make_unique<Console>(d, granted->data());
-        console->granted = std::move(*granted);
-    } else {
-        const base::Gfn frames[] = {base::Gfn{d.ring_ref}};
-        auto foreign = OTRY(backend_->map_foreign(domid, frames, xencall::Access::read_write).context(granted.failure().text));
-        console = std::make_unique<Console>(d, foreign.data());
-        console->foreign = std::move(foreign);
-    }
-    OTRY(open_terminal(key, *console));
-    open_log(key, *console);
-    console->port = OTRY(events_->bind_interdomain(domid, base::Port{d.port}));
-    // Last, since whoever waits for a console waits for this.
-    auto told = store_->write(key.path + "/tty", console->terminal_name);
-    if (told) return console;
-    (void)events_->unbind(console->port);
-    return std::move(told).take_failure();
-}
-
-Outcome<Unit> Daemon::open_terminal(const Key& key, Console& console) {
-    int master = -1, slave = -1;
-    if (::openpty(&master, &slave, nullptr, nullptr, nullptr) != 0) return system_failure("Cannot make a pseudo terminal");
-    console.terminal = service::Fd(master);
-    console.slave = service::Fd(slave);
-    termios modes{};
-    if (::tcgetattr(slave, &modes) == 0) {
-        ::cfmakeraw(&modes);
-        ::tcsetattr(slave, TCSANOW, &modes);
-    }
-    for (const int fd : {master, slave}) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
-    ::fcntl(master, F_SETFL, ::fcntl(master, F_GETFL) | O_NONBLOCK);
-    char name[64];
-    if (::ttyname_r(slave, name, sizeof name) != 0) return system_failure("The pseudo terminal of " + key.path + " has no name");
-    console.terminal_name = name;
-    OTRY(watch_fd(master));
-    console.events = EPOLLIN;
-    return base::ok;
-}
-
-void Daemon::open_log(const Key& key, Console& console) {
-    if (!options_.log_guests) return;
-    const auto name = value_at(*store_, home_of(key.domid) + "/name");
-    std::string file = "guest-" + safe_file_name(name && !name->empty() ? *name : std::to_string(key.domid));
-    if (const size_t at = key.path.find("/device/console/"); at != std::string::npos) {
-        file += "-" + safe_file_name(key.path.substr(key.path.rfind('/') + 1));
-    }
-    console.log_path = options_.log_directory + "/" + file + ".log";
-    console.log = service::Fd(::open(console.log_path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640));
-    if (!console.log) log(system_failure("Cannot open " + console.log_path).text);
-}
-
-/// The last words count: what is still in the ring goes to the log and the reader.
-void Daemon::detach(const Key& key) {
-    const auto at = consoles_.find(key);
-    if (at == consoles_.end()) return;
-    Console& console = *at->second;
-    take_output(console);
-    by_port_.erase(console.port.raw);
-    by_terminal_.erase(console.terminal.get());
-    (void)events_->unbind(console.port);
-    consoles_.erase(at);
+/// True when that is done with. Only a console that is still there gets its node: a domain that has gone must not leave one.
+bool Discovery::write_announcement(const Key& key, const std::string& terminal) {
+    const auto written = xenstore::in_transaction(*store_, [&](xenstore::Transaction& t) -> xenstore::Store::Status {
+        if (!OTRY(t.read_if_there(key.path + "/ring-ref"))) return base::ok;
+        return t.write(key.path + "/tty", terminal);
+    });
+    if (written) return true;
+    const base::Errc why = written.failure().code;
+    const bool away = why == base::Errc::notconn || why == base::Errc::timedout || why == base::Errc::intr;
+    if (!away) log("Console of domain " + std::to_string(key.domid) + ": " + written.failure().text);
+    return !away;
 }
 
 }  // namespace xenconsoled

@@ -114,6 +114,11 @@ struct Location {
     std::string device;
     /// How long a request waits for a daemon that is being restarted before it fails with notconn.
     std::chrono::milliseconds patience{10'000};
+    /// How long the daemon may take for an answer before the request fails with timedout. One that has just let a request wait as long
+    /// in vain gets a tenth of it, until it answers again.
+    std::chrono::milliseconds answer{10'000};
+    /// When this descriptor is readable, whatever waits ends at once with intr; -1: there is none.
+    int stop = -1;
 };
 
 /// Connects. The connection survives a restart of the daemon: watches are set again (each fires once) and requests outside

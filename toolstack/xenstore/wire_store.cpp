@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -107,7 +108,8 @@ Outcome<Unit> WireStore::connect_patiently() {
     const auto end = std::chrono::steady_clock::now() + where_.patience;
     for (;;) {
         auto made = connect();
-        if (made || std::chrono::steady_clock::now() >= end) return made;
+        if (made || made.failure().code == Errc::timedout || std::chrono::steady_clock::now() >= end) return made;
+        if (told_to_stop()) return fail(Errc::intr, "told to stop");
         std::this_thread::sleep_for(retry_pause);
     }
 }
@@ -121,20 +123,40 @@ void WireStore::disconnect() {
     ::timerfd_settime(retry_.get(), 0, &every, nullptr);
 }
 
-Failure WireStore::gone(const std::string& why) {
+Failure WireStore::gone(const std::string& why, Errc code) {
     disconnect();
-    return fail(Errc::notconn, "The connection to xenstored broke: " + why);
+    return fail(code, (code == Errc::notconn ? "The connection to xenstored broke: " : "") + why);
 }
 
-Outcome<Unit> WireStore::send_all(std::string_view bytes) {
+bool WireStore::told_to_stop() const {
+    pollfd stop{where_.stop, POLLIN, 0};
+    return where_.stop >= 0 && ::poll(&stop, 1, 0) > 0;
+}
+
+/// Until the connection is ready for `events`. A connection on which an answer is still to come is of no more use.
+Outcome<Unit> WireStore::wait_for(short events, Deadline end) {
+    for (;;) {
+        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()).count();
+        std::array<pollfd, 2> fds{pollfd{connection_.get(), events, 0}, pollfd{where_.stop, POLLIN, 0}};
+        const int n =
+            left < 0 ? 0 : ::poll(fds.data(), where_.stop >= 0 ? 2 : 1, static_cast<int>(std::min<int64_t>(left + 1, 1'000'000)));
+        if (n < 0 && errno == EINTR) continue;
+        if (n > 0 && fds[1].revents != 0) return gone("told to stop", Errc::intr);
+        if (n != 0) return base::ok;
+        if (std::chrono::steady_clock::now() < end) continue;
+        hangs_ = true;
+        return gone("xenstored does not answer", Errc::timedout);
+    }
+}
+
+Outcome<Unit> WireStore::send_all(std::string_view bytes, Deadline end) {
     while (!bytes.empty()) {
         ssize_t n = ::send(connection_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
         if (n < 0 && errno == ENOTSOCK) n = ::write(connection_.get(), bytes.data(), bytes.size());
         if (n > 0) {
             bytes.remove_prefix(static_cast<size_t>(n));
         } else if (errno == EAGAIN) {
-            pollfd writable{connection_.get(), POLLOUT, 0};
-            ::poll(&writable, 1, -1);
+            OTRY(wait_for(POLLOUT, end));
         } else if (errno != EINTR) {
             return gone(std::strerror(errno));
         }
@@ -142,7 +164,7 @@ Outcome<Unit> WireStore::send_all(std::string_view bytes) {
     return base::ok;
 }
 
-Outcome<Unit> WireStore::receive(bool wait) {
+Outcome<Unit> WireStore::receive(std::optional<Deadline> end) {
     char part[proto::xs_message_max];
     for (;;) {
         const ssize_t n = ::read(connection_.get(), part, sizeof part);
@@ -153,9 +175,8 @@ Outcome<Unit> WireStore::receive(bool wait) {
         if (n == 0) return gone("closed by the daemon");
         if (errno == EINTR) continue;
         if (errno != EAGAIN) return gone(std::strerror(errno));
-        if (!wait) return base::ok;
-        pollfd readable{connection_.get(), POLLIN, 0};
-        ::poll(&readable, 1, -1);
+        if (!end) return base::ok;
+        OTRY(wait_for(POLLIN, *end));
     }
 }
 
@@ -188,18 +209,19 @@ void WireStore::show_waiting() {
     }
 }
 
-/// One request on the present connection. Errors: the daemon's; notconn when the connection broke.
+/// One request on the present connection. Errors: the daemon's; notconn, timedout, intr: there is no connection any more.
 Outcome<std::string> WireStore::exchange(uint32_t type, TransactionId tx, std::string_view payload) {
     std::string bytes(proto::xs_header_size + payload.size(), '\0');
     const uint32_t number = next_request_++;
     if (!proto::encode_message(std::as_writable_bytes(std::span(bytes)), type, number, tx.raw, payload)) {
         return fail(Errc::toobig, "longer than a store message may be");
     }
-    OTRY(send_all(bytes));
+    const Deadline end = std::chrono::steady_clock::now() + (hangs_ ? where_.answer / 10 : where_.answer);
+    OTRY(send_all(bytes, end));
     for (;;) {
         std::optional<Message> message = OTRY(next_message());
         if (!message) {
-            OTRY(receive(true));
+            OTRY(receive(end));
             continue;
         }
         if (message->header.type == xen::XS_WATCH_EVENT) {
@@ -207,6 +229,7 @@ Outcome<std::string> WireStore::exchange(uint32_t type, TransactionId tx, std::s
             continue;
         }
         if (message->header.req_id != number) continue;
+        hangs_ = false;
         if (message->header.type == xen::XS_ERROR) {
             const std::string name = message->payload.c_str();
             const Errc code = proto::xs_error_code(name);
@@ -225,7 +248,8 @@ Outcome<std::string> WireStore::request(uint32_t type, TransactionId tx, std::st
         }
         if (!connection_) OTRY(connect_patiently().context(what));
         auto reply = exchange(type, tx, payload);
-        if (reply || connection_) return std::move(reply).context(what);
+        // Only what broke is tried again: a daemon that has let us wait this long would do so once more.
+        if (reply || connection_ || reply.failure().code != Errc::notconn) return std::move(reply).context(what);
         if (std::chrono::steady_clock::now() >= end) return std::move(reply).context(what);
     }
 }
@@ -243,7 +267,7 @@ Outcome<std::optional<Event>> WireStore::poll_event() {
             if (!connect()) return std::optional<Event>();
         }
         // A broken connection is no failure here: the timer tries again.
-        const auto received = receive(false);
+        const auto received = receive(std::nullopt);
         while (received && connection_) {
             auto message = next_message();
             if (!message || !*message) break;

@@ -57,14 +57,17 @@ private:
     base::Outcome<base::Unit> connect_patiently();
     base::Outcome<base::Unit> set_watches_again();
     void disconnect();
-    base::Outcome<base::Unit> send_all(std::string_view bytes);
-    /// Reads what there is, waiting for something first if told so. Errors: notconn.
-    base::Outcome<base::Unit> receive(bool wait);
+    using Deadline = std::chrono::steady_clock::time_point;
+    base::Outcome<base::Unit> send_all(std::string_view bytes, Deadline end);
+    /// Reads what there is, waiting for something first if there is a time to wait for. Errors: notconn, timedout, intr.
+    base::Outcome<base::Unit> receive(std::optional<Deadline> end);
+    base::Outcome<base::Unit> wait_for(short events, Deadline end);
+    bool told_to_stop() const;
     /// A whole message from what was received, if there is one.
     base::Outcome<std::optional<Message>> next_message();
     void keep_event(const std::string& payload);
     void show_waiting();
-    base::Failure gone(const std::string& why);
+    base::Failure gone(const std::string& why, base::Errc code = base::Errc::notconn);
 
     Location where_;
     service::Fd connection_;
@@ -76,6 +79,7 @@ private:
     std::set<std::pair<std::string, std::string>> watches_;
     std::set<uint32_t> transactions_;  ///< open ones of this very connection
     uint32_t next_request_ = 1;
+    bool hangs_ = false;  ///< the last request was not answered in time
 };
 
 }  // namespace xenstore

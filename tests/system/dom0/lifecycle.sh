@@ -19,6 +19,21 @@ check "$TOOL pause" $TOOL pause life
 check "a paused domain shows p" wait_until 10 sh -c ". $TESTS/lib.sh; case \$(state_of life) in *p*) ;; *) false;; esac"
 check "$TOOL unpause" $TOOL unpause life
 check "it answers again" sh -c ". $TESTS/lib.sh; type_to life 'echo again-\$((3 * 5))'; wait_until 20 said life 'again-15'"
+if [ "$TOOL" = xm ]; then
+    tty=$(xenstore-read /local/domain/"$id"/console/tty)
+    killall -STOP xenstored
+    # Somebody asks for the consoles to be looked at again, and the store says nothing.
+    kill -HUP "$(pidof xenconsoled)"
+    sleep 1
+    printf 'echo alone-$((2 * 4))\n' >"$tty"
+    check "console: a store that hangs does not stop it" sh -c ". $TESTS/lib.sh; wait_until 15 said life alone-8"
+    begin=$(date +%s)
+    refused "a store that hangs: xm says so instead of waiting for ever" "does not answer|timed out" timeout 60 $TOOL destroy no-such-domain
+    took=$(($(date +%s) - begin))
+    check "and within a bearable time ($took s)" test $took -lt 45
+    killall -CONT xenstored
+    check "with the store back, tools work again" wait_until 30 $TOOL domid life
+fi
 mv "$(console_log life)" $WORK/life.log.1 && kill -HUP "$(pidof xenconsoled)"
 check "log rotation: after SIGHUP the console's lines go into a new file" sh -c ". $TESTS/lib.sh; wait_until 10 test -e $(console_log life); type_to life 'echo rotated-\$((4 * 5))'; wait_until 20 said life 'rotated-20'"
 forget_console life
