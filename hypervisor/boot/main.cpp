@@ -16,8 +16,8 @@
 #include "hypervisor/boot/memory.hpp"
 #include "hypervisor/boot/options.hpp"
 #include "hypervisor/boot/platform.hpp"
+#include "hypervisor/cpu_policy/policy.hpp"
 #include "hypervisor/domain/idle.hpp"
-#include "hypervisor/guest/pv/cpuid.hpp"
 #include "hypervisor/guest/pv/view.hpp"
 #include "hypervisor/hypercall/machine_info.hpp"
 #include "hypervisor/mm/heap.hpp"
@@ -164,7 +164,7 @@ extern "C" [[noreturn]] void boot_main(uint32_t magic, uint32_t info) {
     if (speculation.isolates()) must(view_create(0, pages_for_entries(0)), "Making the first CPU's view");
     sched::init(options.scheduler);
     sched::init_cpu(0, *idle.value());
-    pv_cpuid_init();
+    cpu_policies_init([](uint32_t leaf, uint32_t subleaf) { return hw::cpuid(leaf, subleaf); });
     start_cpus();
 
     dom0_build(record);

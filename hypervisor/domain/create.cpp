@@ -23,7 +23,11 @@ constexpr GuestKind no_guest;  ///< of the domains that only own: idle vCPUs, or
 }  // namespace
 
 Domain::Domain(DomId i, const GuestKind& k)
-    : id(i), kind(k), serial(domains_made.fetch_add(1, std::memory_order_relaxed) + 1), sched(sched::pool0()) {}
+    : id(i),
+      kind(k),
+      serial(domains_made.fetch_add(1, std::memory_order_relaxed) + 1),
+      policy(k.offered),
+      sched(sched::pool0()) {}
 
 Vcpu::Vcpu(Domain& d, VcpuId i)
     : SchedUnit(d.sched, &d == idle_domain),

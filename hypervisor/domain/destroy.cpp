@@ -2,6 +2,7 @@
 /// The end of a domain, in two acts: domain_kill() takes everything it does or holds of others away and lets go of its
 /// pages; free_domain() frees the structures when nobody refers to the domain or a page of it any more.
 #include "hypervisor/arch/x86/features.hpp"
+#include "hypervisor/cpu_policy/policy.hpp"
 #include "hypervisor/domain/guest_kind.hpp"
 #include "hypervisor/domain/internal.hpp"
 #include "hypervisor/domain/watchdog.hpp"
@@ -107,6 +108,7 @@ void free_domain(Domain& d) {
     for (uint32_t i = 0; d.vcpus && i < d.limits.max_vcpus; ++i)
         if (d.vcpus[i]) free_vcpu(*d.vcpus[i]);
     d.kind.destroy(d);
+    free_domain_policy(d);
     free_shared_info(d);
     destroy_array(d.memory_map, d.memory_map_entries);
     if (d.vcpus) destroy_array(d.vcpus, d.limits.max_vcpus);

@@ -19,6 +19,7 @@ namespace hv {
 
 struct EventChannels;    // event/
 struct GrantTable;       // grant/
+struct CpuPolicy;        // cpu_policy/
 struct GuestKind;        // domain/guest_kind.hpp
 struct PvDomain;         // guest/pv
 struct PirqTable;        // irq/
@@ -97,6 +98,7 @@ struct Domain {
     PvDomain* pv = nullptr;
     DomainWatchdogs* watchdogs = nullptr;
     DomainLog log_state;
+    CpuPolicy* policy;   ///< its own, or what its kind of guest is offered
     CpuMask dirty_cpus;  ///< CPUs whose TLB may hold this domain's translations
     uint64_t vm_assist = 0;
     SchedGroup sched;                  ///< its share of the CPUs

@@ -18,6 +18,8 @@ struct GuestKind {
     unsigned max_vcpus = 0;        ///< 0: no guest lives here, and nothing below is called
     unsigned hypercall_bytes = 0;  ///< length of the instruction that makes a hypercall: one that restarts begins there again
 
+    CpuPolicy* offered = nullptr;  ///< the most of the machine's CPU that a domain's own policy can say
+
     // -- life. Errors: nomem, inval; nothing is left behind ---------------------------------------------------------------
     Status (*create)(Domain&) = nullptr;
     /// Frees what create() made, and what is left after relinquish(). Also called when create() was not, or failed.

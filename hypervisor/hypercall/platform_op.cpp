@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "hypervisor/arch/x86/machine.hpp"
-#include "hypervisor/guest/pv/cpuid.hpp"
+#include "hypervisor/cpu_policy/policy.hpp"
 #include "hypervisor/hypercall/control.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
 #include "hypervisor/rt/clock.hpp"

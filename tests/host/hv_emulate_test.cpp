@@ -10,6 +10,7 @@
 #include "hypervisor/arch/x86/features.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/arch/x86/paging.hpp"
+#include "hypervisor/cpu_policy/policy.hpp"
 #include "hypervisor/guest/pv/cpuid.hpp"
 #include "hypervisor/guest/pv/cr4.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
@@ -301,7 +302,7 @@ protected:
                                        {0x80000008, no_subleaf, 0x3028, 0, 0x1001, 0}};
         for (const auto& l : ours) ASSERT_TRUE(pv_policy.set(l));
     }
-    void give(const xen::CpuidLeaf& l) { ASSERT_TRUE(pv_set_policy(*g, {&l, 1})); }
+    void give(const xen::CpuidLeaf& l) { ASSERT_TRUE(set_domain_policy(*g, {&l, 1})); }
 };
 
 TEST_F(Policy, AToolMayLowerButNotRaise) {

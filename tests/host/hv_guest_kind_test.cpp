@@ -8,6 +8,7 @@
 #include "abi/xen/physdev.hpp"
 #include "abi/xen/vcpu.hpp"
 #include "hypervisor/arch/x86/features.hpp"
+#include "hypervisor/cpu_policy/policy.hpp"
 #include "hypervisor/event/event.hpp"
 #include "hypervisor/grant/grant.hpp"
 #include "hypervisor/guest/pv/traps.hpp"
@@ -81,6 +82,7 @@ arch::Walked write(const Vcpu&, uint64_t, const void*, size_t) {
 constexpr GuestKind test_kind{
     .max_vcpus = 3,
     .hypercall_bytes = 3,
+    .offered = &pv_policy,
     .create = create,
     .destroy = [](Domain&) { count("destroy"); },
     .create_vcpu = create_vcpu,

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // link: hvcore
 // What guests see of the CPU's means against speculation, and which entries of theirs may stand in page tables.
-#include "hypervisor/guest/pv/spec_guest.hpp"
+#include "hypervisor/cpu_policy/speculation.hpp"
 
 #include "hypervisor/arch/x86/features.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/arch/x86/speculation_policy.hpp"
-#include "hypervisor/guest/pv/cpuid.hpp"
+#include "hypervisor/cpu_policy/policy.hpp"
 #include "hypervisor/guest/pv/l1tf.hpp"
 #include "hypervisor/guest/pv/pt_update.hpp"
 #include "tests/host/hv_calls.hpp"
@@ -25,14 +25,14 @@ struct SpecGuest : Guest {
         speculation.guest_allowed = allowed;
         const xen::CpuidLeaf machine{7, 0, 0, 0, 0, edx};
         xen::CpuidLeaf offered{7, 0, 0, 0, 0, 0};
-        pv_add_spec_features(machine, offered);
-        d->pv->policy = must(make<CpuPolicy>());
-        EXPECT_TRUE(d->pv->policy->set(offered));
+        add_speculation_features(machine, offered);
+        d->policy = must(make<CpuPolicy>());
+        EXPECT_TRUE(d->policy->set(offered));
     }
     ~SpecGuest() { speculation.guest_allowed = 0; }
-    uint32_t seen() { return pv_domain_policy(*d).find(7, 0)->d; }
+    uint32_t seen() { return domain_policy(*d).find(7, 0)->d; }
     Errc write(uint64_t value, uint32_t msr = spec_ctrl_msr) {
-        const Status s = pv_write_spec_msr(vcpu(), msr, value);
+        const Status s = write_speculation_msr(vcpu(), msr, value);
         return s ? Errc{} : s.error();
     }
 };
@@ -45,7 +45,7 @@ TEST_F(SpecGuests, WithoutTheRegisterTheyDoNotSeeIt) {
     SpecGuest g(1, ibrsb | stibp | ssbd, 0);
     EXPECT_EQ(g.seen(), 0u);
     EXPECT_EQ(g.write(1), Errc::perm);
-    EXPECT_EQ(pv_read_spec_msr(g.vcpu(), spec_ctrl_msr).error(), Errc::perm);
+    EXPECT_EQ(read_speculation_msr(g.vcpu(), spec_ctrl_msr).error(), Errc::perm);
     EXPECT_EQ(g.write(1, pred_cmd_msr), Errc::perm);
 }
 
@@ -53,7 +53,7 @@ TEST_F(SpecGuests, TheValueIsTheirsAndOnlyBitsThatTheyHave) {
     SpecGuest g(1, ibrsb | ssbd | srbds_ctrl | md_clear, spec_ctrl::ibrs | spec_ctrl::ssbd);
     EXPECT_EQ(g.seen(), ibrsb | ssbd | md_clear);
     EXPECT_EQ(g.write(spec_ctrl::ibrs | spec_ctrl::ssbd), Errc{});
-    EXPECT_EQ(must(pv_read_spec_msr(g.vcpu(), spec_ctrl_msr)), spec_ctrl::ibrs | spec_ctrl::ssbd);
+    EXPECT_EQ(must(read_speculation_msr(g.vcpu(), spec_ctrl_msr)), spec_ctrl::ibrs | spec_ctrl::ssbd);
     EXPECT_EQ(g.vcpu().state.spec_ctrl, spec_ctrl::ibrs | spec_ctrl::ssbd);
     EXPECT_EQ(g.write(spec_ctrl::psfd), Errc::perm);
     EXPECT_EQ(g.write(uint64_t{1} << 32), Errc::perm);
@@ -61,19 +61,19 @@ TEST_F(SpecGuests, TheValueIsTheirsAndOnlyBitsThatTheyHave) {
     EXPECT_EQ(g.vcpu().state.spec_ctrl, 0u);
     EXPECT_EQ(g.write(1, pred_cmd_msr), Errc{});
     EXPECT_EQ(g.write(2, pred_cmd_msr), Errc::perm);
-    EXPECT_EQ(pv_read_spec_msr(g.vcpu(), pred_cmd_msr).error(), Errc::perm);
+    EXPECT_EQ(read_speculation_msr(g.vcpu(), pred_cmd_msr).error(), Errc::perm);
 }
 
 TEST_F(SpecGuests, CapabilitiesAreForTheControlDomain) {
     cpu_traits.leaf7_edx = arch_caps;
     cpu_traits.arch_caps = rdcl_no | tsx_ctrl | mds_no;
     SpecGuest g(1, arch_caps, 0);
-    EXPECT_EQ(pv_read_spec_msr(g.vcpu(), arch_capabilities_msr).error(), Errc::perm);
-    EXPECT_EQ(must(pv_read_spec_msr(*dom0->vcpus[0], arch_capabilities_msr)), rdcl_no | mds_no);
+    EXPECT_EQ(read_speculation_msr(g.vcpu(), arch_capabilities_msr).error(), Errc::perm);
+    EXPECT_EQ(must(read_speculation_msr(*dom0->vcpus[0], arch_capabilities_msr)), rdcl_no | mds_no);
     xen::CpuidLeaf l{7, 0, 0, 0, 0, 0};
-    pv_add_control_features(g.vcpu(), l);
+    add_control_features(g.vcpu(), l);
     EXPECT_EQ(l.d, 0u);
-    pv_add_control_features(*dom0->vcpus[0], l);
+    add_control_features(*dom0->vcpus[0], l);
     EXPECT_EQ(l.d, uint32_t{arch_caps});
     cpu_traits = {};
 }
@@ -81,7 +81,7 @@ TEST_F(SpecGuests, CapabilitiesAreForTheControlDomain) {
 TEST_F(SpecGuests, OtherRegistersAreSomebodyElses) {
     SpecGuest g(1, ibrsb, spec_ctrl::ibrs);
     EXPECT_EQ(g.write(0, 0x10), Errc::noent);
-    EXPECT_EQ(pv_read_spec_msr(g.vcpu(), 0x10).error(), Errc::noent);
+    EXPECT_EQ(read_speculation_msr(g.vcpu(), 0x10).error(), Errc::noent);
 }
 
 TEST(L1tf, WhatAnEntryNames) {

@@ -9,8 +9,8 @@
 #include "abi/xen/platform.hpp"
 #include "abi/xen/sysctl.hpp"
 #include "hypervisor/arch/x86/features.hpp"
+#include "hypervisor/cpu_policy/policy.hpp"
 #include "hypervisor/event/event.hpp"
-#include "hypervisor/guest/pv/cpuid.hpp"
 #include "hypervisor/guest/pv/descriptors.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/rt/log_ring.hpp"
@@ -136,13 +136,13 @@ TEST_F(Tools, ADomainsPolicyIsSetBeforeItRuns) {
     op.u.cpu_policy.leaves = {address(&leaf)};
     ASSERT_EQ(call(op), Errc{});
     EXPECT_EQ(op.u.cpu_policy.err_leaf, ~0u);
-    EXPECT_EQ(pv_domain_policy(g).find(1, no_subleaf)->d, 0x7fu);
+    EXPECT_EQ(domain_policy(g).find(1, no_subleaf)->d, 0x7fu);
     std::vector<xen::CpuidLeaf> leaves(CpuPolicy::capacity);
     auto get = dom(xen::XEN_DOMCTL_get_cpu_policy, 44);
     get.u.cpu_policy.nr_leaves = CpuPolicy::capacity;
     get.u.cpu_policy.leaves = {address(leaves.data())};
     ASSERT_EQ(call(get), Errc{});
-    EXPECT_EQ(get.u.cpu_policy.nr_leaves, pv_domain_policy(g).count);
+    EXPECT_EQ(get.u.cpu_policy.nr_leaves, domain_policy(g).count);
     op.u.cpu_policy.leaves = {8};
     EXPECT_EQ(call(op), Errc::fault);
     op.u.cpu_policy.nr_leaves = CpuPolicy::capacity + 1;

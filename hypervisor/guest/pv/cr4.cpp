@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/guest/pv/cr4.hpp"
 
-#include "hypervisor/guest/pv/cpuid.hpp"
+#include "hypervisor/cpu_policy/policy.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 
 namespace hv {
@@ -15,7 +15,7 @@ bool offers(uint32_t features, unsigned bit) { return features >> bit & 1; }
 
 uint64_t pv_cr4_allowed(const Domain& d, uint64_t wanted) {
     constexpr unsigned edx_de = 2, edx_tsc = 4, ecx_xsave = 26, ebx_fsgsbase = 0;
-    const CpuPolicy& policy = pv_domain_policy(d);
+    const CpuPolicy& policy = domain_policy(d);
     const xen::CpuidLeaf* basic = policy.find(1, 0);
     const xen::CpuidLeaf* extended = policy.find(7, 0);
     uint64_t allowed = 0;

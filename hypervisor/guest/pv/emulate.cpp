@@ -8,6 +8,7 @@
 #include "hypervisor/arch/x86/features.hpp"
 #include "hypervisor/arch/x86/guest_state.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
+#include "hypervisor/cpu_policy/policy.hpp"
 #include "hypervisor/guest/pv/cpuid.hpp"
 #include "hypervisor/guest/pv/cr4.hpp"
 #include "hypervisor/guest/pv/debug_regs.hpp"
@@ -83,7 +84,7 @@ Step write_msr(Vcpu& v, Regs& r) {
 
 Step set_xcr(Vcpu& v, Regs& r) {
     const uint64_t value = (r.rdx << 32) | static_cast<uint32_t>(r.rax);
-    const bool allowed = xcr0_allowed(value) && !(value & ~pv_xcr0_allowed(v.domain));
+    const bool allowed = xcr0_allowed(value) && !(value & ~domain_xcr0_allowed(v.domain));
     if (static_cast<uint32_t>(r.rcx) != 0 || !allowed) return Step::fault;
     v.state.xcr0 = value;
     arch::load_guest_xcr0(v);

@@ -27,13 +27,6 @@ bool pv_io_privileged(const Vcpu& v);
 base::Result<uint64_t> pv_read_msr(Vcpu& v, uint32_t msr);
 base::Status pv_write_msr(Vcpu& v, uint32_t msr, uint64_t value);
 
-// -- msr_fixed.cpp: registers without a state. Errors: perm: not one of them -------------------------------------------
-base::Result<uint64_t> msr_read_fixed(const Domain& d, uint32_t msr);
-base::Status msr_write_fixed(const Domain& d, uint32_t msr, uint64_t value);
-/// A guest's machine-check banks, in which no error ever shows.
-base::Result<uint64_t> msr_read_machine_check(uint32_t msr);
-base::Status msr_write_machine_check(uint32_t msr, uint64_t value);
-
 /// Sets the guest's FS or GS base as set_segment_base and WRMSR do. Errors: inval: not canonical.
 base::Status pv_set_fs_base(Vcpu& v, uint64_t base);
 base::Status pv_set_gs_base_kernel(Vcpu& v, uint64_t base);

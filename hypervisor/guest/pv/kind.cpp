@@ -2,6 +2,7 @@
 #include "hypervisor/guest/pv/kind.hpp"
 
 #include "abi/xen/domctl.hpp"
+#include "hypervisor/cpu_policy/policy.hpp"
 #include "hypervisor/guest/kinds.hpp"
 #include "hypervisor/guest/pv/hypercall_page.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
@@ -46,6 +47,7 @@ Status set_io_bitmap(Vcpu& v, uint64_t guest_address, uint32_t ports) {
 constinit const GuestKind pv_guest{
     .max_vcpus = pv_max_vcpus,
     .hypercall_bytes = 2,  // SYSCALL
+    .offered = &pv_policy,
     .create = pv_domain_create,
     .destroy = pv_domain_destroy,
     .create_vcpu = pv_vcpu_create,

@@ -4,10 +4,11 @@
 #include "hypervisor/arch/x86/guest_state.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/arch/x86/paging.hpp"
+#include "hypervisor/cpu_policy/fixed_msrs.hpp"
+#include "hypervisor/cpu_policy/speculation.hpp"
 #include "hypervisor/guest/pv/emulate.hpp"
 #include "hypervisor/guest/pv/hypercall_page.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
-#include "hypervisor/guest/pv/spec_guest.hpp"
 #include "hypervisor/guest/pv/types.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "lib/base/bits.hpp"
@@ -89,7 +90,7 @@ namespace {
         case msr_misc_enable: return misc_enable();
         default: break;
     }
-    if (auto r = pv_read_spec_msr(v, msr); r || r.error() != Errc::noent) return r;
+    if (auto r = read_speculation_msr(v, msr); r || r.error() != Errc::noent) return r;
     auto fixed = msr_read_fixed(v.domain, msr);
     if (!fixed) fixed = msr_read_machine_check(msr);
     if (!fixed && domain_msr_is_news(v.domain, msr, false))
@@ -136,7 +137,7 @@ namespace {
         case msr_hypercall_page: return fill_page_of_guest(v, value);
         default: break;
     }
-    if (auto s = pv_write_spec_msr(v, msr, value); s || s.error() != Errc::noent) return s;
+    if (auto s = write_speculation_msr(v, msr, value); s || s.error() != Errc::noent) return s;
     base::Status fixed = msr_write_fixed(v.domain, msr, value);
     if (!fixed) fixed = msr_write_machine_check(msr, value);
     if (!fixed && domain_msr_is_news(v.domain, msr, true))

@@ -13,8 +13,6 @@
 
 namespace hv {
 
-struct CpuPolicy;  // guest/pv/cpuid.hpp
-
 inline constexpr unsigned pv_max_vcpus = 512;
 
 struct PvDomain {
@@ -24,7 +22,6 @@ struct PvDomain {
     bool isolated = false;                  ///< runs on views (view.hpp). Set at creation
     std::atomic<uint64_t> root_changes{1};  ///< counts changes of its L4 tables while it is isolated
     bool checks_nonpresent = false;         ///< entries that are not present may not name memory (l1tf.hpp). Set at creation
-    CpuPolicy* policy = nullptr;
     uint32_t relinquished_vcpus = 0;        ///< how many have let go of their tables when the domain ends
     std::atomic<bool> linear_l4{false};     ///< an L4 of it has, or had, a linear entry: see guest_memory.hpp
     PageInfo* relinquish_cursor = nullptr;  ///< next to look at when the domain ends; holds a reference

@@ -6,7 +6,6 @@
 #include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/arch/x86/speculation_policy.hpp"
-#include "hypervisor/guest/pv/cpuid.hpp"
 #include "hypervisor/guest/pv/descriptors.hpp"
 #include "hypervisor/guest/pv/kind.hpp"
 #include "hypervisor/guest/pv/pt_update.hpp"
@@ -57,7 +56,6 @@ void pv_domain_destroy(Domain& d) {
         heap::free_page(l2);
     }
     if (d.pv->perdomain_l3) heap::free_page(d.pv->perdomain_l3);
-    pv_free_policy(d);
     destroy(d.pv);
     d.pv = nullptr;
 }

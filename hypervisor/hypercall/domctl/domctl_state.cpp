@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// vCPU state beyond VcpuGuestContext: extended registers, callbacks, MSRs, CPUID.
 #include "hypervisor/arch/x86/features.hpp"
+#include "hypervisor/cpu_policy/policy.hpp"
 #include "hypervisor/domain/guest_kind.hpp"
-#include "hypervisor/guest/pv/cpuid.hpp"
 #include "hypervisor/hypercall/domctl/domctl.hpp"
 #include "hypervisor/hypercall/sysctl/policy_copy.hpp"
 
@@ -136,7 +136,7 @@ Answer set_policy(const Call& c) {
     xen::CpuidLeaf* leaves = TRY(make_array<xen::CpuidLeaf>(n));
     Status s = GuestPtr<xen::CpuidLeaf>::of(p.leaves).fetch_many(leaves, n);
     const bool fetched = static_cast<bool>(s);
-    const Status set = fetched ? pv_set_policy(c.d, {leaves, n}) : Status(Err{s.error()});
+    const Status set = fetched ? set_domain_policy(c.d, {leaves, n}) : Status(Err{s.error()});
     destroy_array(leaves, n);
     constexpr uint32_t no_leaf = ~0u;
     p.err_leaf = p.err_subleaf = p.err_msr = no_leaf;
@@ -150,7 +150,7 @@ Answer set_policy(const Call& c) {
 Answer cpu_policy(const Call& c) {
     if (c.op.cmd == xen::XEN_DOMCTL_set_cpu_policy) return set_policy(c);
     xen::DomctlCpuPolicy& p = c.op.u.cpu_policy;
-    TRY(copy_policy_out(pv_domain_policy(c.d), p.leaves, p.nr_leaves, p.msrs, p.nr_msrs));
+    TRY(copy_policy_out(domain_policy(c.d), p.leaves, p.nr_leaves, p.msrs, p.nr_msrs));
     return c.done();
 }
 

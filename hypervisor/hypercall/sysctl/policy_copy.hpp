@@ -3,7 +3,7 @@
 #pragma once
 
 #include "abi/xen/arch_x86.hpp"
-#include "hypervisor/guest/pv/cpuid.hpp"
+#include "hypervisor/cpu_policy/policy.hpp"
 
 namespace hv {
 

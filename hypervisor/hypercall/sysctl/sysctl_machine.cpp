@@ -2,7 +2,7 @@
 /// The machine's CPUs and memory, as tools see them: one node.
 #include <algorithm>
 
-#include "hypervisor/guest/pv/cpuid.hpp"
+#include "hypervisor/cpu_policy/policy.hpp"
 #include "hypervisor/hypercall/machine_info.hpp"
 #include "hypervisor/hypercall/sysctl/sysctl.hpp"
 #include "hypervisor/rt/clock.hpp"

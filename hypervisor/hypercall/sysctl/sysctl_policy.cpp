@@ -2,7 +2,7 @@
 /// CPUID data for tools.
 #include <algorithm>
 
-#include "hypervisor/guest/pv/cpuid.hpp"
+#include "hypervisor/cpu_policy/policy.hpp"
 #include "hypervisor/hypercall/sysctl/policy_copy.hpp"
 #include "hypervisor/hypercall/sysctl/sysctl.hpp"
 

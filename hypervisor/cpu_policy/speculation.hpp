@@ -8,14 +8,14 @@
 
 namespace hv {
 
-/// Adds to a leaf of the machine's what PV guests may see of it beyond the other features.
-void pv_add_spec_features(const xen::CpuidLeaf& machine, xen::CpuidLeaf& offered);
+/// Adds to a leaf of the machine's what guests may see of it beyond the other features.
+void add_speculation_features(const xen::CpuidLeaf& machine, xen::CpuidLeaf& offered);
 /// Bits of a leaf that only the control domain sees.
-void pv_add_control_features(const Vcpu& v, xen::CpuidLeaf& l);
+void add_control_features(const Vcpu& v, xen::CpuidLeaf& l);
 
 /// SPEC_CTRL, PRED_CMD and ARCH_CAPABILITIES. Errors: noent: it is another register; perm: not for this guest, or not such
 /// a value.
-base::Result<uint64_t> pv_read_spec_msr(const Vcpu& v, uint32_t msr);
-base::Status pv_write_spec_msr(Vcpu& v, uint32_t msr, uint64_t value);
+base::Result<uint64_t> read_speculation_msr(const Vcpu& v, uint32_t msr);
+base::Status write_speculation_msr(Vcpu& v, uint32_t msr, uint64_t value);
 
 }  // namespace hv

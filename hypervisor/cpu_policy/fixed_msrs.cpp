@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Model-specific registers that say the same at all times and that nothing a guest writes changes: kernels read them
-/// without a thought for #GP, as they are on every machine. What is not here or in msr.cpp is #GP, as on real Xen.
+/// without a thought for #GP, as they are on every machine. What is not here or in guest/pv/msr.cpp is #GP, as on real Xen.
+#include "hypervisor/cpu_policy/fixed_msrs.hpp"
+
 #include "hypervisor/arch/x86/features.hpp"
-#include "hypervisor/domain/domain.hpp"
-#include "hypervisor/guest/pv/emulate.hpp"
 
 namespace hv {
 namespace {

@@ -3,8 +3,8 @@
 #include <bit>
 
 #include "hypervisor/arch/x86/features.hpp"
+#include "hypervisor/cpu_policy/policy.hpp"
 #include "hypervisor/domain/domain.hpp"
-#include "hypervisor/guest/pv/cpuid.hpp"
 #include "hypervisor/mm/frame.hpp"
 #include "hypervisor/rt/clock.hpp"
 
@@ -30,7 +30,7 @@ void time_leaf(const Domain& d, uint32_t subleaf, xen::CpuidLeaf& l) {
 
 }  // namespace
 
-xen::CpuidLeaf pv_cpuid_of_xen(const Domain& d, uint32_t leaf, uint32_t subleaf) {
+xen::CpuidLeaf cpuid_of_xen(const Domain& d, uint32_t leaf, uint32_t subleaf) {
     constexpr uint32_t version = (4u << 16) | 17;
     constexpr uint32_t hypercall_pages = 1, hypercall_msr = 0x40000000, preserves_accessed_and_dirty = 1;
     xen::CpuidLeaf l{};

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hypervisor/guest/pv/spec_guest.hpp"
+#include "hypervisor/cpu_policy/speculation.hpp"
 
 #include "hypervisor/arch/x86/guest_state.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/arch/x86/speculation_policy.hpp"
-#include "hypervisor/guest/pv/cpuid.hpp"
-#include "hypervisor/guest/pv/pv.hpp"
+#include "hypervisor/cpu_policy/policy.hpp"
 
 namespace hv {
 namespace {
@@ -19,11 +18,11 @@ constexpr uint64_t passed_capabilities = rdcl_no | ibrs_all | rsba | cap_ssb_no 
 
 /// The guest's own CPUID has the bit.
 bool sees7(const Vcpu& v, uint32_t bit) {
-    const xen::CpuidLeaf* l = pv_domain_policy(v.domain).find(7, 0);
+    const xen::CpuidLeaf* l = domain_policy(v.domain).find(7, 0);
     return l && (l->d & bit);
 }
 bool sees8(const Vcpu& v, uint32_t bit) {
-    const xen::CpuidLeaf* l = pv_domain_policy(v.domain).find(0x80000008, 0);
+    const xen::CpuidLeaf* l = domain_policy(v.domain).find(0x80000008, 0);
     return l && (l->b & bit);
 }
 
@@ -41,7 +40,7 @@ base::Status set_spec_ctrl(Vcpu& v, uint64_t value) {
 
 }  // namespace
 
-void pv_add_spec_features(const xen::CpuidLeaf& machine, xen::CpuidLeaf& offered) {
+void add_speculation_features(const xen::CpuidLeaf& machine, xen::CpuidLeaf& offered) {
     const uint32_t guest = speculation.guest_allowed;
     if (machine.leaf == 7 && machine.subleaf == 0) {
         const uint32_t control =
@@ -51,11 +50,11 @@ void pv_add_spec_features(const xen::CpuidLeaf& machine, xen::CpuidLeaf& offered
     if (machine.leaf == 0x80000008) offered.b |= machine.b & ((speculation.has_ibpb ? ibpb : 0) | ssb_no | btc_no | ibpb_ret);
 }
 
-void pv_add_control_features(const Vcpu& v, xen::CpuidLeaf& l) {
+void add_control_features(const Vcpu& v, xen::CpuidLeaf& l) {
     if (l.leaf == 7 && l.subleaf == 0 && sees_capabilities(v)) l.d |= arch_caps;
 }
 
-base::Result<uint64_t> pv_read_spec_msr(const Vcpu& v, uint32_t msr) {
+base::Result<uint64_t> read_speculation_msr(const Vcpu& v, uint32_t msr) {
     switch (msr) {
         case hw::msr_spec_ctrl:
             if (!sees7(v, ibrsb)) return Err{Errc::perm};
@@ -68,7 +67,7 @@ base::Result<uint64_t> pv_read_spec_msr(const Vcpu& v, uint32_t msr) {
     }
 }
 
-base::Status pv_write_spec_msr(Vcpu& v, uint32_t msr, uint64_t value) {
+base::Status write_speculation_msr(Vcpu& v, uint32_t msr, uint64_t value) {
     switch (msr) {
         case hw::msr_spec_ctrl: return set_spec_ctrl(v, value);
         case hw::msr_pred_cmd:
