@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The composition root: from the loader's registers to the first guest.
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -9,6 +10,7 @@
 #include "hypervisor/arch/x86/features.hpp"
 #include "hypervisor/arch/x86/guarded.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
+#include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/arch/x86/smp.hpp"
 #include "hypervisor/arch/x86/speculation_setup.hpp"
 #include "hypervisor/arch/x86/tsc.hpp"
@@ -66,9 +68,29 @@ void size_log_ring() {
     else log(LogLevel::warning, "No memory for a log of %u KiB: it stays at %u", options.ring_size >> 10, log_ring_size >> 10);
 }
 
+/// A GDT and a stack, once. False: no memory.
+bool equip_cpu(unsigned cpu) {
+    if (has_gdt_page(cpu)) return true;
+    cpus[cpu].id = cpu;
+    auto gdt = heap::alloc_page_zeroed();
+    if (!gdt) return false;
+    if (cpu != 0) {  // whose stack is part of the image
+        constexpr auto stack_order = static_cast<unsigned>(std::countr_zero(cpu_stack_size)) - page_shift;
+        auto stack = heap::alloc(stack_order);
+        if (!stack) return false;
+        map_cpu_stack(cpu, stack.value(), [] {
+            auto page = heap::alloc(0);
+            if (!page) panic("No memory for the page tables of a stack");
+            return page.value();
+        });
+    }
+    set_gdt_page(cpu, gdt.value());
+    return true;
+}
+
 /// False: no memory.
 bool prepare_cpu(unsigned cpu) {
-    cpus[cpu].id = cpu;
+    if (!equip_cpu(cpu)) return false;
     if (speculation.isolates() && !view_create(cpu, pages_for_entries(cpu))) return false;
     timer::init_cpu(cpu);
     auto idle = idle_vcpu_create(cpu);
@@ -80,13 +102,19 @@ bool prepare_cpu(unsigned cpu) {
 /// Not the first thread of its core.
 bool is_sibling(uint32_t apic_id) { return (apic_id & ((1u << cpu_features.thread_bits) - 1)) != 0; }
 
+/// The local APICs are in xAPIC mode, where one ID of eight bits means all.
+constexpr uint32_t apic_ids = 255;
+
+/// A CPU to start, if it is not this one.
+bool is_reachable(const parse::AcpiProcessor& p) { return p.enabled && p.apic_id < apic_ids && p.apic_id != cpus[0].apic_id; }
+
 /// smt=no: every thread but the first of its core stays halted. Parked CPUs are numbered from the top.
 void park_siblings() {
     unsigned parked = 0;
     for (const parse::AcpiProcessor& p : platform.madt.processors) {
-        if (!p.enabled || !is_sibling(p.apic_id) || p.apic_id == cpus[0].apic_id || parked == max_cpus / 2) continue;
+        if (!is_reachable(p) || !is_sibling(p.apic_id) || parked == max_cpus / 2) continue;
         const unsigned number = max_cpus - 1 - parked;
-        cpus[number].id = number;
+        if (!equip_cpu(number)) panic("No memory to park a hyper-thread");
         // One that does not answer is off as well.
         if (smp_park_cpu(number, p.apic_id)) ++parked;
     }
@@ -98,18 +126,19 @@ void start_cpus() {
     cpus[0].online = true;
     if (!speculation.smt) park_siblings();
     // As many numbers are left as no parked CPU has; more than half are parked nowhere.
-    const unsigned last = speculation.smt ? max_cpus : max_cpus / 2;
-    unsigned found = 0;
+    const unsigned most = std::min(options.max_cpus, speculation.smt ? max_cpus : max_cpus / 2);
+    unsigned unreachable = 0;
     for (const parse::AcpiProcessor& p : platform.madt.processors) {
-        if (!speculation.smt && is_sibling(p.apic_id)) continue;
-        if (!p.enabled || found++ >= options.max_cpus || cpu_count == last || p.apic_id == cpus[0].apic_id) continue;
+        unreachable += p.enabled && p.apic_id >= apic_ids;
+        if (!is_reachable(p) || (!speculation.smt && is_sibling(p.apic_id)) || cpu_count >= most) continue;
         if (!prepare_cpu(cpu_count)) {
             log(LogLevel::error, "No memory for CPU%u: it stays off", cpu_count);
             break;
         }
-        if (smp_start_cpu(cpu_count, p.apic_id)) ++cpu_count;
+        if (smp_start_cpu(cpu_count, p.apic_id)) set_cpu_count(cpu_count + 1);
         else log(LogLevel::error, "CPU with APIC id %u does not answer: it stays off", p.apic_id);
     }
+    if (unreachable) log(LogLevel::warning, "%u CPUs have APIC ids of 255 and above: they stay off", unreachable);
     log(LogLevel::info, "Brought up %u CPUs", cpu_count);
 }
 
@@ -149,12 +178,15 @@ extern "C" [[noreturn]] void boot_main(uint32_t magic, uint32_t info) {
     cpus[0].loaded_cr3 = hw::read_cr3();
     enable_features();
     cpus[0].loaded_cr4 = cpu_features.cr4;
+    if (!equip_cpu(0)) panic("No memory for the first CPU");
     load_descriptors(cpus[0]);
     speculation_init_cpu();
     speculation_report();
 
     describe_machine();
     platform_discover(record, physical_memory());
+    cpu_words = cpu_words_for(static_cast<unsigned>(platform.madt.processors.size()));
+    set_cpu_count(1);
     start_clock();
     platform_init_interrupts();
     timer::init_cpu(0);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "hypervisor/arch/x86/cpu_set.hpp"
 #include "hypervisor/arch/x86/speculation_policy.hpp"
 #include "hypervisor/dev/serial.hpp"
 #include "hypervisor/rt/log_ring.hpp"
@@ -24,7 +25,7 @@ struct Options {
     SerialSettings com1{115200, 0x3f8, 4, 3};
     MemoryAmount dom0_mem, dom0_min, dom0_max;
     unsigned dom0_max_vcpus = 0;  ///< 0: as many as there are CPUs
-    unsigned max_cpus = 64;
+    unsigned max_cpus = hv::max_cpus;
     uint64_t mem_limit = 0;  ///< 0: all
     bool noreboot = false;
     SpeculationOptions speculation;

@@ -215,5 +215,5 @@ boot_l2: .skip 4 * 4096
 
         .section .cpu_stacks, "aw", @nobits
         .balign STACK_SIZE
-        .skip 64 * STACK_SIZE
+        .skip STACK_SIZE
         .section .note.GNU-stack, "", @progbits

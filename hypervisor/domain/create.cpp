@@ -147,7 +147,7 @@ Status system_domains_create() {
 Result<Vcpu*> idle_vcpu_create(unsigned cpu) {
     Vcpu* v = TRY(make<Vcpu>(*idle_domain, VcpuId(cpu)));
     v->pause_flags.store(0, std::memory_order_relaxed);
-    v->affinity.store(uint64_t{1} << cpu, std::memory_order_relaxed);
+    v->affinity.store(CpuSet::of(cpu));
     v->cpu.store(cpu, std::memory_order_relaxed);
     v->running_on.store(static_cast<int32_t>(cpu), std::memory_order_relaxed);
     v->period = Nanos{0};

@@ -116,7 +116,7 @@ Status domain_assign_page(Domain& d, PageInfo& p) {
     HV_ASSERT(p.count.load(std::memory_order_relaxed) == 0);
     // It comes without a type, so nobody flushes when it gets one. A frame on its way back from domain_steal_page() may
     // still be in a TLB as what it was before, and its next use may be as a page table.
-    tlb_flush_before_reuse(p, ~uint64_t{0});
+    tlb_flush_before_reuse(p, online_cpus());
     return charge_and_own(d, mfn_of(p), 1);
 }
 

@@ -23,7 +23,6 @@
 namespace hv {
 
 Cpu cpus[max_cpus];
-unsigned cpu_count = 0;
 thread_local Cpu* host_this_cpu = &cpus[0];
 
 uint8_t* directmap_base = nullptr;
@@ -87,7 +86,8 @@ void power_on(unsigned count, uint64_t frames) {
     clock::set_frequency(1'000'000, 0);  // 1 GHz: a tick is a nanosecond
     tsc = 1'000'000;
     make_memory(frames);
-    cpu_count = count;
+    cpu_words = cpu_words_for(count);
+    set_cpu_count(count);
     for (unsigned c = 0; c < count; ++c) {
         cpus[c].id = c;
         cpus[c].apic_id = c;
@@ -183,9 +183,8 @@ void flush_tlb_page_local(uint64_t va) {
     host::records[cpu].tlb_flushes.fetch_add(1, std::memory_order_relaxed);
     if (translated()) host::mmu::flush_page(cpu, va);
 }
-void flush_tlb(uint64_t mask) {
-    for (unsigned c = 0; c < cpu_count; ++c) {
-        if (!(mask >> c & 1)) continue;
+void flush_tlb(const CpuSet& which) {
+    for (const unsigned c : which) {
         // As on the real machine: a CPU in the idle address space has flushed when it went there.
         const bool idle = c != this_cpu().id && __atomic_load_n(&cpus[c].loaded_cr3, __ATOMIC_SEQ_CST) == idle_cr3();
         if (!translated() || !idle) flush_one(c);

@@ -19,12 +19,12 @@ namespace {
 constexpr uint32_t most_bits = 1u << 16;
 }  // namespace
 
-Status store_bitmap(const xen::XenctlBitmap& to, uint64_t bits) {
+Status store_bitmap(const xen::XenctlBitmap& to, const CpuSet& bits) {
     if (to.nr_bits > most_bits) return Err{Errc::inval};
     const auto p = GuestPtr<uint8_t>::of(to.bitmap);
     const uint32_t bytes = (to.nr_bits + 7) / 8;
     for (uint32_t i = 0; i < bytes; ++i) {
-        uint8_t b = i < 8 ? static_cast<uint8_t>(bits >> (8 * i)) : uint8_t{0};
+        uint8_t b = i < cpu_words * 8 ? static_cast<uint8_t>(bits.word(i / 8) >> (i % 8 * 8)) : uint8_t{0};
         const uint32_t here = to.nr_bits - i * 8;
         if (here < 8) b = static_cast<uint8_t>(b & ((1u << here) - 1));
         TRY(p.store(b, i));
@@ -32,12 +32,12 @@ Status store_bitmap(const xen::XenctlBitmap& to, uint64_t bits) {
     return ok;
 }
 
-Result<uint64_t> fetch_bitmap(const xen::XenctlBitmap& from) {
+Result<CpuSet> fetch_bitmap(const xen::XenctlBitmap& from) {
     const auto p = GuestPtr<uint8_t>::of(from.bitmap);
-    uint64_t bits = 0;
-    for (uint32_t i = 0; i < 8 && i * 8 < from.nr_bits; ++i) bits |= uint64_t{TRY(p.fetch(i))} << (8 * i);
-    if (from.nr_bits < 64) bits &= (uint64_t{1} << from.nr_bits) - 1;
-    return bits;
+    CpuSet bits;
+    for (uint32_t i = 0; i < cpu_words * 8 && i * 8 < from.nr_bits; ++i)
+        bits.set_word(i / 8, bits.word(i / 8) | uint64_t{TRY(p.fetch(i))} << (i % 8 * 8));
+    return bits & CpuSet::below(from.nr_bits);
 }
 
 namespace {

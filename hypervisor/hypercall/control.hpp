@@ -21,14 +21,13 @@ public:
     explicit operator bool() const { return have_; }
 };
 
-/// Stores up to 64 bits into a tool's bitmap, zeroes the rest of it. Errors: fault, inval.
-Status store_bitmap(const xen::XenctlBitmap& to, uint64_t bits);
-/// The first 64 bits of a tool's bitmap. Errors: fault.
-Result<uint64_t> fetch_bitmap(const xen::XenctlBitmap& from);
+/// Stores a set into a tool's bitmap of any length: what has no place there is left out, and what we do not have is zero.
+/// Errors: fault, inval (no bitmap is so long).
+Status store_bitmap(const xen::XenctlBitmap& to, const CpuSet& bits);
+/// A tool's bitmap, as far as the machine has CPUs. Errors: fault.
+Result<CpuSet> fetch_bitmap(const xen::XenctlBitmap& from);
 
 /// What XEN_DOMCTL_getdomaininfo and XEN_SYSCTL_getdomaininfolist tell.
 xen::DomctlGetDomainInfo domain_info(Domain& d);
-
-inline uint64_t online_cpus() { return cpu_count >= 64 ? ~uint64_t{0} : (uint64_t{1} << cpu_count) - 1; }
 
 }  // namespace hv

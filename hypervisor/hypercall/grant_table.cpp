@@ -72,7 +72,7 @@ Answer unmap(Vcpu& v, uint64_t cmd, uint64_t uarg, uint32_t count) {
             flush |= (u.done & xen::GNTMAP_host_map) != 0;
             fault = !ops.store(op, i);
         }
-        if (flush) arch::flush_tlb(v.domain.dirty_cpus.load() | uint64_t{1} << this_cpu().id);
+        if (flush) arch::flush_tlb(v.domain.dirty_cpus.load().with(this_cpu().id));
         for (uint32_t k = 0; k < n; ++k) grant_unmap_finish(v.domain, pending[k]);
         if (fault) return Err{Errc::fault};
     }

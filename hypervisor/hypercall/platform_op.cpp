@@ -88,12 +88,10 @@ Answer get_cpu_version(const Call& c) {
 Answer get_idle_time(const Call& c) {
     xen::XenpfGetIdleTime& g = c.op.u.getidletime;
     const xen::XenctlBitmap map{g.cpumap_bitmap, g.cpumap_nr_cpus, 0};
-    const uint64_t wanted = TRY(fetch_bitmap(map)) & online_cpus();
+    const CpuSet wanted = TRY(fetch_bitmap(map)) & online_cpus();
     const auto out = GuestPtr<uint64_t>::of(g.idletime);
-    for (uint64_t rest = wanted; rest; rest &= rest - 1) {
-        const auto cpu = static_cast<unsigned>(__builtin_ctzll(rest));
+    for (const unsigned cpu : wanted)
         TRY(out.store(cpus[cpu].idle ? static_cast<uint64_t>(sched::runtime(*cpus[cpu].idle).n) : 0, cpu));
-    }
     TRY(store_bitmap(map, wanted));
     g.now = static_cast<uint64_t>(clock::now().n);
     return c.done();

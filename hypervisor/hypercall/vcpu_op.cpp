@@ -2,8 +2,6 @@
 /// HYPERVISOR_vcpu_op: decode, authorise, act.
 #include "abi/xen/vcpu.hpp"
 
-#include <bit>
-
 #include "hypervisor/domain/guest_kind.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
 #include "hypervisor/hypercall/hypercall.hpp"
@@ -102,9 +100,9 @@ Answer send_nmi(Vcpu& target, uint64_t arg) {
 
 /// Only a hardware domain whose vCPUs are pinned one to one may know where they run.
 Answer physid(const Vcpu& target, GuestPtr<xen::VcpuGetPhysid> p) {
-    const uint64_t where = target.affinity.load(std::memory_order_acquire);
-    if (!target.domain.privileged || std::popcount(where) != 1) return Err{Errc::inval};
-    const auto cpu = static_cast<unsigned>(std::countr_zero(where));
+    const CpuSet where = target.affinity.load();
+    if (!target.domain.privileged || where.count() != 1) return Err{Errc::inval};
+    const unsigned cpu = where.first();
     if (cpu >= cpu_count) return Err{Errc::inval};
     TRY(p.store({uint64_t{cpus[cpu].apic_id} | uint64_t{cpus[cpu].id} << 32}));
     return 0;

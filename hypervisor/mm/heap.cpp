@@ -131,7 +131,7 @@ Result<Mfn> alloc(unsigned order, unsigned address_bits) {
     }
     if (!mfn) return Err{Errc::nomem};
     // Whoever used the frames last may have left translations to them behind.
-    tlb_flush_stamped(stamp, ~uint64_t{0});
+    tlb_flush_stamped(stamp, online_cpus());
     return Mfn(mfn);
 }
 

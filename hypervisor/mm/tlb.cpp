@@ -25,28 +25,23 @@ bool may_hold(uint32_t flushed_at, uint32_t stamp, uint32_t now) {
     return now == 0 || (flushed_at <= stamp && stamp <= now) || stamp > now;
 }
 
-uint64_t online_mask() { return cpu_count >= 64 ? ~uint64_t{0} : (uint64_t{1} << cpu_count) - 1; }
-
 void restart_clock() {
-    arch::flush_tlb(online_mask());
+    arch::flush_tlb(online_cpus());
     uint32_t stopped = 0;
     tlb_clock.compare_exchange_strong(stopped, 1, std::memory_order_acq_rel);
 }
 
 }  // namespace
 
-void tlb_flush_before_reuse(const PageInfo& p, uint64_t cpu_mask) {
-    tlb_flush_stamped(p.stamp.load(std::memory_order_acquire), cpu_mask);
+void tlb_flush_before_reuse(const PageInfo& p, const CpuSet& which) {
+    tlb_flush_stamped(p.stamp.load(std::memory_order_acquire), which);
 }
 
-void tlb_flush_stamped(uint32_t stamp, uint64_t cpu_mask) {
+void tlb_flush_stamped(uint32_t stamp, const CpuSet& which) {
     const uint32_t now = tlb_clock.load(std::memory_order_acquire);
-    uint64_t stale = 0;
-    for (uint64_t left = cpu_mask & online_mask(); left; left &= left - 1) {
-        const auto cpu = static_cast<unsigned>(__builtin_ctzll(left));
-        if (may_hold(cpus[cpu].tlb_time.load(std::memory_order_acquire), stamp, now)) stale |= uint64_t{1} << cpu;
-    }
-    if (stale) arch::flush_tlb(stale);
+    const CpuSet stale =
+        which.where([&](unsigned cpu) { return may_hold(cpus[cpu].tlb_time.load(std::memory_order_acquire), stamp, now); });
+    if (!stale.empty()) arch::flush_tlb(stale);
     if (now == 0) restart_clock();
 }
 

@@ -37,10 +37,10 @@ inline void tlb_stamp(PageInfo& p) { p.stamp.store(tlb_clock.load(std::memory_or
 /// A flush where there is nothing to flush.
 inline void tlb_flushed(Cpu& cpu) { tlb_flush_ended(cpu, tlb_flush_begins()); }
 #endif
-/// Flushes those CPUs of `cpu_mask` that have not flushed since the page's stamp. Before a page changes its type
-/// (mask: the owner's dirty_cpus) or its owner (all CPUs).
-void tlb_flush_before_reuse(const PageInfo& p, uint64_t cpu_mask);
+/// Flushes those of `which`, CPUs that are online, that have not flushed since the page's stamp. Before a page changes its
+/// type (which: the owner's dirty_cpus) or its owner (online_cpus()).
+void tlb_flush_before_reuse(const PageInfo& p, const CpuSet& which);
 /// The same for a stamp taken earlier (a block of free frames carries the newest of its pages' stamps).
-void tlb_flush_stamped(uint32_t stamp, uint64_t cpu_mask);
+void tlb_flush_stamped(uint32_t stamp, const CpuSet& which);
 
 }  // namespace hv

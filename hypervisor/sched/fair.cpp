@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/sched/fair.hpp"
 
-#include <bit>
-
 #include "abi/xen/domctl.hpp"
 #include "hypervisor/mm/heap.hpp"
 #include "hypervisor/rt/clock.hpp"
@@ -22,11 +20,11 @@ base::Status FairScheduler::add_cpu(unsigned cpu, SchedUnit& idle) {
     idle.cpu.store(cpu, std::memory_order_release);
     idle.running_on.store(static_cast<int32_t>(cpu), std::memory_order_release);
     idle.runstate.enter(xen::RUNSTATE_running, clock::now());
-    online_cpus_.fetch_or(uint64_t{1} << cpu, std::memory_order_acq_rel);
-    idle_cpus_.fetch_or(uint64_t{1} << cpu, std::memory_order_acq_rel);
+    online_cpus_.set(cpu);
+    idle_cpus_.set(cpu);
     // Who may run here alone has been elsewhere; and who waits elsewhere may come.
-    for (uint64_t others = online_cpus_.load(std::memory_order_acquire) & ~(uint64_t{1} << cpu); others; others &= others - 1) {
-        const auto other = static_cast<unsigned>(std::countr_zero(others));
+    for (const unsigned other : online_cpus_.load()) {
+        if (other == cpu) continue;
         evict(other);
         if (fair_queue(other).length.load(std::memory_order_seq_cst)) sched::reschedule(cpu);
     }
@@ -34,8 +32,8 @@ base::Status FairScheduler::add_cpu(unsigned cpu, SchedUnit& idle) {
 }
 
 void FairScheduler::remove_cpu(unsigned cpu) {
-    online_cpus_.fetch_and(~(uint64_t{1} << cpu), std::memory_order_seq_cst);
-    idle_cpus_.fetch_and(~(uint64_t{1} << cpu), std::memory_order_seq_cst);
+    online_cpus_.clear(cpu);
+    idle_cpus_.clear(cpu);
     evict(cpu);
 }
 
@@ -43,19 +41,18 @@ void FairScheduler::remove_cpu(unsigned cpu) {
 void FairScheduler::evict(unsigned cpu) {
     FairQueue& from = fair_queue(cpu);
     for (;;) {
-        uint64_t mask = 0;
+        unsigned target = max_cpus;
         {
             Guard g(from.lock);
             for (FairUnit& e : from.queue) {
-                mask = allowed(e.unit);
-                if (!(mask >> cpu & 1) && e.unit.running_on.load(std::memory_order_seq_cst) < 0) break;
-                mask = 0;
+                if (may_run(e.unit, cpu) || e.unit.running_on.load(std::memory_order_seq_cst) >= 0) continue;
+                target = allowed(e.unit).first();
+                break;
             }
             // One that runs here, or is on its way out: switched_out() moves it.
-            if (from.curr && !(allowed(from.curr->unit) >> cpu & 1)) sched::reschedule(cpu);
+            if (from.curr && !may_run(from.curr->unit, cpu)) sched::reschedule(cpu);
         }
-        if (!mask) return;
-        const auto target = static_cast<unsigned>(std::countr_zero(mask));
+        if (target == max_cpus) return;
         if (pull_from(target, cpu, false)) sched::reschedule(target);
     }
 }
@@ -64,12 +61,11 @@ void FairScheduler::evict(unsigned cpu) {
 
 base::Status FairScheduler::insert(SchedUnit& u, unsigned spread) {
     u.sched_data = TRY(make<FairUnit>(u));
-    const uint64_t mask = allowed(u);
+    const CpuSet places = allowed(u);
     // Waking up looks for a better place.
-    unsigned n = spread % static_cast<unsigned>(std::popcount(mask));
-    uint64_t rest = mask;
-    while (n--) rest &= rest - 1;
-    u.cpu.store(static_cast<uint32_t>(std::countr_zero(rest)), std::memory_order_release);
+    CpuSet::Iterator place = places.begin();
+    for (unsigned n = spread % places.count(); n; --n) ++place;
+    u.cpu.store(*place, std::memory_order_release);
     u.runstate.begin_at(clock::now());
     return base::ok;
 }
@@ -113,24 +109,24 @@ base::Status FairScheduler::policy_params(xen::SysctlSchedulerOp& op) {
 
 // -- where ------------------------------------------------------------------------------------------------------------
 
-uint64_t FairScheduler::allowed(const SchedUnit& u) const {
-    const uint64_t online = online_cpus_.load(std::memory_order_acquire);
-    const uint64_t mask = u.affinity.load(std::memory_order_acquire) & online;
-    return mask ? mask : online;
+/// Who may run on no CPU that there is may run on all.
+[[gnu::noinline]] CpuSet FairScheduler::allowed(const SchedUnit& u) const {
+    const CpuSet online = online_cpus_.load();
+    const CpuSet both = u.affinity.load() & online;
+    return both.empty() ? online : both;
 }
 
 unsigned FairScheduler::choose_cpu(const SchedUnit& u, unsigned home) const {
     if (u.running_on.load(std::memory_order_acquire) >= 0) return home;
-    const uint64_t mask = allowed(u);
-    if (const uint64_t idle = idle_cpus_.load(std::memory_order_seq_cst) & mask) {
-        if (idle >> home & 1) return home;
-        const uint64_t preferred = idle & u.soft_affinity;
-        return static_cast<unsigned>(std::countr_zero(preferred ? preferred : idle));
+    if (idle_cpus_.test(home) && may_run(u, home)) return home;
+    const CpuSet places = allowed(u);
+    if (const CpuSet idle = idle_cpus_.load() & places; !idle.empty()) {
+        const CpuSet preferred = idle & u.soft_affinity.load();
+        return preferred.empty() ? idle.first() : preferred.first();
     }
-    if (mask >> home & 1) return home;
-    unsigned best = static_cast<unsigned>(std::countr_zero(mask));
-    for (uint64_t rest = mask; rest; rest &= rest - 1) {
-        const auto c = static_cast<unsigned>(std::countr_zero(rest));
+    if (places.has(home)) return home;
+    unsigned best = places.first();
+    for (const unsigned c : places) {
         if (fair_queue(c).length.load(std::memory_order_relaxed) < fair_queue(best).length.load(std::memory_order_relaxed))
             best = c;
     }
@@ -138,8 +134,9 @@ unsigned FairScheduler::choose_cpu(const SchedUnit& u, unsigned home) const {
 }
 
 void FairScheduler::nudge_idle(const SchedUnit& u) {
-    const uint64_t idle = idle_cpus_.load(std::memory_order_seq_cst) & allowed(u);
-    if (idle) sched::reschedule(static_cast<unsigned>(std::countr_zero(idle)));
+    if (idle_cpus_.empty()) return;
+    const CpuSet idle = idle_cpus_.load() & allowed(u);
+    if (!idle.empty()) sched::reschedule(idle.first());
 }
 
 /// True when `e`, just queued on `cpu`, should run there now. When it should but what runs has only just begun, the
@@ -181,7 +178,7 @@ void FairScheduler::wake(SchedUnit& u) {
             }
             leaving = u.running_on.load(std::memory_order_acquire) >= 0;  // switched_out() moves it
             // affinity_changed() did not find it in a queue: so it must not come into one where it may not be.
-            if (leaving ? target != home : !(allowed(u) >> target & 1)) continue;
+            if (leaving ? target != home : !may_run(u, target)) continue;
             u.runstate.enter(xen::RUNSTATE_runnable, now);
             to.charge(now);
             to.admit(e, fair::wake_bonus, newest_clock_.load(std::memory_order_relaxed));
@@ -189,7 +186,7 @@ void FairScheduler::wake(SchedUnit& u) {
             to.enqueue(e);
             preempt = preempts(to, target, e, now);
             crowded = to.length.load(std::memory_order_relaxed) > 1;
-            if (!to.curr) idle_cpus_.fetch_and(~(uint64_t{1} << target), std::memory_order_seq_cst);  // taken
+            if (!to.curr) idle_cpus_.clear(target);  // taken
         }
         if (preempt) sched::reschedule(target);
         // One may have gone idle since we chose; another may have woken up for the same idle CPU; or switched_out() was over
@@ -236,7 +233,7 @@ unsigned FairScheduler::settled_cpu(const SchedUnit& u) {
 void FairScheduler::affinity_changed(SchedUnit& u) {
     if (!u.sched_data) return;
     const unsigned cpu = settled_cpu(u);
-    if (allowed(u) >> cpu & 1) {
+    if (may_run(u, cpu)) {
         nudge_idle(u);  // its new place may be free
         return;
     }
@@ -259,7 +256,7 @@ void FairScheduler::relocate(SchedUnit& u) {
             Guard2 g(from.lock, to.lock);
             if (u.cpu.load(std::memory_order_relaxed) != home) continue;
             running = u.running_on.load(std::memory_order_acquire) >= 0;
-            if (!running && !(allowed(u) >> target & 1)) continue;  // the target has left meanwhile
+            if (!running && !may_run(u, target)) continue;  // the target has left meanwhile
             if (!running) {
                 const bool queued = e.queued;
                 if (queued) from.dequeue(e);
@@ -288,7 +285,7 @@ bool FairScheduler::pull_from(unsigned cpu, unsigned source, bool only_better) {
     const FairUnit* mine = to.queue.front();
     for (FairUnit& e : from.queue) {
         if (only_better && mine && distance(mine->vruntime, e.vruntime) < fair::pull_margin) return false;
-        if (!(allowed(e.unit) >> cpu & 1) || e.unit.running_on.load(std::memory_order_acquire) >= 0) continue;
+        if (!may_run(e.unit, cpu) || e.unit.running_on.load(std::memory_order_acquire) >= 0) continue;
         from.dequeue(e);
         e.unit.cpu.store(cpu, std::memory_order_release);
         to.admit(e, fair::max_lag, newest_clock_.load(std::memory_order_relaxed));
@@ -300,11 +297,10 @@ bool FairScheduler::pull_from(unsigned cpu, unsigned source, bool only_better) {
 
 /// Looks at the other queues: for anything when this CPU has nothing, else for the one that has had least.
 bool FairScheduler::pull(unsigned cpu, bool only_better) {
-    uint64_t others = online_cpus_.load(std::memory_order_acquire) & ~(uint64_t{1} << cpu);
     const FairQueue& own = fair_queue(cpu);
     unsigned best = max_cpus;
-    for (; others; others &= others - 1) {
-        const auto c = static_cast<unsigned>(std::countr_zero(others));
+    for (const unsigned c : online_cpus_.load()) {
+        if (c == cpu) continue;
         const FairQueue& q = fair_queue(c);
         if (q.length.load(std::memory_order_seq_cst) == 0) continue;
         if (!only_better) {
@@ -318,30 +314,39 @@ bool FairScheduler::pull(unsigned cpu, bool only_better) {
     return best != max_cpus && pull_from(cpu, best, true);
 }
 
-SchedDecision FairScheduler::take_best(FairQueue& q, unsigned cpu, SchedUnit& prev, Nanos now) NO_THREAD_SAFETY_ANALYSIS {
+/// The first one that may run here; one that yielded only when there is no other.
+[[gnu::noinline]] FairUnit* FairScheduler::first_for(FairQueue& q, unsigned cpu) const NO_THREAD_SAFETY_ANALYSIS {
     FairUnit* best = nullptr;
     for (FairUnit& e : q.queue) {
-        if (!(allowed(e.unit) >> cpu & 1)) continue;
+        if (!may_run(e.unit, cpu)) continue;
         const bool skipped = &e == q.skip;
         if (!best || !skipped) best = &e;
         if (!skipped) break;
     }
+    return best;
+}
+
+SchedDecision FairScheduler::take_best(FairQueue& q, unsigned cpu, SchedUnit& prev, Nanos now) NO_THREAD_SAFETY_ANALYSIS {
+    FairUnit* best = q.queue.front();
+    const bool skipped = best == q.skip && q.length.load(std::memory_order_relaxed) > 1;
+    if (best && (skipped || !may_run(best->unit, cpu))) best = first_for(q, cpu);
     q.skip = nullptr;
     if (!best) {
         SchedUnit& idle = *q.idle;
         idle.runstate.enter(xen::RUNSTATE_running, now);
         return {&idle, Nanos::never()};
     }
-    if (const uint64_t bit = uint64_t{1} << cpu; idle_cpus_.load(std::memory_order_relaxed) & bit)
-        idle_cpus_.fetch_and(~bit, std::memory_order_seq_cst);
+    if (idle_cpus_.test(cpu)) idle_cpus_.clear(cpu);
     q.dequeue(*best);
     best->running = true;
     q.curr = best;
     q.charged = now;
-    if (&best->unit != &prev) q.switched_in = now;
+    if (&best->unit != &prev) {
+        q.switched_in = now;
+        if (prev.idle) prev.runstate.enter(xen::RUNSTATE_runnable, now);
+    }
     best->unit.running_on.store(static_cast<int32_t>(cpu), std::memory_order_release);
     best->unit.runstate.enter(xen::RUNSTATE_running, now);
-    if (prev.idle) prev.runstate.enter(xen::RUNSTATE_runnable, now);
     return {&best->unit, q.length.load(std::memory_order_relaxed) ? fair::slice : fair::slice_alone};
 }
 
@@ -354,7 +359,6 @@ void FairScheduler::note_clock(uint64_t clock) {
 
 SchedDecision FairScheduler::pick(unsigned cpu, SchedUnit& prev, Nanos now) {
     FairQueue& q = fair_queue(cpu);
-    const uint64_t bit = uint64_t{1} << cpu;
     bool empty = false;
     {
         Guard g(q.lock);
@@ -389,7 +393,7 @@ SchedDecision FairScheduler::pick(unsigned cpu, SchedUnit& prev, Nanos now) {
             if (!d.next->idle || idle_marked) return d;
         }
         // Whoever queues a unit from now on sees that we are idle; whoever did before is found by another look.
-        idle_cpus_.fetch_or(bit, std::memory_order_seq_cst);
+        idle_cpus_.set(cpu);
         if (!pull(cpu, false) && q.length.load(std::memory_order_seq_cst) == 0) return {q.idle, Nanos::never()};
     }
 }
@@ -397,24 +401,24 @@ SchedDecision FairScheduler::pick(unsigned cpu, SchedUnit& prev, Nanos now) {
 void FairScheduler::switched_out(SchedUnit& prev) {
     if (prev.idle) return;
     const unsigned cpu = this_cpu().id;
-    if (allowed(prev) >> cpu & 1) prev.running_on.store(-1, std::memory_order_seq_cst);
+    if (may_run(prev, cpu)) prev.running_on.store(-1, std::memory_order_seq_cst);
     else leave(prev, cpu);
     // Either we see that this CPU has left, or its evict() saw that prev does not run any more.
-    if (!(online_cpus_.load(std::memory_order_seq_cst) >> cpu & 1)) [[unlikely]]
+    if (!online_cpus_.test(cpu)) [[unlikely]]
         evict(cpu);
     // prev may be running elsewhere by now, or be gone. If it waits here, an idle CPU that saw it too early may take it.
     FairQueue& q = fair_queue(cpu);
-    const uint64_t idle = idle_cpus_.load(std::memory_order_seq_cst);
-    if (!idle || !q.length.load(std::memory_order_seq_cst)) return;
-    uint64_t takers = 0;
+    const CpuSet idle = idle_cpus_.load();
+    if (idle.empty() || !q.length.load(std::memory_order_seq_cst)) return;
+    unsigned taker = max_cpus;
     {
         Guard g(q.lock);
         for (FairUnit& e : q.queue) {
-            takers = idle & allowed(e.unit);
-            if (takers) break;
+            taker = (idle & allowed(e.unit)).first();
+            if (taker != max_cpus) break;
         }
     }
-    if (takers) sched::reschedule(static_cast<unsigned>(std::countr_zero(takers)));
+    if (taker != max_cpus) sched::reschedule(taker);
 }
 
 /// The last step of a unit on a CPU where it may not be any more.
@@ -422,13 +426,13 @@ void FairScheduler::leave(SchedUnit& prev, unsigned cpu) {
     bool preempt = false;
     unsigned target = 0;
     for (bool left = false; !left;) {
-        const uint64_t mask = allowed(prev);
-        const uint64_t idle = idle_cpus_.load(std::memory_order_seq_cst) & mask;
-        target = static_cast<unsigned>(std::countr_zero(idle ? idle : mask));
+        const CpuSet places = allowed(prev);
+        const CpuSet idle = idle_cpus_.load() & places;
+        target = idle.empty() ? places.first() : idle.first();
         FairQueue& from = fair_queue(cpu);
         FairQueue& to = fair_queue(target);
         Guard2 g(from.lock, to.lock);
-        if (!(allowed(prev) >> target & 1)) continue;
+        if (!may_run(prev, target)) continue;
         left = true;
         FairUnit& e = fair_data(prev);
         const bool queued = e.queued;

@@ -50,8 +50,8 @@ public:
     base::Status policy_params(xen::SysctlSchedulerOp& op) override;
 
 private:
-    std::atomic<uint64_t> idle_cpus_{0};
-    std::atomic<uint64_t> online_cpus_{0};
+    CpuMask idle_cpus_;
+    CpuMask online_cpus_;
     std::atomic<uint64_t> newest_clock_{0};
 
     void note_clock(uint64_t clock);
@@ -59,12 +59,17 @@ private:
     bool pull(unsigned cpu, bool only_better);
     bool pull_from(unsigned cpu, unsigned source, bool only_better);
     unsigned choose_cpu(const SchedUnit& u, unsigned home) const;
-    uint64_t allowed(const SchedUnit& u) const;
+    CpuSet allowed(const SchedUnit& u) const;
+    /// Whether `cpu` is one of allowed(u).
+    [[gnu::always_inline]] bool may_run(const SchedUnit& u, unsigned cpu) const {
+        return online_cpus_.test(cpu) && (u.affinity.test(cpu) || !u.affinity.meets(online_cpus_));
+    }
     void nudge_idle(const SchedUnit& u);
     void relocate(SchedUnit& u);
     void evict(unsigned cpu);
     static unsigned settled_cpu(const SchedUnit& u);
     void leave(SchedUnit& prev, unsigned cpu);
+    FairUnit* first_for(FairQueue& q, unsigned cpu) const;
     SchedDecision take_best(FairQueue& q, unsigned cpu, SchedUnit& prev, base::Nanos now);
     bool preempts(FairQueue& q, unsigned cpu, const FairUnit& e, base::Nanos now);
 };

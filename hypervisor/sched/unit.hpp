@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "abi/xen/vcpu.hpp"
+#include "hypervisor/arch/x86/cpu_set.hpp"
 #include "lib/base/types.hpp"
 
 namespace hv {
@@ -61,10 +62,10 @@ struct SchedUnit {
     bool yielding = false;  ///< asked to be passed over once; its own CPU only
     std::atomic<uint32_t> pause_flags{vpf_down};
     std::atomic<uint32_t> pause_count{0};
-    std::atomic<int32_t> running_on{-1};           ///< CPU whose registers hold this unit; -1: none
-    std::atomic<uint32_t> cpu{0};                  ///< run queue it belongs to; changes under that queue's lock
-    std::atomic<uint64_t> affinity{~uint64_t{0}};  ///< hard affinity: CPUs it may run on
-    uint64_t soft_affinity = ~uint64_t{0};
+    std::atomic<int32_t> running_on{-1};  ///< CPU whose registers hold this unit; -1: none
+    std::atomic<uint32_t> cpu{0};         ///< run queue it belongs to; changes under that queue's lock
+    CpuMask affinity{CpuSet::any()};      ///< hard affinity: CPUs it may run on
+    CpuMask soft_affinity{CpuSet::any()};
     void* sched_data = nullptr;  ///< the scheduler's own; null: not inserted
     RunState runstate;
 

@@ -42,14 +42,14 @@ void start_on(Vcpu& v, unsigned c) {
     v.period = {};
     v.info.load()->evtchn_upcall_mask = 0;
     v.info.load()->evtchn_upcall_pending = 0;
-    v.affinity.store(uint64_t{1} << c);
+    v.affinity.store(CpuSet::of(c));
     v.SchedUnit::cpu.store(c);
     v.pause_count.store(0);
     v.pause_flags.store(0);
     sched::policy_of(v).wake(v);
     settle();
     check(cpus[c].current == &v, "setup: it runs where it shall");
-    v.affinity.store(~uint64_t{0});
+    v.affinity.store(CpuSet::any());
 }
 
 /// It has run on CPU `c`, and waits for an event.
@@ -79,10 +79,10 @@ void everybody_is_where_he_should_be() {
         check(!(v->pause_flags.load() & vpf_blocked) || !vcpu_upcall_due(*v),
               "a wake-up is lost: the vCPU is blocked, its event waits");
         check(on < 0 || (v->runnable() && cpus[on].current == v), "a vCPU that may not run does");
-        check(on < 0 || (v->affinity.load() >> on & 1), "a vCPU runs where it may not");
+        check(on < 0 || (v->affinity.test(static_cast<unsigned>(on))), "a vCPU runs where it may not");
         if (!v->runnable() || on >= 0) continue;
         check(fair_data(*v).queued, "a vCPU that may run is in no queue");
-        check(!(idle & v->affinity.load()), "a CPU idles while a vCPU waits that may run there");
+        check(!(idle & v->affinity.word(0)), "a CPU idles while a vCPU waits that may run there");
     }
 }
 
@@ -155,7 +155,7 @@ TEST(Sched, a_cpu_goes_idle_while_another_vcpu_wakes_up) {
 
 TEST(Sched, a_vcpu_is_sent_to_another_cpu) {
     const Scenario s = with_vcpus([] { start_on(a0(), 1); }, {[] {
-                                                                  a0().affinity.store(uint64_t{1} << 2);
+                                                                  a0().affinity.store(CpuSet::of(2));
                                                                   sched::policy_of(a0()).affinity_changed(a0());
                                                               },
                                                               [] { host::soft_interrupts(); },
@@ -168,7 +168,7 @@ TEST(Sched, a_vcpu_is_sent_to_another_cpu) {
 
 TEST(Sched, a_vcpu_is_sent_away_while_it_blocks) {
     const Scenario s = with_vcpus([] { start_on(a0(), 1); }, {[] {
-                                                                  a0().affinity.store(uint64_t{1} << 2);
+                                                                  a0().affinity.store(CpuSet::of(2));
                                                                   sched::policy_of(a0()).affinity_changed(a0());
                                                               },
                                                               block_here, [] { event_for(a0()); }});
@@ -189,7 +189,7 @@ TEST(Sched, a_domain_is_paused) {
 /// It waits for CPU `c`, where another one runs, and may have no other.
 void wait_on(Vcpu& v, unsigned c) {
     v.initialised = true;
-    v.affinity.store(uint64_t{1} << c);
+    v.affinity.store(CpuSet::of(c));
     v.SchedUnit::cpu.store(c);
     v.pause_count.store(0);
     v.pause_flags.store(0);
@@ -243,7 +243,7 @@ TEST(Sched, a_cpu_leaves_while_a_vcpu_is_sent_there) {
                                           },
                                           {[] { let_leave(2); },
                                            [] {
-                                               b0().affinity.store(uint64_t{1} << 2);
+                                               b0().affinity.store(CpuSet::of(2));
                                                sched::policy_of(b0()).affinity_changed(b0());
                                            }});
     expect_holds("leave | affinity", s, bounded(3));

@@ -141,11 +141,11 @@ void expect_holds(const char* what, const Scenario& s, Bounds b) {
 
 // What the fake machine does at once takes its time here (the linker's --wrap sends the calls of hypervisor/ to these).
 extern "C" {
-void __wrap__ZN2hv4arch9flush_tlbEm(uint64_t mask);
+void __wrap__ZN2hv4arch9flush_tlbERKNS_6CpuSetE(const hv::CpuSet& which);
 void __wrap__ZN2hv4arch15flush_tlb_localEv();
 void __wrap__ZN2hv6detail9spin_waitEv();
 [[noreturn]] void __wrap__ZN2hv5panicEPKcz(const char* format, ...);
-void __real__ZN2hv4arch9flush_tlbEm(uint64_t mask);
+void __real__ZN2hv4arch9flush_tlbERKNS_6CpuSetE(const hv::CpuSet& which);
 void __real__ZN2hv4arch15flush_tlb_localEv();
 
 void __wrap__ZN2hv6detail9spin_waitEv() {
@@ -156,15 +156,15 @@ void __wrap__ZN2hv6detail9spin_waitEv() {
 void __wrap__ZN2hv4arch15flush_tlb_localEv() { explore::flush_cpu(explore::cpu()); }
 
 /// As the real one: asks, flushes here, and waits for the answers.
-void __wrap__ZN2hv4arch9flush_tlbEm(uint64_t mask) {
+void __wrap__ZN2hv4arch9flush_tlbERKNS_6CpuSetE(const hv::CpuSet& which) {
     using namespace hv;
     const unsigned self = explore::cpu();
     uint32_t ticket[explore::world_cpus] = {};
-    for (unsigned c = 0; c < cpu_count; ++c)
-        if (c != self && (mask >> c & 1)) ticket[c] = cpus[c].flush_requested.fetch_add(1, std::memory_order_seq_cst) + 1;
-    if (mask >> self & 1) explore::flush_cpu(self);
-    for (unsigned c = 0; c < cpu_count; ++c) {
-        if (c == self || !(mask >> c & 1)) continue;
+    for (const unsigned c : which)
+        if (c != self) ticket[c] = cpus[c].flush_requested.fetch_add(1, std::memory_order_seq_cst) + 1;
+    if (which.has(self)) explore::flush_cpu(self);
+    for (const unsigned c : which) {
+        if (c == self) continue;
         while (static_cast<int32_t>(cpus[c].flush_done.load(std::memory_order_acquire) - ticket[c]) < 0) {
             // One that is done with its program is in its guest, and takes the interrupt.
             if (explore::ended(c)) explore::answer(c);

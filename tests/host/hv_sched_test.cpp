@@ -78,7 +78,7 @@ bool set_weight(SchedGroup& g, uint16_t weight) {
 
 /// Keeps the vCPUs of a test on the first n CPUs.
 void confine(Guest& g, unsigned n) {
-    for (unsigned i = 0; i < g->limits.max_vcpus; ++i) g.vcpu(i).affinity = (uint64_t{1} << n) - 1;
+    for (unsigned i = 0; i < g->limits.max_vcpus; ++i) g.vcpu(i).affinity.store(CpuSet::below(n));
 }
 
 std::vector<double> shares(unsigned cpu_count, const std::vector<uint16_t>& weights, Nanos duration = Nanos::s(10)) {
@@ -142,7 +142,7 @@ TEST(Fairness, ManyOnFourCpus) {
 TEST(Fairness, PinnedNextToFree) {
     Simulation sim(2);
     Guest pinned(1), a(2), b(3);
-    pinned.vcpu().affinity = 2;
+    pinned.vcpu().affinity.store(CpuSet::of(1));
     confine(a, 2);
     confine(b, 2);
     for (Guest* g : {&pinned, &a, &b}) g->start();
@@ -235,9 +235,10 @@ TEST(Properties, RandomLife) {
         guests.back()->start();
     }
     constexpr unsigned leaving = test_cpus - 1;  // the CPU that comes and goes
+    CpuSet some;
     uint64_t there = (uint64_t{1} << test_cpus) - 1;
     const auto allowed = [&](const Vcpu& v) {
-        const uint64_t mask = v.affinity.load() & there;
+        const uint64_t mask = v.affinity.word(0) & there;
         return mask ? mask : there;
     };
     for (int step = 0; step < 20000; ++step) {
@@ -253,7 +254,8 @@ TEST(Properties, RandomLife) {
             case 1:
             case 2: vcpu_unblock(v); break;
             case 3:
-                v.affinity = random() % 15 + 1;
+                some.set_word(0, random() % 15 + 1);
+                v.affinity.store(some);
                 sched::policy_of(v).affinity_changed(v);
                 break;
             case 4:

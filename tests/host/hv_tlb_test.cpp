@@ -273,7 +273,7 @@ TEST_F(Three, AnIdleCpuHasNothingCached) {
     run_idle_here();
     EXPECT_FALSE(one->dirty_cpus.test(1));
     host::become(0);
-    arch::flush_tlb(~uint64_t{0});
+    arch::flush_tlb(online_cpus());
     EXPECT_EQ(host::record(1).tlb_flushes.load(), flushes);
     mmu::ignore_flushes(true);
     one.end();

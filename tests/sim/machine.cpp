@@ -54,7 +54,7 @@ void Machine::make_dom0() {
     auto vcpu = hv::vcpu_create(hv::dom0[0], base::VcpuId{0});
     must(static_cast<bool>(vcpu), "vcpu_create");
     dom0_vcpu_ = vcpu.value();
-    dom0_vcpu_->affinity = 1;
+    dom0_vcpu_->affinity.store(hv::CpuSet::of(0));
     dom0_vcpu_->initialised = true;
     dom0_vcpu_->period = {};
     dom0_vcpu_->pause_flags.fetch_and(~uint32_t{hv::vpf_down});

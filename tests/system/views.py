@@ -19,7 +19,7 @@ TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 SLOT = 1 << 39
 FIRST, END = 0xFFFF800000000000, 0xFFFF880000000000
 M2P, DESCRIPTORS, IMAGE = FIRST, FIRST + 4 * SLOT, FIRST + 5 * SLOT
-IMAGE_PAGES = 8  # entry text, IDT, TSS, the last page of this CPU's stack
+IMAGE_PAGES = 8  # entry text, a page of SYSCALL stubs, IDT, TSS, the last page of this CPU's stack
 WANTED_SAMPLES = 20
 
 

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "hypervisor/arch/x86/cpu_set.hpp"
 #include "hypervisor/arch/x86/regs.hpp"
 #include "lib/base/types.hpp"
 
@@ -12,19 +13,6 @@ namespace hv {
 
 struct Vcpu;
 struct Domain;
-
-inline constexpr unsigned max_cpus = 64;
-
-/// A set of CPUs.
-struct CpuMask {
-    std::atomic<uint64_t> bits{0};
-    void set(unsigned c) { bits.fetch_or(uint64_t{1} << c, std::memory_order_acq_rel); }
-    void clear(unsigned c) { bits.fetch_and(~(uint64_t{1} << c), std::memory_order_acq_rel); }
-    bool test(unsigned c) const { return (bits.load(std::memory_order_acquire) >> c) & 1; }
-    uint64_t load() const { return bits.load(std::memory_order_acquire); }
-    /// The same, not before what this CPU has written until now can be seen by the others.
-    uint64_t load_behind_writes() { return bits.fetch_or(0, std::memory_order_seq_cst); }
-};
 
 /// Work a CPU owes before it may enter a guest: bits of Cpu::pending.
 enum class SoftIrq : uint32_t {
@@ -63,7 +51,6 @@ struct Cpu {
 };
 
 extern Cpu cpus[max_cpus];
-extern unsigned cpu_count;  ///< CPUs 0..cpu_count-1 are online
 
 #ifdef HV_HOST
 extern thread_local Cpu* host_this_cpu;
@@ -91,6 +78,7 @@ struct CpuStackTop {
     uint16_t pad[5];           ///< keeps the frame the CPU pushes 16-byte aligned
 };
 static_assert(sizeof(CpuStackTop) - sizeof(Regs) == 48);
+/// One behind the other: the first CPU's is the image's end, others are mapped behind it when they start.
 extern "C" uint8_t cpu_stacks[];
 inline CpuStackTop& stack_of(unsigned cpu) {
     return *reinterpret_cast<CpuStackTop*>(cpu_stacks + (cpu + 1) * cpu_stack_size - sizeof(CpuStackTop));
@@ -143,8 +131,8 @@ void kick(unsigned cpu);
 /// Flushes this CPU's TLB of everything but global entries.
 void flush_tlb_local();
 void flush_tlb_page_local(uint64_t va);
-/// Flushes the TLBs of the CPUs in `mask` and waits until all have.
-void flush_tlb(uint64_t mask);
+/// Flushes the TLBs of `which`, CPUs that are online, and waits until all have.
+void flush_tlb(const CpuSet& which);
 uint64_t read_tsc();
 /// Programs this CPU's timer interrupt for system time `t`; never() stops it. A time in the past fires at once.
 void set_timer_deadline(base::Nanos t);

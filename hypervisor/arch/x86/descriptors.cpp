@@ -13,7 +13,6 @@ namespace hv {
 extern "C" {
 extern const uint8_t vector_stubs[];
 extern const uint8_t syscall_stubs[];
-extern const uint8_t syscall32_stubs[];
 extern const uint8_t entry_text_start[], entry_text_end[];
 }
 
@@ -43,12 +42,14 @@ struct __attribute__((packed)) TableRegister {
     uint64_t base;
 };
 
-alignas(4096) uint64_t gdt_pages[max_cpus][512];
+uint64_t* gdt_pages[max_cpus];
 alignas(4096) Tss tss[max_cpus];
 static_assert(sizeof tss % page_size == 0 && page_size % sizeof(Tss) == 0);
 alignas(4096) Gate idt[256];
 
-constexpr uint64_t stub_distance = 32;
+/// entry.S: two of 32 bytes a CPU.
+const uint8_t* syscall_stub(unsigned cpu) { return syscall_stubs + cpu * 64; }
+const uint8_t* syscall32_stub(unsigned cpu) { return syscall_stub(cpu) + 32; }
 
 Gate make_gate(uint64_t handler, unsigned dpl, uint8_t ist) {
     constexpr uint64_t present = uint64_t{1} << 47;
@@ -92,15 +93,17 @@ void load_syscall_registers(unsigned cpu) {
     hw::wrmsr(hw::msr_sysenter_eip, 0);
     // SYSCALL loads CS and SS from bits 47:32; SYSRET from 63:48 (+16 for 64-bit code, +8 for the stack).
     hw::wrmsr(hw::msr_star, (uint64_t{0xe023} << 48) | (uint64_t{sel_hv_cs} << 32));
-    hw::wrmsr(hw::msr_lstar, reinterpret_cast<uint64_t>(syscall_stubs) + cpu * stub_distance);
-    hw::wrmsr(hw::msr_cstar, reinterpret_cast<uint64_t>(syscall32_stubs) + cpu * stub_distance);
+    hw::wrmsr(hw::msr_lstar, reinterpret_cast<uint64_t>(syscall_stub(cpu)));
+    hw::wrmsr(hw::msr_cstar, reinterpret_cast<uint64_t>(syscall32_stub(cpu)));
     hw::wrmsr(hw::msr_syscall_mask,
               eflags_tf | eflags_if | eflags_df | eflags_iopl | eflags_nt | eflags_rf | eflags_vm | eflags_ac);
 }
 
 }  // namespace
 
-Mfn gdt_page(unsigned cpu) { return mfn_of_image(gdt_pages[cpu]); }
+void set_gdt_page(unsigned cpu, void* page) { gdt_pages[cpu] = static_cast<uint64_t*>(page); }
+bool has_gdt_page(unsigned cpu) { return gdt_pages[cpu]; }
+Mfn gdt_page(unsigned cpu) { return mfn_of(gdt_pages[cpu]); }
 
 VisiblePages pages_for_entries(unsigned cpu) {
     constexpr uint64_t read = pte::present | pte::accessed | pte::nx;
@@ -111,6 +114,7 @@ VisiblePages pages_for_entries(unsigned cpu) {
         if (!list.push({va, mfn_of_image(page).address() | flags})) panic("The entry code has grown beyond its list of pages");
     };
     for (const uint8_t* p = entry_text_start; p < entry_text_end; p += page_size) add(p, pte::present | pte::accessed);
+    add(syscall_stub(cpu), pte::present | pte::accessed);
     add(idt, read);
     add(&tss[cpu], read);
     add(&stack_of(cpu), write);

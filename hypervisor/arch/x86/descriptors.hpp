@@ -20,6 +20,9 @@ inline constexpr uint8_t ist_fatal = 1;  ///< double fault, machine check
 inline constexpr uint8_t ist_nmi = 2;
 inline constexpr uint8_t ist_debug = 3;  ///< #DB: a guest can have it come at the first instruction of SYSCALL's entry
 
+/// The page where a CPU will have its GDT; zeroed. Before load_descriptors() there.
+void set_gdt_page(unsigned cpu, void* page);
+bool has_gdt_page(unsigned cpu);
 /// Builds this CPU's GDT and TSS, loads GDT, TSS, IDT and the SYSCALL registers.
 void load_descriptors(Cpu& cpu);
 /// The page that holds this CPU's reserved GDT entries (0xe000 and up).

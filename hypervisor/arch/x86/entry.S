@@ -59,28 +59,6 @@ trap_common:
         add     $8, %rsp
         iretq
 
-        /* ---- SYSCALL: one stub a CPU, because nothing but RIP tells which CPU this is ---- */
-        .balign 32
-        .global syscall_stubs, syscall32_stubs
-syscall_stubs:
-        cpu = 0
-        .rept MAX_CPUS
-        .balign 32
-        mov     %rsp, cpu_stacks + (cpu + 1) * STACK_SIZE - TOP_PAD - 16(%rip)
-        lea     cpu_stacks + (cpu + 1) * STACK_SIZE - TOP_PAD - 16(%rip), %rsp
-        jmp     syscall_common
-        cpu = cpu + 1
-        .endr
-syscall32_stubs:
-        cpu = 0
-        .rept MAX_CPUS
-        .balign 32
-        mov     %rsp, cpu_stacks + (cpu + 1) * STACK_SIZE - TOP_PAD - 16(%rip)
-        lea     cpu_stacks + (cpu + 1) * STACK_SIZE - TOP_PAD - 16(%rip), %rsp
-        jmp     syscall32_common
-        cpu = cpu + 1
-        .endr
-
         .balign 16
 syscall_common:
         movq    $RING3_SS, 8(%rsp)
@@ -131,6 +109,23 @@ guest_iret:
 enter_first_guest:
         mov     %rdi, %rsp
         jmp     exit_to_guest
+
+        /* ---- SYSCALL: two stubs a CPU (64-bit and compatibility mode), because nothing but RIP tells which CPU this is. A
+           page holds those of 64 CPUs, and a guest's view the page with its CPU's. ---- */
+        .section .text.stubs, "ax"
+        .balign 4096
+        .global syscall_stubs
+syscall_stubs:
+        cpu = 0
+        .rept MAX_CPUS
+        .irp common, syscall_common, syscall32_common
+        .balign 32
+        mov     %rsp, cpu_stacks + (cpu + 1) * STACK_SIZE - TOP_PAD - 16(%rip)
+        lea     cpu_stacks + (cpu + 1) * STACK_SIZE - TOP_PAD - 16(%rip), %rsp
+        jmp     \common
+        .endr
+        cpu = cpu + 1
+        .endr
 
         .text
         .balign 16

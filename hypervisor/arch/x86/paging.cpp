@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "hypervisor/arch/x86/cpu.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/rt/panic.hpp"
@@ -78,6 +79,17 @@ constexpr uint64_t va_of_slot(unsigned l4_slot) { return 0xffff'8000'0000'0000 +
 
 uint64_t idle_cr3() { return mfn_of(idle_l4).address(); }
 
+Mfn mfn_of_image(const void* p) {
+    return Mfn::of_address(*entry_for(reinterpret_cast<uint64_t>(p), 1, nullptr) & pte::frame_mask);
+}
+
+void map_cpu_stack(unsigned cpu, Mfn first, Mfn (*take_page)()) {
+    uint8_t* const stack = cpu_stacks + cpu * cpu_stack_size;
+    for (uint64_t off = 0; off < cpu_stack_size; off += page_size)
+        *entry_for(reinterpret_cast<uint64_t>(stack) + off, 1, take_page) = (first.address() + off) | data_flags;
+    memset(stack, 0, cpu_stack_size);
+}
+
 void map_directmap(uint64_t end, Mfn (*take_page)()) {
     idle_l4 = MappedTables::entry(BootTables{{}, take_page}.alloc_zeroed().value());
     map_image(take_page);
@@ -102,6 +114,8 @@ void seal_page_tables(Mfn (*take_page)()) {
         if (s != l4_slot_perdomain) entry_for(va_of_slot(s), 3, take_page, s == l4_slot_m2p ? pte::user : 0);
     // Down to the last level, so that a page of devices can be mapped without memory.
     device_l1 = entry_for(va_of_slot(l4_slot_devices), 1, take_page);
+    // Other CPUs come in by the first tables, and use a stack that only these have.
+    boot_l4[l4_slot_image] = idle_l4[l4_slot_image];
     hw::write_cr3(idle_cr3());
 }
 

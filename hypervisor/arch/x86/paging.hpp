@@ -43,10 +43,11 @@ inline constexpr uint64_t avail_high = uint64_t{0x7ff} << 52;
 extern uint64_t* idle_l4;
 uint64_t idle_cr3();
 
-/// The frame behind an address inside the hypervisor's image (static data).
-inline Mfn mfn_of_image(const void* p) { return Mfn::of_address(reinterpret_cast<uint64_t>(p) - image_virt_base); }
-
 #ifndef HV_HOST
+/// The frame behind an address of the hypervisor's image, or of a CPU's stack.
+Mfn mfn_of_image(const void* p);
+/// Maps a CPU's stack, cpu_stack_size bytes at `first`, where it belongs; `take_page` gives tables. Before the CPU starts.
+void map_cpu_stack(unsigned cpu, Mfn first, Mfn (*take_page)());
 /// Boot, first: maps [0, end) of machine memory into the direct map, using `take_page` for tables.
 void map_directmap(uint64_t end, Mfn (*take_page)());
 /// Boot: maps the M2P map (n bytes at `first`, contiguous) at its ABI address, read-only, visible to guests.

@@ -17,7 +17,6 @@
 namespace hv {
 
 Cpu cpus[max_cpus];
-unsigned cpu_count = 1;
 
 extern "C" {
 extern uint8_t trampoline_start[], trampoline_end[];
@@ -139,29 +138,45 @@ void flush_tlb_local() {
 
 void flush_tlb_page_local(uint64_t va) { hw::invlpg(va); }
 
-void flush_tlb(uint64_t mask) {
-    const unsigned self = this_cpu().id;
-    const uint64_t online = cpu_count >= 64 ? ~uint64_t{0} : (uint64_t{1} << cpu_count) - 1;
-    uint64_t others = mask & online & ~(uint64_t{1} << self);
-    // A CPU in the idle address space has flushed when it went there and will again when it leaves.
-    for (uint64_t rest = others; rest; rest &= rest - 1) {
-        const auto c = static_cast<unsigned>(__builtin_ctzll(rest));
-        if (__atomic_load_n(&cpus[c].loaded_cr3, __ATOMIC_SEQ_CST) == idle_cr3()) others &= ~(uint64_t{1} << c);
-    }
-    uint32_t ticket[max_cpus];
-    for (uint64_t rest = others; rest; rest &= rest - 1) {
-        const auto c = static_cast<unsigned>(__builtin_ctzll(rest));
-        ticket[c] = cpus[c].flush_requested.fetch_add(1, std::memory_order_seq_cst) + 1;
+namespace {
+
+/// Asks `others` for a flush. Answers who has to do it: a CPU in the idle address space has flushed when it went there and
+/// will again when it leaves.
+CpuSet ask_for_flush(const CpuSet& others) {
+    return others.where([](unsigned c) {
+        if (__atomic_load_n(&cpus[c].loaded_cr3, __ATOMIC_SEQ_CST) == idle_cr3()) return false;
+        cpus[c].flush_requested.fetch_add(1, std::memory_order_seq_cst);
         apic::send_ipi(cpus[c].apic_id, vector_flush);
-    }
-    if ((mask >> self) & 1) flush_tlb_local();
-    for (uint64_t rest = others; rest; rest &= rest - 1) {
-        const auto c = static_cast<unsigned>(__builtin_ctzll(rest));
+        return true;
+    });
+}
+
+void wait_for_flush(const CpuSet& asked) {
+    for (const unsigned c : asked) {
+        // What has been asked of it since is waited for as well: one flush answers all.
+        const uint32_t ticket = cpus[c].flush_requested.load(std::memory_order_acquire);
         const auto answered = [&] {
-            return static_cast<int32_t>(cpus[c].flush_done.load(std::memory_order_acquire) - ticket[c]) >= 0;
+            return static_cast<int32_t>(cpus[c].flush_done.load(std::memory_order_acquire) - ticket) >= 0;
         };
         while (!answered()) detail::spin_wait();
     }
+}
+
+[[gnu::noinline]] void flush_others(const CpuSet& others, bool here) {
+    const CpuSet asked = ask_for_flush(others);
+    if (here) flush_tlb_local();
+    wait_for_flush(asked);
+}
+
+}  // namespace
+
+void flush_tlb(const CpuSet& which) {
+    const unsigned self = this_cpu().id;
+    const bool here = which.has(self);
+    CpuSet others = which;
+    others.remove(self);
+    if (!others.empty()) flush_others(others, here);
+    else if (here) flush_tlb_local();
 }
 
 uint64_t read_tsc() { return hw::rdtsc(); }

@@ -24,9 +24,9 @@ uint64_t users(uint64_t x) { return x & users_mask; }
 ///  - the control domain, which may map any page and take it out again without a flush.
 /// A CPU is in dirty_cpus before it loads a domain's root, and until it has flushed on leaving: one that is not in it when
 /// the last use has ended cannot have seen that use, or has forgotten it.
-uint64_t cpus_with_translations(const PageInfo& p) {
+CpuSet cpus_with_translations(const PageInfo& p) {
     const Domain* owner = page_owner(p.owner.load(std::memory_order_relaxed));
-    if (!owner || !dom0) return ~uint64_t{0};
+    if (!owner || !dom0) return online_cpus();
     return owner->dirty_cpus.load() | dom0->dirty_cpus.load();
 }
 

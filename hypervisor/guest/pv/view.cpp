@@ -88,13 +88,9 @@ void pv_root_changed(Domain& d, const uint64_t* slot) {
     // Before the CPUs are looked at: one that loads the root now either is seen here, or sees the new count.
     d.pv->root_changes.fetch_add(1, std::memory_order_seq_cst);
     const uint64_t root = mfn_of(slot).address();
-    uint64_t mask = 0;
-    for (uint64_t left = d.dirty_cpus.load(); left; left &= left - 1) {
-        const auto c = static_cast<unsigned>(__builtin_ctzll(left));
-        if (__atomic_load_n(&cpus[c].loaded_cr3, __ATOMIC_SEQ_CST) == root) mask |= uint64_t{1} << c;
-    }
-    mask &= ~(uint64_t{1} << this_cpu().id);
-    if (mask) arch::flush_tlb(mask);
+    const CpuSet on_copies = d.dirty_cpus.load().where(
+        [&](unsigned c) { return c != this_cpu().id && __atomic_load_n(&cpus[c].loaded_cr3, __ATOMIC_SEQ_CST) == root; });
+    if (!on_copies.empty()) arch::flush_tlb(on_copies);
 }
 
 }  // namespace hv

@@ -64,22 +64,22 @@ Answer getvcpuinfo(const Call& c) {
 namespace {
 
 /// All CPUs asked for, online or not, when the map names all online ones: so that "any" stays any.
-Result<uint64_t> wanted_cpus(const xen::XenctlBitmap& map) {
-    const uint64_t bits = TRY(fetch_bitmap(map));
-    if ((bits & online_cpus()) == online_cpus()) return ~uint64_t{0};
-    return bits;
+Result<CpuSet> wanted_cpus(const xen::XenctlBitmap& map) {
+    const CpuSet named = TRY(fetch_bitmap(map));
+    return named.covers(online_cpus()) ? CpuSet::any() : named;
 }
 
 Status set_affinity(Vcpu& v, xen::DomctlVcpuAffinity& a) {
     if (a.flags & xen::XEN_VCPUAFFINITY_HARD) {
-        const uint64_t hard = TRY(wanted_cpus(a.cpumap_hard));
-        if (!(hard & online_cpus())) return Err{Errc::inval};
-        v.affinity.store(hard, std::memory_order_release);
-        TRY(store_bitmap(a.cpumap_hard, hard & online_cpus()));
+        const CpuSet hard = TRY(wanted_cpus(a.cpumap_hard));
+        const CpuSet usable = hard & online_cpus();
+        if (usable.empty()) return Err{Errc::inval};
+        v.affinity.store(hard);
+        TRY(store_bitmap(a.cpumap_hard, usable));
     }
     if (a.flags & xen::XEN_VCPUAFFINITY_SOFT) {
-        v.soft_affinity = TRY(wanted_cpus(a.cpumap_soft));
-        TRY(store_bitmap(a.cpumap_soft, v.soft_affinity & online_cpus() & v.affinity.load()));
+        v.soft_affinity.store(TRY(wanted_cpus(a.cpumap_soft)));
+        TRY(store_bitmap(a.cpumap_soft, v.soft_affinity.load() & online_cpus() & v.affinity.load()));
     }
     sched::policy_of(v).affinity_changed(v);
     return ok;
@@ -87,7 +87,7 @@ Status set_affinity(Vcpu& v, xen::DomctlVcpuAffinity& a) {
 
 Status get_affinity(const Vcpu& v, const xen::DomctlVcpuAffinity& a) {
     if (a.flags & xen::XEN_VCPUAFFINITY_HARD) TRY(store_bitmap(a.cpumap_hard, v.affinity.load()));
-    if (a.flags & xen::XEN_VCPUAFFINITY_SOFT) TRY(store_bitmap(a.cpumap_soft, v.soft_affinity));
+    if (a.flags & xen::XEN_VCPUAFFINITY_SOFT) TRY(store_bitmap(a.cpumap_soft, v.soft_affinity.load()));
     return ok;
 }
 
@@ -108,10 +108,10 @@ Answer vcpu_affinity(const Call& c) {
 Answer node_affinity(const Call& c) {
     const xen::XenctlBitmap& map = c.op.u.nodeaffinity.nodemap;
     if (c.op.cmd == xen::XEN_DOMCTL_getnodeaffinity) {
-        TRY(store_bitmap(map, 1));
+        TRY(store_bitmap(map, CpuSet::of(0)));
         return 0;
     }
-    if (!(TRY(fetch_bitmap(map)) & 1)) return Err{Errc::inval};
+    if (!TRY(fetch_bitmap(map)).has(0)) return Err{Errc::inval};
     return 0;
 }
 

@@ -25,16 +25,19 @@ Result<MmuTarget> mmu_target(Vcpu& v, uint64_t foreign) {
     return t;
 }
 
-void flush_vcpus(const MmuFlush& f) {
-    if (f.mask == 0) return;
-    if (f.page) {
-        // One page: local CPUs take INVLPG, others a full flush by request.
-        const uint64_t self = uint64_t{1} << this_cpu().id;
-        if (f.mask & self) arch::flush_tlb_page_local(f.address);
-        if (f.mask & ~self) arch::flush_tlb(f.mask & ~self);
-        return;
+void flush_local(const MmuFlush& f) {
+    if (f.page) arch::flush_tlb_page_local(f.address);
+    else arch::flush_tlb_local();
+}
+
+void flush_cpus(CpuSet which, const MmuFlush& f) {
+    // One page: this CPU takes INVLPG, others a full flush by request.
+    const unsigned self = this_cpu().id;
+    if (f.page && which.has(self)) {
+        arch::flush_tlb_page_local(f.address);
+        which.remove(self);
     }
-    arch::flush_tlb(f.mask);
+    if (!which.empty()) arch::flush_tlb(which);
 }
 
 Result<VcpuSet> fetch_vcpu_set(const Domain& d, uint64_t bitmap_address) {
@@ -44,20 +47,20 @@ Result<VcpuSet> fetch_vcpu_set(const Domain& d, uint64_t bitmap_address) {
     return set;
 }
 
-uint64_t cpus_of(Domain& d, const VcpuSet& vcpus) {
+CpuSet cpus_of(Domain& d, const VcpuSet& vcpus) {
     // For its order: a CPU says whom it runs before it loads that one's tables.
     (void)d.dirty_cpus.load_behind_writes();
-    uint64_t mask = 0;
+    CpuSet which;
     for (uint32_t i = 0; i < d.limits.max_vcpus; ++i) {
         if (!((vcpus.bits[i / 64] >> (i % 64)) & 1)) continue;
         const Vcpu* target = d.vcpus[i];
         const int32_t on = target ? target->running_on.load(std::memory_order_acquire) : -1;
-        if (on >= 0) mask |= uint64_t{1} << on;
+        if (on >= 0) which.add(static_cast<unsigned>(on));
     }
-    return mask;
+    return which;
 }
 
-uint64_t cpus_of(Domain& d) { return d.dirty_cpus.load_behind_writes(); }
+CpuSet cpus_of(Domain& d) { return d.dirty_cpus.load_behind_writes(); }
 
 namespace {
 
@@ -162,7 +165,7 @@ namespace {
 [[gnu::noinline]] Result<uint64_t> set_va_for(Vcpu& v, MmuTarget& t, uint64_t va, uint64_t value, uint64_t bitmap, bool page) {
     const VcpuSet named = TRY(fetch_vcpu_set(v.domain, bitmap));
     TRY(set_va(v, t, va, value));
-    flush_vcpus({cpus_of(v.domain, named), page, va});
+    flush_cpus(cpus_of(v.domain, named), {page, va});
     return uint64_t{0};
 }
 
@@ -175,7 +178,8 @@ Result<uint64_t> update_va(Vcpu& v, MmuTarget& t, uint64_t va, uint64_t value, u
         return set_va_for(v, t, va, value, whom, page);
     TRY(set_va(v, t, va, value));
     if (kind == xen::UVMF_NONE) return uint64_t{0};
-    flush_vcpus({whom == xen::UVMF_ALL ? cpus_of(v.domain) : uint64_t{1} << this_cpu().id, page, va});
+    if (whom == xen::UVMF_ALL) flush_cpus(cpus_of(v.domain), {page, va});
+    else flush_local({page, va});
     return uint64_t{0};
 }
 

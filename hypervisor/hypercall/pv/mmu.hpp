@@ -16,12 +16,13 @@ struct MmuTarget {
 /// Errors: srch, perm.
 Result<MmuTarget> mmu_target(Vcpu& v, uint64_t foreign);
 
+/// What a guest asks its CPUs to forget: all translations, or that of one page.
 struct MmuFlush {
-    uint64_t mask;  ///< CPUs
-    bool page;      ///< only `address`
+    bool page;  ///< only `address`
     uint64_t address;
 };
-void flush_vcpus(const MmuFlush& f);
+void flush_local(const MmuFlush& f);
+void flush_cpus(CpuSet which, const MmuFlush& f);
 
 /// vCPUs of one domain, by number.
 struct VcpuSet {
@@ -31,8 +32,8 @@ struct VcpuSet {
 Result<VcpuSet> fetch_vcpu_set(const Domain& d, uint64_t bitmap_address);
 /// CPUs that run them now, or have not flushed since: for a flush after page-table entries have changed. Not to be asked
 /// before, since a vCPU that starts in between would keep what it saw.
-uint64_t cpus_of(Domain& d, const VcpuSet& vcpus);
+CpuSet cpus_of(Domain& d, const VcpuSet& vcpus);
 /// CPUs that run any vCPU of `d`, in the same sense.
-uint64_t cpus_of(Domain& d);
+CpuSet cpus_of(Domain& d);
 
 }  // namespace hv

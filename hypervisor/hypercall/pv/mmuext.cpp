@@ -16,8 +16,6 @@ namespace {
 
 constexpr uint64_t preempted = uint64_t{1} << 31;
 
-uint64_t this_cpu_mask() { return uint64_t{1} << this_cpu().id; }
-
 Status flush_cache(Vcpu& v) {
     if (!v.domain.privileged) return Err{Errc::access};
     hw::wbinvd();
@@ -46,7 +44,7 @@ Status pin(Vcpu& v, Domain& d, Mfn m, PageType t) {
 
 Status flush_many(Vcpu& v, const xen::MmuextOp& op, bool page) {
     const VcpuSet named = TRY(fetch_vcpu_set(v.domain, op.arg2.vcpumask.addr));
-    flush_vcpus({cpus_of(v.domain, named), page, op.arg1.linear_addr});
+    flush_cpus(cpus_of(v.domain, named), {page, op.arg1.linear_addr});
     return ok;
 }
 
@@ -66,9 +64,9 @@ Status one_op(Vcpu& v, MmuTarget& t, const xen::MmuextOp& op) {
         case xen::MMUEXT_INVLPG_MULTI: return flush_many(v, op, true);
         case xen::MMUEXT_TLB_FLUSH_ALL:
             // The domain builder flushes on behalf of its guest too.
-            arch::flush_tlb(cpus_of(*t.pages) | this_cpu_mask());
+            arch::flush_tlb(cpus_of(*t.pages).with(this_cpu().id));
             return ok;
-        case xen::MMUEXT_INVLPG_ALL: flush_vcpus({cpus_of(v.domain), true, op.arg1.linear_addr}); return ok;
+        case xen::MMUEXT_INVLPG_ALL: flush_cpus(cpus_of(v.domain), {true, op.arg1.linear_addr}); return ok;
         case xen::MMUEXT_FLUSH_CACHE:
         case xen::MMUEXT_FLUSH_CACHE_GLOBAL: return flush_cache(v);
         case xen::MMUEXT_SET_LDT: return pv_set_ldt(v, op.arg1.linear_addr, op.arg2.nr_ents);

@@ -37,7 +37,7 @@ Answer cpupool_op(const Call& c) {
     xen::SysctlCpuPoolOp& p = c.op.u.cpupool_op;
     switch (p.op) {
         case xen::XEN_SYSCTL_CPUPOOL_OP_INFO: return pool_info(c);
-        case xen::XEN_SYSCTL_CPUPOOL_OP_FREEINFO: TRY(store_bitmap(p.cpumap, 0)); return c.done();
+        case xen::XEN_SYSCTL_CPUPOOL_OP_FREEINFO: TRY(store_bitmap(p.cpumap, {})); return c.done();
         case xen::XEN_SYSCTL_CPUPOOL_OP_MOVEDOMAIN: return move_domain(p);
         case xen::XEN_SYSCTL_CPUPOOL_OP_DESTROY:
         case xen::XEN_SYSCTL_CPUPOOL_OP_RMCPU: return Err{p.cpupool_id == 0 ? Errc::busy : Errc::noent};
