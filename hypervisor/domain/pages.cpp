@@ -7,6 +7,7 @@
 
 #include "abi/xen/basic.hpp"
 #include "hypervisor/domain/internal.hpp"
+#include "hypervisor/mm/dirty.hpp"
 #include "hypervisor/mm/tlb.hpp"
 #include "hypervisor/rt/log.hpp"
 
@@ -42,6 +43,7 @@ bool uncharge(Domain& d, PageInfo& p) {
 }
 
 void make_nobodys(PageInfo& p) {
+    dirtied(mfn_of(p));
     set_m2p(mfn_of(p), invalid_m2p_entry);
     tlb_stamp(p);
     p.owner.store(no_owner, std::memory_order_release);
@@ -55,6 +57,7 @@ void own(Domain& d, PageInfo& p) REQUIRES(d.page_list_lock) {
     p.owner.store(d.id.raw, std::memory_order_relaxed);
     push(d.page_list_head, number(p));
     p.count.store(page::allocated | 1, std::memory_order_release);
+    dirtied(mfn_of(p));
 }
 
 // -- claims -----------------------------------------------------------------------------------------------------------
@@ -160,6 +163,7 @@ void share_hyp_page(Domain& d, void* page) {
                  std::memory_order_relaxed);
     p.owner.store(d.id.raw, std::memory_order_relaxed);
     p.count.store(page::allocated | page::hyp_page | 1, std::memory_order_release);
+    dirtied(page);
     Guard g(d.page_list_lock);
     ++d.hyp_pages;
 }
@@ -175,6 +179,7 @@ bool unshare_hyp_page(void* page) {
         --d->hyp_pages;
     }
     // Who still maps it keeps it, but nobody can map it anew, and the domain need not wait for them.
+    dirtied(page);
     p.owner.store(dom_xen->id.raw, std::memory_order_release);
     put_writable_type(p);
     p.count.fetch_and(~page::allocated, std::memory_order_acq_rel);

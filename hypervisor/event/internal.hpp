@@ -5,23 +5,40 @@
 #ifdef HV_HOST
 #include <functional>
 #endif
+#include <type_traits>
 
 #include "hypervisor/arch/x86/speculation.hpp"
 #include "hypervisor/event/event.hpp"
+#include "hypervisor/mm/dirty.hpp"
 
 namespace hv::event {
 
 // Words that guests share with us: every access is atomic. Sequentially consistent where a guest (or a poller) on another
 // CPU writes one word and reads another while we do the opposite.
-inline uint64_t word_or(uint64_t* w, uint64_t bits) { return __atomic_fetch_or(w, bits, __ATOMIC_SEQ_CST); }
-inline uint64_t word_and(uint64_t* w, uint64_t bits) { return __atomic_fetch_and(w, bits, __ATOMIC_SEQ_CST); }
-inline uint64_t word_load(const uint64_t* w) { return __atomic_load_n(w, __ATOMIC_SEQ_CST); }
-inline uint32_t word_or(uint32_t* w, uint32_t bits) { return __atomic_fetch_or(w, bits, __ATOMIC_SEQ_CST); }
-inline uint32_t word_and(uint32_t* w, uint32_t bits) { return __atomic_fetch_and(w, bits, __ATOMIC_SEQ_CST); }
-inline uint32_t word_load(const uint32_t* w) { return __atomic_load_n(w, __ATOMIC_SEQ_CST); }
-inline void word_store(uint32_t* w, uint32_t v) { __atomic_store_n(w, v, __ATOMIC_SEQ_CST); }
+template <class Word>
+Word word_or(Word* w, std::type_identity_t<Word> bits) {
+    const Word old = __atomic_fetch_or(w, bits, __ATOMIC_SEQ_CST);
+    dirtied(w);
+    return old;
+}
+template <class Word>
+Word word_and(Word* w, std::type_identity_t<Word> bits) {
+    const Word old = __atomic_fetch_and(w, bits, __ATOMIC_SEQ_CST);
+    dirtied(w);
+    return old;
+}
+template <class Word>
+Word word_load(const Word* w) {
+    return __atomic_load_n(w, __ATOMIC_SEQ_CST);
+}
+inline void word_store(uint32_t* w, uint32_t v) {
+    __atomic_store_n(w, v, __ATOMIC_SEQ_CST);
+    dirtied(w);
+}
 inline bool word_cas(uint32_t* w, uint32_t& expected, uint32_t desired) {
-    return __atomic_compare_exchange_n(w, &expected, desired, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    const bool done = __atomic_compare_exchange_n(w, &expected, desired, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    if (done) dirtied(w);
+    return done;
 }
 
 // -- ports.cpp --------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// GNTTABOP_copy: bytes between two pages, each named by grant or by frame.
 #include "hypervisor/grant/grant.hpp"
+#include "hypervisor/mm/dirty.hpp"
 
 namespace hv {
 
@@ -91,6 +92,7 @@ GrantStatus grant_copy(Vcpu& v, const xen::GnttabCopy& op, GrantCopyEnd& source,
         return gntst(xen::GNTST_bad_copy_arg);
     if (!source.covers(op.source.offset, op.len) || !dest.covers(op.dest.offset, op.len)) return gntst(xen::GNTST_general_error);
     __builtin_memmove(dest.data() + op.dest.offset, source.data() + op.source.offset, op.len);
+    dirtied(dest.data());
     return gntst(xen::GNTST_okay);
 }
 

@@ -12,6 +12,7 @@
 /// in version 2 the GrantPart which bytes, or whose grant is passed on.
 #include "hypervisor/arch/x86/speculation.hpp"
 #include "hypervisor/grant/internal.hpp"
+#include "hypervisor/mm/dirty.hpp"
 #include "hypervisor/rt/log.hpp"
 
 namespace hv {
@@ -50,7 +51,9 @@ GrantStatus claim_v1(xen::GrantEntryV1& e, const User& u) {
     for (int attempt = 0; attempt < 5; ++attempt) {
         // This version knows whole pages only.
         if (!allows(seen & ~unknown_here, {u.id, u.write, GrantUse::map})) return refused;
-        if (__atomic_compare_exchange_n(word, &seen, seen | marks_of(u), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) return okay;
+        if (!__atomic_compare_exchange_n(word, &seen, seen | marks_of(u), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) continue;
+        dirtied(word);
+        return okay;
     }
     return refused;
 }
@@ -63,6 +66,7 @@ GrantStatus claim_v1(xen::GrantEntryV1& e, const User& u) {
     if (!gone || t.version == 0) return;  // between two versions the marks are nowhere: see version.cpp
     uint16_t& where = t.version == 1 ? entry_v1(t, n).flags : status_word(t, n);
     __atomic_fetch_and(&where, static_cast<uint16_t>(~gone), __ATOMIC_RELEASE);
+    dirtied(&where);
 }
 
 [[gnu::noinline]] void unclaim(GrantTable& t, uint64_t n, const ActiveGrant& a) REQUIRES(t.lock) { take_marks_back(t, n, a); }
@@ -73,6 +77,7 @@ GrantStatus claim_v2(GrantTable& t, uint64_t n, const ActiveGrant& a, const User
     auto* word = reinterpret_cast<SharedWord*>(&entry_v2(t, n));
     if (!allows(__atomic_load_n(word, __ATOMIC_ACQUIRE), u)) return refused;
     __atomic_fetch_or(&status_word(t, n), static_cast<uint16_t>(marks_of(u)), __ATOMIC_SEQ_CST);
+    dirtied(&status_word(t, n));
     const uint32_t seen = __atomic_load_n(word, __ATOMIC_SEQ_CST);
     flags = seen & 0xffff;
     if (allows(seen, u)) return okay;
@@ -208,6 +213,8 @@ void swap_words(Word* a, Word* b) {
     const Word y = __atomic_load_n(b, __ATOMIC_RELAXED);
     __atomic_store_n(a, y, __ATOMIC_RELEASE);
     __atomic_store_n(b, x, __ATOMIC_RELEASE);
+    dirtied(a);
+    dirtied(b);
 }
 
 }  // namespace

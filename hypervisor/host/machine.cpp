@@ -14,6 +14,7 @@
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/host/host.hpp"
 #include "hypervisor/host/mmu.hpp"
+#include "hypervisor/mm/dirty.hpp"
 #include "hypervisor/mm/frame.hpp"
 #include "hypervisor/mm/heap.hpp"
 #include "hypervisor/rt/clock.hpp"
@@ -42,6 +43,7 @@ std::vector<uint64_t> m2p_storage;
 }  // namespace
 
 void (*on_switch)(Vcpu& prev, Vcpu& next) = nullptr;
+void (*on_dirtied)(Mfn m, const char* file, int line) = nullptr;
 
 base::Nanos now() { return clock::now(); }
 void advance(base::Nanos by) { tsc.fetch_add(static_cast<uint64_t>(by.n), std::memory_order_acq_rel); }

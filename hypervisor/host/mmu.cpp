@@ -11,6 +11,7 @@
 #include "hypervisor/domain/domain.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/host/tlb.hpp"
+#include "hypervisor/mm/dirty.hpp"
 #include "lib/base/bits.hpp"
 
 namespace hv::host {
@@ -88,7 +89,10 @@ std::optional<Translation> access(unsigned cpu, uint64_t va, bool write) {
     for (unsigned level = root_level; level > 0; --level) {
         const auto [slot, e] = steps[level - 1];
         const uint64_t bits = pte::accessed | (write && level == 1 ? pte::dirty : 0);
-        if ((e & bits) != bits) __atomic_fetch_or(slot, bits, __ATOMIC_ACQ_REL);
+        if ((e & bits) != bits) {
+            __atomic_fetch_or(slot, bits, __ATOMIC_ACQ_REL);
+            dirtied(slot);
+        }
         so_far &= (e & pte::rw) != 0;
         remember(cpu, frame_in(e), page, static_cast<Cached>(level - 1), so_far);
     }
@@ -155,6 +159,7 @@ bool each_page(uint64_t va, size_t n, bool write, F f) {
         const auto t = access(cpu, at, write);
         if (!t) return false;
         f(map_mfn(t->mfn) + (at & (page_size - 1)), done, piece);
+        if (write) dirtied(t->mfn);
         done += piece;
     }
     return true;

@@ -7,6 +7,7 @@
 #include "hypervisor/event/event.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
 #include "hypervisor/hypercall/hypercall.hpp"
+#include "hypervisor/mm/dirty.hpp"
 #include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log.hpp"
 
@@ -20,7 +21,9 @@ constexpr uint32_t max_poll_ports = 128;
 
 /// SCHEDOP_block lets events in and waits for one.
 void block(Vcpu& v) {
-    __atomic_store_n(&v.info.load(std::memory_order_acquire)->evtchn_upcall_mask, uint8_t{0}, __ATOMIC_SEQ_CST);
+    xen::VcpuInfo* info = v.info.load(std::memory_order_acquire);
+    __atomic_store_n(&info->evtchn_upcall_mask, uint8_t{0}, __ATOMIC_SEQ_CST);
+    dirtied(info);
     vcpu_block_current();
 }
 

@@ -10,6 +10,7 @@
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/host/host.hpp"
 #include "hypervisor/host/mmu.hpp"
+#include "hypervisor/mm/dirty.hpp"
 
 namespace hvmodel {
 
@@ -22,7 +23,10 @@ namespace {
 
 constexpr uint64_t table_bits = pte::present | pte::rw | pte::user | pte::accessed | pte::dirty;
 
-uint64_t& entry(Mfn table, unsigned i) { return map_mfn<uint64_t>(table)[i]; }
+uint64_t& entry(Mfn table, unsigned i) {
+    dirtied(table);  // the guest writes it itself
+    return map_mfn<uint64_t>(table)[i];
+}
 
 void leave(Vcpu& v) {
     if (!v.idle) v.running_on.store(-1, std::memory_order_seq_cst);

@@ -13,6 +13,7 @@
 #include "hypervisor/guest/pv/traps.hpp"
 #include "hypervisor/guest/pv/types.hpp"
 #include "hypervisor/host/mmu.hpp"
+#include "hypervisor/mm/dirty.hpp"
 #include "tests/model/world.hpp"
 
 namespace hvmodel {
@@ -191,6 +192,7 @@ void grant_entry(World& w, Choice& c) {
     e.frame = static_cast<uint32_t>(w.frame(c));
     __atomic_store_n(&e.flags, static_cast<uint16_t>(c.of<uint64_t>({1, 1, 1, 1 | 4, 0, 2, 3, c.below(65536)})),
                      __ATOMIC_RELEASE);
+    dirtied(&e);
 }
 
 uint32_t reference(Choice& c) { return static_cast<uint32_t>(c.chance(95) ? c.below(16) : c.word()); }

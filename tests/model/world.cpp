@@ -75,10 +75,10 @@ void World::prepare(RealGuest& g) {
     }
 }
 
-World::World(Oracle oracle) : oracle_(oracle) {
+World::World(Oracle oracle) : oracle_(std::move(oracle)) {
     power_on();
     host::mmu::reset();
-    host::mmu::cache_eagerly(oracle.eager_caches);
+    host::mmu::cache_eagerly(oracle_.eager_caches);
     control_ = std::make_unique<RealGuest>(0, vcpus_each, data_pages, small_limits());
     prepare(*control_);
     for (Slot& s : guests_) s.stuck = ~0u;
@@ -176,6 +176,7 @@ void World::check() {
 void World::part_done() {
     ++parts_;
     if (oracle_.every && parts_ % oracle_.every == 0) check();
+    if (oracle_.also) oracle_.also();
 }
 
 // -- calls ------------------------------------------------------------------------------------------------------------
@@ -233,6 +234,7 @@ void World::step(const Record& r) {
         part_done();
     }
     settle();
+    if (oracle_.also) oracle_.also();
 }
 
 bool World::may_trap(uint64_t vector) const {

@@ -38,6 +38,8 @@ struct Oracle {
     unsigned every = 1;
     /// CPUs cache all that they may.
     bool eager_caches = true;
+    /// Called after each part and each step.
+    std::function<void()> also = nullptr;
 };
 
 class World {

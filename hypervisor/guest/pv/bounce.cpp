@@ -6,6 +6,7 @@
 #include "hypervisor/guest/pv/kind.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/guest/pv/traps.hpp"
+#include "hypervisor/mm/dirty.hpp"
 #include "hypervisor/rt/log.hpp"
 
 namespace hv {
@@ -54,7 +55,10 @@ void enter_handler(Vcpu& v, Regs& r, const Target& t) {
         domain_crash(v.domain, t.address == 0 ? "no handler is registered for a trap" : "kernel stack is not writable");
         return;
     }
-    if (t.masks_events) __atomic_store_n(&info->evtchn_upcall_mask, uint8_t{1}, __ATOMIC_RELAXED);
+    if (t.masks_events) {
+        __atomic_store_n(&info->evtchn_upcall_mask, uint8_t{1}, __ATOMIC_RELAXED);
+        dirtied(info);
+    }
     r.rsp = sp;
     r.ss = xen::FLAT_KERNEL_SS;
     r.cs = xen::FLAT_KERNEL_CS;
@@ -107,7 +111,9 @@ void pv_inject_software(Vcpu& v, Regs& r, uint8_t vector) {
 void pv_inject_page_fault(Vcpu& v, Regs& r, uint64_t address, uint32_t error_code) {
     constexpr uint32_t user = 4;
     v.pv->cr2 = address;
-    __atomic_store_n(&v.info.load(std::memory_order_relaxed)->arch.cr2, address, __ATOMIC_RELAXED);
+    xen::VcpuInfo* info = v.info.load(std::memory_order_relaxed);
+    __atomic_store_n(&info->arch.cr2, address, __ATOMIC_RELAXED);
+    dirtied(info);
     // The guest's kernel runs in ring 3 without knowing it.
     if (v.pv->in_kernel) error_code &= ~user;
     pv_inject(v, r, trap_page_fault, error_code);
@@ -141,7 +147,10 @@ void pv_iret_failed(Vcpu& v, Regs& r) {
         domain_crash(v.domain, "kernel stack is not writable for the failsafe callback");
         return;
     }
-    if (c.masks_events) __atomic_store_n(&info->evtchn_upcall_mask, uint8_t{1}, __ATOMIC_RELAXED);
+    if (c.masks_events) {
+        __atomic_store_n(&info->evtchn_upcall_mask, uint8_t{1}, __ATOMIC_RELAXED);
+        dirtied(info);
+    }
     r.rsp = sp;
     r.ss = xen::FLAT_KERNEL_SS;
     r.cs = xen::FLAT_KERNEL_CS;

@@ -6,6 +6,7 @@
 #include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/guest/pv/pt_update.hpp"
 #include "hypervisor/guest/pv/types.hpp"
+#include "hypervisor/mm/dirty.hpp"
 
 namespace hv {
 namespace {
@@ -127,6 +128,7 @@ Status pv_update_descriptor(Domain& d, uint64_t machine_address, uint64_t descri
     if (!descriptors && !get_writable_type(p)) return Err{Errc::inval};
     uint64_t* slot = map_mfn<uint64_t>(ref.mfn()) + (machine_address & (page_size - 1)) / 8;
     __atomic_store_n(slot, descriptor, __ATOMIC_RELEASE);
+    dirtied(slot);
     if (!descriptors) put_writable_type(p);
     return ok;
 }

@@ -5,6 +5,7 @@
 #include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/guest/pv/guest_memory.hpp"
 #include "hypervisor/guest/pv/types.hpp"
+#include "hypervisor/mm/dirty.hpp"
 #include "hypervisor/rt/log.hpp"
 
 namespace hv {
@@ -42,6 +43,7 @@ Status l1_entry_get(Domain& l1_owner, Domain& page_owner, uint64_t& e) {
         put_page(p);
         return Err{Errc::inval};
     }
+    if ((e & pte::rw) && &l1_owner != &page_owner) dirtied(m);
     return ok;
 }
 
@@ -121,6 +123,7 @@ void fill_hypervisor_slots(Domain& d, uint64_t* l4) {
     // The frame may have been another root of this domain before, of which a CPU still has a copy.
     d.pv->root_changes.fetch_add(1, std::memory_order_seq_cst);
     l4[l4_slot_perdomain] = mfn_of(d.pv->perdomain_l3).address() | pte::present | pte::rw | pte::accessed | pte::dirty;
+    dirtied(l4);
 }
 
 /// SDM 3A 5.2, segment descriptors. Code and data of ring 3 are fine; gates and system segments are not.

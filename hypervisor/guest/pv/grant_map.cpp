@@ -4,6 +4,7 @@
 #include "hypervisor/guest/pv/kind.hpp"
 #include "hypervisor/guest/pv/pt_update.hpp"
 #include "hypervisor/guest/pv/types.hpp"
+#include "hypervisor/mm/dirty.hpp"
 #include "hypervisor/sync/spinlock.hpp"
 
 namespace hv {
@@ -46,6 +47,8 @@ Status pv_map_grant(Vcpu& v, uint64_t addr, Mfn m, Access access, bool contains_
         return Err{Errc::inval};
     }
     const uint64_t old = __atomic_exchange_n(s.entry, entry, __ATOMIC_ACQ_REL);
+    dirtied(s.entry);
+    if (access == Access::read_write) dirtied(m);
     l1_entry_put(old);
     return ok;
 }
@@ -63,8 +66,11 @@ Status pv_unmap_grant(Vcpu& v, uint64_t addr, Mfn m, Access access, bool contain
         if (!from || from == s.entry) return Err{Errc::inval};
         // The entry moves: its references move with it.
         replacement = __atomic_exchange_n(from, uint64_t{0}, __ATOMIC_ACQ_REL);
+        dirtied(from);
     }
     __atomic_store_n(s.entry, replacement, __ATOMIC_RELEASE);
+    dirtied(s.entry);
+    if (access == Access::read_write) dirtied(m);
     l1_entry_put(old);
     return ok;
 }

@@ -8,6 +8,7 @@
 #include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/guest/pv/kind.hpp"
 #include "hypervisor/guest/pv/types.hpp"
+#include "hypervisor/mm/dirty.hpp"
 #include "hypervisor/sync/spinlock.hpp"
 #include "lib/base/bits.hpp"
 #include "lib/base/radix.hpp"
@@ -50,7 +51,10 @@ uint8_t* reach(const Vcpu& v, uint64_t gva, bool to_write) {
     if (!(e & pte::present) || (to_write && !m.writable)) return nullptr;
     const Mfn frame = Mfn::of_address(e & pte::frame_mask);
     if (!is_memory(frame)) return nullptr;
-    if (m.in_l1) __atomic_fetch_or(m.slot, pte::accessed | (to_write ? pte::dirty : 0), __ATOMIC_RELAXED);
+    if (m.in_l1) {
+        __atomic_fetch_or(m.slot, pte::accessed | (to_write ? pte::dirty : 0), __ATOMIC_RELAXED);
+        dirtied(m.slot);
+    }
     return map_mfn<uint8_t>(frame) + (gva & (page_size - 1));
 }
 
@@ -78,6 +82,7 @@ arch::Walked by_pages(const Vcpu& v, uint64_t gva, size_t n, bool to_write, F pi
         uint8_t* at = reach(v, gva + done, to_write);
         if (!at) return arch::Walked::fault;
         piece(at, done, part);
+        if (to_write) dirtied(at);
         done += part;
     }
     return arch::Walked::done;

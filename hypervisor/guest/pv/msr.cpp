@@ -10,6 +10,7 @@
 #include "hypervisor/guest/pv/hypercall_page.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/guest/pv/types.hpp"
+#include "hypervisor/mm/dirty.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "lib/base/bits.hpp"
 
@@ -48,6 +49,7 @@ base::Status fill_page_of_guest(Vcpu& v, uint64_t machine_address) {
     Guard g(v.domain.pv->lock);
     if (!get_writable_type(ref.page())) return Err{Errc::perm};
     fill_hypercall_page(map_mfn(ref.mfn()));
+    dirtied(ref.mfn());
     put_writable_type(ref.page());
     return base::ok;
 }

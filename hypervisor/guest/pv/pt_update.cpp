@@ -7,6 +7,7 @@
 #include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/guest/pv/l1tf.hpp"
 #include "hypervisor/guest/pv/view.hpp"
+#include "hypervisor/mm/dirty.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/sync/spinlock.hpp"
 #include "lib/base/bits.hpp"
@@ -23,10 +24,12 @@ constexpr uint64_t reference_bits = pte::frame_mask | pte::rw | pte::present;
 void store_entry(uint64_t* slot, uint64_t entry, KeepAccessed keep) {
     if (keep == KeepAccessed::no) {
         __atomic_store_n(slot, entry, __ATOMIC_RELEASE);
+        dirtied(slot);
         return;
     }
     uint64_t old = __atomic_load_n(slot, __ATOMIC_RELAXED);
     while (!__atomic_compare_exchange_n(slot, &old, entry | (old & accessed_dirty), true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {}
+    dirtied(slot);
 }
 
 /// Leaves the rest of an interrupted release to finish_pending_put(). Takes over a reference of the caller's: the page
@@ -96,6 +99,7 @@ Status exchange_l1(Domain& d, uint64_t* slot, uint64_t seen, uint64_t entry) {
         if (!same_use) l1_entry_put(entry);
         return Err{Errc::again};
     }
+    dirtied(slot);
     if (!same_use) l1_entry_put(seen);
     return ok;
 }

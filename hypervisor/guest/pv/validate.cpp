@@ -4,6 +4,7 @@
 #include "abi/xen/arch_x86.hpp"
 #include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/guest/pv/l1tf.hpp"
+#include "hypervisor/mm/dirty.hpp"
 #include "hypervisor/rt/log.hpp"
 
 namespace hv {
@@ -70,11 +71,15 @@ Status validate_entry(Domain& d, PageInfo& p, uint64_t& slot, unsigned level) {
             // Keep the entry's reference: table_entry_get dropped its own, the partial child still has one.
             get_page_again(child_of(e));
             slot = e;
+            dirtied(&slot);
             take_over_child(p, child_of(e));
         }
         if (!s) return Err{s.error()};
     }
-    if (e != slot) slot = e;
+    if (e != slot) {
+        slot = e;
+        dirtied(&slot);
+    }
     return ok;
 }
 
@@ -140,6 +145,7 @@ Status release_entries(Domain& d, PageInfo& p, unsigned level) {
     for (unsigned i = end; i-- > 0;) {
         if (level == 4 && is_hypervisor_slot(i)) {
             table[i] = 0;
+            dirtied(table);
             continue;
         }
         if (!(table[i] & pte::present)) continue;
@@ -156,7 +162,9 @@ Status validate_descriptors(PageInfo& p) {
     for (unsigned i = 0; i < entries_per_table; ++i) {
         uint64_t checked = d[i];
         TRY(check_descriptor(checked));
-        if (checked != d[i]) d[i] = checked;
+        if (checked == d[i]) continue;
+        d[i] = checked;
+        dirtied(d);
     }
     return ok;
 }

@@ -3,6 +3,7 @@
 #include "hypervisor/domain/guest_kind.hpp"
 #include "hypervisor/guest/pv/types.hpp"
 #include "hypervisor/hypercall/domctl/domctl.hpp"
+#include "hypervisor/mm/dirty.hpp"
 
 namespace hv::domctl {
 
@@ -72,6 +73,7 @@ Answer hypercall_init(const Call& c) {
     // Writing as the guest would: a page table or descriptor table is not for that.
     if (!get_writable_type(p)) return Err{Errc::access};
     c.d.kind.fill_hypercall_page(map_mfn(page.value().mfn()));
+    dirtied(page.value().mfn());
     put_writable_type(p);
     return 0;
 }

@@ -7,6 +7,7 @@
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
 #include "hypervisor/hypercall/pv/mmu_refusal.hpp"
+#include "hypervisor/mm/dirty.hpp"
 
 namespace hv {
 
@@ -74,6 +75,7 @@ KeepAccessed keep_of(uint64_t command) {
 Status write_plain(PageInfo& p, uint64_t* slot, uint64_t value) {
     if (!get_writable_type(p)) return Err{Errc::inval};
     __atomic_store_n(slot, value, __ATOMIC_RELEASE);
+    dirtied(slot);
     put_writable_type(p);
     return ok;
 }
@@ -94,7 +96,9 @@ Status update_entry(Vcpu& v, MmuTarget& t, uint64_t ptr, uint64_t value, uint64_
 
 Status update_m2p(MmuTarget& t, uint64_t ptr, uint64_t pfn) {
     const PageRef ref = TRY(PageRef::acquire(Mfn::of_address(ptr), t.pages->id));
+    dirtied(ref.mfn());  // under its old number
     set_m2p(ref.mfn(), pfn);
+    dirtied(ref.mfn());  // and under the new one
     return ok;
 }
 

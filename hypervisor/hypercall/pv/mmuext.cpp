@@ -10,6 +10,7 @@
 #include "hypervisor/hypercall/handlers.hpp"
 #include "hypervisor/hypercall/pv/mmu.hpp"
 #include "hypervisor/hypercall/pv/mmu_refusal.hpp"
+#include "hypervisor/mm/dirty.hpp"
 
 namespace hv {
 namespace {
@@ -30,6 +31,7 @@ Status fill_page(MmuTarget& t, Mfn to, const Mfn* from) {
     if (!get_writable_type(dst.page())) return Err{Errc::perm};
     if (from) memcpy(map_mfn(to), map_mfn(*from), page_size);
     else memset(map_mfn(to), 0, page_size);
+    dirtied(to);
     put_writable_type(dst.page());
     return ok;
 }

@@ -11,6 +11,7 @@
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/guest/pv/traps.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
+#include "hypervisor/mm/dirty.hpp"
 #include "lib/base/bits.hpp"
 
 namespace hv {
@@ -179,6 +180,7 @@ Result<uint64_t> hypercall_iret(Vcpu& v, const uint64_t (&)[6]) {
     }
     xen::VcpuInfo* info = v.info.load(std::memory_order_relaxed);
     __atomic_store_n(&info->evtchn_upcall_mask, static_cast<uint8_t>((f.rflags & eflags_if) == 0), __ATOMIC_RELAXED);
+    dirtied(info);
     if (pv_architectural_iopl(v.domain)) v.pv->iopl = static_cast<uint8_t>((f.rflags & eflags_iopl) >> eflags_iopl_shift);
     return f.rax;  // in the place of a result
 }

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: Apache-2.0
+// link: hvmodel
+/// Every write of the hypervisor's into memory of guests passes mm/dirty.hpp: hostile guests do what they can, and after each
+/// part of each step memory is compared with what it was. What they seldom come to is done here by hand.
+#include "hypervisor/mm/dirty.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+
+#include <gtest/gtest.h>
+
+#include "abi/xen/basic.hpp"
+#include "abi/xen/domctl.hpp"
+#include "abi/xen/grant_table.hpp"
+#include "hypervisor/arch/x86/paging.hpp"
+#include "hypervisor/event/event.hpp"
+#include "hypervisor/grant/grant.hpp"
+#include "hypervisor/guest/pv/emulate.hpp"
+#include "hypervisor/guest/pv/kind.hpp"
+#include "hypervisor/guest/pv/pt_update.hpp"
+#include "hypervisor/guest/pv/pv.hpp"
+#include "hypervisor/guest/pv/types.hpp"
+#include "hypervisor/host/host.hpp"
+#include "hypervisor/hypercall/handlers.hpp"
+#include "tests/model/dirty_model.hpp"
+#include "tests/model/world.hpp"
+
+namespace {
+
+using namespace hvmodel;
+using Sites = std::set<DirtyModel::Site>;
+using Frames = std::set<uint64_t>;
+
+/// Worlds that are the same each time.
+struct Play {
+    Sites heard, needed;
+    std::string wrong;
+
+    void worlds(uint64_t count, const DirtyModel::Site& deaf_to = "") {
+        for (uint64_t seed = 1; seed <= count && wrong.empty(); ++seed) {
+            Random random(seed << 20 | 77);
+            DirtyModel* model = nullptr;
+            World w({0, false, [&] {
+                         if (model) model->look();
+                     }});
+            DirtyModel listening(deaf_to);
+            model = &listening;
+            for (unsigned i = 0; i < 500 && listening.wrong().empty(); ++i) w.step(random.record());
+            model = nullptr;
+            keep(listening);
+        }
+    }
+    void keep(const DirtyModel& m) {
+        heard.insert(m.heard().begin(), m.heard().end());
+        needed.insert(m.needed().begin(), m.needed().end());
+        wrong = m.wrong();
+    }
+};
+
+const Play& hostile_worlds() {
+    static const Play play = [] {
+        Play p;
+        p.worlds(60);
+        return p;
+    }();
+    return play;
+}
+
+/// Every line of the hypervisor's that names a page.
+Sites sites_in_sources() {
+    namespace fs = std::filesystem;
+    Sites sites;
+    const fs::path root = fs::path(XENOLITH_SOURCE_DIR) / "hypervisor";
+    for (const auto& entry : fs::recursive_directory_iterator(root)) {
+        const std::string name = fs::relative(entry.path(), root).string();
+        if (!entry.is_regular_file() || name.starts_with("host/") || name == "mm/dirty.hpp") continue;
+        std::ifstream in(entry.path());
+        std::string text;
+        for (int line = 1; std::getline(in, text); ++line)
+            if (text.find("dirtied(") != std::string::npos) sites.insert(name + ":" + std::to_string(line));
+    }
+    return sites;
+}
+
+/// What the scenarios below have shown of lines that the worlds never come to alone.
+Play by_hand;
+
+class Dirty : public ::testing::Test {
+protected:
+    World world{{0, false, nullptr}};
+    RealGuest a{11, 1, 40, {.max_grant_frames = 4}}, b{12, 1, 40};
+    DirtyModel model;
+    Choice choice{record_};
+
+    ~Dirty() override {
+        model.look();
+        EXPECT_EQ(model.wrong(), "");
+        by_hand.keep(model);
+        host::become(0);
+        run_idle_here();
+    }
+    /// The pages named since the last call, after a comparison of memory.
+    Frames named() {
+        const Frames frames = model.named();
+        model.look();
+        return frames;
+    }
+    /// The guest writes its own memory.
+    static void guest_writes(void* at, uint64_t word) {
+        *static_cast<uint64_t*>(at) = word;
+        dirtied(at);
+    }
+    static xen::GrantEntryV1& entry_v1(RealGuest& g, uint32_t ref) {
+        return map_mfn<xen::GrantEntryV1>(must(get_grant_frame(*g.d, ref / 512)))[ref % 512];
+    }
+    void grant(RealGuest& g, uint32_t ref, Mfn m) {
+        auto& e = entry_v1(g, ref);
+        e = {xen::GTF_permit_access, 12, static_cast<uint32_t>(m.raw)};
+        dirtied(&e);
+        (void)named();
+    }
+
+private:
+    const Record record_{};
+};
+
+TEST_F(Dirty, GrantsAreNamedWhenTheyCanBeWritten) {
+    run_here(b.vcpu());
+    const Mfn m = a.data[3];
+    (void)named();
+    ASSERT_TRUE(pv_map_grant(b.vcpu(), scratch_base, m, Access::read_only, false, 0));
+    EXPECT_EQ(named(), Frames{b.scratch_l1.raw});
+    ASSERT_TRUE(pv_unmap_grant(b.vcpu(), scratch_base, m, Access::read_only, false, 0));
+    EXPECT_EQ(named(), Frames{b.scratch_l1.raw});
+    ASSERT_TRUE(pv_map_grant(b.vcpu(), scratch_base, m, Access::read_write, false, 0));
+    EXPECT_EQ(named(), (Frames{b.scratch_l1.raw, m.raw}));
+    ASSERT_TRUE(pv_unmap_grant(b.vcpu(), scratch_base, m, Access::read_write, false, RealGuest::data_address(7)));
+    EXPECT_EQ(named(), (Frames{b.scratch_l1.raw, b.linear_l1.raw, m.raw})) << "an entry came from another table";
+}
+
+TEST_F(Dirty, ForeignMappingsAreNamedWhenTheyCanBeWritten) {
+    uint64_t* slot = map_mfn<uint64_t>(b.scratch_l1);
+    const uint64_t writable = a.data[3].address() | pte::present | pte::user | pte::rw;
+    Guard g(b->pv->lock);
+    (void)named();
+    ASSERT_TRUE(update_l1(b, a, slot, writable & ~pte::rw, KeepAccessed::no));
+    EXPECT_EQ(named(), Frames{b.scratch_l1.raw});
+    ASSERT_TRUE(update_l1(b, a, slot, writable, KeepAccessed::no));
+    EXPECT_EQ(named(), (Frames{b.scratch_l1.raw, a.data[3].raw}));
+    ASSERT_TRUE(update_l1(b, b, slot + 1, b.data[3].address() | pte::present | pte::user | pte::rw, KeepAccessed::no));
+    EXPECT_EQ(named(), Frames{b.scratch_l1.raw}) << "its own page: what it writes there the CPU notes";
+}
+
+TEST_F(Dirty, NumbersOfFramesAreNamedOldAndNew) {
+    run_here(a.vcpu());
+    const xen::MmuUpdate u{a.data[3].address() | xen::MMU_MACHPHYS_UPDATE, 77};
+    const uint64_t at = world.put(choice, u);
+    (void)named();
+    EXPECT_EQ(world.call(choice, xen::HYPERVISOR_mmu_update, at, 1, 0, xen::DOMID_SELF), 0);
+    EXPECT_TRUE(named().contains(a.data[3].raw));
+}
+
+TEST_F(Dirty, DescriptorsThatAreRaisedToRing3) {
+    const Mfn m = a.data[5];
+    uint64_t* slot = map_mfn<uint64_t>(a.linear_l1) + RealGuest::table_pages + 5;
+    Guard g(a->pv->lock);
+    ASSERT_TRUE(update_l1(a, a, slot, m.address() | pte::present | pte::user, KeepAccessed::no));
+    guest_writes(map_mfn<uint64_t>(m) + 9, 0x00cf'9a00'0000'ffff);
+    (void)named();
+    ASSERT_TRUE(get_page_type(a, page_of(m), PageType::segdesc));
+    EXPECT_EQ(named(), Frames{m.raw});
+    EXPECT_TRUE(put_page_type(a, page_of(m)));
+}
+
+TEST_F(Dirty, CopiesThatWalkTheTables) {
+    run_here(a.vcpu());
+    a->pv->linear_l4 = true;
+    uint64_t* slot = map_mfn<uint64_t>(a.linear_l1) + RealGuest::table_pages + 3;
+    guest_writes(slot, *slot & ~(pte::accessed | pte::dirty));
+    (void)named();
+    const uint64_t word = 77;
+    ASSERT_EQ(arch::walked_write(RealGuest::data_address(3), &word, sizeof word), arch::Walked::done);
+    EXPECT_EQ(named(), (Frames{a.linear_l1.raw, a.data[3].raw}));
+    uint64_t back = 0;
+    ASSERT_EQ(arch::walked_read(&back, RealGuest::data_address(3), sizeof back), arch::Walked::done);
+    EXPECT_EQ(back, word);
+    EXPECT_FALSE(named().contains(a.data[3].raw)) << "reading is no writing";
+}
+
+TEST_F(Dirty, PagesOfHypercallStubs) {
+    ASSERT_TRUE(pv_write_msr(a.vcpu(), 0x40000000, a.data[3].address()));
+    EXPECT_EQ(named(), Frames{a.data[3].raw});
+    run_here(*dom0->vcpus[0]);
+    auto op = xen::zeroed<xen::Domctl>();
+    op.cmd = xen::XEN_DOMCTL_hypercall_init;
+    op.interface_version = xen::XEN_DOMCTL_INTERFACE_VERSION;
+    op.domain = 11;
+    op.u.hypercall_init.gmfn = a.data[4].raw;
+    const uint64_t at = world.put(choice, op);
+    (void)named();
+    EXPECT_EQ(world.call(choice, xen::HYPERVISOR_domctl, at), 0);
+    EXPECT_TRUE(named().contains(a.data[4].raw));
+}
+
+TEST_F(Dirty, GrantTablesAndTheirMarks) {
+    const uint64_t first = must(get_grant_frame(*a.d, 0)).raw, second = must(get_grant_frame(*a.d, 1)).raw;
+    grant(a, 20, a.data[3]);
+    EXPECT_EQ(grant_swap(*a.d, 20, 600), GrantStatus(0));
+    EXPECT_EQ(named(), (Frames{first, second}));
+    grant(a, 0, a.data[5]);
+    ASSERT_EQ(grant_pin(a, DomId(12), 0, false).status, GrantStatus(0));
+    EXPECT_EQ(named(), Frames{first}) << "the mark that it is read";
+    // To version 2 and back, with a look after each step.
+    for (const uint32_t version : {2u, 1u}) {
+        guest_writes(map_mfn(Mfn(second)) + 64, 5);
+        host::preempt_every(1);
+        Status s = Err{Errc::restart};
+        for (unsigned turns = 0; !s && turns < 20; ++turns) {
+            s = grants_set_version(*a.d, version);
+            (void)named();
+            EXPECT_TRUE(s || s.error() == Errc::restart);
+        }
+        host::preempt_every(0);
+        ASSERT_TRUE(s);
+        if (version == 1) break;
+        const uint64_t marks = must(get_status_frame(*a.d, 0)).raw;
+        (void)named();
+        grant_unpin(*a.d, 0, false);
+        EXPECT_EQ(named(), Frames{marks});
+        ASSERT_EQ(grant_pin(a, DomId(12), 0, false).status, GrantStatus(0));
+        EXPECT_EQ(named(), Frames{marks});
+        grant_unpin(*a.d, 0, false);
+    }
+}
+
+TEST_F(Dirty, EventsInTheirWords) {
+    Vcpu& v = a.vcpu();
+    ASSERT_TRUE(vcpu_map_info(v, a.data[3], 0) || &v != &current());
+    auto* shared = a->shared;
+    const Port port = must(event_bind_ipi(*a.d, VcpuId(0)));
+    (void)named();
+    guest_writes(&shared->evtchn_pending[0], ~uint64_t{0});
+    (void)named();
+    ASSERT_TRUE(event_close(*a.d, port));
+    EXPECT_TRUE(named().contains(mfn_of(shared).raw));
+
+    auto* control = map_mfn<uint64_t>(a.data[6]);
+    for (unsigned i = 0; i < 9; ++i) guest_writes(control + i, ~uint64_t{0});
+    (void)named();
+    ASSERT_TRUE(event_init_control(*a.d, VcpuId(0), a.data[6], 0));
+    EXPECT_TRUE(named().contains(a.data[6].raw));
+    ASSERT_TRUE(event_expand_array(*a.d, a.data[8]));
+    const Port queued = must(event_bind_ipi(*a.d, VcpuId(0)));
+    (void)named();
+    xen::VcpuInfo* info = v.info.load();
+    guest_writes(reinterpret_cast<uint64_t*>(info), 0);
+    (void)named();
+    ASSERT_TRUE(event_send(*a.d, queued));
+    EXPECT_TRUE(named().contains(mfn_of(info).raw));
+    const Port behind_it = must(event_bind_ipi(*a.d, VcpuId(0)));
+    (void)named();
+    ASSERT_TRUE(event_send(*a.d, behind_it));
+    EXPECT_TRUE(named().contains(a.data[8].raw)) << "the first one's word links to it";
+}
+
+TEST_F(Dirty, AHypervisorsPageLeavesWhileItIsMapped) {
+    void* shared = a->shared;
+    PageInfo& p = page_of(mfn_of(shared));
+    ASSERT_TRUE(get_page(p, DomId(11)));
+    a.end();
+    (void)named();
+    domains_reap();
+    EXPECT_EQ(p.owner.load(), dom_xen->id.raw);
+    put_page(p);
+}
+
+TEST(DirtyWorlds, EveryPageThatChangesIsNamed) { EXPECT_EQ(hostile_worlds().wrong, ""); }
+
+/// Lines for which no page can be found that nobody else names: why.
+const std::map<std::string, const char*> never_alone = {
+    {"dirtied(m);", "nothing changes when write access is given: the exact pages are compared above"},
+    {"if (access == Access::read_write) dirtied(m);", "the same"},
+    {"if ((e & pte::rw) && &l1_owner != &page_owner) dirtied(m);", "the same"},
+    {"dirtied(ref.mfn());  // under its old number", "the number is in the M2P map"},
+    {"dirtied(ref.mfn());  // and under the new one", "the same"},
+    {"if (done) dirtied(w);", "a queue's last word, mostly in the page of the one that is added"},
+    {"dirtied(&entry_v1(t, n));", "written after the page was cleared, in one part"},
+};
+
+/// The control: for each line there is a page, in these worlds or above, which it is the only one to name.
+TEST(DirtyWorlds, EveryLineIsNeeded) {
+    const Play& play = hostile_worlds();
+    const Sites all = sites_in_sources();
+    std::printf("dirty: %zu lines name pages, %zu were heard in the worlds, %zu of them alone\n", all.size(), play.heard.size(),
+                play.needed.size());
+    for (const auto& site : all) {
+        const auto colon = site.find(':');
+        std::ifstream in(std::filesystem::path(XENOLITH_SOURCE_DIR) / "hypervisor" / site.substr(0, colon));
+        std::string text;
+        for (int n = std::stoi(site.substr(colon + 1)); n > 0; --n) std::getline(in, text);
+        const bool reached = play.heard.contains(site) || by_hand.heard.contains(site);
+        EXPECT_TRUE(reached) << site << " is never reached";
+        if (never_alone.contains(text.substr(text.find_first_not_of(' ')))) continue;
+        EXPECT_TRUE(play.needed.contains(site) || by_hand.needed.contains(site)) << site << " names nothing alone: " << text;
+    }
+}
+
+TEST(DirtyWorlds, ASilentLineIsFound) {
+    Play deaf;
+    deaf.worlds(1, "all");
+    EXPECT_NE(deaf.wrong, "");
+    for (const char* file : {"guest/pv/pt_update.cpp:", "domain/vcpu_info.cpp:", "grant/copy.cpp:"}) {
+        const auto& all = hostile_worlds().needed;
+        const auto site = std::find_if(all.begin(), all.end(), [&](const auto& s) { return s.starts_with(file); });
+        ASSERT_NE(site, all.end()) << file;
+        Play silent;
+        silent.worlds(60, *site);
+        EXPECT_NE(silent.wrong, "") << *site;
+    }
+}
+
+}  // namespace
