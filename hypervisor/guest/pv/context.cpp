@@ -18,26 +18,18 @@ namespace {
 
 constexpr uint64_t rflags_never = eflags_iopl | eflags_nt | eflags_vm | eflags_rf | eflags_vif | eflags_vip;
 
+/// The general registers have the same order in both.
+constexpr size_t general_bytes = offsetof(Regs, error_code);
+static_assert(offsetof(Regs, r15) == 0 && offsetof(xen::CpuUserRegs, r15) == 0);
+static_assert(offsetof(Regs, rax) == offsetof(xen::CpuUserRegs, rax));
+static_assert(offsetof(xen::CpuUserRegs, error_code) == general_bytes);
+
 /// A selector that cannot reach ring 0, whatever the guest says.
 uint16_t ring3(uint16_t selector) { return selector | 3; }
 
 void set_registers(Vcpu& v, const xen::CpuUserRegs& u) {
     Regs& r = v.regs;
-    r.r15 = u.r15;
-    r.r14 = u.r14;
-    r.r13 = u.r13;
-    r.r12 = u.r12;
-    r.rbp = u.rbp;
-    r.rbx = u.rbx;
-    r.r11 = u.r11;
-    r.r10 = u.r10;
-    r.r9 = u.r9;
-    r.r8 = u.r8;
-    r.rax = u.rax;
-    r.rcx = u.rcx;
-    r.rdx = u.rdx;
-    r.rsi = u.rsi;
-    r.rdi = u.rdi;
+    memcpy(&r, &u, general_bytes);
     r.error_code = 0;
     r.vector = 0;
     r.rip = u.rip;
@@ -160,21 +152,7 @@ void pv_get_context(Vcpu& v, xen::VcpuGuestContext& c) {
     const PvVcpu& pv = *v.pv;
     const Regs& r = v.regs;
     xen::CpuUserRegs& u = c.user_regs;
-    u.r15 = r.r15;
-    u.r14 = r.r14;
-    u.r13 = r.r13;
-    u.r12 = r.r12;
-    u.rbp = r.rbp;
-    u.rbx = r.rbx;
-    u.r11 = r.r11;
-    u.r10 = r.r10;
-    u.r9 = r.r9;
-    u.r8 = r.r8;
-    u.rax = r.rax;
-    u.rcx = r.rcx;
-    u.rdx = r.rdx;
-    u.rsi = r.rsi;
-    u.rdi = r.rdi;
+    memcpy(&u, &r, general_bytes);
     u.rip = r.rip;
     u.cs = static_cast<uint16_t>(r.cs);
     u.rflags = r.rflags | (uint64_t{pv.iopl} << eflags_iopl_shift);

@@ -16,14 +16,10 @@ uint64_t frame_type(uint64_t frame, DomId owner) {
     if (!page) return xen::XEN_DOMCTL_PFINFO_XTAB;
     const uint64_t word = page.value().page().type.load(std::memory_order_acquire);
     if (!(word & page::users_mask)) return xen::XEN_DOMCTL_PFINFO_NOTAB;
-    uint64_t type = xen::XEN_DOMCTL_PFINFO_NOTAB;
-    switch (type_of(word)) {
-        case PageType::l1: type = xen::XEN_DOMCTL_PFINFO_L1TAB; break;
-        case PageType::l2: type = xen::XEN_DOMCTL_PFINFO_L2TAB; break;
-        case PageType::l3: type = xen::XEN_DOMCTL_PFINFO_L3TAB; break;
-        case PageType::l4: type = xen::XEN_DOMCTL_PFINFO_L4TAB; break;
-        default: break;
-    }
+    static_assert(uint32_t{static_cast<uint8_t>(PageType::l4)} << xen::XEN_DOMCTL_PFINFO_LTAB_SHIFT ==
+                  xen::XEN_DOMCTL_PFINFO_L4TAB);
+    const uint64_t level = is_table(type_of(word)) ? static_cast<uint64_t>(type_of(word)) : 0;
+    const uint64_t type = level << xen::XEN_DOMCTL_PFINFO_LTAB_SHIFT;
     return word & page::pinned ? type | xen::XEN_DOMCTL_PFINFO_LPINTAB : type;
 }
 

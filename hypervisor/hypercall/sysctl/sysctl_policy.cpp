@@ -28,6 +28,11 @@ namespace {
 
 using Answer = Result<uint64_t>;
 
+// Policies and feature sets are numbered alike, and the most that a guest can have is what it has by default.
+static_assert(xen::XEN_SYSCTL_cpu_policy_host == xen::XEN_SYSCTL_cpu_featureset_host);
+static_assert(xen::XEN_SYSCTL_cpu_policy_pv_max == xen::XEN_SYSCTL_cpu_featureset_pv);
+static_assert(xen::XEN_SYSCTL_cpu_policy_pv_default == xen::XEN_SYSCTL_cpu_featureset_pv_max);
+
 /// Errors: opnotsupp for guests we do not run, inval.
 Result<const CpuPolicy*> policy_of(uint32_t index) {
     switch (index) {
@@ -81,18 +86,6 @@ uint32_t word_of(const CpuPolicy& p, const FeatureWord& w) {
     }
 }
 
-Result<const CpuPolicy*> featureset_of(uint32_t index) {
-    switch (index) {
-        case xen::XEN_SYSCTL_cpu_featureset_raw:
-        case xen::XEN_SYSCTL_cpu_featureset_host: return static_cast<const CpuPolicy*>(&raw_policy);
-        case xen::XEN_SYSCTL_cpu_featureset_pv:
-        case xen::XEN_SYSCTL_cpu_featureset_pv_max: return static_cast<const CpuPolicy*>(&pv_policy);
-        case xen::XEN_SYSCTL_cpu_featureset_hvm:
-        case xen::XEN_SYSCTL_cpu_featureset_hvm_max: return Err{Errc::opnotsupp};
-        default: return Err{Errc::inval};
-    }
-}
-
 }  // namespace
 
 Answer get_cpu_policy(const Call& c) {
@@ -109,7 +102,7 @@ Answer get_cpu_featureset(const Call& c) {
         f.nr_features = feature_word_count;
         return c.done();
     }
-    const CpuPolicy* from = TRY(featureset_of(f.index));
+    const CpuPolicy* from = TRY(policy_of(f.index));
     const auto out = GuestPtr<uint32_t>::of(f.features);
     const uint32_t n = std::min(f.nr_features, feature_word_count);
     for (uint32_t i = 0; i < n; ++i) TRY(out.store(word_of(*from, feature_words[i]), i));
