@@ -91,7 +91,7 @@ std::map<Key, Words> all_that_is_offered(bool amd) {
     m[{0x80000000, no}] = amd ? Words{0x80000021, all, all, all} : Words{0x80000008, 0, 0, 0};
     m[{0x80000005, no}] = amd ? Words{all, all, all, all} : Words{};
     m[{0x80000006, no}] = amd ? Words{all, all, all, all} : Words{0, 0, all, 0};
-    for (const uint32_t empty : {3, 5, 6, 8, 9, 0xa, 0xc}) m[{empty, no}] = {};
+    for (const uint32_t empty : {3u, 5u, 6u, 8u, 9u, 0xau, 0xcu}) m[{empty, no}] = {};
     for (uint32_t empty = 0x80000009; amd && empty <= 0x80000020; ++empty) m[{empty, no}] = {};
     return m;
 }
