@@ -10,6 +10,7 @@
 #include <deque>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <set>
 #include <sstream>
@@ -265,9 +266,11 @@ struct FakeScripts final : xend::Scripts {
     Tree& tree;
     std::vector<std::string> calls;  // "vif-bridge online vif1.0"
     std::string error;               // hotplug-error of the next `add` or `online`
+    std::function<void()> before;    // called when a script starts
 
     explicit FakeScripts(Tree& t) : tree(t) {}
     Outcome<> run(const xend::ScriptCall& call) override {
+        if (before) before();
         std::string path, vif;
         for (const auto& [key, value] : call.environment) {
             if (key == "XENBUS_PATH") path = value;

@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <future>
+#include <thread>
+
 #include "toolstack/config/device_kinds.hpp"
 #include "toolstack/xend/adapters/file_records.hpp"
 #include "toolstack/xend/adapters/script_runner.hpp"
@@ -286,6 +289,27 @@ TEST(Create, AKernelThatDiesAtOnceFailsTheStart) {
     const auto started = m.manager.unpause("demo");
     EXPECT_EQ(text_of(started), "Domain 'demo' crashed at once after its start; see 'xm dmesg'. It was destroyed.");
     before.expect_same(m, "crash");
+}
+
+TEST(Create, WhoLooksDoesNotWaitForAScript) {
+    Machine m;
+    std::promise<void> running, release;
+    m.scripts.before = [&] {
+        running.set_value();
+        release.get_future().wait();
+        m.scripts.before = nullptr;
+    };
+    std::thread creator([&] { EXPECT_TRUE(m.manager.create(m.demo())); });
+    running.get_future().wait();
+    auto look = std::async(std::launch::async, [&] {
+        const auto all = m.manager.domains();
+        return all && all->size() == 2 && m.manager.find("demo") && m.manager.devices("demo", "vbd") && m.manager.ended() &&
+               *m.manager.follow_up(m.records.all.begin()->second);  // busy
+    });
+    EXPECT_EQ(look.wait_for(std::chrono::seconds(10)), std::future_status::ready) << "a lock is held while a script runs";
+    release.set_value();
+    EXPECT_TRUE(look.get());
+    creator.join();
 }
 
 TEST(Create, DestroyLeavesNothing) {

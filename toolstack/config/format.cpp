@@ -2,6 +2,7 @@
 #include <array>
 #include <cstdio>
 
+#include "lib/base/number.hpp"
 #include "toolstack/config/evaluator.hpp"
 
 namespace config {
@@ -84,7 +85,9 @@ Outcome<std::string> one_field(const Spec& spec, const Value& value) {
             }
             std::string text = value.text();
             if (spec.letter == 'r' && value.as<std::string>() != nullptr) text = "'" + text + "'";
-            if (!spec.precision.empty()) text = text.substr(0, std::stoul(spec.precision.substr(1)));
+            if (!spec.precision.empty()) {
+                text = text.substr(0, base::parse_number<size_t>(std::string_view(spec.precision).substr(1)).value_or(max_width));
+            }
             return pad(spec, std::move(text));
         }
         case 'c':

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "toolstack/config/lexer.hpp"
 
-#include <charconv>
-#include <cstdlib>
+#include "lib/base/number.hpp"
 
 namespace config {
 
@@ -231,19 +230,23 @@ Outcome<Token> Lexer::number_token(Token token) {
     std::string digits = token.text;
     std::erase(digits, '_');
     if (!real && !digits.empty() && (digits.back() | 0x20) == 'l') digits.pop_back();  // Python 2's long
-    const char* const end = digits.data() + digits.size();
     if (real) {
-        char* stop = nullptr;
-        token.real = std::strtod(digits.c_str(), &stop);
         token.kind = Kind::real;
-        if (stop == end) return token;
+        if (const auto value = base::parse_number<double>(digits)) {
+            token.real = *value;
+            return token;
+        }
     } else {
         const bool octal = !hex && digits.size() > 1 && digits[0] == '0';
         const size_t skip = hex ? 2 : (octal && (digits[1] | 0x20) == 'o' ? 2 : 0);
         token.kind = Kind::integer;
-        const auto [stop, error] = std::from_chars(digits.data() + skip, end, token.integer, hex ? 16 : (octal ? 8 : 10));
-        if (error == std::errc{} && stop == end) return token;
-        if (error == std::errc::result_out_of_range) {
+        const std::string_view plain = std::string_view(digits).substr(skip);
+        if (const auto value = base::parse_number<int64_t>(plain, hex ? 16 : (octal ? 8 : 10))) {
+            token.integer = *value;
+            return token;
+        }
+        const char* const known = hex ? "0123456789abcdefABCDEF" : (octal ? "01234567" : "0123456789");
+        if (!plain.empty() && plain.find_first_not_of(known) == std::string_view::npos) {
             return fail_at(*file_, token.where, "the number " + token.text.substr(0, 40) + " is too large");
         }
     }

@@ -71,4 +71,7 @@ struct UnmapGrants {
 inline constexpr unsigned long gntdev_map = request('G', 0, sizeof(MapGrants));
 inline constexpr unsigned long gntdev_unmap = request('G', 1, sizeof(UnmapGrants));
 
+/// Asks /dev/xen/xenbus_backend for the port of domain 0's own store connection.
+inline constexpr unsigned long xenbus_backend_port = request('B', 0, 0);
+
 }  // namespace xencall::dev

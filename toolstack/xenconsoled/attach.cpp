@@ -6,6 +6,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "abi/xen/grant_table.hpp"
 #include "toolstack/xenconsoled/daemon.hpp"
 
 namespace xenconsoled {
@@ -17,7 +18,7 @@ using service::system_failure;
 
 namespace {
 
-constexpr base::GrantRef console_grant{0};  ///< Source: GNTTAB_RESERVED_CONSOLE, grant_table.h
+constexpr base::GrantRef console_grant{xen::GNTTAB_RESERVED_CONSOLE};
 
 }  // namespace
 
@@ -48,8 +49,13 @@ void Daemon::take_up(const Key& key, const Description& description) {
         return;
     }
     Console& console = **made;
+    console.events = EPOLLIN;
+    const auto watched = loop_->watch(console.terminal.get(), EPOLLIN, [this, &console](uint32_t) { on_terminal(console); });
+    if (!watched) {
+        (void)events_->unbind(console.port);
+        return log(watched.failure().text);
+    }
     by_port_[console.port.raw] = &console;
-    by_terminal_[console.terminal.get()] = &console;
     consoles_[key] = std::move(*made);
     refused_.erase(key);
     if (options_.verbose) log("Console of domain " + std::to_string(key.domid) + " is on " + console.terminal_name);
@@ -97,8 +103,6 @@ Outcome<Unit> Daemon::open_terminal(const Key& key, Console& console) {
     char name[64];
     if (::ttyname_r(slave, name, sizeof name) != 0) return system_failure("The pseudo terminal of " + key.path + " has no name");
     console.terminal_name = name;
-    OTRY(watch_fd(master));
-    console.events = EPOLLIN;
     return base::ok;
 }
 
@@ -121,7 +125,7 @@ void Daemon::detach(const Key& key) {
     Console& console = *at->second;
     take_output(console);
     by_port_.erase(console.port.raw);
-    by_terminal_.erase(console.terminal.get());
+    loop_->forget(console.terminal.get());
     (void)events_->unbind(console.port);
     consoles_.erase(at);
 }

@@ -2,16 +2,11 @@
 /// The loop: output to terminals and logs, input to guests. Consoles come and go in attach.cpp.
 #include "toolstack/xenconsoled/daemon.hpp"
 #include "abi/xen/basic.hpp"
-#include "abi/xen/sysctl.hpp"
-#include "abi/xen/sysctl_machine.hpp"
 
 #include <fcntl.h>
 #include <sys/epoll.h>
-#include <sys/signalfd.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -26,8 +21,6 @@ using service::system_failure;
 
 namespace {
 
-constexpr uint32_t virq_con_ring = 8;  ///< Source: VIRQ_CON_RING, xen.h
-
 int64_t now_ms() { return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::milliseconds(1); }
 
 void write_log(const service::Fd& file, std::string_view bytes) {
@@ -41,78 +34,44 @@ void write_log(const service::Fd& file, std::string_view bytes) {
 
 }  // namespace
 
-Daemon::Daemon(Options options) : options_(std::move(options)), log_(options_.daemon_log) {}
+Daemon::Daemon(Options options) : options_(std::move(options)) { service::set_log(service::line_log(options_.daemon_log)); }
 
 Daemon::~Daemon() = default;
 
 Outcome<Unit> Daemon::start() {
-    epoll_ = service::Fd(::epoll_create1(EPOLL_CLOEXEC));
-    timer_ = service::Fd(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
-    if (!epoll_ || !timer_) return system_failure("Cannot make descriptors");
-    sigset_t set;
-    ::sigemptyset(&set);
-    for (const int s : {SIGTERM, SIGINT, SIGHUP}) ::sigaddset(&set, s);
-    ::sigprocmask(SIG_BLOCK, &set, nullptr);
-    signals_ = service::Fd(::signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
-    if (!signals_) return system_failure("signalfd");
-
+    loop_ = OTRY(service::EventLoop::make());
+    // Before discovery's thread: it inherits the mask, only the loop hears of these.
+    OTRY(loop_->watch_signals({SIGTERM, SIGINT, SIGHUP}, [this](int signal) { on_signal(signal); }));
     backend_ = OTRY(xencall::open_privcmd().context("The hypervisor is not there"));
     control_ = std::make_unique<xenctrl::Control>(*backend_);
     events_ = OTRY(backend_->open_event_channels());
     grants_ = OTRY(backend_->open_grants());
     OTRY(discovery_.start());
-    for (const int fd : {signals_.get(), timer_.get(), events_->fd(), discovery_.fd()}) OTRY(watch_fd(fd));
+    OTRY(loop_->watch(events_->fd(), EPOLLIN, [this](uint32_t) { on_event_channels(); }));
+    OTRY(loop_->watch(discovery_.fd(), EPOLLIN, [this](uint32_t) { on_news(); }));
     if (options_.log_guests || options_.log_hypervisor) OTRY(service::make_directories(options_.log_directory, 0750));
     if (options_.log_hypervisor) {
-        hypervisor_port_ = OTRY(events_->bind_virq(virq_con_ring).context("Is another console daemon running?"));
-        const std::string path = options_.log_directory + "/hypervisor.log";
-        hypervisor_log_ = service::Fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640));
-        if (!hypervisor_log_) return system_failure("Cannot open " + path);
+        hypervisor_port_ = OTRY(events_->bind_virq(xen::VIRQ_CON_RING).context("Is another console daemon running?"));
+        open_hypervisor_log();
+        if (!hypervisor_log_) return system_failure("Cannot open " + options_.log_directory + "/hypervisor.log");
         read_hypervisor_log();
     }
     return base::ok;
 }
 
-Outcome<Unit> Daemon::watch_fd(int fd) {
-    epoll_event event{};
-    event.events = EPOLLIN;
-    event.data.fd = fd;
-    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) return system_failure("epoll");
-    return base::ok;
+Outcome<Unit> Daemon::run() { return loop_->run(); }
+
+void Daemon::open_hypervisor_log() {
+    const std::string path = options_.log_directory + "/hypervisor.log";
+    hypervisor_log_ = service::Fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640));
 }
 
-Outcome<Unit> Daemon::run() {
-    std::array<epoll_event, 64> ready{};
-    while (!stop_) {
-        const int n = ::epoll_wait(epoll_.get(), ready.data(), ready.size(), -1);
-        if (n < 0 && errno != EINTR) return system_failure("epoll");
-        for (int i = 0; i < n; ++i) {
-            const int fd = ready[static_cast<size_t>(i)].data.fd;
-            if (fd == signals_.get()) on_signal();
-            else if (fd == timer_.get()) on_timer();
-            else if (fd == events_->fd()) on_event_channels();
-            else if (fd == discovery_.fd()) on_news();
-            else on_terminal(fd);
-        }
-    }
-    return base::ok;
-}
-
-void Daemon::on_signal() {
-    signalfd_siginfo info{};
-    while (::read(signals_.get(), &info, sizeof info) == sizeof info) {
-        if (info.ssi_signo != SIGHUP) {
-            stop_ = true;
-            continue;
-        }
-        log_.reopen();
-        discovery_.refresh();
-        for (auto& [key, console] : consoles_) open_log(key, *console);
-        if (hypervisor_log_) {
-            const std::string path = options_.log_directory + "/hypervisor.log";
-            hypervisor_log_ = service::Fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640));
-        }
-    }
+void Daemon::on_signal(int signal) {
+    if (signal != SIGHUP) return loop_->stop();
+    service::reopen_log();
+    discovery_.refresh();
+    for (auto& [key, console] : consoles_) open_log(key, *console);
+    if (hypervisor_log_) open_hypervisor_log();
 }
 
 void Daemon::on_event_channels() {
@@ -145,14 +104,11 @@ void Daemon::arm_timer() {
         if (console->masked) first = std::min(first, console->rate.end());
     }
     if (first == std::numeric_limits<int64_t>::max()) return;
-    const int64_t wait = std::max<int64_t>(first - now_ms(), 1);
-    const itimerspec then{{0, 0}, {wait / 1000, wait % 1000 * 1'000'000}};
-    ::timerfd_settime(timer_.get(), 0, &then, nullptr);
+    loop_->cancel(timer_);
+    timer_ = loop_->after(std::chrono::milliseconds(std::max<int64_t>(first - now_ms(), 1)), [this] { on_timer(); });
 }
 
 void Daemon::on_timer() {
-    uint64_t ticks = 0;
-    (void)!::read(timer_.get(), &ticks, sizeof ticks);
     for (auto& [key, console] : consoles_) {
         if (!console->masked || now_ms() < console->rate.end()) continue;
         console->masked = false;
@@ -195,44 +151,25 @@ void Daemon::move_from_terminal(Console& console) {
     (void)events_->notify(console.port);
 }
 
-void Daemon::on_terminal(int fd) {
-    const auto at = by_terminal_.find(fd);
-    if (at == by_terminal_.end()) return;
-    move_from_terminal(*at->second);
-    move_to_terminal(*at->second);
-    update_events(*at->second);
+void Daemon::on_terminal(Console& console) {
+    move_from_terminal(console);
+    move_to_terminal(console);
+    update_events(console);
 }
 
 /// Input is listened for only while the guest has room; the guest's next event (it took some) looks again.
 void Daemon::update_events(Console& console) {
     uint32_t wanted = console.ring.input_room() > 0 ? uint32_t{EPOLLIN} : 0;
     if (!console.backlog.empty()) wanted |= EPOLLOUT;
-    if (std::exchange(console.events, wanted) == wanted) return;
-    epoll_event change{};
-    change.events = wanted;
-    change.data.fd = console.terminal.get();
-    ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, console.terminal.get(), &change);
+    if (std::exchange(console.events, wanted) != wanted) loop_->change(console.terminal.get(), wanted);
 }
 
 /// Appends what the hypervisor has said since the last time.
 void Daemon::read_hypervisor_log() {
-    constexpr uint32_t size = 16 * 1024;
-    auto text = xencall::HypercallBuffer<char>::make(*backend_, size);
-    auto op = xencall::HypercallBuffer<xen::Sysctl>::make(*backend_);
-    if (!text || !op) return;
     for (int i = 0; i < 64; ++i) {
-        xen::Sysctl& s = **op;
-        s.cmd = xen::XEN_SYSCTL_readconsole;
-        s.interface_version = xen::XEN_SYSCTL_INTERFACE_VERSION;
-        s.u.readconsole.incremental = 1;
-        s.u.readconsole.clear = 0;
-        s.u.readconsole.index = hypervisor_index_;
-        s.u.readconsole.buffer.addr = text->address();
-        s.u.readconsole.count = size;
-        const std::array<uint64_t, 5> arguments{op->address(), 0, 0, 0, 0};
-        if (backend_->hypercall(xen::HYPERVISOR_sysctl, arguments) < 0 || s.u.readconsole.count == 0) return;
-        hypervisor_index_ = s.u.readconsole.index;
-        write_log(hypervisor_log_, std::string_view(text->get(), std::min(s.u.readconsole.count, size)));
+        const auto text = control_->console_ring_since(hypervisor_position_);
+        if (!text || text->empty()) return;
+        write_log(hypervisor_log_, *text);
     }
 }
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "toolstack/service/event_loop.hpp"
 #include "toolstack/service/log.hpp"
 #include "toolstack/xencall/privcmd.hpp"
 #include "toolstack/xenconsoled/console.hpp"
@@ -55,10 +56,11 @@ public:
 private:
     void on_news();
     void on_event_channels();
-    void on_signal();
-    void on_terminal(int fd);
+    void on_signal(int signal);
+    void on_terminal(Console& console);
     void on_timer();
     void arm_timer();
+    void open_hypervisor_log();
     void read_hypervisor_log();
 
     void take_up(const Key& key, const Description& description);
@@ -71,26 +73,23 @@ private:
     void move_to_terminal(Console& console);
     void move_from_terminal(Console& console);
     void update_events(Console& console);
-    base::Outcome<base::Unit> watch_fd(int fd);
-    void log(const std::string& line) { log_.line(line); }
+    void log(const std::string& line) { service::log(service::LogLevel::info, line); }
 
     Options options_;
-    service::Log log_;
     std::unique_ptr<xencall::Backend> backend_;
     std::unique_ptr<xenctrl::Control> control_;
     std::unique_ptr<xencall::EventChannels> events_;
     std::unique_ptr<xencall::Grants> grants_;
     Discovery discovery_;
-    service::Fd epoll_, signals_, timer_;
+    std::unique_ptr<service::EventLoop> loop_;
+    service::EventLoop::Timer timer_ = 0;  ///< of the first masked console
 
     std::map<Key, std::unique_ptr<Console>> consoles_;
     std::map<uint32_t, Console*> by_port_;
-    std::map<int, Console*> by_terminal_;
     std::map<Key, Description> refused_;  ///< could not be attached, which was said once
     std::optional<base::Port> hypervisor_port_;
     service::Fd hypervisor_log_;
-    uint32_t hypervisor_index_ = 0;
-    bool stop_ = false;
+    uint32_t hypervisor_position_ = 0;
 };
 
 }  // namespace xenconsoled

@@ -58,6 +58,8 @@ public:
     /// The hypervisor's message ring, oldest first; `clear` empties it in the same step.
     enum class Ring : uint8_t { keep, clear };
     Outcome<std::string> console_ring(Ring then = Ring::keep);
+    /// What the ring got since `position` (0: from its start), which moves on: empty when there is nothing new.
+    Outcome<std::string> console_ring_since(uint32_t& position);
     Outcome<> debug_keys(const std::string& keys);
 
     // --- vCPUs and scheduling ---------------------------------------------------------------------------------------

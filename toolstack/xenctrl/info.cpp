@@ -275,6 +275,19 @@ Outcome<std::string> Control::console_ring(Ring then) {
     }
 }
 
+Outcome<std::string> Control::console_ring_since(uint32_t& position) {
+    constexpr uint32_t size = 16 << 10;
+    auto text = OTRY(Buffer<char>::make(backend_, size));
+    auto op = OTRY(sysctl_buffer(xen::XEN_SYSCTL_readconsole));
+    op->u.readconsole.incremental = 1;
+    op->u.readconsole.index = position;
+    op->u.readconsole.buffer.addr = text.address();
+    op->u.readconsole.count = size;
+    OTRY(sysctl(op, "read the hypervisor's messages"));
+    position = op->u.readconsole.index;
+    return std::string(text.get(), std::min(op->u.readconsole.count, size));
+}
+
 Outcome<> Control::debug_keys(const std::string& keys) {
     auto text = OTRY(Buffer<char>::copy_of(backend_, {keys.data(), keys.size()}));
     auto op = OTRY(sysctl_buffer(xen::XEN_SYSCTL_debug_keys));

@@ -3,31 +3,24 @@
 #include "toolstack/xenstored/daemon.hpp"
 
 #include <sys/epoll.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <array>
-#include <cerrno>
 #include <chrono>
 #include <csignal>
 
 namespace xenstored {
 
-using service::system_failure;
-
 namespace {
 /// How long a journal that cannot be written is left alone.
-constexpr int retry_ms = 1000;
+constexpr std::chrono::milliseconds retry{1000};
 }  // namespace
 
 base::Outcome<base::Unit> Daemon::run() {
-    std::array<epoll_event, 64> events{};
+    using Wait = service::EventLoop::Wait;
     bool busy = true;  // starting may have left something to send
-    while (!stop_) {
-        const int n = ::epoll_wait(epoll_.get(), events.data(), events.size(), busy ? 0 : journal_lost_ ? retry_ms : -1);
-        if (n < 0 && errno != EINTR) return system_failure("epoll");
-        for (int i = 0; i < n; ++i) on_ready(events[static_cast<size_t>(i)].data.fd, events[static_cast<size_t>(i)].events);
+    while (!loop_->stopped()) {
+        OTRY(loop_->turn(busy ? Wait::not_at_all : Wait::until_something));
         serve_turn();
         flush_journal();
         send_turn();
@@ -36,16 +29,6 @@ base::Outcome<base::Unit> Daemon::run() {
     }
     log("Stopping; the state stays for the next start");
     return base::ok;
-}
-
-void Daemon::on_ready(int fd, uint32_t events) {
-    if (fd == listener_.get()) return on_accept();
-    if (fd == signals_.get()) return on_signal();
-    if (events_ && fd == events_->fd()) return on_event_channels();
-    const auto at = socket_of_fd_.find(fd);
-    if (at == socket_of_fd_.end()) return;
-    if ((events & EPOLLOUT) != 0) served_sockets_.insert(at->second);
-    if ((events & ~uint32_t{EPOLLOUT}) != 0) ready_sockets_.insert(at->second);
 }
 
 void Daemon::on_accept() {
@@ -57,15 +40,19 @@ void Daemon::on_accept() {
         if (::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) continue;
         if (peer.uid != 0 && peer.uid != ::geteuid()) continue;  // the socket's mode says so too
         Connection& connection = server_->add_socket();
+        const uint64_t number = connection.number;
         const int raw = fd.get();
-        auto client = std::make_unique<SocketClient>(std::move(fd), connection.number);
+        auto client = std::make_unique<SocketClient>(std::move(fd), number);
         client->change_events(EPOLLIN);
-        if (!watch_fd(raw, EPOLLIN)) {
+        const auto watched = loop_->watch(raw, EPOLLIN, [this, number](uint32_t events) {
+            if ((events & EPOLLOUT) != 0) served_sockets_.insert(number);
+            if ((events & ~uint32_t{EPOLLOUT}) != 0) ready_sockets_.insert(number);
+        });
+        if (!watched) {
             server_->remove(connection);
             continue;
         }
-        socket_of_fd_[raw] = connection.number;
-        sockets_.emplace(connection.number, std::move(client));
+        sockets_.emplace(number, std::move(client));
     }
 }
 
@@ -86,15 +73,9 @@ void Daemon::on_event_channels() {
     if (died) check_all_domains();
 }
 
-void Daemon::on_signal() {
-    signalfd_siginfo info{};
-    while (::read(signals_.get(), &info, sizeof info) == sizeof info) {
-        if (info.ssi_signo == SIGHUP) {
-            log_.reopen();
-        } else {
-            stop_ = true;
-        }
-    }
+void Daemon::on_signal(int signal) {
+    if (signal == SIGHUP) return service::reopen_log();
+    loop_->stop();
 }
 
 void Daemon::check_all_domains() {
@@ -170,7 +151,10 @@ void Daemon::compact() {
     if (written && journal_lost_) log("Recovery is on again");
     if (!written && !journal_lost_) log("Recovery is off, this process must not end: " + written.failure().text);
     journal_lost_ = !written;
-    retry_at_ = std::chrono::steady_clock::now() + std::chrono::milliseconds(retry_ms);
+    if (!journal_lost_) return;
+    retry_at_ = std::chrono::steady_clock::now() + retry;
+    loop_->cancel(retry_timer_);
+    retry_timer_ = loop_->after(retry, [] {});  // the turn that it wakes tries again
 }
 
 void Daemon::send_turn() {
@@ -197,17 +181,13 @@ void Daemon::send_socket(uint64_t number) {
     if (client.dead()) return close_socket(number);
     if (client.has_work(*connection)) ready_sockets_.insert(number);
     const uint32_t events = client.wanted_events(*connection);
-    if (!client.change_events(events)) return;
-    epoll_event change{};
-    change.events = events;
-    change.data.fd = client.fd();
-    ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, client.fd(), &change);
+    if (client.change_events(events)) loop_->change(client.fd(), events);
 }
 
 void Daemon::close_socket(uint64_t number) {
     const auto at = sockets_.find(number);
     if (at == sockets_.end()) return;
-    socket_of_fd_.erase(at->second->fd());
+    loop_->forget(at->second->fd());
     if (Connection* connection = server_->find(number)) server_->remove(*connection);
     sockets_.erase(at);
 }

@@ -13,6 +13,7 @@
 #include <set>
 #include <string>
 
+#include "toolstack/service/event_loop.hpp"
 #include "toolstack/service/log.hpp"
 #include "toolstack/xencall/privcmd.hpp"
 #include "toolstack/xenctrl/control.hpp"
@@ -54,7 +55,7 @@ public:
     base::Outcome<RingStart> attach_ring(DomId domid, base::Gfn gfn, base::Port port, Attach how) override;
     void detach_ring(DomId domid) override;
     DomainState domain_state(DomId domid) override;
-    void log(const std::string& line) override { log_.line(line); }
+    void log(const std::string& line) override { service::log(service::LogLevel::info, line); }
 
 private:
     base::Outcome<base::Unit> open_hypervisor();
@@ -62,12 +63,10 @@ private:
     base::Outcome<base::Unit> take_up_domain_zero(bool known);
     void take_up_known_rings();
     base::Outcome<std::unique_ptr<RingLink>> map_ring(DomId domid, base::Gfn gfn);
-    base::Outcome<base::Unit> watch_fd(int fd, uint32_t events);
 
-    void on_ready(int fd, uint32_t events);
     void on_accept();
     void on_event_channels();
-    void on_signal();
+    void on_signal(int signal);
     void check_all_domains();
 
     void serve_turn();
@@ -81,7 +80,6 @@ private:
     void close_socket(uint64_t number);
 
     DaemonOptions options_;
-    service::Log log_;
     JournalFile journal_;
     std::unique_ptr<Server> server_;
 
@@ -93,8 +91,8 @@ private:
     /// During one round of check_domains: all states, asked for at once.
     std::optional<std::map<uint16_t, DomainState>> states_;
 
-    service::Fd epoll_, listener_, signals_;
-    std::map<int, uint64_t> socket_of_fd_;
+    std::unique_ptr<service::EventLoop> loop_;
+    service::Fd listener_;
     std::map<uint64_t, std::unique_ptr<SocketClient>> sockets_;
     std::map<uint16_t, std::unique_ptr<RingLink>> rings_;
     std::map<uint32_t, uint16_t> domain_of_port_;
@@ -104,8 +102,8 @@ private:
     /// Who was served this turn and must be looked after when sending.
     std::set<uint64_t> served_sockets_;
     std::set<uint16_t> served_rings_;
-    bool stop_ = false;
     bool journal_lost_ = false;
+    service::EventLoop::Timer retry_timer_ = 0;
     std::chrono::steady_clock::time_point retry_at_;  ///< a full disk is not tried at every turn
 };
 

@@ -5,18 +5,15 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <chrono>
 #include <csignal>
-#include <cstring>
 
+#include "abi/xen/basic.hpp"
+#include "abi/xen/grant_table.hpp"
 #include "lib/base/number.hpp"
+#include "toolstack/service/listen.hpp"
+#include "toolstack/xencall/devices_abi.hpp"
 #include "toolstack/xenstored/daemon.hpp"
 
 namespace xenstored {
@@ -25,9 +22,7 @@ using service::system_failure;
 
 namespace {
 
-constexpr base::GrantRef store_grant{1};  ///< Source: GNTTAB_RESERVED_XENSTORE, grant_table.h
-constexpr uint32_t virq_dom_exc = 3;      ///< Source: VIRQ_DOM_EXC, xen.h
-constexpr size_t page_bytes = 4096;
+constexpr base::GrantRef store_grant{xen::GNTTAB_RESERVED_XENSTORE};
 
 /// Later starts must number changes beyond earlier ones; a nanosecond clock outruns any rate of changes.
 Generation first_generation() {
@@ -42,9 +37,9 @@ struct LocalStorePage {
 base::Outcome<std::shared_ptr<void>> map_page(const char* path) {
     const service::Fd fd(::open(path, O_RDWR | O_CLOEXEC));
     if (!fd) return system_failure(std::string("Cannot open ") + path);
-    void* at = ::mmap(nullptr, page_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
+    void* at = ::mmap(nullptr, base::page_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
     if (at == MAP_FAILED) return system_failure(std::string("Cannot map ") + path);
-    return std::shared_ptr<void>(at, [](void* p) { ::munmap(p, page_bytes); });
+    return std::shared_ptr<void>(at, [](void* p) { ::munmap(p, base::page_size); });
 }
 
 /// Domain 0's kernel shows its store page and port in /proc/xen, or else through /dev/xen/xenbus_backend.
@@ -60,23 +55,23 @@ base::Outcome<LocalStorePage> local_store_page() {
     const char* device = "/dev/xen/xenbus_backend";
     const service::Fd fd(::open(device, O_RDWR | O_CLOEXEC));
     if (!fd) return system_failure("Neither /proc/xen/xsd_port (is xenfs mounted?) nor /dev/xen/xenbus_backend");
-    const int port = ::ioctl(fd.get(), _IOC(_IOC_NONE, 'B', 0, 0));  // IOCTL_XENBUS_BACKEND_EVTCHN
+    const int port = ::ioctl(fd.get(), xencall::dev::xenbus_backend_port);
     if (port < 0) return system_failure("Cannot ask for the store's event channel");
     return LocalStorePage{OTRY(map_page(device)), base::Port{static_cast<uint32_t>(port)}};
 }
 
 }  // namespace
 
-Daemon::Daemon(DaemonOptions options)
-    : options_(std::move(options)), log_(options_.log_file), journal_(options_.directory + "/journal", read_boot_id()) {}
+Daemon::Daemon(DaemonOptions options) : options_(std::move(options)), journal_(options_.directory + "/journal", read_boot_id()) {
+    service::set_log(service::line_log(options_.log_file));
+}
 
 Daemon::~Daemon() = default;
 
 base::Outcome<base::Unit> Daemon::start() {
     const rlimit files{65536, 65536};
     (void)::setrlimit(RLIMIT_NOFILE, &files);
-    epoll_ = service::Fd(::epoll_create1(EPOLL_CLOEXEC));
-    if (!epoll_) return system_failure("epoll");
+    loop_ = OTRY(service::EventLoop::make());
     server_ = std::make_unique<Server>(options_.quota, *this, first_generation());
 
     server_->set_tracing(options_.trace);
@@ -100,8 +95,8 @@ base::Outcome<base::Unit> Daemon::open_hypervisor() {
     control_ = std::make_unique<xenctrl::Control>(*backend_);
     events_ = OTRY(backend_->open_event_channels());
     grants_ = OTRY(backend_->open_grants());
-    OTRY(watch_fd(events_->fd(), EPOLLIN));
-    death_port_ = OTRY(events_->bind_virq(virq_dom_exc).context("Is another xenstored running?"));
+    OTRY(loop_->watch(events_->fd(), EPOLLIN, [this](uint32_t) { on_event_channels(); }));
+    death_port_ = OTRY(events_->bind_virq(xen::VIRQ_DOM_EXC).context("Is another xenstored running?"));
     return base::ok;
 }
 
@@ -183,37 +178,10 @@ void Daemon::detach_ring(DomId domid) {
     rings_.erase(at);
 }
 
-base::Outcome<base::Unit> Daemon::watch_fd(int fd, uint32_t events) {
-    epoll_event event{};
-    event.events = events;
-    event.data.fd = fd;
-    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) return system_failure("epoll");
-    return base::ok;
-}
-
 base::Outcome<base::Unit> Daemon::listen() {
-    sigset_t set;
-    ::sigemptyset(&set);
-    for (const int s : {SIGTERM, SIGINT, SIGHUP}) ::sigaddset(&set, s);
-    ::sigprocmask(SIG_BLOCK, &set, nullptr);
-    signals_ = service::Fd(::signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
-    if (!signals_) return system_failure("signalfd");
-    OTRY(watch_fd(signals_.get(), EPOLLIN));
-
-    listener_ = service::Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    if (!listener_) return system_failure("socket");
-    const std::string path = options_.directory + "/socket";
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    if (path.size() >= sizeof address.sun_path) return base::fail(Errc::nametoolong, "The socket's path is too long: " + path);
-    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-    ::unlink(path.c_str());
-    const mode_t old = ::umask(0177);
-    const int bound = ::bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address);
-    ::umask(old);
-    if (bound != 0) return system_failure("Cannot bind " + path);
-    if (::listen(listener_.get(), 128) != 0) return system_failure("Cannot listen on " + path);
-    return watch_fd(listener_.get(), EPOLLIN);
+    OTRY(loop_->watch_signals({SIGTERM, SIGINT, SIGHUP}, [this](int signal) { on_signal(signal); }));
+    listener_ = OTRY(service::listen_unix(options_.directory + "/socket"));
+    return loop_->watch(listener_.get(), EPOLLIN, [this](uint32_t) { on_accept(); });
 }
 
 }  // namespace xenstored

@@ -6,13 +6,14 @@
 #include <string>
 #include <string_view>
 
+#include "abi/xen/xs_wire.hpp"
 #include "lib/base/result.hpp"
 #include "lib/base/types.hpp"
 
 namespace xenstored {
 
-inline constexpr size_t absolute_path_max = 3072;  ///< Source: XENSTORE_ABS_PATH_MAX, io/xs_wire.h
-inline constexpr size_t relative_path_max = 2048;  ///< Source: XENSTORE_REL_PATH_MAX; also below /local/domain/N/
+inline constexpr size_t absolute_path_max = xen::XENSTORE_ABS_PATH_MAX;
+inline constexpr size_t relative_path_max = xen::XENSTORE_REL_PATH_MAX;  ///< also below /local/domain/N/
 
 /// "/local/domain/N".
 std::string home_of(base::DomId domid);

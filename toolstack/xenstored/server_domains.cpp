@@ -2,6 +2,7 @@
 /// Domains: taking up and dropping their rings, and noticing their end.
 #include <array>
 
+#include "abi/xen/basic.hpp"
 #include "lib/base/number.hpp"
 #include "toolstack/xenstored/path.hpp"
 #include "toolstack/xenstored/server.hpp"
@@ -13,7 +14,6 @@ using base::Err;
 namespace {
 
 const std::string ok_reply("OK\0", 3);
-constexpr uint32_t first_reserved_domid = 0x7ff0;  ///< Source: DOMID_FIRST_RESERVED, xen.h
 
 Result<uint64_t> parse_frame(std::string_view text) {
     const auto frame = base::parse_number<uint64_t>(text);
@@ -23,7 +23,7 @@ Result<uint64_t> parse_frame(std::string_view text) {
 
 Result<DomId> parse_domid(std::string_view text) {
     const uint32_t n = TRY(proto::parse_number(text));
-    if (n >= first_reserved_domid) return Err{Errc::inval};
+    if (n >= xen::DOMID_FIRST_RESERVED) return Err{Errc::inval};
     return DomId{static_cast<uint16_t>(n)};
 }
 

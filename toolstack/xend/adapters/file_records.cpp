@@ -13,13 +13,15 @@
 #include "lib/base/number.hpp"
 #include "toolstack/config/domain_sxp.hpp"
 #include "toolstack/config/load.hpp"
-#include "toolstack/xend/core/log.hpp"
+#include "toolstack/service/log.hpp"
 
 namespace xend {
 
 using base::Errc;
 using base::Outcome;
 using proto::Sxp;
+using service::log;
+using service::LogLevel;
 
 namespace {
 

@@ -4,8 +4,8 @@
 #include <fmt/format.h>
 
 #include "lib/base/number.hpp"
+#include "toolstack/service/log.hpp"
 #include "toolstack/xend/core/device_drivers.hpp"
-#include "toolstack/xend/core/log.hpp"
 #include "toolstack/xend/core/store_pool.hpp"
 
 namespace xend {
@@ -13,6 +13,8 @@ namespace xend {
 using base::DomId;
 using base::Errc;
 using base::Outcome;
+using service::log;
+using service::LogLevel;
 
 namespace {
 

@@ -5,15 +5,17 @@
 #include <algorithm>
 
 #include "lib/base/number.hpp"
+#include "toolstack/service/log.hpp"
 #include "toolstack/xend/core/domain_nodes.hpp"
 #include "toolstack/xend/core/job.hpp"
-#include "toolstack/xend/core/log.hpp"
 
 namespace xend {
 
 using base::DomId;
 using base::Errc;
 using base::Outcome;
+using service::log;
+using service::LogLevel;
 using std::chrono::milliseconds;
 
 std::shared_ptr<std::mutex> Manager::lock_of(const config::Uuid& uuid) {

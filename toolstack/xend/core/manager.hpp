@@ -34,8 +34,11 @@ public:
 
     /// Finishes what an earlier xend left half done. Call once, before anything else.
     base::Outcome<> recover();
-    /// Looks for domains that stopped or vanished and does what their configuration says. True: something was busy,
-    /// look again soon.
+    /// The records of domains that stopped or vanished by themselves: each wants follow_up().
+    base::Outcome<std::vector<Record>> ended();
+    /// Does what the configuration says for one that ended() named. True: something was busy, look again soon.
+    base::Outcome<bool> follow_up(const Record& record);
+    /// Both of the above, one domain after the other.
     base::Outcome<bool> reap();
     /// Notes shutdown requests that nobody answered.
     void check_shutdown_timeouts();

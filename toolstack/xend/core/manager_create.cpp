@@ -5,16 +5,18 @@
 #include <algorithm>
 
 #include "lib/base/number.hpp"
+#include "toolstack/service/log.hpp"
 #include "toolstack/xend/core/device_drivers.hpp"
 #include "toolstack/xend/core/domain_nodes.hpp"
 #include "toolstack/xend/core/job.hpp"
-#include "toolstack/xend/core/log.hpp"
 
 namespace xend {
 
 using base::DomId;
 using base::Errc;
 using base::Outcome;
+using service::log;
+using service::LogLevel;
 
 namespace {
 

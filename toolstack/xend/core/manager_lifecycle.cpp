@@ -2,14 +2,16 @@
 // How a domain ends, and what follows; and how a new xend takes over from one that was killed.
 #include <algorithm>
 
+#include "toolstack/service/log.hpp"
 #include "toolstack/xend/core/domain_nodes.hpp"
 #include "toolstack/xend/core/job.hpp"
-#include "toolstack/xend/core/log.hpp"
 
 namespace xend {
 
 using base::DomId;
 using base::Outcome;
+using service::log;
+using service::LogLevel;
 using std::chrono::milliseconds;
 
 namespace {
@@ -170,43 +172,61 @@ void Manager::restart(const DomainView& view, Follow how) {
     log(LogLevel::info, "domain '" + view.name + "' was restarted with ID " + std::to_string(made->raw));
 }
 
-Outcome<bool> Manager::reap() {
-    bool again = false;
-    const auto records = OTRY(ports_.records.load());
-    if (records.empty()) return false;
+namespace {
+
+const xenctrl::DomainInfo* info_of(const std::vector<xenctrl::DomainInfo>& infos, const Record& record) {
+    const auto at = std::find_if(infos.begin(), infos.end(), [&](const xenctrl::DomainInfo& info) {
+        return info.handle == record.config.uuid.bytes && info.id.raw == record.domid;
+    });
+    return at == infos.end() ? nullptr : &*at;
+}
+
+/// Whether `record`'s domain, of which the hypervisor says `info` (null: gone), ended by itself and nobody has seen to it.
+bool has_ended(const Record& record, const xenctrl::DomainInfo* info) {
+    if (info != nullptr) return info->shutdown && !info->dying && record.state == RecordState::live;
+    return record.state == RecordState::live || record.state == RecordState::preserved;  // else a job has it
+}
+
+}  // namespace
+
+Outcome<std::vector<Record>> Manager::ended() {
+    std::vector<Record> out = OTRY(ports_.records.load());
+    if (out.empty()) return out;
     const auto infos = OTRY(ports_.hypervisor.list());
-    for (const Record& record : records) {
-        const auto at = std::find_if(infos.begin(), infos.end(), [&](const xenctrl::DomainInfo& info) {
-            return info.handle == record.config.uuid.bytes && info.id.raw == record.domid;
-        });
-        const bool there = at != infos.end();
-        const bool stopped = there && at->shutdown && !at->dying && record.state == RecordState::live;
-        if (there && !stopped) continue;
-        if (!there && record.state != RecordState::live && record.state != RecordState::preserved) continue;  // a job has it
-        const std::unique_lock creating(create_mutex_, std::try_to_lock);  // a restart is a creation
-        if (!creating.owns_lock()) {
-            again = true;
-            continue;
-        }
-        const Job job(*this, record.config.uuid, Job::Wait::not_at_all);
-        if (!job.held()) {
-            again = true;
-            continue;
-        }
-        const auto now = OTRY(ports_.records.find(record.config.uuid));  // what was true before the lock may not be now
-        if (!now || now->state != record.state || now->domid != record.domid) continue;
-        DomainView view;
-        if (there) view.info = *at;
-        view.info.id = id_of(record);
-        view.name = record.config.name;
-        view.uuid = record.config.uuid;
-        view.record = record;
-        if (stopped) {
-            follow_stop(view);
-            continue;
-        }
+    std::erase_if(out, [&](const Record& record) { return !has_ended(record, info_of(infos, record)); });
+    return out;
+}
+
+Outcome<bool> Manager::follow_up(const Record& record) {
+    const std::unique_lock creating(create_mutex_, std::try_to_lock);  // a restart is a creation
+    if (!creating.owns_lock()) return true;
+    const Job job(*this, record.config.uuid, Job::Wait::not_at_all);
+    if (!job.held()) return true;
+    const auto now = OTRY(ports_.records.find(record.config.uuid));  // what was true before the lock may not be now
+    if (!now || now->state != record.state || now->domid != record.domid) return false;
+    const auto infos = OTRY(ports_.hypervisor.list());
+    const xenctrl::DomainInfo* info = info_of(infos, record);
+    if (!has_ended(record, info)) return false;
+    DomainView view;
+    if (info != nullptr) view.info = *info;
+    view.info.id = id_of(record);
+    view.name = record.config.name;
+    view.uuid = record.config.uuid;
+    view.record = record;
+    if (info != nullptr) {
+        follow_stop(view);
+    } else {
         log(LogLevel::info, "domain '" + record.config.name + "' is gone; somebody else destroyed it");
         finish(view);
+    }
+    return false;
+}
+
+Outcome<bool> Manager::reap() {
+    bool again = false;
+    for (const Record& record : OTRY(ended())) {
+        const bool busy = OTRY(follow_up(record));
+        again = again || busy;
     }
     return again;
 }

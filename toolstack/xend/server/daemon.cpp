@@ -6,22 +6,21 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <thread>
 
+#include "toolstack/service/log.hpp"
 #include "toolstack/service/process.hpp"
 #include "toolstack/xencall/privcmd.hpp"
 #include "toolstack/xend/adapters/control_hypervisor.hpp"
 #include "toolstack/xend/adapters/file_records.hpp"
 #include "toolstack/xend/adapters/script_runner.hpp"
-#include "toolstack/xend/core/log.hpp"
 #include "toolstack/xend/core/manager.hpp"
+#include "toolstack/xend/server/dispatcher.hpp"
 #include "toolstack/xend/server/http_server.hpp"
-#include "toolstack/xend/server/log_file.hpp"
+#include "toolstack/xend/server/reaper.hpp"
 #include "toolstack/xend/server/router.hpp"
 
 namespace xend {
@@ -29,53 +28,11 @@ namespace xend {
 using base::Errc;
 using base::Outcome;
 using service::Detachment;
+using service::log;
+using service::LogLevel;
 using service::PidFile;
-using std::chrono::milliseconds;
 
 namespace {
-
-/// Watches for domains that stop; one thread for xend's whole life.
-class Reaper {
-    Manager& manager_;
-    Stores& stores_;
-    std::atomic<bool> ending_{false};
-    std::thread thread_;
-
-    std::unique_ptr<xenstore::Store> watched_store() {
-        auto store = stores_.open();
-        if (store && (*store)->watch("@releaseDomain", "reap")) return std::move(store).take();
-        return nullptr;
-    }
-
-    void run() {
-        auto store = watched_store();
-        int ticks = 0;
-        while (!ending_) {
-            auto again = manager_.reap();
-            if (!again) log(LogLevel::warning, "while looking for stopped domains: " + again.failure().text);
-            if (++ticks % 30 == 0) manager_.check_shutdown_timeouts();
-            // Without an event we look all the same: an event can be lost, a domain must not be.
-            const milliseconds pause{again && *again ? 100 : 1000};
-            if (!store) {
-                std::this_thread::sleep_for(pause);
-                store = watched_store();
-                continue;
-            }
-            auto event = store->next_event(pause);
-            while (event && *event) event = store->poll_event();
-            if (!event) store.reset();
-        }
-    }
-
-public:
-    Reaper(Manager& manager, Stores& stores) : manager_(manager), stores_(stores), thread_([this] { run(); }) {}
-    ~Reaper() {
-        ending_ = true;
-        thread_.join();
-    }
-    Reaper(const Reaper&) = delete;
-    Reaper& operator=(const Reaper&) = delete;
-};
 
 void run_network_script(const ServerSettings& settings, Scripts& scripts) {
     if (settings.network_script.empty()) return;
@@ -95,20 +52,30 @@ void run_network_script(const ServerSettings& settings, Scripts& scripts) {
     if (!ran) log(LogLevel::error, "network-script: " + ran.failure().text);
 }
 
-sigset_t ending_signals() {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    return set;
+/// The sockets of this xend.
+Outcome<> listen(HttpServer& server, const ServerSettings& settings) {
+    for (const std::string& path : {settings.unix_path, settings.classic_unix_path}) {
+        if (path.empty()) continue;
+        OTRY(service::make_parent(path));
+        OTRY(server.listen_unix(path));
+    }
+    if (!settings.http_server) return base::ok;
+    // The classic port is a convenience: without it xm still works.
+    const auto listening = server.listen_tcp(settings.address, settings.port);
+    if (!listening) log(LogLevel::warning, listening.failure().text);
+    return base::ok;
 }
 
 }  // namespace
 
 Outcome<> serve(const ServerSettings& settings, const Ready& ready) {
     ::signal(SIGPIPE, SIG_IGN);
-    const sigset_t ending = ending_signals();
-    ::pthread_sigmask(SIG_BLOCK, &ending, nullptr);  // before any thread: all inherit it, one waits for them
+    const auto loop = OTRY(service::EventLoop::make());
+    // Before any thread: all inherit the mask, only the loop hears of these.
+    OTRY(loop->watch_signals({SIGTERM, SIGINT}, [&loop](int signal) {
+        log(LogLevel::info, std::string("xend ends (") + ::strsignal(signal) + ")");
+        loop->stop();
+    }));
 
     auto backend = OTRY(xencall::open_privcmd());
     xenctrl::Control control(*backend);
@@ -123,31 +90,17 @@ Outcome<> serve(const ServerSettings& settings, const Ready& ready) {
     run_network_script(settings, scripts);
 
     Router router(manager, settings.log_file);
-    HttpServer server([&router](const Request& request) { return router.handle(request); });
-    for (const std::string& path : {settings.unix_path, settings.classic_unix_path}) {
-        if (path.empty()) continue;
-        OTRY(service::make_parent(path));
-        OTRY(server.listen_unix(path));
-    }
-    if (settings.http_server) {
-        // The classic port is a convenience: without it xm still works.
-        auto listening = server.listen_tcp(settings.address, settings.port);
-        if (!listening) log(LogLevel::warning, listening.failure().text);
-    }
-    std::thread waiter([&server, &ending] {
-        int signal = 0;
-        ::sigwait(&ending, &signal);
-        log(LogLevel::info, std::string("xend ends (") + ::strsignal(signal) + ")");
-        server.stop();
-    });
-    {
-        const Reaper reaper(manager, stores);
-        log(LogLevel::info, "xend is ready, pid " + std::to_string(::getpid()));
-        ready();
-        server.run();
-    }
-    waiter.join();
-    return base::ok;
+    Dispatcher dispatcher([&router](const Request& request) { return router.handle(request); });
+    HttpServer server(
+        *loop, [&dispatcher](Request request, HttpServer::Done done) { dispatcher.handle(std::move(request), std::move(done)); });
+    OTRY(listen(server, settings));
+    Reaper reaper(*loop, manager, stores, dispatcher);
+    reaper.start();
+    log(LogLevel::info, "xend is ready, pid " + std::to_string(::getpid()));
+    ready();
+    const auto ran = loop->run();
+    dispatcher.finish();  // what runs is brought to its end
+    return ran;
 }
 
 namespace {
@@ -155,8 +108,12 @@ namespace {
 /// One life of the server, in a child of the supervisor.
 [[noreturn]] void server_life(const ServerSettings& settings, Detachment& detachment) {
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);  // a server without its supervisor would be a second xend beside the next
-    Outcome<> served = open_log(settings.log_file, settings.log_level, LogTo::file);
-    if (served) served = serve(settings, [&] { detachment.ready(); });
+    auto target = service::rotating_log(settings.log_file, service::log_level_named(settings.log_level));
+    Outcome<> served = target ? Outcome<>(base::ok) : Outcome<>(target.failure());
+    if (target) {
+        service::set_log(std::move(target).take());
+        served = serve(settings, [&] { detachment.ready(); });
+    }
     if (served) std::exit(0);
     log(LogLevel::error, served.failure().text);
     std::fprintf(stderr, "xend: %s\n", served.failure().text.c_str());

@@ -7,9 +7,9 @@
 #include <string>
 #include <thread>
 
+#include "toolstack/service/log.hpp"
 #include "toolstack/service/process.hpp"
 #include "toolstack/xend/server/daemon.hpp"
-#include "toolstack/xend/server/log_file.hpp"
 #include "toolstack/xend/server/settings.hpp"
 
 namespace {
@@ -49,8 +49,9 @@ int foreground(const xend::ServerSettings& settings) {
     auto pid_file = service::PidFile::take(settings.pid_file, xend::lock_patience);
     if (!pid_file) return complain(pid_file.failure().text);
     if (auto written = pid_file->write_pid(); !written) return complain(written.failure().text);
-    auto logging = xend::open_log(settings.log_file, settings.log_level, xend::LogTo::terminal);
+    auto logging = service::terminal_log(service::log_level_named(settings.log_level));
     if (!logging) return complain(logging.failure().text);
+    service::set_log(std::move(logging).take());
     auto served = xend::serve(settings, [] {});
     pid_file->retire();
     return served ? 0 : complain(served.failure().text);

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "lib/base/number.hpp"
 #include "toolstack/xenstore/cli/commands.hpp"
 
 namespace {
@@ -55,7 +56,7 @@ bool take_option(int c, const Command& command, Arguments& a) {
         case 'u': a.upwards = true; return true;
         case 'r': a.recursive = true; return true;
         case 'f': a.full_path = true; return true;
-        case 'n': a.count = std::atoi(::optarg); return a.count > 0;
+        case 'n': a.count = base::parse_number<int>(::optarg).value_or(0); return a.count > 0;
         case 'p': (command.run == xenstore::cli::tree ? a.permissions : a.with_path) = true; return true;
         default: return false;
     }

@@ -1,0 +1,198 @@
+// link: xendhttp xendclient
+// SPDX-License-Identifier: Apache-2.0
+// tsan
+// xend's server: what it answers, and that nobody who is slow holds up anybody else.
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <future>
+
+#include "toolstack/service/fd.hpp"
+#include "toolstack/xend/client/http_client.hpp"
+#include "toolstack/xend/server/dispatcher.hpp"
+#include "toolstack/xend/server/http_message.hpp"
+#include "toolstack/xend/server/http_server.hpp"
+
+namespace {
+
+using service::Fd;
+using xend::Dispatcher;
+using xend::Reply;
+using xend::Request;
+using namespace std::chrono_literals;
+
+/// A server with its loop in a thread. What begins with "/xend/slow" or creates waits until release().
+class XendServer : public ::testing::Test {
+protected:
+    XendServer() {
+        folder_ = (std::filesystem::temp_directory_path() / "xend-server-XXXXXX").string();
+        EXPECT_NE(::mkdtemp(folder_.data()), nullptr);
+        loop_ = service::EventLoop::make().take();
+        dispatcher_ = std::make_unique<Dispatcher>([this](const Request& request) { return answer(request); });
+        server_ = std::make_unique<xend::HttpServer>(*loop_, [this](Request request, xend::HttpServer::Done done) {
+            dispatcher_->handle(std::move(request), std::move(done));
+        });
+        EXPECT_TRUE(server_->listen_unix(socket()));
+        while (!server_->listen_tcp("127.0.0.1", port_) && port_ < 40000) ++port_;
+        thread_ = std::thread([this] { EXPECT_TRUE(loop_->run()); });
+    }
+    ~XendServer() override {
+        release();
+        dispatcher_->finish();
+        loop_->post([this] { loop_->stop(); });
+        thread_.join();
+        server_.reset();
+        std::filesystem::remove_all(folder_);
+    }
+
+    std::string socket() const { return folder_ + "/socket"; }
+    void release() {
+        if (!released_) release_.set_value();
+        released_ = true;
+    }
+    Reply answer(const Request& request) {
+        const auto op = request.fields.find("op");
+        const bool changes = op != request.fields.end() && (op->second == "create" || op->second == "destroy");
+        if (changes) slow_.wait();
+        if (request.path == "/throw") throw std::runtime_error("x");
+        std::string body = request.path;
+        for (const auto& [key, value] : request.fields) body.append("|").append(key).append("=").append(value);
+        return {200, "text/plain", changes ? "/xend/domain/made" : "", body};
+    }
+    base::Outcome<Reply> call(const Request& request) const { return xend::SocketTransport({socket()}).call(request); }
+
+    Fd connect() const {
+        Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        std::snprintf(address.sun_path, sizeof address.sun_path, "%s", socket().c_str());
+        EXPECT_EQ(::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+        return fd;
+    }
+    Fd connect_tcp() const {
+        Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        sockaddr_in address{};
+        address.sin_family = AF_INET;
+        address.sin_port = htons(port_);
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        EXPECT_EQ(::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+        return fd;
+    }
+    static void send(const Fd& fd, const std::string& text) {
+        EXPECT_EQ(::send(fd.get(), text.data(), text.size(), MSG_NOSIGNAL), static_cast<ssize_t>(text.size()));
+    }
+    /// Everything until the server closes, or for as long as `until` is not in it.
+    static std::string receive(const Fd& fd, const std::string& until = "") {
+        std::string out;
+        char part[4096];
+        while (until.empty() || out.find(until) == std::string::npos) {
+            const ssize_t n = ::recv(fd.get(), part, sizeof part, 0);
+            if (n <= 0) break;
+            out.append(part, static_cast<size_t>(n));
+        }
+        return out;
+    }
+    static std::string exchange(const Fd& fd, const std::string& text) {
+        send(fd, text);
+        return receive(fd);
+    }
+
+    std::string folder_;
+    uint16_t port_ = static_cast<uint16_t>(20000 + ::getpid() % 10000);
+    std::promise<void> release_;
+    std::shared_future<void> slow_ = release_.get_future().share();
+    bool released_ = false;
+    std::unique_ptr<service::EventLoop> loop_;
+    std::unique_ptr<Dispatcher> dispatcher_;
+    std::unique_ptr<xend::HttpServer> server_;
+    std::thread thread_;
+};
+
+Request get(const std::string& path) { return {Request::Method::get, path, {}}; }
+Request post(const std::string& path, const std::string& op) { return {Request::Method::post, path, {{"op", op}}}; }
+
+TEST_F(XendServer, AnswersAsItAlwaysDid) {
+    EXPECT_EQ(exchange(connect(), "GET /xend/a%20b?x=1+2 HTTP/1.0\r\n\r\n"),
+              "HTTP/1.0 200 OK\r\nServer: xend\r\nContent-Type: text/plain\r\nContent-Length: 15\r\n\r\n/xend/a b|x=1 2");
+    release();
+    const auto made = call(post("/xend/domain", "create"));
+    ASSERT_TRUE(made) << made.failure().text;
+    EXPECT_EQ(made->location, "/xend/domain/made");
+    EXPECT_EQ(made->body, "/xend/domain|op=create");
+    EXPECT_EQ(call(get("/throw"))->body, "(xend.err 'internal error: exception')");
+}
+
+TEST_F(XendServer, RefusesWhatItAlwaysDid) {
+    const auto status = [&](const Fd& fd, const std::string& request) { return exchange(fd, request).substr(0, 12); };
+    const std::string end = "\r\nConnection: close\r\n\r\n";
+    EXPECT_EQ(status(connect(), "PUT / HTTP/1.1" + end), "HTTP/1.1 403");
+    EXPECT_EQ(status(connect(), "GET /%zz HTTP/1.1" + end), "HTTP/1.1 400");
+    EXPECT_EQ(status(connect(), "POST / HTTP/1.1\r\nContent-Type: multipart/form-data" + end), "HTTP/1.1 406");
+    EXPECT_EQ(status(connect(), "nonsense\r\n\r\n"), "");
+    EXPECT_EQ(status(connect(), "GET / HTTP/1.1\r\nX: " + std::string(20000, 'x') + end), "");
+    EXPECT_EQ(status(connect(), "POST / HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n"), "");
+    // Over TCP: anybody may look, under this host's name and not for a web page; root alone changes things.
+    EXPECT_EQ(status(connect_tcp(), "GET / HTTP/1.1\r\nHost: localhost:8000" + end), "HTTP/1.1 200");
+    EXPECT_EQ(status(connect_tcp(), "GET / HTTP/1.1\r\nHost: example.org" + end), "HTTP/1.1 403");
+    EXPECT_EQ(status(connect_tcp(), "GET / HTTP/1.1\r\nOrigin: http://localhost" + end), "HTTP/1.1 403");
+    EXPECT_EQ(status(connect_tcp(), "POST / HTTP/1.1\r\nContent-Length: 0" + end),
+              ::geteuid() == 0 ? "HTTP/1.1 200" : "HTTP/1.1 403");
+    EXPECT_EQ(server_->listen_tcp("0.0.0.0", 1).failure().text,
+              "xend-address '0.0.0.0' is not a loopback address; xend listens on no other");
+    EXPECT_FALSE(server_->listen_tcp("127.0.0.1", port_));
+}
+
+TEST_F(XendServer, KeepsAConnectionForTheNextRequest) {
+    const Fd fd = connect();
+    send(fd, "GET /one HTTP/1.1\r\n\r\nGET /two HTTP/1.1\r\n\r\nGET /thr");
+    EXPECT_NE(receive(fd, "/two").find("/one"), std::string::npos);
+    send(fd, "ee HTTP/1.1\r\nConnection: close\r\n\r\n");
+    EXPECT_TRUE(receive(fd).ends_with("/three"));
+}
+
+TEST_F(XendServer, NobodyWaitsForSlowScriptsOrSilentClients) {
+    std::vector<Fd> silent;
+    for (int i = 0; i < 100; ++i) {
+        silent.push_back(connect());
+        if (i % 2 == 0) send(silent.back(), "POST /xend/domain HTTP/1.1\r\nContent-Length: 10\r\n\r\nhalf");
+    }
+    // One creation hangs in its script, others wait behind it, and owners pull at their domains, many times.
+    std::vector<std::future<base::Outcome<Reply>>> jobs;
+    for (int i = 0; i < 20; ++i) {
+        jobs.push_back(std::async(std::launch::async, [&] { return call(post("/xend/domain", "create")); }));
+        jobs.push_back(std::async(std::launch::async, [&] { return call(post("/xend/domain/stuck", "destroy")); }));
+    }
+    {
+        const Fd gone = connect();
+        send(gone, "POST /xend/domain/gone?op=destroy HTTP/1.1\r\nContent-Length: 0\r\n\r\n");
+    }
+    for (int i = 0; i < 20; ++i) {
+        const auto start = std::chrono::steady_clock::now();
+        const auto reply = call(get("/xend/domain"));
+        ASSERT_TRUE(reply) << reply.failure().text;
+        EXPECT_EQ(reply->body, "/xend/domain");
+        EXPECT_TRUE(call(post("/xend/domain/stuck", "devices")));
+        EXPECT_TRUE(call(post("/xend/domain/other", "pause"))) << "another domain's job";
+        EXPECT_LT(std::chrono::steady_clock::now() - start, 5s);
+    }
+    for (const auto& job : jobs) EXPECT_EQ(job.wait_for(0s), std::future_status::timeout);
+    release();
+    for (auto& job : jobs) EXPECT_TRUE(job.get());
+}
+
+TEST(Dispatcher, LooksHaveNoLaneAndJobsOfADomainShareOne) {
+    EXPECT_EQ(Dispatcher::lane_of(get("/xend/domain/x")), "");
+    EXPECT_EQ(Dispatcher::lane_of(post("/xend/node", "debug_keys")), "");
+    for (const char* op : {"devices", "vcpuinfo", "domain_sched_credit_get", "wait_for_devices"})
+        EXPECT_EQ(Dispatcher::lane_of(post("/xend/domain/x", op)), "") << op;
+    for (const char* op : {"pause", "unpause", "shutdown", "destroy", "mem_target_set"})
+        EXPECT_EQ(Dispatcher::lane_of(post("/xend/domain/x/", op)), "domain x") << op;
+    EXPECT_EQ(Dispatcher::lane_of(post("/xend/domain", "create")), Dispatcher::lane_of(post("/xend/domain/", "create")));
+    EXPECT_EQ(Dispatcher::lane_of(post("/xend/domain", "create")), Dispatcher::lane_of(post("/xend/domain/x", "rename")));
+}
+
+}  // namespace

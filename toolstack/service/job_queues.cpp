@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "toolstack/service/job_queues.hpp"
+
+namespace service {
+
+JobQueues::JobQueues(unsigned threads) {
+    for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
+}
+
+JobQueues::~JobQueues() { finish(); }
+
+void JobQueues::post(const std::string& key, Job job) {
+    const std::lock_guard guard(mutex_);
+    if (ending_) return;
+    std::deque<Job>& queue = queues_[key];
+    queue.push_back(std::move(job));
+    if (queue.size() > 1) return;  // its turn comes after those before it
+    ready_.push_back(key);
+    wake_.notify_one();
+}
+
+void JobQueues::work() {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+        wake_.wait(lock, [this] { return !ready_.empty() || (ending_ && queues_.empty()); });
+        if (ready_.empty()) return;
+        const std::string key = std::move(ready_.front());
+        ready_.pop_front();
+        const auto queue = queues_.find(key);
+        Job job = std::move(queue->second.front());
+        lock.unlock();
+        job();
+        job = nullptr;  // what it holds may post
+        lock.lock();
+        queue->second.pop_front();
+        if (queue->second.empty()) {
+            queues_.erase(queue);
+            if (ending_) wake_.notify_all();
+        } else {
+            ready_.push_back(key);
+            wake_.notify_one();
+        }
+    }
+}
+
+void JobQueues::finish() {
+    {
+        const std::lock_guard guard(mutex_);
+        ending_ = true;
+        wake_.notify_all();
+    }
+    for (std::thread& thread : threads_) thread.join();
+    threads_.clear();
+}
+
+}  // namespace service

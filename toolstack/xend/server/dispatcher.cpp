@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "toolstack/xend/server/dispatcher.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace xend {
+
+namespace {
+
+constexpr std::string_view domain_folder = "/xend/domain";
+/// Operations of a domain that change nothing, although clients may POST them.
+constexpr std::array<std::string_view, 4> looks = {"devices", "vcpuinfo", "domain_sched_credit_get", "wait_for_devices"};
+
+Reply safe_answer(const Dispatcher::Answer& answer, const Request& request) {
+    try {
+        return answer(request);
+    } catch (const std::exception&) {  // out of memory and the like must not end the server
+        return {200, "application/sxp", {}, "(xend.err 'internal error: exception')"};
+    }
+}
+
+}  // namespace
+
+Dispatcher::Dispatcher(Answer answer, unsigned job_threads, unsigned look_threads)
+    : answer_(std::move(answer)), looks_(look_threads), jobs_(job_threads) {}
+
+std::string Dispatcher::lane_of(const Request& request) {
+    if (request.method != Request::Method::post || !request.path.starts_with(domain_folder)) return {};
+    const auto op = request.fields.find("op");
+    if (op == request.fields.end() || std::find(looks.begin(), looks.end(), op->second) != looks.end()) return {};
+    std::string_view who = std::string_view(request.path).substr(domain_folder.size());
+    while (who.starts_with('/')) who.remove_prefix(1);
+    while (who.ends_with('/')) who.remove_suffix(1);
+    if (who.empty() || op->second == "rename") return "creations";  // a name is given once
+    return lane_of_domain(std::string(who));
+}
+
+void Dispatcher::handle(Request request, Done done) {
+    const std::string lane = lane_of(request);
+    const auto job = [this, request = std::move(request), done = std::move(done)] { done(safe_answer(answer_, request)); };
+    if (lane.empty()) {
+        looks_.post(std::to_string(next_look_++), job);
+    } else {
+        jobs_.post(lane, job);
+    }
+}
+
+void Dispatcher::finish() {
+    jobs_.finish();
+    looks_.finish();
+}
+
+}  // namespace xend

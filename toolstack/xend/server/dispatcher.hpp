@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <functional>
+
+#include "toolstack/service/job_queues.hpp"
+#include "toolstack/xend/api.hpp"
+
+namespace xend {
+
+/// Between the event loop, which must not block, and the core, which may. A request that only looks is answered beside all
+/// others, by threads of its own; one that changes something waits in the lane of its domain, where jobs follow each other.
+/// So a script that hangs holds up its domain (and other creations, which follow each other too), and never a look.
+class Dispatcher {
+public:
+    using Answer = std::function<Reply(const Request&)>;
+    using Done = std::function<void(Reply)>;
+
+    /// `answer` is called by several threads at once.
+    explicit Dispatcher(Answer answer, unsigned job_threads = 8, unsigned look_threads = 2);
+
+    /// Never blocks; `done` is called by another thread.
+    void handle(Request request, Done done);
+    /// Work that may block and answers nobody.
+    void post(const std::string& lane, service::JobQueues::Job job) { jobs_.post(lane, std::move(job)); }
+    /// Waits for everything that was asked for.
+    void finish();
+
+    /// Where a request waits its turn; empty for one that only looks.
+    static std::string lane_of(const Request& request);
+    static std::string lane_of_domain(const std::string& who) { return "domain " + who; }
+
+private:
+    Answer answer_;
+    std::atomic<uint64_t> next_look_ = 0;
+    service::JobQueues looks_;
+    service::JobQueues jobs_;
+};
+
+}  // namespace xend

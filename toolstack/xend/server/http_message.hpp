@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "toolstack/xend/api.hpp"
+
+namespace xend {
+
+/// A request as it came, nothing decoded.
+struct HttpRequest {
+    bool get = false;
+    bool post = false;  // neither: another method
+    std::string target;
+    std::string host;
+    std::string content_type;
+    bool has_origin = false;
+    std::string body;
+    unsigned version = 11;
+    bool keep_alive = false;
+};
+
+/// Bytes to one request, with limits on its head and its body.
+class HttpParser {
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+
+public:
+    enum class State : uint8_t { more, whole, broken };
+
+    HttpParser();
+    ~HttpParser();
+    /// Takes what belongs to the request off the front of `input`.
+    State feed(std::string& input);
+    /// The whole request; the parser is ready for the next one.
+    HttpRequest take();
+};
+
+/// The bytes of a reply to a request of this version.
+std::string response_text(const Reply& reply, unsigned version, bool keep_alive);
+
+/// "a=1&b=x%20y" into fields. False when an escape is malformed or there are too many fields.
+bool decode_form(std::string_view text, std::map<std::string, std::string>& fields);
+
+/// What the request asks for. Errors: inval, the text says what is wrong; `status` is what to answer with.
+struct Refusal {
+    int status = 400;
+    std::string text;
+};
+/// Decodes path and form. Nothing: `refusal` says why.
+std::optional<Request> decode_request(const HttpRequest& in, Refusal& refusal);
+
+}  // namespace xend
