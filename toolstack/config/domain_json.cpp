@@ -39,7 +39,11 @@ Outcome<> read_devices(const DeviceKind& kind, const Json& list, DomainConfig& c
     for (const Json& device : list) {
         if (!device.is_object()) return inval(name + ": an object is wanted, not " + device.type_name());
         Pairs pairs;
-        for (const auto& [key, value] : device.items()) pairs.emplace_back(key, OTRY(text_of(name + "." + key, value)));
+        for (const auto& [key, value] : device.items()) {
+            std::string where = name;
+            where.append(".").append(key);
+            pairs.emplace_back(key, OTRY(text_of(where, value)));
+        }
         const std::string specifier = OTRY(kind.specifier(pairs));
         OTRY(kind.add(config, specifier));
     }

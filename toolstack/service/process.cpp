@@ -29,6 +29,14 @@ int pid_in(int file) {
     return base::take_number<int>(line).value_or(0);
 }
 
+base::Outcome<> write_pid_to(const Fd& file, const std::string& path) {
+    const std::string text = std::to_string(::getpid()) + "\n";
+    if (::ftruncate(file.get(), 0) != 0 || ::pwrite(file.get(), text.data(), text.size(), 0) < 0) {
+        return system_failure("Cannot write pid file " + path);
+    }
+    return base::ok;
+}
+
 }  // namespace
 
 base::Outcome<Detachment> Detachment::start(bool stay, const std::string& name) {
@@ -86,19 +94,19 @@ base::Outcome<PidFile> PidFile::take(std::string path, std::chrono::milliseconds
     return PidFile(std::move(path), std::move(file));
 }
 
-base::Outcome<> PidFile::write_pid() {
-    const std::string text = std::to_string(::getpid()) + "\n";
-    if (::ftruncate(file_.get(), 0) != 0 || ::pwrite(file_.get(), text.data(), text.size(), 0) < 0) {
-        return system_failure("Cannot write pid file " + path_);
-    }
-    return base::ok;
-}
+base::Outcome<> PidFile::write_pid() { return write_pid_to(file_, path_); }
 
 void PidFile::retire() { ::unlink(path_.c_str()); }
 
 int PidFile::running(const std::string& path) {
     const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     return file && ::flock(file.get(), LOCK_SH | LOCK_NB) != 0 ? pid_in(file.get()) : 0;
+}
+
+base::Outcome<> write_pid_file(const std::string& path) {
+    const Fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+    if (!file) return system_failure("Cannot open pid file " + path);
+    return write_pid_to(file, path);
 }
 
 base::Outcome<> make_directories(const std::string& path, unsigned mode) {

@@ -52,6 +52,8 @@ private:
     Fd file_;
 };
 
+/// Writes this process's id into a file that nobody holds. Errors: the system's.
+base::Outcome<> write_pid_file(const std::string& path);
 /// Makes a directory and its parents. Errors: the system's.
 base::Outcome<> make_directories(const std::string& path, unsigned mode);
 /// Makes the directory that `path` lies in, and its parents, with mode 0755. Errors: the system's.

@@ -101,13 +101,6 @@ bool parse(int argc, char** argv, CommandLine& line) {
     return false;
 }
 
-base::Outcome<base::Unit> write_pid(const std::string& path) {
-    const service::Fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-    const std::string text = std::to_string(::getpid()) + "\n";
-    if (!file || ::write(file.get(), text.data(), text.size()) < 0) return service::system_failure("Cannot write " + path);
-    return base::ok;
-}
-
 /// Without the store no guest's devices work: the kernel should kill something else first.
 void avoid_memory_killer() {
     const service::Fd file(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
@@ -120,7 +113,7 @@ base::Outcome<> serve(CommandLine& line, service::Detachment& detachment) {
     avoid_memory_killer();
     xenstored::Daemon daemon(line.daemon);
     OTRY(daemon.start());
-    if (!line.pid_file.empty()) OTRY(write_pid(line.pid_file));
+    if (!line.pid_file.empty()) OTRY(service::write_pid_file(line.pid_file));
     if (line.print_pid) {
         std::printf("%d\n", ::getpid());
         std::fflush(stdout);
