@@ -303,7 +303,10 @@ void dom0_build(const parse::BootRecord& record) {
     Domain& d = make_domain();
     grant_rights(d);
     const uint64_t pages = choose_pages();
-    d.max_pages = options.dom0_max.given ? amount(options.dom0_max, heap::free_pages().n, pages) : ~uint64_t{0} >> page_shift;
+    {
+        Guard g(d.page_list_lock);
+        d.max_pages = options.dom0_max.given ? amount(options.dom0_max, heap::free_pages().n, pages) : ~uint64_t{0} >> page_shift;
+    }
     const Layout l = plan(k, initrd_bytes, pages);
 
     auto p2m_copy = make_array<uint64_t>(pages);

@@ -83,7 +83,10 @@ Result<DomainRef> domain_create(DomId id, const GuestKind& kind, const DomainLim
         destroy(d);
         return Err{s.error()};
     }
-    d->controller_pauses = d->pause_count = 1;
+    {
+        Guard g(d->lock);
+        d->controller_pauses = d->pause_count = 1;
+    }
     s = make_subsystems(*d);
     if (!s) {
         d->dying.store(DyingState::dead, std::memory_order_release);

@@ -110,7 +110,10 @@ void free_domain(Domain& d) {
     d.kind.destroy(d);
     free_domain_policy(d);
     free_shared_info(d);
-    destroy_array(d.memory_map, d.memory_map_entries);
+    {
+        Guard g(d.lock);
+        destroy_array(d.memory_map, d.memory_map_entries);
+    }
     if (d.vcpus) destroy_array(d.vcpus, d.limits.max_vcpus);
     unpublish(d);
     destroy(&d);

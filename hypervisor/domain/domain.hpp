@@ -48,14 +48,14 @@ struct Domain {
     std::atomic<uint32_t> references{1};  ///< the last one frees the structure
     Spinlock lock{Rank::domain};
 
-    // -- life cycle (lock) ----------------------------------------------------------------------------------------
+    // -- life cycle -----------------------------------------------------------------------------------------------
     std::atomic<DyingState> dying{DyingState::alive};
     std::atomic<bool> shutting_down{false};
-    std::atomic<bool> shut_down{false};  ///< all vCPUs have stopped
-    uint32_t shutdown_code = ~0u;        ///< SHUTDOWN_*
-    uint32_t relinquish_stage = 0;       ///< how far domain_relinquish() has come
-    uint32_t controller_pauses = 0;      ///< XEN_DOMCTL_pausedomain calls in force
-    uint32_t pause_count = 0;            ///< domain_pause()s in force, that of the controller included
+    std::atomic<bool> shut_down{false};               ///< all vCPUs have stopped
+    std::atomic<uint32_t> shutdown_code{~0u};         ///< SHUTDOWN_*; ~0: none
+    uint32_t relinquish_stage = 0;                    ///< how far domain_relinquish() has come
+    uint32_t controller_pauses GUARDED_BY(lock) = 0;  ///< XEN_DOMCTL_pausedomain calls in force
+    uint32_t pause_count GUARDED_BY(lock) = 0;        ///< domain_pause()s in force, that of the controller included
     std::atomic<bool> debugger_attached{false};
     std::atomic<uint32_t> suspend_port{0};  ///< XEN_DOMCTL_subscribe: event channel raised when it has suspended
     std::atomic<bool> creation_finished{false};
@@ -70,18 +70,19 @@ struct Domain {
         return index_below(n, limits.max_vcpus) ? vcpus[n] : nullptr;
     }
 
-    // -- memory (page_list lock) ----------------------------------------------------------------------------------
+    // -- memory -------------------------------------------------------------------------------------------------
     Spinlock page_list_lock{Rank::page_list};
-    uint32_t page_list_head = 0;      ///< frame number of the first page, 0: none
-    uint32_t released_list_head = 0;  ///< pages whose allocation reference is gone but that somebody still refers to
+    uint32_t page_list_head GUARDED_BY(page_list_lock) = 0;  ///< frame number of the first page, 0: none
+    uint32_t released_list_head GUARDED_BY(page_list_lock) =
+        0;  ///< pages whose allocation reference is gone but that somebody still refers to
     uint64_t tot_pages GUARDED_BY(page_list_lock) = 0;
-    uint64_t max_pages = 0;
-    uint64_t hyp_pages = 0;  ///< shared info, grant frames: hypervisor pages given to the domain
+    uint64_t max_pages GUARDED_BY(page_list_lock) = 0;
+    uint64_t hyp_pages GUARDED_BY(page_list_lock) = 0;  ///< shared info, grant frames: hypervisor pages given to the domain
     std::atomic<uint64_t> outstanding_claim{0};
     xen::SharedInfo* shared = nullptr;
     uint64_t time_offset_seconds = 0;
-    parse::E820Entry* memory_map = nullptr;  ///< XENMEM_set_memory_map; null: none was set. Domain lock
-    uint32_t memory_map_entries = 0;
+    parse::E820Entry* memory_map GUARDED_BY(lock) = nullptr;  ///< XENMEM_set_memory_map; null: none was set
+    uint32_t memory_map_entries GUARDED_BY(lock) = 0;
     uint32_t tsc_mode = 0;  ///< XEN_DOMCTL_settscinfo: TSC_MODE_*
     uint32_t tsc_incarnation = 0;
 

@@ -87,11 +87,11 @@ void domain_shutdown(Domain& d, uint32_t reason) {
     if (d.shutting_down.exchange(true, std::memory_order_acq_rel)) return;
     domain_console_flush(d);
     uint32_t none = ~0u;
-    __atomic_compare_exchange_n(&d.shutdown_code, &none, reason, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+    d.shutdown_code.compare_exchange_strong(none, reason, std::memory_order_acq_rel);
     each_vcpu(d, [](Vcpu& v) { sched::pause_nosync(v); });
     d.shut_down.store(true, std::memory_order_release);
     const uint32_t port = d.suspend_port.load(std::memory_order_acquire);
-    if (d.shutdown_code == xen::SHUTDOWN_suspend && port) (void)event_send(d, Port(port));
+    if (d.shutdown_code.load(std::memory_order_acquire) == xen::SHUTDOWN_suspend && port) (void)event_send(d, Port(port));
     send_global_virq(xen::VIRQ_DOM_EXC);
 }
 
@@ -99,7 +99,7 @@ void domain_resume(Domain& d) {
     domain_pause(d);
     if (d.shutting_down.exchange(false, std::memory_order_acq_rel)) {
         d.shut_down.store(false, std::memory_order_release);
-        __atomic_store_n(&d.shutdown_code, ~0u, __ATOMIC_RELEASE);
+        d.shutdown_code.store(~0u, std::memory_order_release);
         each_vcpu(d, [](Vcpu& v) { sched::unpause(v); });
     }
     domain_unpause(d);

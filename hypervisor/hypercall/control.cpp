@@ -66,11 +66,15 @@ VcpuSummary summarise(Domain& d) {
     return s;
 }
 
-uint32_t flags_of(const Domain& d, const VcpuSummary& s) {
+uint32_t flags_of(Domain& d, const VcpuSummary& s) {
     const bool dead = d.dying.load(std::memory_order_acquire) == DyingState::dead;
-    const uint32_t code = d.shutdown_code;
+    const bool paused = [&] {
+        Guard g(d.lock);
+        return d.controller_pauses > 0;
+    }();
+    const uint32_t code = d.shutdown_code.load(std::memory_order_acquire);
     return (dead ? xen::XEN_DOMINF_dying : 0) | (d.shut_down.load(std::memory_order_acquire) ? xen::XEN_DOMINF_shutdown : 0) |
-           (d.controller_pauses > 0 ? xen::XEN_DOMINF_paused : 0) |
+           (paused ? xen::XEN_DOMINF_paused : 0) |
            (d.debugger_attached.load(std::memory_order_relaxed) ? xen::XEN_DOMINF_debugged : 0) |
            (d.create_flags & xen::XEN_DOMCTL_CDF_xs_domain ? xen::XEN_DOMINF_xs_domain : 0) |
            (s.all_blocked ? xen::XEN_DOMINF_blocked : 0) | (s.any_running ? xen::XEN_DOMINF_running : 0) |

@@ -79,7 +79,8 @@ Answer remote_shutdown(Vcpu& v, GuestPtr<xen::SchedRemoteShutdown> p) {
 Answer shutdown_code(Vcpu& v, GuestPtr<xen::SchedShutdown> p) {
     const auto op = TRY(p.fetch());
     Guard g(v.domain.lock);
-    if (v.domain.shutdown_code == ~0u) v.domain.shutdown_code = op.reason & 0xff;
+    uint32_t none = ~0u;
+    v.domain.shutdown_code.compare_exchange_strong(none, op.reason & 0xff, std::memory_order_acq_rel);
     return 0;
 }
 

@@ -20,20 +20,19 @@ IrqLine gsi_lines[max_gsis];
 IrqLine msi_lines[256];  ///< by vector
 std::atomic<IrqLine*> by_vector[256];
 
-/// 0: all are taken. Lock held.
-uint8_t free_vector() {
+/// 0: all are taken.
+uint8_t free_vector() REQUIRES(irq_lock) {
     for (unsigned v = first_vector; v <= last_vector; ++v)
         if (v != guest_syscall_vector && !by_vector[v].load(std::memory_order_relaxed)) return static_cast<uint8_t>(v);
     return 0;
 }
 
-void set_vector(IrqLine& line, uint8_t vector) {
+void set_vector(IrqLine& line, uint8_t vector) REQUIRES(irq_lock) {
     line.vector = vector;
     by_vector[vector].store(&line, std::memory_order_release);
 }
 
-/// Lock held.
-Status take_vector(IrqLine& line) {
+Status take_vector(IrqLine& line) REQUIRES(irq_lock) {
     if (line.vector != 0) return ok;
     const uint8_t vector = free_vector();
     if (vector == 0) return Err{Errc::nospc};
@@ -41,13 +40,13 @@ Status take_vector(IrqLine& line) {
     return ok;
 }
 
-void give_vector_back(IrqLine& line) {
+void give_vector_back(IrqLine& line) REQUIRES(irq_lock) {
     if (line.vector != 0) by_vector[line.vector].store(nullptr, std::memory_order_release);
     line.vector = 0;
 }
 
 /// ISA interrupts are edge, active high; PCI ones level, active low; ACPI overrides come through gsi_setup().
-Status prepare_gsi(uint32_t gsi) {
+Status prepare_gsi(uint32_t gsi) REQUIRES(irq_lock) {
     IrqLine& line = gsi_lines[gsi];
     if (line.kind != IrqKind::free) return ok;
     constexpr uint32_t isa_interrupts = 16;
@@ -59,18 +58,18 @@ Status prepare_gsi(uint32_t gsi) {
     return ok;
 }
 
-void set_line_mask(IrqLine& line, bool masked) {
+void set_line_mask(IrqLine& line, bool masked) REQUIRES(irq_lock) {
     if (line.kind == IrqKind::ioapic) ioapic::set_mask(line.gsi, masked);
     else msi_set_mask(line, masked);
 }
 
-IrqLine* line_of(Domain& d, uint32_t pirq) {
+IrqLine* line_of(Domain& d, uint32_t pirq) REQUIRES(irq_lock) {
     const PirqTable* table = pirqs_of(d);
     return table && pirq < PirqTable::capacity ? table->lines[pirq] : nullptr;
 }
 
-/// Lock held; the domain has a table and nothing under this number.
-void give(IrqLine& line, Domain& d, uint32_t pirq) {
+/// The domain has a table and nothing under this number.
+void give(IrqLine& line, Domain& d, uint32_t pirq) REQUIRES(irq_lock) {
     line.pirq = pirq;
     line.owner.store(&d, std::memory_order_release);
     pirqs_of(d)->lines[pirq] = &line;

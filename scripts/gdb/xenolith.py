@@ -65,7 +65,7 @@ class Domains(Command):
         for d in domains():
             state = ["alive", "dying", "dead"][number(d["dying"])]
             if number(d["shut_down"]):
-                state += f", shut down with code {int(d['shutdown_code'])}"
+                state += f", shut down with code {number(d['shutdown_code'])}"
             print(f"{number(d['id']):>5} {int(d['tot_pages']):>9} {sum(1 for _ in vcpus(d)):>5} {int(d['pause_count']):>6} "
                   f"{number(d['references']):>6}  {state}")
 

@@ -16,14 +16,14 @@ constexpr uint64_t window_flags = pte::present | pte::accessed | pte::rw | pte::
 
 uint32_t pages_for(uint32_t entries) { return (entries + descriptors_per_page - 1) / descriptors_per_page; }
 
-void put_segdesc(Domain& d, Mfn m) {
+void put_segdesc(Domain& d, Mfn m) REQUIRES(d.pv->lock) {
     PageInfo& p = page_of(m);
     (void)put_page_type(d, p);  // descriptor pages are released at once
     put_page(p);
 }
 
-/// Takes a reference on a descriptor page. Lock held.
-Status get_segdesc(Domain& d, Mfn m) {
+/// Takes a reference on a descriptor page.
+Status get_segdesc(Domain& d, Mfn m) REQUIRES(d.pv->lock) {
     if (!mfn_valid(m) || !get_page(page_of(m), d.id)) return Err{Errc::inval};
     const Status s = get_page_type(d, page_of(m), PageType::segdesc);
     if (!s) put_page(page_of(m));
@@ -34,7 +34,7 @@ Status get_segdesc(Domain& d, Mfn m) {
 /// CPUs walk the window at any time.
 void set_window(PvVcpu& pv, uint32_t i, uint64_t entry) { __atomic_store_n(pv.descriptor_l1 + i, entry, __ATOMIC_RELEASE); }
 
-void drop_gdt(Vcpu& v) {
+void drop_gdt(Vcpu& v) REQUIRES(v.domain.pv->lock) {
     PvVcpu& pv = *v.pv;
     for (uint32_t i = 0; i < pages_for(pv.gdt_entries); ++i) {
         set_window(pv, i, 0);
@@ -43,7 +43,7 @@ void drop_gdt(Vcpu& v) {
     pv.gdt_entries = 0;
 }
 
-void drop_ldt(Vcpu& v) {
+void drop_ldt(Vcpu& v) REQUIRES(v.domain.pv->lock) {
     PvVcpu& pv = *v.pv;
     for (uint32_t i = 0; i < pages_for(pv.ldt_entries); ++i) {
         set_window(pv, 16 + i, 0);

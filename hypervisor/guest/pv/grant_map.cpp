@@ -16,8 +16,7 @@ struct Slot {
     PageRef table;
 };
 
-/// Lock held.
-Result<Slot> slot_at(Vcpu& v, uint64_t addr, bool contains_pte) {
+Result<Slot> slot_at(Vcpu& v, uint64_t addr, bool contains_pte) REQUIRES(v.domain.pv->lock) {
     if (!contains_pte) {
         uint64_t* e = find_l1_slot(v.pv->kernel_root, addr);
         if (!e) return Err{Errc::inval};

@@ -44,7 +44,7 @@ namespace {
 
 bool is_memory(Mfn m) { return mfn_valid(m) && page_of(m).owner.load(std::memory_order_relaxed) != xen::DOMID_IO; }
 
-/// Where `gva` lies, for reading or for writing; null: the guest's own access would fault. Lock held.
+/// Where `gva` lies, for reading or for writing; null: the guest's own access would fault.
 uint8_t* reach(const Vcpu& v, uint64_t gva, bool to_write) {
     const Mapping m = find_mapping(Mfn(v.pv->root()), gva);
     const uint64_t e = m.entry();

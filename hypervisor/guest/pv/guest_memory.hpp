@@ -25,7 +25,7 @@ struct Mapping {
 /// Locks: the page_table lock of the tables' owner.
 Mapping find_mapping(Mfn root, uint64_t va);
 
-/// An L4 of `d` is about to have a linear entry. Locks: d.pv->lock.
-void keep_clear_of_linear_l4s(Domain& d);
+/// An L4 of `d` is about to have a linear entry.
+void keep_clear_of_linear_l4s(Domain& d) REQUIRES(d.pv->lock);
 
 }  // namespace hv

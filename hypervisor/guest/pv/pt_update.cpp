@@ -155,15 +155,15 @@ Status finish_put_of(Vcpu& v, PageInfo& p) {
 
 namespace {
 
-/// Releases a root; an interrupted release is left to finish_pending_put(). Lock held.
-void drop_root(Vcpu& v, Mfn m) {
+/// Releases a root; an interrupted release is left to finish_pending_put().
+void drop_root(Vcpu& v, Mfn m) REQUIRES(v.domain.pv->lock) {
     if (m.raw == 0) return;
     PageInfo& p = page_of(m);
     if (put_page_type(v.domain, p)) put_page(p);
     else postpone(v, p);
 }
 
-Status take_root(Vcpu& v, Mfn m) {
+Status take_root(Vcpu& v, Mfn m) REQUIRES(v.domain.pv->lock) {
     if (!mfn_valid(m)) return Err{Errc::inval};
     PageInfo& p = page_of(m);
     if (!get_page(p, v.domain.id)) return Err{Errc::inval};

@@ -14,13 +14,15 @@ enum class KeepAccessed : uint8_t { no, yes };
 uint64_t* find_l1_slot(Mfn root, uint64_t va);
 
 /// Replaces an L1 entry; the new one's references are taken, the old one's dropped.
-/// Locks: l1_owner.pv->lock. Errors: inval, perm.
-Status update_l1(Domain& l1_owner, Domain& page_owner, uint64_t* slot, uint64_t entry, KeepAccessed keep);
+/// Errors: inval, perm.
+Status update_l1(Domain& l1_owner, Domain& page_owner, uint64_t* slot, uint64_t entry, KeepAccessed keep)
+    REQUIRES(l1_owner.pv->lock);
 /// The same as one step from `seen` to `entry`, of the owner's pages. Errors: inval, perm; again: the slot holds something
 /// else, since the CPU has marked the entry as accessed or dirty.
-Status exchange_l1(Domain& d, uint64_t* slot, uint64_t seen, uint64_t entry);
+Status exchange_l1(Domain& d, uint64_t* slot, uint64_t seen, uint64_t entry) REQUIRES(d.pv->lock);
 /// Replaces entry `slot` of a validated table of `level` 2..4. Errors: inval, perm, busy, restart (call again).
-Status update_table(Vcpu& v, Domain& owner, uint64_t* slot, uint64_t entry, unsigned level, KeepAccessed keep);
+Status update_table(Vcpu& v, Domain& owner, uint64_t* slot, uint64_t entry, unsigned level, KeepAccessed keep)
+    REQUIRES(owner.pv->lock);
 /// Goes on with a release that an earlier update had to leave. First thing in every memory-management hypercall.
 /// Errors: restart.
 Status finish_put_of(Vcpu& v, PageInfo& pending);

@@ -12,8 +12,8 @@
 namespace hv {
 namespace {
 
-/// The page behind `address` if it is an L1 table of the domain in use. Lock held.
-PageInfo* l1_page_at(Vcpu& v, uint64_t address) {
+/// The page behind `address` if it is an L1 table of the domain in use.
+PageInfo* l1_page_at(Vcpu& v, uint64_t address) REQUIRES(v.domain.pv->lock) {
     const uint64_t* slot = find_l1_slot(v.pv->kernel_root, address);
     // Perhaps the guest sees its tables through a linear entry.
     const uint64_t e = slot ? __atomic_load_n(slot, __ATOMIC_RELAXED) : find_mapping(v.pv->kernel_root, address).entry();
@@ -34,8 +34,8 @@ struct Operand {
 };
 
 /// The instruction as one step from the entry it reads to the one it writes: what the CPU marks in between must not be lost,
-/// or the guest takes a page for clean that is not. Errors: again; inval, perm: it may not; opnotsupp. Lock held.
-Status perform(Domain& d, Regs& r, const Instruction& in, const Operand& o) {
+/// or the guest takes a page for clean that is not. Errors: again; inval, perm: it may not; opnotsupp.
+Status perform(Domain& d, Regs& r, const Instruction& in, const Operand& o) REQUIRES(d.pv->lock) {
     const uint64_t whole = __atomic_load_n(o.slot, __ATOMIC_ACQUIRE);
     const uint64_t old = (whole & o.mask()) >> o.shift;
     Regs after = r;

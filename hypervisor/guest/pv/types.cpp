@@ -104,8 +104,8 @@ void put_writable_type(PageInfo& p) {
 
 namespace {
 
-/// Releases the entries of a page that is `t` with one user, not validated. Lock held.
-Status run_release(Domain& owner, PageInfo& p, PageType t) {
+/// Releases the entries of a page that is `t` with one user, not validated.
+Status run_release(Domain& owner, PageInfo& p, PageType t) REQUIRES(owner.pv->lock) {
     const Status s = release_table(owner, p, t);
     if (!s) {
         p.type.fetch_or(partial, std::memory_order_release);
@@ -117,8 +117,8 @@ Status run_release(Domain& owner, PageInfo& p, PageType t) {
     return ok;
 }
 
-/// Runs or resumes validation of a page that is `t` with one user, not validated. Lock held.
-Status run_validation(Domain& owner, PageInfo& p, PageType t) {
+/// Runs or resumes validation of a page that is `t` with one user, not validated.
+Status run_validation(Domain& owner, PageInfo& p, PageType t) REQUIRES(owner.pv->lock) {
     const Status s = validate_table(owner, p, t);
     if (s) {
         p.type.fetch_or(validated, std::memory_order_release);
@@ -133,7 +133,7 @@ Status run_validation(Domain& owner, PageInfo& p, PageType t) {
     return Err{s.error()};
 }
 
-Status first_use(Domain& owner, PageInfo& p, PageType t, uint64_t seen) {
+Status first_use(Domain& owner, PageInfo& p, PageType t, uint64_t seen) REQUIRES(owner.pv->lock) {
     const PageType before = type_of(seen);
     uint64_t x = seen;
     if (!p.type.compare_exchange_strong(x, tag(t) | 1, std::memory_order_acq_rel)) return Err{Errc::again};
@@ -146,7 +146,7 @@ Status first_use(Domain& owner, PageInfo& p, PageType t, uint64_t seen) {
     return Err{s.error()};
 }
 
-Status adopt_partial(Domain& owner, PageInfo& p, PageType t) {
+Status adopt_partial(Domain& owner, PageInfo& p, PageType t) REQUIRES(owner.pv->lock) {
     if (p.progress_flags & progress::owned_by_parent) return Err{Errc::busy};
     p.type.fetch_and(~partial, std::memory_order_acq_rel);
     const Status s = run_validation(owner, p, t);

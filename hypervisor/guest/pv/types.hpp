@@ -43,13 +43,13 @@ inline bool left_partial(Errc e) { return e == Errc::restart || e == Errc::intr;
 inline bool is_table(PageType t) { return t >= PageType::l1 && t <= PageType::l4; }
 
 /// Raises the count of a table or descriptor-table type; the first use validates.
-/// Locks: owner.pv->lock held. Errors: inval, perm (contents not allowed, or in use as something else), busy,
+/// Errors: inval, perm (contents not allowed, or in use as something else), busy,
 /// restart (interrupted: the state is kept; call again), intr (not allowed, and the page is partial).
-Status get_page_type(Domain& owner, PageInfo& p, PageType t);
-/// Drops one use. Locks: for tables owner.pv->lock held. Errors: restart: the rest is done by finish_put().
-Status put_page_type(Domain& owner, PageInfo& p);
+Status get_page_type(Domain& owner, PageInfo& p, PageType t) REQUIRES(owner.pv->lock);
+/// Drops one use. Errors: restart: the rest is done by finish_put().
+Status put_page_type(Domain& owner, PageInfo& p) REQUIRES(owner.pv->lock);
 /// Goes on releasing a partial table; a page that is no longer partial is left alone. Errors: restart.
-Status finish_put(Domain& owner, PageInfo& p);
+Status finish_put(Domain& owner, PageInfo& p) REQUIRES(owner.pv->lock);
 
 /// The references one present L1 entry holds. `e` is adjusted to what may be stored (user bit, no global bit).
 /// `l1_owner` owns the table, `page_owner` the page mapped. Errors: inval, perm.
@@ -63,13 +63,13 @@ inline uint64_t l1_entry_bits(const Domain& l1_owner, uint64_t e) {
     return l1_owner.privileged ? e : l1_cache_bits(e);
 }
 /// Entries of L2..L4: `level` of `table`, which holds the entry. Errors: as get_page_type.
-Status table_entry_get(Domain& d, PageInfo& table, uint64_t& e, unsigned level);
-Status table_entry_put(Domain& d, PageInfo& table, uint64_t e);
+Status table_entry_get(Domain& d, PageInfo& table, uint64_t& e, unsigned level) REQUIRES(d.pv->lock);
+Status table_entry_put(Domain& d, PageInfo& table, uint64_t e) REQUIRES(d.pv->lock);
 /// Ends a linear use of `p` by `table`, if its entry to it is one; the references are still held.
 void forget_linear_use(PageInfo& table, PageInfo& p);
 
 /// Writes the hypervisor's own entries into an L4.
-void fill_hypervisor_slots(Domain& d, uint64_t* l4);
+void fill_hypervisor_slots(Domain& d, uint64_t* l4) REQUIRES(d.pv->lock);
 /// True for L4 slots that guests cannot set.
 inline bool is_hypervisor_slot(unsigned slot) { return slot >= l4_slot_m2p && slot < l4_slot_end; }
 

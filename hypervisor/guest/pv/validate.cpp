@@ -38,7 +38,7 @@ PageInfo& give_back_child(PageInfo& parent, uint64_t entry) {
 
 /// The entry in work is linear: its table was being released when this one was taken up again. That comes to its end first;
 /// then the entry is like any other that holds nothing. Errors: restart.
-Status finish_linear_child(Domain& d, PageInfo& p, uint64_t e) {
+Status finish_linear_child(Domain& d, PageInfo& p, uint64_t e) REQUIRES(d.pv->lock) {
     if (!(p.progress_flags & progress::child_partial)) return ok;
     PageInfo& child = child_of(e);
     const PageType own = type_of(p.type.load(std::memory_order_acquire));
@@ -52,7 +52,7 @@ Status finish_linear_child(Domain& d, PageInfo& p, uint64_t e) {
     return ok;
 }
 
-Status validate_entry(Domain& d, PageInfo& p, uint64_t& slot, unsigned level) {
+Status validate_entry(Domain& d, PageInfo& p, uint64_t& slot, unsigned level) REQUIRES(d.pv->lock) {
     uint64_t e = slot;
     if (level > 1) TRY(finish_linear_child(d, p, e));
     if (level == 1) {
@@ -84,7 +84,7 @@ Status validate_entry(Domain& d, PageInfo& p, uint64_t& slot, unsigned level) {
 }
 
 /// Drops entry `i`. Errors: restart: the child in work now belongs to this table.
-Status release_entry(Domain& d, PageInfo& p, uint64_t e, unsigned level) {
+Status release_entry(Domain& d, PageInfo& p, uint64_t e, unsigned level) REQUIRES(d.pv->lock) {
     if (level == 1) {
         l1_entry_put(e);
         return ok;
@@ -110,7 +110,7 @@ Status check_nonpresent(Domain& d, const uint64_t* table, unsigned level) {
     return ok;
 }
 
-Status validate_entries(Domain& d, PageInfo& p, unsigned level) {
+Status validate_entries(Domain& d, PageInfo& p, unsigned level) REQUIRES(d.pv->lock) {
     uint64_t* table = entries_of(p);
     const bool begins = p.stamp.load(std::memory_order_relaxed) == 0 && !(p.progress_flags & progress::child_partial);
     if (d.pv->checks_nonpresent && begins) TRY(check_nonpresent(d, table, level));
@@ -137,7 +137,7 @@ Status validate_entries(Domain& d, PageInfo& p, unsigned level) {
     return ok;
 }
 
-Status release_entries(Domain& d, PageInfo& p, unsigned level) {
+Status release_entries(Domain& d, PageInfo& p, unsigned level) REQUIRES(d.pv->lock) {
     uint64_t* table = entries_of(p);
     unsigned end = p.stamp.load(std::memory_order_relaxed);
     // The entry in work counts as still held.

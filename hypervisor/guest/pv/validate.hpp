@@ -7,9 +7,9 @@
 namespace hv {
 
 /// Takes the references of the entries from the page's progress on. On any error the page's progress says what was
-/// taken. Locks: owner.pv->lock. Errors: inval, perm, busy; restart (L2 to L4).
-Status validate_table(Domain& owner, PageInfo& p, PageType t);
+/// taken. Errors: inval, perm, busy; restart (L2 to L4).
+Status validate_table(Domain& owner, PageInfo& p, PageType t) REQUIRES(owner.pv->lock);
 /// Drops the references of the entries below the page's progress. Errors: restart.
-Status release_table(Domain& owner, PageInfo& p, PageType t);
+Status release_table(Domain& owner, PageInfo& p, PageType t) REQUIRES(owner.pv->lock);
 
 }  // namespace hv

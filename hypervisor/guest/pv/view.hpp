@@ -50,7 +50,6 @@ inline bool pv_view_is_ready(const Cpu& cpu) {
 uint64_t pv_view_to_leave_with(const Vcpu& v);
 
 /// The entry at `slot` of an L4 of `d` has been replaced: CPUs that run on a copy of that table make another.
-/// Locks: d's page-table lock held.
-void pv_root_changed(Domain& d, const uint64_t* slot);
+void pv_root_changed(Domain& d, const uint64_t* slot) REQUIRES(d.pv->lock);
 
 }  // namespace hv

@@ -22,14 +22,13 @@ using Answer = Result<uint64_t>;
 Answer about_domain(const Call& c) {
     const auto who = TRY(GuestPtr<xen::MemoryDomain>(c.arg).fetch());
     DomainRef d = TRY(target_domain(c.v, who.domid));
-    if (c.cmd == xen::XENMEM_maximum_reservation) return d->max_pages;
     if (c.cmd == xen::XENMEM_maximum_gpfn) {
         const uint64_t pages = d->shared ? __atomic_load_n(&d->shared->arch.max_pfn, __ATOMIC_RELAXED) : 0;
         // Guests tell a count, and none before they run: 0 then, as -1 would be an error number.
         return pages ? pages - 1 : 0;
     }
     Guard g(d->page_list_lock);
-    return d->tot_pages;
+    return c.cmd == xen::XENMEM_maximum_reservation ? d->max_pages : d->tot_pages;
 }
 
 Answer machphys_mapping(const Call& c) {

@@ -52,11 +52,14 @@ Answer for_extents(const Call& c, const Reservation& r, F one) {
     return i;
 }
 
-void explain(const Call& c, const Domain& d, const Reservation& r, Errc why) {
-    if (why == Errc::toobig) guest_log(LogLevel::debug, "d%u: no more than %lu pages allowed", unsigned{d.id.raw}, d.max_pages);
-    else
+void explain(const Call& c, Domain& d, const Reservation& r, Errc why) {
+    if (why == Errc::toobig) {
+        Guard g(d.page_list_lock);
+        guest_log(LogLevel::debug, "d%u: no more than %lu pages allowed", unsigned{d.id.raw}, d.max_pages);
+    } else {
         guest_log(LogLevel::info, "d%u: could not give d%u 2^%u pages below %u bits", unsigned{c.v.domain.id.raw},
                   unsigned{d.id.raw}, r.order, r.bits);
+    }
 }
 
 }  // namespace
