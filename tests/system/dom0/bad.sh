@@ -32,6 +32,18 @@ cp $WORK/first.cfg $WORK/twin.cfg
 refused "a name already taken" 'already|exists|duplicate|in use' $TOOL create "$(tiny first wait)"
 end first
 
+if [ "$TOOL" = xm ]; then
+    printf '#!/bin/sh\ntouch %s/slow.runs\nsleep 25\nexit 1\n' $WORK >$WORK/slow.sh
+    chmod +x $WORK/slow.sh
+    $TOOL create "$(tiny slow wait "vif = [ 'script=$WORK/slow.sh' ]")" >/dev/null 2>&1 &
+    slow=$!
+    check "a hotplug script hangs" wait_until 30 test -e $WORK/slow.runs
+    check "xm list answers meanwhile" timeout 10 $TOOL list
+    refused "and so does a request for another domain" 'nobody' timeout 10 $TOOL destroy nobody
+    check "the script still hangs" kill -0 $slow
+    if wait $slow; then failed_check "the creation fails in the end"; else passed_check "the creation fails in the end"; fi
+fi
+
 $TOOL create "$(tiny dies x 'kernel = "/xen/guest/tiny-dies"')" >$WORK/out 2>&1
 check "a guest that dies in its first instruction is cleaned away" wait_until 30 gone dies
 end dies
