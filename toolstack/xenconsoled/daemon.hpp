@@ -27,7 +27,7 @@ struct Options {
 
 /// A console that is being served.
 struct Console {
-    Console(Description d, void* page) : described(d), ring(page), backlog(d.limit) {}
+    Console(Description d, void* page) : described(std::move(d)), ring(page), backlog(described.limit) {}
     Description described;
     ConsoleRing ring;
     Backlog backlog;

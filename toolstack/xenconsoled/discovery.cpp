@@ -197,7 +197,7 @@ void Discovery::look_at_domain(DomId domid) {
     if (!names && names.failure().code != base::Errc::noent) return log(names.failure().text);
     std::vector<Key> there;
     if (names)
-        for (const std::string& one : *names) there.push_back({domid.raw, others + "/" + one});
+        for (const std::string& one : *names) there.push_back({domid.raw, std::string(others).append("/").append(one)});
     for (const Key& key : there) look_at_console(key, domain_name);
     std::erase_if(found_, [&](const auto& console) {
         return console.first.path.starts_with(others + "/") && std::ranges::find(there, console.first) == there.end();

@@ -98,7 +98,7 @@ Outcome<> serve(const ServerSettings& settings, const Ready& ready) {
     reaper.start();
     log(LogLevel::info, "xend is ready, pid " + std::to_string(::getpid()));
     ready();
-    const auto ran = loop->run();
+    auto ran = loop->run();
     dispatcher.finish();  // what runs is brought to its end
     return ran;
 }
