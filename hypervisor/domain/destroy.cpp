@@ -48,7 +48,6 @@ void let_go_of_infos(Domain& d) {
         Vcpu* v = d.vcpus[i];
         if (!v || !v->info_page) continue;
         v->info.store(&v->private_info, std::memory_order_release);
-        put_writable_type(v->info_page.page());
         v->info_page.reset();
     }
 }

@@ -197,6 +197,13 @@ void domains_reap();
 /// A free id above 0 and below DOMID_FIRST_RESERVED. Errors: nomem.
 Result<DomId> domain_unused_id();
 
+/// The machine frame behind a guest's number for it: the one place that translates. PV guests name machine frames themselves.
+inline Mfn machine_frame(const Domain&, Gfn gfn) { return Mfn(gfn.raw); }
+/// The page that `d` calls `gfn`. Errors: inval (no frame), perm (not d's).
+inline Result<PageRef> guest_page(const Domain& d, Gfn gfn) { return PageRef::acquire(machine_frame(d, gfn), d.id); }
+/// The same to write into. Errors: these, and inval when it is a table.
+inline Result<WritableRef> guest_page_to_write(const Domain& d, Gfn gfn) { return WritableRef::of(TRY(guest_page(d, gfn))); }
+
 /// Gives free, cleared frames to `d`. Errors: nomem, toobig when it would exceed max_pages, inval when it is dying.
 Result<Mfn> domain_alloc_pages(Domain& d, unsigned order, unsigned address_bits);
 /// Makes frames that are nobody's `d`'s own, with one (allocation) reference; charged unless hypervisor pages.

@@ -195,20 +195,20 @@ namespace domain {
 
 namespace {
 
-/// Moves the first page to the released list, with a reference if it is not just being freed.
-PageInfo* next_to_release(Domain& d, bool& empty) {
+/// Moves the first page to the released list, with a reference; none if it is just being freed.
+PageRef next_to_release(Domain& d, bool& empty) {
     Guard g(d.page_list_lock);
     const uint32_t frame = d.page_list_head;
     empty = frame == 0;
-    if (empty) return nullptr;
+    if (empty) return {};
     PageInfo& p = frame_table[frame];
     uint64_t c = p.count.load(std::memory_order_acquire);
     do {
-        if ((c & page::count_mask) == 0) return nullptr;
+        if ((c & page::count_mask) == 0) return {};
     } while (!p.count.compare_exchange_weak(c, c + 1, std::memory_order_acq_rel));
     unlink(d, frame);
     push(d.released_list_head, frame);
-    return &p;
+    return PageRef::adopt(p);
 }
 
 }  // namespace
@@ -216,14 +216,10 @@ PageInfo* next_to_release(Domain& d, bool& empty) {
 Status release_pages(Domain& d) {
     for (unsigned n = 1;; ++n) {
         bool empty = false;
-        PageInfo* p = next_to_release(d, empty);
+        const PageRef p = next_to_release(d, empty);
         if (empty) return ok;
-        if (p) {
-            domain_release_page(*p);
-            put_page(*p);
-        } else {
-            detail::spin_wait();  // another CPU is about to take it off the list
-        }
+        if (p) domain_release_page(p.page());
+        else detail::spin_wait();  // another CPU is about to take it off the list
         if (n % 16 == 0 && arch::preempt_wanted()) return Err{Errc::restart};
     }
 }

@@ -37,7 +37,7 @@ struct Vcpu : SchedUnit {
     xen::VcpuInfo private_info{};
     /// Never null: private_info, in shared_info, or where VCPUOP_register_vcpu_info put it.
     std::atomic<xen::VcpuInfo*> info{&private_info};
-    PageRef info_page;                         ///< keeps a registered page alive (also holds a writable type)
+    WritableRef info_page;                     ///< keeps a registered page as it is
     uint64_t runstate_guest = 0;               ///< guest VA of its vcpu_runstate_info, 0: not registered
     bool runstate_stale = false;               ///< the user's page tables were loaded: guest_write_runstate() again
     std::atomic<uint64_t> time_info_guest{0};  ///< VCPUOP_register_vcpu_time_memory_area; 0: none
@@ -73,9 +73,9 @@ inline bool vcpu_upcall_due(const Vcpu& v) {
     return __atomic_load_n(&info->evtchn_upcall_pending, __ATOMIC_SEQ_CST) &&
            !__atomic_load_n(&info->evtchn_upcall_mask, __ATOMIC_SEQ_CST);
 }
-/// VCPUOP_register_vcpu_info: moves v's info into the guest's page `m` at `offset`, contents and pending events included.
+/// VCPUOP_register_vcpu_info: moves v's info into the guest's page `gfn` at `offset`, contents and pending events included.
 /// Once per vCPU. Errors: inval, perm.
-base::Status vcpu_map_info(Vcpu& v, base::Mfn m, uint32_t offset);
+base::Status vcpu_map_info(Vcpu& v, base::Gfn gfn, uint32_t offset);
 /// Writes the clock's constants into v's vcpu_time_info and the area of VCPUOP_register_vcpu_time_memory_area.
 /// Context: v's address space is loaded, or v is not running; no locks.
 void vcpu_update_time(Vcpu& v);

@@ -22,17 +22,15 @@ void vcpu_kick(Vcpu& v) {
     if (cpu >= 0 && static_cast<uint32_t>(cpu) != this_cpu().id) arch::kick(static_cast<unsigned>(cpu));
 }
 
-Status vcpu_map_info(Vcpu& v, Mfn m, uint32_t offset) {
+Status vcpu_map_info(Vcpu& v, Gfn gfn, uint32_t offset) {
     if (offset > page_size - sizeof(xen::VcpuInfo) || offset % alignof(xen::VcpuInfo)) return Err{Errc::inval};
     // Two vCPUs may do this for a third at the same time; the one that loses must not drop the other's reference.
     Guard g(v.domain.lock);
     if (v.info_page) return Err{Errc::inval};
     // It may not run while its info moves, unless it is the one that asks.
     if (&v != &current() && !(v.pause_flags.load(std::memory_order_acquire) & vpf_down)) return Err{Errc::inval};
-    PageRef page = TRY(PageRef::acquire(m, v.domain.id));
-    if (!get_writable_type(page.page())) return Err{Errc::inval};
-
-    auto* fresh = reinterpret_cast<xen::VcpuInfo*>(map_mfn(m) + offset);
+    WritableRef page = TRY(guest_page_to_write(v.domain, gfn));
+    auto* fresh = reinterpret_cast<xen::VcpuInfo*>(page.data() + offset);
     memcpy(fresh, v.info.load(std::memory_order_acquire), sizeof *fresh);
     v.info_page = std::move(page);
     v.info.store(fresh, std::memory_order_seq_cst);

@@ -108,8 +108,8 @@ Status event_reset(Domain& d);
 /// Fills everything but `dom` and `port`. Errors: inval.
 Status event_status(Domain& d, Port port, xen::EvtchnStatus& out);
 // FIFO. Errors: inval, noent, nosys, nospc, nomem.
-Status event_init_control(Domain& d, VcpuId vcpu, Mfn page, uint32_t offset);
-Status event_expand_array(Domain& d, Mfn page);
+Status event_init_control(Domain& d, VcpuId vcpu, Gfn page, uint32_t offset);
+Status event_expand_array(Domain& d, Gfn page);
 Status event_set_priority(Domain& d, Port port, uint32_t priority);
 
 // -- sources inside the hypervisor ----------------------------------------------------------------------------------

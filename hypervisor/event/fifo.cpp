@@ -28,14 +28,14 @@ constexpr uint32_t max_pages = xen::EVTCHN_FIFO_NR_CHANNELS / words_per_page;
 /// A vCPU's queues; Vcpu::fifo.
 struct FifoQueues {
     xen::EvtchnFifoControlBlock* block = nullptr;
-    PageInfo* page = nullptr;  ///< reference and writable type
+    WritableRef page;
     uint32_t tail[xen::EVTCHN_FIFO_MAX_QUEUES] = {};
 };
 
 struct FifoState {
     Spinlock lock{Rank::evtchn_queue};  ///< queues of all vCPUs, tails, parked ports
     std::atomic<uint32_t*> words[max_pages] = {};
-    PageInfo* pages[max_pages] GUARDED_BY(lock) = {};
+    WritableRef pages[max_pages] GUARDED_BY(lock);
     uint32_t page_count GUARDED_BY(lock) = 0;
 
     uint32_t* word(uint32_t port) {
@@ -99,18 +99,11 @@ void link_and_tell(Domain& d, FifoState& f, EventPort& p, uint32_t* word) {
     if (Vcpu* v = link(d, f, p, word)) vcpu_mark_events_pending(*v);
 }
 
-/// A page of the guest that we and it write: reference and writable type.
-Result<PageInfo*> take_page(Domain& d, Mfn m) {
-    auto ref = PageRef::acquire(m, d.id);
-    if (!ref) return Err{Errc::inval};
-    PageRef page = std::move(ref).take();
-    if (!get_writable_type(page.page())) return Err{Errc::inval};
-    return page.release();
-}
-
-void give_page(PageInfo* p) {
-    put_writable_type(*p);
-    put_page(*p);
+/// A page of the guest's that we and it write. Errors: inval.
+Result<WritableRef> take_page(Domain& d, Gfn gfn) {
+    auto page = guest_page_to_write(d, gfn);
+    if (!page) return Err{Errc::inval};
+    return page;
 }
 
 /// What was pending in the bitmaps becomes pending in words as soon as these exist.
@@ -173,12 +166,7 @@ void fifo_destroy(Domain& d, EventChannels& e) {
         auto* q = v ? static_cast<FifoQueues*>(v->fifo) : nullptr;
         if (!q) continue;
         v->fifo = nullptr;
-        give_page(q->page);
         destroy(q);
-    }
-    {
-        Guard g(f->lock);
-        for (uint32_t i = 0; i < f->page_count; ++i) give_page(f->pages[i]);
     }
     destroy(f);
     end_lingering(e);
@@ -186,7 +174,7 @@ void fifo_destroy(Domain& d, EventChannels& e) {
 
 }  // namespace event
 
-Status event_init_control(Domain& d, VcpuId vcpu, Mfn page, uint32_t offset) {
+Status event_init_control(Domain& d, VcpuId vcpu, Gfn page, uint32_t offset) {
     if (offset > page_size - sizeof(xen::EvtchnFifoControlBlock) || offset % 8) return Err{Errc::inval};
     Vcpu* v = d.vcpu(vcpu);
     if (!v) return Err{Errc::noent};
@@ -201,7 +189,7 @@ Status event_init_control(Domain& d, VcpuId vcpu, Mfn page, uint32_t offset) {
     }
     Owned<FifoQueues> q(TRY(make<FifoQueues>()));
     q->page = TRY(event::take_page(d, page));
-    q->block = reinterpret_cast<xen::EvtchnFifoControlBlock*>(map_mfn(page) + offset);
+    q->block = reinterpret_cast<xen::EvtchnFifoControlBlock*>(q->page.data() + offset);
     event::word_store(&q->block->ready, 0);
     for (uint32_t& head : q->block->head) event::word_store(&head, 0);
     {
@@ -215,7 +203,7 @@ Status event_init_control(Domain& d, VcpuId vcpu, Mfn page, uint32_t offset) {
     return ok;
 }
 
-Status event_expand_array(Domain& d, Mfn page) {
+Status event_expand_array(Domain& d, Gfn page) {
     EventChannels& e = *d.events;
     Guard g(e.lock);
     FifoState* f = e.fifo.load(std::memory_order_acquire);
@@ -224,10 +212,10 @@ Status event_expand_array(Domain& d, Mfn page) {
     {
         Guard fg(f->lock);
         if (f->page_count >= max_pages) return Err{Errc::nospc};
-        PageInfo* p = TRY(event::take_page(d, page));
+        WritableRef words = TRY(event::take_page(d, page));
         index = f->page_count++;
-        f->pages[index] = p;
-        f->words[index].store(map_mfn<uint32_t>(page), std::memory_order_release);
+        f->words[index].store(map_mfn<uint32_t>(words.mfn()), std::memory_order_release);
+        f->pages[index] = std::move(words);
     }
     for (uint32_t n = index * words_per_page; n < (index + 1) * words_per_page; ++n) {
         EventPort* p = event::find_port(e, n);
@@ -261,9 +249,9 @@ void event::each_fifo_page(Domain& d, const std::function<void(Mfn)>& visit) {
     FifoState* f = d.events->fifo.load(std::memory_order_acquire);
     if (!f) return;
     for (uint32_t i = 0; i < d.limits.max_vcpus; ++i)
-        if (d.vcpus[i] && d.vcpus[i]->fifo) visit(mfn_of(*static_cast<FifoQueues*>(d.vcpus[i]->fifo)->page));
+        if (d.vcpus[i] && d.vcpus[i]->fifo) visit(static_cast<FifoQueues*>(d.vcpus[i]->fifo)->page.mfn());
     Guard fg(f->lock);
-    for (uint32_t i = 0; i < f->page_count; ++i) visit(mfn_of(*f->pages[i]));
+    for (uint32_t i = 0; i < f->page_count; ++i) visit(f->pages[i].mfn());
 }
 #endif
 

@@ -41,14 +41,13 @@ constexpr GrantStatus okay = gntst(xen::GNTST_okay);
 }
 
 /// Frames of others are named by grant only.
-[[gnu::always_inline]] inline GrantStatus GrantCopyEnd::hold_frame(Vcpu& v, uint16_t domid, Mfn m) {
+[[gnu::always_inline]] inline GrantStatus GrantCopyEnd::hold_frame(Vcpu& v, uint16_t domid, Gfn gfn) {
     if (domid != xen::DOMID_SELF) return gntst(xen::GNTST_permission_denied);
-    auto ref = PageRef::acquire(m, v.domain.id);
-    if (!ref) return gntst(xen::GNTST_bad_page);
-    PageRef page = std::move(ref).take();
-    if (write_ && !get_writable_type(page.page())) return gntst(xen::GNTST_bad_page);
-    frame_ = m;
-    page_ = page.release();
+    auto page = guest_page(v.domain, gfn);
+    if (!page) return gntst(xen::GNTST_bad_page);
+    if (write_ && !get_writable_type(page.value().page())) return gntst(xen::GNTST_bad_page);
+    frame_ = machine_frame(v.domain, gfn);
+    page_ = std::move(page).take().release();
     start_ = 0;
     end_ = page_size;
     return okay;
@@ -58,7 +57,7 @@ GrantStatus GrantCopyEnd::hold(Vcpu& v, const xen::GnttabCopy::GnttabCopyPtr& p,
     const uint64_t id = is_ref ? p.u.ref : p.u.gmfn;
     if (held_ && is_ref_ == is_ref && domid_ == p.domid && id_ == id) return okay;
     release();
-    const GrantStatus s = is_ref ? hold_grant(v, p.domid, p.u.ref) : hold_frame(v, p.domid, Mfn(p.u.gmfn));
+    const GrantStatus s = is_ref ? hold_grant(v, p.domid, p.u.ref) : hold_frame(v, p.domid, Gfn(p.u.gmfn));
     if (s != okay) return s;
     held_ = true;
     is_ref_ = is_ref;

@@ -154,14 +154,14 @@ class GrantCopyEnd {
     uint16_t domid_ = 0;
     uint32_t first_ref_ = 0;
     uint64_t id_ = 0;
-    PageInfo* page_ = nullptr;  ///< a frame of the caller's own; its reference
+    PageInfo* page_ = nullptr;  ///< a frame of the caller's own; its reference, and as the destination its use as writable
     Mfn frame_{0};
     uint32_t start_ = 0;  ///< the bytes that may be copied
     uint32_t end_ = 0;
 
     GrantStatus hold_grant(Vcpu& v, uint16_t domid, uint32_t ref);
     GrantStatus hold_first_grant(const GrantPin& pin);
-    GrantStatus hold_frame(Vcpu& v, uint16_t domid, Mfn m);
+    GrantStatus hold_frame(Vcpu& v, uint16_t domid, Gfn gfn);
     void let_go();
     void let_go_of_first();
 

@@ -105,14 +105,15 @@ GrantPart part_of(xen::GrantEntryV2& e, uint32_t flags, uint64_t& frame) {
     return p;
 }
 
-/// References the page for a first user, and makes it writable for a first writer.
+/// References the page for a first user, and makes it writable for a first writer. The active entry holds both, for all its users:
+/// grant_unpin() drops them with the last one.
 GrantStatus take_page(const Domain& owner, ActiveGrant& a, uint64_t frame, bool first, bool write) {
     PageRef ref;
     if (first) {
-        auto got = PageRef::acquire(Mfn(frame), owner.id);
+        auto got = guest_page(owner, Gfn(frame));
         if (!got) return refused;
         ref = std::move(got).take();
-        a.frame = frame & ((uint64_t{1} << 48) - 1);
+        a.frame = machine_frame(owner, Gfn(frame)).raw & ((uint64_t{1} << 48) - 1);
     }
     if (write && !get_writable_type(page_of(Mfn(a.frame)))) return refused;
     (void)ref.release();

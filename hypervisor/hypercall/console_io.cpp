@@ -4,6 +4,7 @@
 #include "hypervisor/dev/console_input.hpp"
 #include "hypervisor/domain/run.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
+#include "hypervisor/hypercall/row.hpp"
 #include "hypervisor/rt/log_ring.hpp"
 
 namespace hv {
@@ -11,45 +12,49 @@ namespace {
 
 constexpr size_t chunk = 128;
 
-Result<uint64_t> write(Vcpu& v, uint64_t count, uint64_t address) {
+Answer write(Vcpu& v, uint32_t bytes, GuestPtr<char> text) {
     char buffer[chunk];
-    while (count != 0) {
+    for (uint64_t count = bytes; count != 0;) {
         const size_t n = count < chunk ? count : chunk;
-        TRY(GuestPtr<char>(address).fetch_many(buffer, n));
-        if (!v.domain.privileged) {
+        TRY(text.fetch_many(buffer, n));
+        if (!authorised(v.domain, Who::hardware)) {
             domain_console_add(v.domain, buffer, n);
         } else if (!console_write(buffer, n)) {
             // The line is slower than dom0, whose text must be complete: it tries again, and others run meanwhile.
             vcpu_yield_current();
-            return restart_with(v, uint64_t{xen::CONSOLEIO_write}, count, address);
+            return restart_with(v, xen::CONSOLEIO_write, count, text);
         }
         count -= n;
-        address += n;
-        if (count != 0 && arch::preempt_wanted()) return restart_with(v, uint64_t{xen::CONSOLEIO_write}, count, address);
+        text = text + n;
+        if (count != 0 && arch::preempt_wanted()) return restart_with(v, xen::CONSOLEIO_write, count, text);
     }
-    return uint64_t{0};
+    return 0;
 }
 
-Result<uint64_t> read(uint64_t count, uint64_t address) {
-    const auto text = GuestPtr<char>::from_reg(address);
+Answer read(Vcpu&, uint32_t count, GuestPtr<char> text) {
     char buffer[chunk];
     const size_t n = console_read(buffer, count < chunk ? count : chunk);
     if (n) TRY(text.store_many(buffer, n));
     return uint64_t{n};
 }
 
+// clang-format off
+using Frequent = FrequentOperations<
+    Op<xen::CONSOLEIO_write, write, Who::anyone, Runs::in_parts>>;
+
+using Others = Operations<
+    Op<xen::CONSOLEIO_read, read, Who::hardware>>;
+// clang-format on
+
+[[gnu::noinline]] Answer others(Vcpu& v, uint64_t cmd, uint32_t count, GuestPtr<char> text) {
+    return Others::run("console_io", cmd, v, count, text);
+}
+
 }  // namespace
 
-Result<uint64_t> hypercall_console_io(Vcpu& v, const uint64_t (&args)[6]) {
-    switch (args[0]) {
-        case xen::CONSOLEIO_write:
-            // CONSOLEIO_write counts in an int.
-            return write(v, static_cast<uint32_t>(args[1]), args[2]);
-        case xen::CONSOLEIO_read:
-            if (!v.domain.privileged) return Err{Errc::perm};
-            return read(static_cast<uint32_t>(args[1]), args[2]);
-        default: return Err{Errc::nosys};
-    }
+Answer hypercall_console_io(Vcpu& v, uint64_t cmd, uint32_t count, GuestPtr<char> text) {
+    if (Frequent::has(cmd)) return Frequent::run("console_io", cmd, v, count, text);
+    return others(v, cmd, count, text);
 }
 
 }  // namespace hv

@@ -82,7 +82,7 @@ void press(char c) {
 
 }  // namespace
 
-Result<uint64_t> debug_keys(const Call& c) {
+Answer debug_keys(const Call& c) {
     const xen::SysctlDebugKeys& k = c.op.u.debug_keys;
     constexpr uint32_t most_keys = 256;
     if (k.nr_keys > most_keys) return Err{Errc::inval};

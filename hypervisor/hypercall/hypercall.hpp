@@ -34,7 +34,7 @@ public:
         return GuestPtr(h.addr);
     }
     bool null() const { return gva_ == 0; }
-    uint64_t address() const { return gva_; }
+    constexpr uint64_t address() const { return gva_; }
     /// Errors: fault.
     Result<S> fetch(uint64_t index = 0) const {
         if constexpr (one_word) {
@@ -70,10 +70,36 @@ public:
     }
 };
 
+/// A guest's pointer to what the operation says: it becomes the GuestPtr that the operation's handler takes.
+class AnyGuestPtr {
+    uint64_t gva_;
+    explicit constexpr AnyGuestPtr(uint64_t gva) : gva_(gva) {}
+
+public:
+    static constexpr AnyGuestPtr from_reg(uint64_t r) { return AnyGuestPtr(r); }
+    bool null() const { return gva_ == 0; }
+    constexpr uint64_t address() const { return gva_; }
+    template <GuestAbi S>
+    constexpr operator GuestPtr<S>() const {
+        return GuestPtr<S>(gva_);
+    }
+};
+
+/// What a hypercall answers: a value, or an error.
+using Answer = Result<uint64_t>;
+
+/// An argument as the guest's register holds it.
+constexpr uint64_t register_of(uint64_t value) { return value; }
+constexpr uint64_t register_of(AnyGuestPtr p) { return p.address(); }
+template <class S>
+constexpr uint64_t register_of(GuestPtr<S> p) {
+    return p.address();
+}
+
 /// Stops a hypercall that is not done: it will be entered again with these arguments.
 template <class... A>
 Err restart_with(Vcpu& v, A... a) {
-    const uint64_t args[] = {static_cast<uint64_t>(a)...};
+    const uint64_t args[] = {register_of(a)...};
     static_assert(sizeof...(A) <= 6);
     for (size_t i = 0; i < sizeof...(A); ++i) v.hypercall.args[i] = args[i];
     v.hypercall.rearmed = true;
@@ -90,7 +116,7 @@ inline Err restart_same(Vcpu& v) {
 /// first, it looks whether the CPU is wanted elsewhere and ends then with `stop(i)`: i is where the call goes on.
 /// The first element of each entry is always done, so that the call makes progress. Errors: those of `step` and `stop`.
 template <class Step, class Stop>
-Result<uint64_t> preemptible(uint64_t first, uint64_t n, Step step, Stop stop) {
+Answer preemptible(uint64_t first, uint64_t n, Step step, Stop stop) {
     for (uint64_t i = first; i < n; ++i) {
         if (i != first && arch::preempt_wanted()) return stop(i);
         TRY(step(i));
@@ -100,7 +126,5 @@ Result<uint64_t> preemptible(uint64_t first, uint64_t n, Step step, Stop stop) {
 
 /// The domain a control operation names; the caller's own needs no privilege. Errors: srch, perm.
 Result<DomainRef> target_domain(Vcpu& caller, uint16_t domid);
-
-using Handler = Result<uint64_t> (*)(Vcpu& v, const uint64_t (&args)[6]);
 
 }  // namespace hv

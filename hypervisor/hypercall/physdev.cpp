@@ -4,56 +4,42 @@
 #include "hypervisor/arch/x86/ioapic.hpp"
 #include "hypervisor/domain/guest_kind.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
+#include "hypervisor/hypercall/row.hpp"
 #include "hypervisor/irq/irq.hpp"
 #include "hypervisor/irq/pirq.hpp"
-#include "hypervisor/rt/log.hpp"
 
 namespace hv {
 namespace {
 
-template <class T>
-Result<T> fetch(uint64_t arg) {
-    return GuestPtr<T>::from_reg(arg).fetch();
-}
-
-Result<uint64_t> need_eoi(Vcpu& v, uint64_t arg) {
-    auto q = TRY(fetch<xen::PhysdevIrqStatusQuery>(arg));
+Status need_eoi(Vcpu& v, GuestPtr<xen::PhysdevIrqStatusQuery> p) {
+    auto q = TRY(p.fetch());
     q.flags = pirq_needs_eoi(v.domain, q.irq) ? xen::XENIRQSTAT_needs_eoi : 0;
-    TRY(GuestPtr<xen::PhysdevIrqStatusQuery>::from_reg(arg).store(q));
-    return uint64_t{0};
+    return p.store(q);
 }
 
-Result<uint64_t> set_iopl(Vcpu& v, uint64_t arg) {
-    const auto s = TRY(fetch<xen::PhysdevSetIopl>(arg));
-    TRY(v.domain.kind.set_io_level(v, s.iopl));
-    return uint64_t{0};
+Status set_iopl(Vcpu& v, GuestPtr<xen::PhysdevSetIopl> p) { return v.domain.kind.set_io_level(v, TRY(p.fetch()).iopl); }
+
+Status set_iobitmap(Vcpu& v, GuestPtr<xen::PhysdevSetIobitmap> p) {
+    const auto s = TRY(p.fetch());
+    return v.domain.kind.set_io_bitmap(v, s.bitmap.addr, s.nr_ports);
 }
 
-Result<uint64_t> set_iobitmap(Vcpu& v, uint64_t arg) {
-    const auto s = TRY(fetch<xen::PhysdevSetIobitmap>(arg));
-    TRY(v.domain.kind.set_io_bitmap(v, s.bitmap.addr, s.nr_ports));
-    return uint64_t{0};
-}
-
-Result<uint64_t> apic_read(uint64_t arg) {
-    auto a = TRY(fetch<xen::PhysdevApic>(arg));
+Status apic_read(Vcpu&, GuestPtr<xen::PhysdevApic> p) {
+    auto a = TRY(p.fetch());
     if (!ioapic::read(a.apic_physbase, a.reg, a.value)) return Err{Errc::inval};
-    TRY(GuestPtr<xen::PhysdevApic>::from_reg(arg).store(a));
-    return uint64_t{0};
+    return p.store(a);
 }
 
-Result<uint64_t> alloc_vector(uint64_t arg) {
-    auto i = TRY(fetch<xen::PhysdevIrq>(arg));
+Status alloc_vector(Vcpu&, GuestPtr<xen::PhysdevIrq> p) {
+    auto i = TRY(p.fetch());
     i.vector = TRY(gsi_vector(i.irq));
-    TRY(GuestPtr<xen::PhysdevIrq>::from_reg(arg).store(i));
-    return uint64_t{0};
+    return p.store(i);
 }
 
-Result<uint64_t> map_pirq(Vcpu& v, uint64_t arg) {
-    auto m = TRY(fetch<xen::PhysdevMapPirq>(arg));
+Status map_pirq(Vcpu&, GuestPtr<xen::PhysdevMapPirq> p) {
+    auto m = TRY(p.fetch());
     DomainRef d = TRY(find_domain(DomId(m.domid)));
     if (m.index < 0 && m.type == static_cast<int32_t>(xen::MAP_PIRQ_TYPE_GSI)) return Err{Errc::inval};
-    (void)v;
     switch (static_cast<uint32_t>(m.type)) {
         case xen::MAP_PIRQ_TYPE_GSI:
             m.pirq = static_cast<int32_t>(TRY(pirq_map_gsi(*d, static_cast<uint32_t>(m.index), m.pirq)));
@@ -68,73 +54,65 @@ Result<uint64_t> map_pirq(Vcpu& v, uint64_t arg) {
         }
         default: return Err{Errc::inval};
     }
-    TRY(GuestPtr<xen::PhysdevMapPirq>::from_reg(arg).store(m));
-    return uint64_t{0};
+    return p.store(m);
 }
 
-Result<uint64_t> unmap_pirq(uint64_t arg) {
-    const auto u = TRY(fetch<xen::PhysdevUnmapPirq>(arg));
+Status unmap_pirq(Vcpu&, GuestPtr<xen::PhysdevUnmapPirq> p) {
+    const auto u = TRY(p.fetch());
     DomainRef d = TRY(find_domain(DomId(u.domid)));
     TRY(pirq_unmap(*d, static_cast<uint32_t>(u.pirq)));
-    return uint64_t{0};
+    return ok;
 }
 
-Result<uint64_t> setup_gsi(uint64_t arg) {
-    const auto s = TRY(fetch<xen::PhysdevSetupGsi>(arg));
+Status setup_gsi(Vcpu&, GuestPtr<xen::PhysdevSetupGsi> p) {
+    const auto s = TRY(p.fetch());
     if (s.gsi < 0) return Err{Errc::inval};
-    const Status done = gsi_setup(static_cast<uint32_t>(s.gsi), s.triggering != 0, s.polarity != 0);
+    Status done = gsi_setup(static_cast<uint32_t>(s.gsi), s.triggering != 0, s.polarity != 0);
     // The serial line's interrupt is the hypervisor's: dom0 need not know.
-    if (!done && done.error() != Errc::busy) return Err{done.error()};
-    return uint64_t{0};
+    if (!done && done.error() == Errc::busy) return ok;
+    return done;
 }
 
-Result<uint64_t> free_pirq(Vcpu& v, uint64_t arg) {
-    auto f = TRY(fetch<xen::PhysdevGetFreePirq>(arg));
+Status free_pirq(Vcpu& v, GuestPtr<xen::PhysdevGetFreePirq> p) {
+    auto f = TRY(p.fetch());
     f.pirq = TRY(pirq_free_number(v.domain));
-    TRY(GuestPtr<xen::PhysdevGetFreePirq>::from_reg(arg).store(f));
-    return uint64_t{0};
+    return p.store(f);
 }
 
-Result<uint64_t> privileged_op(Vcpu& v, uint32_t cmd, uint64_t arg) {
-    switch (cmd) {
-        case xen::PHYSDEVOP_apic_read: return apic_read(arg);
-        case xen::PHYSDEVOP_apic_write: return uint64_t{0};  // the I/O APICs are programmed from setup_gsi
-        case xen::PHYSDEVOP_alloc_irq_vector: return alloc_vector(arg);
-        case xen::PHYSDEVOP_map_pirq: return map_pirq(v, arg);
-        case xen::PHYSDEVOP_unmap_pirq: return unmap_pirq(arg);
-        case xen::PHYSDEVOP_setup_gsi: return setup_gsi(arg);
-        case xen::PHYSDEVOP_get_free_pirq: return free_pirq(v, arg);
-        // Notices about PCI devices: there is no IOMMU to set up for them.
-        case xen::PHYSDEVOP_manage_pci_add:
-        case xen::PHYSDEVOP_manage_pci_add_ext:
-        case xen::PHYSDEVOP_manage_pci_remove:
-        case xen::PHYSDEVOP_pci_device_add:
-        case xen::PHYSDEVOP_pci_device_remove:
-        case xen::PHYSDEVOP_pci_mmcfg_reserved: return uint64_t{0};
-        default: return Err{Errc::nosys};
-    }
+void apic_write(Vcpu&, AnyGuestPtr) {}  // the I/O APICs are programmed from setup_gsi
+void notice(Vcpu&, AnyGuestPtr) {}      // about PCI devices: there is no IOMMU to set up for them
+
+Status eoi(Vcpu& v, GuestPtr<xen::PhysdevEoi> p) {
+    pirq_eoi(v.domain, TRY(p.fetch()).irq);
+    return ok;
 }
+
+// clang-format off
+using OnDevices = Operations<
+    Op<xen::PHYSDEVOP_eoi,                eoi>,
+    Op<xen::PHYSDEVOP_irq_status_query,   need_eoi>,
+    Op<xen::PHYSDEVOP_set_iopl,           set_iopl>,
+    Op<xen::PHYSDEVOP_set_iobitmap,       set_iobitmap>,
+    Op<xen::PHYSDEVOP_apic_read,          apic_read,    Who::hardware>,
+    Op<xen::PHYSDEVOP_apic_write,         apic_write,   Who::hardware>,
+    Op<xen::PHYSDEVOP_alloc_irq_vector,   alloc_vector, Who::hardware>,
+    Op<xen::PHYSDEVOP_map_pirq,           map_pirq,     Who::hardware>,
+    Op<xen::PHYSDEVOP_unmap_pirq,         unmap_pirq,   Who::hardware>,
+    Op<xen::PHYSDEVOP_setup_gsi,          setup_gsi,    Who::hardware>,
+    Op<xen::PHYSDEVOP_get_free_pirq,      free_pirq,    Who::hardware>,
+    Op<xen::PHYSDEVOP_manage_pci_add,     notice,       Who::hardware>,
+    Op<xen::PHYSDEVOP_manage_pci_add_ext, notice,       Who::hardware>,
+    Op<xen::PHYSDEVOP_manage_pci_remove,  notice,       Who::hardware>,
+    Op<xen::PHYSDEVOP_pci_device_add,     notice,       Who::hardware>,
+    Op<xen::PHYSDEVOP_pci_device_remove,  notice,       Who::hardware>,
+    Op<xen::PHYSDEVOP_pci_mmcfg_reserved, notice,       Who::hardware>>;
+// clang-format on
 
 }  // namespace
 
-Result<uint64_t> hypercall_physdev_op(Vcpu& v, const uint64_t (&args)[6]) {
-    const auto cmd = static_cast<uint32_t>(args[0]);
-    switch (cmd) {
-        case xen::PHYSDEVOP_eoi: {
-            const auto e = TRY(fetch<xen::PhysdevEoi>(args[1]));
-            pirq_eoi(v.domain, e.irq);
-            return uint64_t{0};
-        }
-        case xen::PHYSDEVOP_irq_status_query: return need_eoi(v, args[1]);
-        case xen::PHYSDEVOP_set_iopl: return set_iopl(v, args[1]);
-        case xen::PHYSDEVOP_set_iobitmap: return set_iobitmap(v, args[1]);
-        default: break;
-    }
-    if (!v.domain.privileged) return Err{Errc::perm};
-    auto result = privileged_op(v, cmd, args[1]);
-    if (!result && result.error() == Errc::nosys)
-        guest_log(LogLevel::debug, "d%u: physdev_op %u is not implemented", v.domain.id.raw, cmd);
-    return result;
+Answer hypercall_physdev_op(Vcpu& v, uint32_t cmd, AnyGuestPtr arg) {
+    if (!OnDevices::has(cmd) && !authorised(v.domain, Who::hardware)) return Err{Errc::perm};
+    return OnDevices::run("physdev_op", cmd, v, arg);
 }
 
 }  // namespace hv

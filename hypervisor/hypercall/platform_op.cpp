@@ -8,6 +8,7 @@
 #include "hypervisor/cpu_policy/policy.hpp"
 #include "hypervisor/hypercall/control.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
+#include "hypervisor/hypercall/row.hpp"
 #include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/sched/scheduler.hpp"
@@ -16,29 +17,34 @@ namespace hv {
 
 namespace {
 
-using Answer = Result<uint64_t>;
-using Op = xen::PlatformOp;
-
 struct Call {
     Vcpu& v;
-    Op& op;
-    GuestPtr<Op> arg;
+    xen::PlatformOp& op;
+    GuestPtr<xen::PlatformOp> arg;
     /// Stores the whole argument back.
-    Answer done() const {
-        TRY(arg.store(op));
-        return 0;
-    }
+    Status done() const { return arg.store(op); }
 };
 
-Answer set_time(uint64_t sec, uint32_t nsec, uint64_t at) {
+Status set_time(uint64_t sec, uint32_t nsec, uint64_t at) {
     if (nsec >= 1'000'000'000) return Err{Errc::inval};
     clock::set_wallclock(sec, nsec, Nanos{static_cast<int64_t>(at)});
     domains_update_wallclock();
-    return 0;
+    return ok;
+}
+
+Status set_time64(const Call& c) {
+    const xen::XenpfSetTime64& t = c.op.u.settime64;
+    if (t.mbz != 0) return Err{Errc::inval};
+    return set_time(t.secs, t.nsecs, t.system_time);
+}
+
+Status set_time32(const Call& c) {
+    const xen::XenpfSetTime32& t = c.op.u.settime32;
+    return set_time(t.secs, t.nsecs, t.system_time);
 }
 
 /// The answers of a machine whose BIOS said nothing of disks and screens to us.
-Answer firmware_info(const Call& c) {
+Status firmware_info(const Call& c) {
     xen::XenpfFirmwareInfo& f = c.op.u.firmware_info;
     switch (f.type) {
         case xen::XEN_FW_DISK_INFO:
@@ -53,7 +59,7 @@ Answer firmware_info(const Call& c) {
     }
 }
 
-Answer get_cpuinfo(const Call& c) {
+Status get_cpuinfo(const Call& c) {
     xen::XenpfPcpuInfo& i = c.op.u.pcpu_info;
     i.max_present = cpu_count - 1;
     if (i.xen_cpuid >= cpu_count) {
@@ -67,7 +73,7 @@ Answer get_cpuinfo(const Call& c) {
     return c.done();
 }
 
-Answer get_cpu_version(const Call& c) {
+Status get_cpu_version(const Call& c) {
     xen::XenpfPcpuVersion& i = c.op.u.pcpu_version;
     i.max_present = cpu_count - 1;
     if (i.xen_cpuid >= cpu_count) return Err{Errc::noent};
@@ -85,7 +91,7 @@ Answer get_cpu_version(const Call& c) {
     return c.done();
 }
 
-Answer get_idle_time(const Call& c) {
+Status get_idle_time(const Call& c) {
     xen::XenpfGetIdleTime& g = c.op.u.getidletime;
     const xen::XenctlBitmap map{g.cpumap_bitmap, g.cpumap_nr_cpus, 0};
     const CpuSet wanted = TRY(fetch_bitmap(map)) & online_cpus();
@@ -97,7 +103,8 @@ Answer get_idle_time(const Call& c) {
     return c.done();
 }
 
-Answer enter_sleep(const xen::XenpfEnterAcpiSleep& s) {
+Status enter_sleep(const Call& c) {
+    const xen::XenpfEnterAcpiSleep& s = c.op.u.enter_acpi_sleep;
     if (s.flags & ~xen::XENPF_ACPI_SLEEP_EXTENDED) return Err{Errc::inval};
     if (s.sleep_state != 5) return Err{Errc::opnotsupp};  // we do not suspend
     log(LogLevel::info, "Domain 0 asks for ACPI state S5: powering off");
@@ -105,9 +112,10 @@ Answer enter_sleep(const xen::XenpfEnterAcpiSleep& s) {
 }
 
 /// Power tables are of use to a frequency governor or idle driver; we have neither, which is what ENOSYS tells dom0.
-Answer set_pminfo(const xen::XenpfSetProcessorPmInfo& p) {
+Status set_pminfo(const Call& c) {
+    const xen::XenpfSetProcessorPmInfo& p = c.op.u.set_pminfo;
     switch (p.type) {
-        case xen::XEN_PM_PDC: return 0;  // no further capability to announce: the buffer stays as it is
+        case xen::XEN_PM_PDC: return ok;  // no further capability to announce: the buffer stays as it is
         case xen::XEN_PM_CX:
         case xen::XEN_PM_PX:
         case xen::XEN_PM_TX: return Err{Errc::nosys};
@@ -115,63 +123,59 @@ Answer set_pminfo(const xen::XenpfSetProcessorPmInfo& p) {
     }
 }
 
-Answer core_parking(const Call& c) {
+Status core_parking(const Call& c) {
     xen::XenpfCoreParking& p = c.op.u.core_parking;
     if (p.type != xen::XEN_CORE_PARKING_GET) return Err{p.type == xen::XEN_CORE_PARKING_SET ? Errc::nosys : Errc::inval};
     p.idle_nums = 0;
     return c.done();
 }
 
-Answer cpu_online(const xen::XenpfCpuOl& o) {
+Status cpu_online(const Call& c) {
+    const xen::XenpfCpuOl& o = c.op.u.cpu_ol;
     if (o.cpuid >= cpu_count) return Err{Errc::inval};
     return Err{Errc::exist};  // all that we have are online
 }
 
-Answer quirk(const xen::XenpfPlatformQuirk& q) {
+Status cpu_offline(const Call& c) { return Err{c.op.u.cpu_ol.cpuid < cpu_count ? Errc::busy : Errc::inval}; }
+
+Status quirk(const Call& c) {
+    const xen::XenpfPlatformQuirk& q = c.op.u.platform_quirk;
     switch (q.quirk_id) {
         case xen::QUIRK_NOIRQBALANCING:      // we do not balance
         case xen::QUIRK_IOAPIC_GOOD_REGSEL:  // and write REGSEL each time
-        case xen::QUIRK_IOAPIC_BAD_REGSEL: return 0;
+        case xen::QUIRK_IOAPIC_BAD_REGSEL: return ok;
         default: return Err{Errc::inval};
     }
 }
 
-Answer dispatch(const Call& c) {
-    Op& op = c.op;
-    switch (op.cmd) {
-        case xen::XENPF_settime64:
-            if (op.u.settime64.mbz != 0) return Err{Errc::inval};
-            return set_time(op.u.settime64.secs, op.u.settime64.nsecs, op.u.settime64.system_time);
-        case xen::XENPF_settime32: return set_time(op.u.settime32.secs, op.u.settime32.nsecs, op.u.settime32.system_time);
-        case xen::XENPF_firmware_info: return firmware_info(c);
-        case xen::XENPF_get_cpuinfo: return get_cpuinfo(c);
-        case xen::XENPF_get_cpu_version: return get_cpu_version(c);
-        case xen::XENPF_getidletime: return get_idle_time(c);
-        case xen::XENPF_enter_acpi_sleep: return enter_sleep(op.u.enter_acpi_sleep);
-        case xen::XENPF_set_processor_pminfo: return set_pminfo(op.u.set_pminfo);
-        case xen::XENPF_core_parking: return core_parking(c);
-        case xen::XENPF_cpu_online: return cpu_online(op.u.cpu_ol);
-        case xen::XENPF_cpu_offline: return Err{op.u.cpu_ol.cpuid < cpu_count ? Errc::busy : Errc::inval};
-        case xen::XENPF_platform_quirk: return quirk(op.u.platform_quirk);
-        case xen::XENPF_efi_runtime_call:
-        case xen::XENPF_resource_op:
-        case xen::XENPF_microcode_update: return Err{Errc::opnotsupp};
-        default:
-            guest_log(LogLevel::debug, "d%u: unknown platform_op %u", unsigned{c.v.domain.id.raw}, op.cmd);
-            return Err{Errc::nosys};
-    }
-}
+// clang-format off
+using OnPlatform = Operations<
+    Op<xen::XENPF_settime64,            set_time64>,
+    Op<xen::XENPF_settime32,            set_time32>,
+    Op<xen::XENPF_firmware_info,        firmware_info>,
+    Op<xen::XENPF_get_cpuinfo,          get_cpuinfo>,
+    Op<xen::XENPF_get_cpu_version,      get_cpu_version>,
+    Op<xen::XENPF_getidletime,          get_idle_time>,
+    Op<xen::XENPF_enter_acpi_sleep,     enter_sleep>,
+    Op<xen::XENPF_set_processor_pminfo, set_pminfo>,
+    Op<xen::XENPF_core_parking,         core_parking>,
+    Op<xen::XENPF_cpu_online,           cpu_online>,
+    Op<xen::XENPF_cpu_offline,          cpu_offline>,
+    Op<xen::XENPF_platform_quirk,       quirk>,
+    Op<xen::XENPF_efi_runtime_call,     refused<Errc::opnotsupp>>,
+    Op<xen::XENPF_resource_op,          refused<Errc::opnotsupp>>,
+    Op<xen::XENPF_microcode_update,     refused<Errc::opnotsupp>>>;
+// clang-format on
 
 }  // namespace
 
-Result<uint64_t> hypercall_platform_op(Vcpu& v, const uint64_t (&args)[6]) {
-    if (!v.domain.privileged) return Err{Errc::perm};
-    const auto arg = GuestPtr<Op>::from_reg(args[0]);
-    Op op = TRY(arg.fetch());
+Answer hypercall_platform_op(Vcpu& v, GuestPtr<xen::PlatformOp> arg) {
+    xen::PlatformOp op = TRY(arg.fetch());
     if (op.interface_version != xen::XENPF_INTERFACE_VERSION) return Err{Errc::access};
     ControlTurn turn;
-    if (!turn) return restart_with(v, args[0]);
-    return dispatch({v, op, arg});
+    if (!turn) return restart_with(v, arg);
+    const Call c{v, op, arg};
+    return OnPlatform::run("platform_op", op.cmd, c);
 }
 
 }  // namespace hv

@@ -6,7 +6,7 @@
 #include "hypervisor/domain/watchdog.hpp"
 #include "hypervisor/event/event.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
-#include "hypervisor/hypercall/hypercall.hpp"
+#include "hypervisor/hypercall/row.hpp"
 #include "hypervisor/mm/dirty.hpp"
 #include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log.hpp"
@@ -15,19 +15,19 @@ namespace hv {
 
 namespace {
 
-using Answer = Result<uint64_t>;
-
 constexpr uint32_t max_poll_ports = 128;
 
-/// SCHEDOP_block lets events in and waits for one.
-void block(Vcpu& v) {
+void yield(Vcpu&, AnyGuestPtr) { vcpu_yield_current(); }
+
+/// Lets events in and waits for one.
+void block(Vcpu& v, AnyGuestPtr) {
     xen::VcpuInfo* info = v.info.load(std::memory_order_acquire);
     __atomic_store_n(&info->evtchn_upcall_mask, uint8_t{0}, __ATOMIC_SEQ_CST);
     dirtied(info);
     vcpu_block_current();
 }
 
-Answer poll(Vcpu& v, GuestPtr<xen::SchedPoll> p) {
+Status poll(Vcpu& v, GuestPtr<xen::SchedPoll> p) {
     const auto op = TRY(p.fetch());
     if (op.nr_ports > max_poll_ports) return Err{Errc::inval};
     uint32_t ports[max_poll_ports];
@@ -51,78 +51,76 @@ Answer poll(Vcpu& v, GuestPtr<xen::SchedPoll> p) {
     }
     if (!wait) {
         vcpu_unblock(v);
-        return 0;
+        return ok;
     }
     // A time before boot, as a signed one, is over like any other in the past.
     const auto timeout = static_cast<int64_t>(op.timeout);
     if (timeout) timer::set(v.poll_timer, Nanos{timeout < 0 ? 0 : timeout}, this_cpu().id);
     else timer::stop(v.poll_timer);
     this_cpu().raise(SoftIrq::schedule);
-    return 0;
+    return ok;
 }
 
-Answer shutdown(Vcpu& v, uint32_t reason) {
+void shut_down(Vcpu& v, uint32_t reason) {
     guest_log(LogLevel::info, "d%u: shuts down, reason %u", unsigned{v.domain.id.raw}, reason);
     domain_shutdown(v.domain, reason & 0xff);
-    return 0;
 }
 
-Answer remote_shutdown(Vcpu& v, GuestPtr<xen::SchedRemoteShutdown> p) {
+Status shutdown(Vcpu& v, GuestPtr<xen::SchedShutdown> p) {
+    shut_down(v, TRY(p.fetch()).reason);
+    return ok;
+}
+
+Status remote_shutdown(Vcpu& v, GuestPtr<xen::SchedRemoteShutdown> p) {
     const auto op = TRY(p.fetch());
-    if (!v.domain.privileged) return Err{Errc::perm};
+    if (!authorised(v.domain, Who::control)) return Err{Errc::perm};
     DomainRef d = TRY(find_domain(DomId(op.domain_id)));
     domain_shutdown(*d, op.reason & 0xff);
-    return 0;
+    return ok;
 }
 
 /// Says what a later SCHEDOP_shutdown will have meant; the first word counts.
-Answer shutdown_code(Vcpu& v, GuestPtr<xen::SchedShutdown> p) {
+Status shutdown_code(Vcpu& v, GuestPtr<xen::SchedShutdown> p) {
     const auto op = TRY(p.fetch());
     Guard g(v.domain.lock);
     uint32_t none = ~0u;
     v.domain.shutdown_code.compare_exchange_strong(none, op.reason & 0xff, std::memory_order_acq_rel);
-    return 0;
+    return ok;
 }
 
-Answer pin_override(Vcpu& v) {
-    // Only the hardware domain may ask; we keep no second affinity for it to come back to.
-    return Err{v.domain.privileged ? Errc::inval : Errc::perm};
+Answer watchdog(Vcpu& v, GuestPtr<xen::SchedWatchdog> p) {
+    const auto op = TRY(p.fetch());
+    return domain_watchdog(v.domain, op.id, op.timeout);
 }
+
+/// `refused`: we keep no second affinity for a vCPU to come back to.
+// clang-format off
+using OnSched = Operations<
+    Op<xen::SCHEDOP_yield,           yield>,
+    Op<xen::SCHEDOP_block,           block>,
+    Op<xen::SCHEDOP_shutdown,        shutdown>,
+    Op<xen::SCHEDOP_poll,            poll>,
+    Op<xen::SCHEDOP_remote_shutdown, remote_shutdown>,
+    Op<xen::SCHEDOP_shutdown_code,   shutdown_code>,
+    Op<xen::SCHEDOP_watchdog,        watchdog>,
+    Op<xen::SCHEDOP_pin_override,    refused<Errc::inval>, Who::hardware>>;
+// clang-format on
 
 }  // namespace
 
-Result<uint64_t> hypercall_sched_op(Vcpu& v, const uint64_t (&args)[6]) {
-    const uint64_t arg = args[1];
-    switch (args[0]) {
-        case xen::SCHEDOP_yield: vcpu_yield_current(); return 0;
-        case xen::SCHEDOP_block: block(v); return 0;
-        case xen::SCHEDOP_shutdown: return shutdown(v, TRY(GuestPtr<xen::SchedShutdown>(arg).fetch()).reason);
-        case xen::SCHEDOP_poll: return poll(v, GuestPtr<xen::SchedPoll>(arg));
-        case xen::SCHEDOP_remote_shutdown: return remote_shutdown(v, GuestPtr<xen::SchedRemoteShutdown>(arg));
-        case xen::SCHEDOP_shutdown_code: return shutdown_code(v, GuestPtr<xen::SchedShutdown>(arg));
-        case xen::SCHEDOP_watchdog: {
-            const auto op = TRY(GuestPtr<xen::SchedWatchdog>(arg).fetch());
-            return domain_watchdog(v.domain, op.id, op.timeout);
-        }
-        case xen::SCHEDOP_pin_override: return pin_override(v);
-        default:
-            guest_log(LogLevel::debug, "d%u: unknown sched_op %lu", unsigned{v.domain.id.raw}, args[0]);
-            return Err{Errc::nosys};
-    }
-}
+Answer hypercall_sched_op(Vcpu& v, uint64_t cmd, AnyGuestPtr arg) { return OnSched::run("sched_op", cmd, v, arg); }
 
 /// The first version of the interface: the argument is a value, not a pointer.
-Result<uint64_t> hypercall_sched_op_compat(Vcpu& v, const uint64_t (&args)[6]) {
-    switch (args[0]) {
+Answer hypercall_sched_op_compat(Vcpu& v, uint64_t cmd, uint64_t arg) {
+    switch (cmd) {
         case xen::SCHEDOP_yield: vcpu_yield_current(); return 0;
-        case xen::SCHEDOP_block: block(v); return 0;
-        case xen::SCHEDOP_shutdown: return shutdown(v, static_cast<uint32_t>(args[1]));
+        case xen::SCHEDOP_block: block(v, AnyGuestPtr::from_reg(arg)); return 0;
+        case xen::SCHEDOP_shutdown: shut_down(v, static_cast<uint32_t>(arg)); return 0;
         default: return Err{Errc::nosys};
     }
 }
 
-Result<uint64_t> hypercall_set_timer_op(Vcpu& v, const uint64_t (&args)[6]) {
-    const auto timeout = static_cast<int64_t>(args[0]);
+Answer hypercall_set_timer_op(Vcpu& v, int64_t timeout) {
     if (timeout == 0) {
         timer::stop(v.singleshot);
         return 0;

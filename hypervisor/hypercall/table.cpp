@@ -2,82 +2,90 @@
 /// What a guest can call: the whole interface on one screen, and the one place where errors become negative numbers.
 #include "hypervisor/hypercall/table.hpp"
 #include "abi/xen/basic.hpp"
-#include "abi/xen/physdev.hpp"
 #include "hypervisor/domain/guest_kind.hpp"
 #include "hypervisor/guest/pv/traps.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
-#include "hypervisor/rt/log.hpp"
 
 namespace hv {
 namespace {
 
 struct Row {
     uint32_t number;
-    const char* name;
+    Kinds kinds;
     Handler handler;
 };
+template <uint32_t number, auto handler, Kinds kinds, Who who, Runs runs>
+constexpr Row row{number, kinds, decoded<handler, who, runs>};
 
+using enum Kinds;
+using enum Who;
+using enum Runs;
+
+// `refused` are those whose service we do not have: the answer of a Xen without it, so that guests go on without.
+// clang-format off
 constexpr Row rows[] = {
-    {xen::HYPERVISOR_set_trap_table, "set_trap_table", hypercall_set_trap_table},
-    {xen::HYPERVISOR_mmu_update, "mmu_update", hypercall_mmu_update},
-    {xen::HYPERVISOR_set_gdt, "set_gdt", hypercall_set_gdt},
-    {xen::HYPERVISOR_stack_switch, "stack_switch", hypercall_stack_switch},
-    {xen::HYPERVISOR_set_callbacks, "set_callbacks", hypercall_set_callbacks},
-    {xen::HYPERVISOR_fpu_taskswitch, "fpu_taskswitch", hypercall_fpu_taskswitch},
-    {xen::HYPERVISOR_sched_op_compat, "sched_op_compat", hypercall_sched_op_compat},
-    {xen::HYPERVISOR_platform_op, "platform_op", hypercall_platform_op},
-    {xen::HYPERVISOR_set_debugreg, "set_debugreg", hypercall_set_debugreg},
-    {xen::HYPERVISOR_get_debugreg, "get_debugreg", hypercall_get_debugreg},
-    {xen::HYPERVISOR_update_descriptor, "update_descriptor", hypercall_update_descriptor},
-    {xen::HYPERVISOR_memory_op, "memory_op", hypercall_memory_op},
-    {xen::HYPERVISOR_multicall, "multicall", hypercall_multicall},
-    {xen::HYPERVISOR_update_va_mapping, "update_va_mapping", hypercall_update_va_mapping},
-    {xen::HYPERVISOR_set_timer_op, "set_timer_op", hypercall_set_timer_op},
-    {xen::HYPERVISOR_event_channel_op_compat, "event_channel_op_compat", hypercall_event_channel_op_compat},
-    {xen::HYPERVISOR_xen_version, "xen_version", hypercall_xen_version},
-    {xen::HYPERVISOR_console_io, "console_io", hypercall_console_io},
-    {xen::HYPERVISOR_grant_table_op, "grant_table_op", hypercall_grant_table_op},
-    {xen::HYPERVISOR_vm_assist, "vm_assist", hypercall_vm_assist},
-    {xen::HYPERVISOR_update_va_mapping_otherdomain, "update_va_mapping_otherdomain", hypercall_update_va_mapping_otherdomain},
-    {xen::HYPERVISOR_iret, "iret", hypercall_iret},
-    {xen::HYPERVISOR_vcpu_op, "vcpu_op", hypercall_vcpu_op},
-    {xen::HYPERVISOR_set_segment_base, "set_segment_base", hypercall_set_segment_base},
-    {xen::HYPERVISOR_mmuext_op, "mmuext_op", hypercall_mmuext_op},
-    {xen::HYPERVISOR_xsm_op, "xsm_op", hypercall_xsm_op},
-    {xen::HYPERVISOR_nmi_op, "nmi_op", hypercall_nmi_op},
-    {xen::HYPERVISOR_sched_op, "sched_op", hypercall_sched_op},
-    {xen::HYPERVISOR_callback_op, "callback_op", hypercall_callback_op},
-    {xen::HYPERVISOR_event_channel_op, "event_channel_op", hypercall_event_channel_op},
-    {xen::HYPERVISOR_physdev_op, "physdev_op", hypercall_physdev_op},
-    {xen::HYPERVISOR_hvm_op, "hvm_op", hypercall_hvm_op},
-    {xen::HYPERVISOR_sysctl, "sysctl", hypercall_sysctl},
-    {xen::HYPERVISOR_domctl, "domctl", hypercall_domctl},
-    {xen::HYPERVISOR_kexec_op, "kexec_op", hypercall_kexec_op},
-    {xen::HYPERVISOR_tmem_op, "tmem_op", hypercall_tmem_op},
-    {xen::HYPERVISOR_argo_op, "argo_op", hypercall_argo_op},
-    {xen::HYPERVISOR_xenpmu_op, "xenpmu_op", hypercall_xenpmu_op},
-    {xen::HYPERVISOR_dm_op, "dm_op", hypercall_dm_op},
-    {xen::HYPERVISOR_hypfs_op, "hypfs_op", hypercall_hypfs_op},
-    {xen::HYPERVISOR_arch_0, "mca", hypercall_mca},
+    row<xen::HYPERVISOR_set_trap_table,                hypercall_set_trap_table,                pv,  anyone,  whole>,
+    row<xen::HYPERVISOR_mmu_update,                    hypercall_mmu_update,                    pv,  anyone,  in_parts>,
+    row<xen::HYPERVISOR_set_gdt,                       hypercall_set_gdt,                       pv,  anyone,  whole>,
+    row<xen::HYPERVISOR_stack_switch,                  hypercall_stack_switch,                  pv,  anyone,  whole>,
+    row<xen::HYPERVISOR_set_callbacks,                 hypercall_set_callbacks,                 pv,  anyone,  whole>,
+    row<xen::HYPERVISOR_fpu_taskswitch,                hypercall_fpu_taskswitch,                pv,  anyone,  whole>,
+    row<xen::HYPERVISOR_sched_op_compat,               hypercall_sched_op_compat,               pv,  anyone,  whole>,
+    row<xen::HYPERVISOR_platform_op,                   hypercall_platform_op,                   all, control, in_parts>,
+    row<xen::HYPERVISOR_set_debugreg,                  hypercall_set_debugreg,                  pv,  anyone,  whole>,
+    row<xen::HYPERVISOR_get_debugreg,                  hypercall_get_debugreg,                  pv,  anyone,  whole>,
+    row<xen::HYPERVISOR_update_descriptor,             hypercall_update_descriptor,             pv,  anyone,  whole>,
+    row<xen::HYPERVISOR_memory_op,                     hypercall_memory_op,                     all, anyone,  in_parts>,
+    row<xen::HYPERVISOR_multicall,                     hypercall_multicall,                     all, anyone,  in_parts>,
+    row<xen::HYPERVISOR_update_va_mapping,             hypercall_update_va_mapping,             pv,  anyone,  in_parts>,
+    row<xen::HYPERVISOR_set_timer_op,                  hypercall_set_timer_op,                  all, anyone,  whole>,
+    row<xen::HYPERVISOR_event_channel_op_compat,       hypercall_event_channel_op_compat,       pv,  anyone,  in_parts>,
+    row<xen::HYPERVISOR_xen_version,                   hypercall_xen_version,                   all, anyone,  whole>,
+    row<xen::HYPERVISOR_console_io,                    hypercall_console_io,                    all, anyone,  in_parts>,
+    row<xen::HYPERVISOR_grant_table_op,                hypercall_grant_table_op,                all, anyone,  in_parts>,
+    row<xen::HYPERVISOR_vm_assist,                     hypercall_vm_assist,                     all, anyone,  whole>,
+    row<xen::HYPERVISOR_update_va_mapping_otherdomain, hypercall_update_va_mapping_otherdomain, pv,  anyone,  in_parts>,
+    row<xen::HYPERVISOR_iret,                          hypercall_iret,                          pv,  anyone,  whole>,
+    row<xen::HYPERVISOR_vcpu_op,                       hypercall_vcpu_op,                       all, anyone,  in_parts>,
+    row<xen::HYPERVISOR_set_segment_base,              hypercall_set_segment_base,              pv,  anyone,  whole>,
+    row<xen::HYPERVISOR_mmuext_op,                     hypercall_mmuext_op,                     pv,  anyone,  in_parts>,
+    row<xen::HYPERVISOR_xsm_op,                        refused<Errc::nosys>,                    all, anyone,  whole>,
+    row<xen::HYPERVISOR_nmi_op,                        hypercall_nmi_op,                        pv,  anyone,  whole>,
+    row<xen::HYPERVISOR_sched_op,                      hypercall_sched_op,                      all, anyone,  whole>,
+    row<xen::HYPERVISOR_callback_op,                   hypercall_callback_op,                   pv,  anyone,  whole>,
+    row<xen::HYPERVISOR_event_channel_op,              hypercall_event_channel_op,              all, anyone,  in_parts>,
+    row<xen::HYPERVISOR_physdev_op,                    hypercall_physdev_op,                    all, anyone,  whole>,
+    row<xen::HYPERVISOR_hvm_op,                        refused<Errc::nosys>,                    all, anyone,  whole>,
+    row<xen::HYPERVISOR_sysctl,                        hypercall_sysctl,                        all, control, in_parts>,
+    row<xen::HYPERVISOR_domctl,                        hypercall_domctl,                        all, control, in_parts>,
+    row<xen::HYPERVISOR_kexec_op,                      refused<Errc::nosys>,                    pv,  anyone,  whole>,
+    row<xen::HYPERVISOR_tmem_op,                       refused<Errc::nosys>,                    pv,  anyone,  whole>,
+    row<xen::HYPERVISOR_argo_op,                       refused<Errc::nosys>,                    all, anyone,  whole>,
+    row<xen::HYPERVISOR_xenpmu_op,                     refused<Errc::opnotsupp>,                all, anyone,  whole>,
+    row<xen::HYPERVISOR_dm_op,                         refused<Errc::nosys>,                    all, anyone,  whole>,
+    row<xen::HYPERVISOR_hypfs_op,                      refused<Errc::nosys>,                    all, anyone,  whole>,
+    row<xen::HYPERVISOR_arch_0,                        refused<Errc::nosys>,                    pv,  anyone,  whole>,
 };
+// clang-format on
 
 constexpr unsigned table_size = 64;
 
 /// Not constexpr: reaching it while the table is built is a compile error.
 void number_out_of_range_or_given_twice() {}
 
+/// What one kind of guest has.
 struct Table {
     Handler entry[table_size] = {};
-    consteval Table() {
+    consteval explicit Table(Kinds kind) {
         for (const Row& r : rows) {
             if (r.number >= table_size || entry[r.number]) number_out_of_range_or_given_twice();
-            entry[r.number] = r.handler;
+            if (r.kinds == kind || r.kinds == Kinds::all) entry[r.number] = r.handler;
         }
     }
 };
-constexpr Table table;
+constexpr Table table(Kinds::pv);
 
-Result<uint64_t> call(Vcpu& v, uint64_t number) {
+Answer call(Vcpu& v, uint64_t number) {
     if (!index_below(number, table_size)) return Err{Errc::nosys};
     const Handler h = table.entry[number];
     if (!h) return Err{Errc::nosys};
@@ -88,7 +96,7 @@ constexpr uint64_t negative(Errc e) { return 0 - static_cast<uint64_t>(e); }
 
 }  // namespace
 
-bool hypercall_exists(uint64_t number) { return number < table_size && table.entry[number]; }
+Handler hypercall_handler(uint64_t number) { return number < table_size ? table.entry[number] : nullptr; }
 
 void hypercall_dispatch(Vcpu& v, Regs& r) {
     HypercallState& h = v.hypercall;
@@ -120,13 +128,11 @@ void hypercall_dispatch(Vcpu& v, Regs& r) {
 }
 
 /// Multicall: entries one after the other; results go into the entries.
-Result<uint64_t> hypercall_multicall(Vcpu& v, const uint64_t (&args)[6]) {
+Answer hypercall_multicall(Vcpu& v, GuestPtr<xen::MulticallEntry> list, uint32_t count) {
     HypercallState& h = v.hypercall;
     if (h.in_multicall) return Err{Errc::inval};
-    const auto list = GuestPtr<xen::MulticallEntry>::from_reg(args[0]);
-    const auto count = static_cast<uint32_t>(args[1]);
     for (uint32_t i = 0; i < count; ++i) {
-        if (i != 0 && arch::preempt_wanted()) return restart_with(v, (list + i).address(), uint64_t{count - i});
+        if (i != 0 && arch::preempt_wanted()) return restart_with(v, list + i, count - i);
         const xen::MulticallEntry e = TRY(list.fetch(i));
         for (unsigned a = 0; a < 6; ++a) h.args[a] = e.args[a];
         h.in_multicall = true;
@@ -138,7 +144,7 @@ Result<uint64_t> hypercall_multicall(Vcpu& v, const uint64_t (&args)[6]) {
             xen::MulticallEntry again = e;
             for (unsigned a = 0; a < 6; ++a) again.args[a] = h.args[a];
             TRY(slot.store(again));
-            return restart_with(v, slot.address(), uint64_t{count - i});
+            return restart_with(v, slot, count - i);
         }
         const uint64_t value = result ? result.value() : negative(result.error());
         // The guest has returned from the trap it made the call in, perhaps to another address space: the list is over, and

@@ -2,11 +2,11 @@
 /// The dispatcher's table, for those who ask what is in it. Calling goes through guest/pv/traps.hpp.
 #pragma once
 
-#include <cstdint>
+#include "hypervisor/hypercall/row.hpp"
 
 namespace hv {
 
-/// Whether the dispatcher knows this hypercall number.
-bool hypercall_exists(uint64_t number);
+/// What the dispatcher calls for this number of a PV guest; null when it has no such hypercall.
+Handler hypercall_handler(uint64_t number);
 
 }  // namespace hv

@@ -8,13 +8,11 @@
 #include "abi/xen/features.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
 #include "hypervisor/hypercall/machine_info.hpp"
-#include "hypervisor/rt/log.hpp"
+#include "hypervisor/hypercall/row.hpp"
 
 namespace hv {
 
 namespace {
-
-using Answer = Result<uint64_t>;
 
 constexpr uint64_t version_major = 4;
 constexpr uint64_t version_minor = 17;
@@ -29,14 +27,13 @@ void copy_text(char* to, size_t size, const char* from) {
     memset(to + i, 0, size - i);
 }
 
-Answer compile_info(uint64_t arg) {
+Status compile_info(Vcpu&, GuestPtr<xen::CompileInfo> p) {
     auto info = xen::zeroed<xen::CompileInfo>();
     copy_text(info.compiler, sizeof info.compiler, "C++ " __VERSION__);
     copy_text(info.compile_by, sizeof info.compile_by, "xenolith");
     copy_text(info.compile_domain, sizeof info.compile_domain, "localdomain");
     copy_text(info.compile_date, sizeof info.compile_date, machine_info.build_date);
-    TRY(GuestPtr<xen::CompileInfo>(arg).store(info));
-    return 0;
+    return p.store(info);
 }
 
 constexpr uint32_t bit(uint32_t feature) { return 1u << feature; }
@@ -45,61 +42,65 @@ uint32_t features_of(const Domain& d) {
     uint32_t f = bit(xen::XENFEAT_memory_op_vnode_supported) | bit(xen::XENFEAT_mmu_pt_update_preserve_ad) |
                  bit(xen::XENFEAT_highmem_assist) | bit(xen::XENFEAT_gnttab_map_avail_bits) | bit(xen::XENFEAT_not_direct_mapped);
     if ((d.vm_assist >> xen::VMASST_TYPE_pae_extended_cr3) & 1) f |= bit(xen::XENFEAT_pae_pgdir_above_4gb);
-    if (d.privileged) f |= bit(xen::XENFEAT_dom0);
+    if (authorised(d, Who::hardware)) f |= bit(xen::XENFEAT_dom0);
     return f;
 }
 
-Answer get_features(const Domain& d, uint64_t arg) {
-    const auto p = GuestPtr<xen::FeatureInfo>(arg);
+Status get_features(Vcpu& v, GuestPtr<xen::FeatureInfo> p) {
     xen::FeatureInfo f = TRY(p.fetch());
     if (f.submap_idx >= xen::XENFEAT_NR_SUBMAPS) return Err{Errc::inval};
-    f.submap = features_of(d);
-    TRY(p.store(f));
-    return 0;
+    f.submap = features_of(v.domain);
+    return p.store(f);
 }
 
 template <size_t N>
-Answer store_text(uint64_t arg, const char (&text)[N]) {
-    if (!arch::copy_to_guest(arg, text, N)) return Err{Errc::fault};
-    return 0;
+Status store_text(AnyGuestPtr to, const char (&text)[N]) {
+    if (!arch::copy_to_guest(to.address(), text, N)) return Err{Errc::fault};
+    return ok;
 }
 
-Answer store_capabilities(uint64_t arg) {
-    if (!arch::clear_guest(arg, xen::XEN_CAPABILITIES_INFO_LEN)) return Err{Errc::fault};
-    return store_text(arg, capabilities);
+Answer version(Vcpu&, AnyGuestPtr) { return version_major << 16 | version_minor; }
+Status extra_version(Vcpu&, AnyGuestPtr to) { return store_text(to, extraversion); }
+Status changeset_of(Vcpu&, AnyGuestPtr to) { return store_text(to, changeset); }
+
+Status capabilities_of(Vcpu&, AnyGuestPtr to) {
+    if (!arch::clear_guest(to.address(), xen::XEN_CAPABILITIES_INFO_LEN)) return Err{Errc::fault};
+    return store_text(to, capabilities);
 }
 
-Answer store_parameters(uint64_t arg) {
-    TRY(GuestPtr<xen::PlatformParameters>(arg).store({xen::HYPERVISOR_VIRT_START}));
-    return 0;
+Status platform_parameters(Vcpu&, GuestPtr<xen::PlatformParameters> p) { return p.store({xen::HYPERVISOR_VIRT_START}); }
+
+Answer size_of_page(Vcpu&, AnyGuestPtr arg) {
+    if (!arg.null()) return Err{Errc::inval};
+    return page_size;
 }
+
+Status guest_handle(Vcpu& v, GuestPtr<xen::DomainHandle> p) {
+    return p.store(*reinterpret_cast<const xen::DomainHandle*>(v.domain.handle));
+}
+
+Status command_line(Vcpu& v, AnyGuestPtr to) {
+    return authorised(v.domain, Who::control) ? store_text(to, machine_info.command_line) : store_text(to, "<denied>");
+}
+
+/// `refused`: the image carries no build id.
+// clang-format off
+using OnVersion = Operations<
+    Op<xen::XENVER_version,             version>,
+    Op<xen::XENVER_extraversion,        extra_version>,
+    Op<xen::XENVER_compile_info,        compile_info>,
+    Op<xen::XENVER_capabilities,        capabilities_of>,
+    Op<xen::XENVER_changeset,           changeset_of>,
+    Op<xen::XENVER_platform_parameters, platform_parameters>,
+    Op<xen::XENVER_get_features,        get_features>,
+    Op<xen::XENVER_pagesize,            size_of_page>,
+    Op<xen::XENVER_guest_handle,        guest_handle>,
+    Op<xen::XENVER_commandline,         command_line>,
+    Op<xen::XENVER_build_id,            refused<Errc::nodata>>>;
+// clang-format on
 
 }  // namespace
 
-Result<uint64_t> hypercall_xen_version(Vcpu& v, const uint64_t (&args)[6]) {
-    const uint64_t arg = args[1];
-    switch (args[0]) {
-        case xen::XENVER_version: return version_major << 16 | version_minor;
-        case xen::XENVER_extraversion: return store_text(arg, extraversion);
-        case xen::XENVER_compile_info: return compile_info(arg);
-        case xen::XENVER_capabilities: return store_capabilities(arg);
-        case xen::XENVER_changeset: return store_text(arg, changeset);
-        case xen::XENVER_platform_parameters: return store_parameters(arg);
-        case xen::XENVER_get_features: return get_features(v.domain, arg);
-        case xen::XENVER_pagesize:
-            if (arg != 0) return Err{Errc::inval};
-            return page_size;
-        case xen::XENVER_guest_handle:
-            TRY(GuestPtr<xen::DomainHandle>(arg).store(*reinterpret_cast<const xen::DomainHandle*>(v.domain.handle)));
-            return 0;
-        case xen::XENVER_commandline:
-            if (!v.domain.privileged) return store_text(arg, "<denied>");
-            return store_text(arg, machine_info.command_line);
-        case xen::XENVER_build_id: return Err{Errc::nodata};  // the image carries none
-        default:
-            guest_log(LogLevel::debug, "d%u: unknown xen_version %lu", unsigned{v.domain.id.raw}, args[0]);
-            return Err{Errc::nosys};
-    }
-}
+Answer hypercall_xen_version(Vcpu& v, uint64_t cmd, AnyGuestPtr arg) { return OnVersion::run("xen_version", cmd, v, arg); }
 
 }  // namespace hv

@@ -124,6 +124,8 @@ public:
         if (p_) put_page(*p_);  // NOLINT(clang-analyzer-core.uninitialized.Branch)
         p_ = nullptr;
     }
+    /// Takes over a reference that the caller holds.
+    static PageRef adopt(PageInfo& p) { return PageRef(p); }
     /// Gives the reference to the caller, who must put_page() it.
     PageInfo* release() {
         PageInfo* p = p_;
@@ -133,6 +135,37 @@ public:
     explicit operator bool() const { return p_ != nullptr; }
     PageInfo& page() const { return *p_; }
     Mfn mfn() const { return mfn_of(*p_); }
+};
+
+/// A move-only reference on a page as memory to write: while it lives the page is no table. There is none for uses as a table: those
+/// belong to page-table entries, roots, pins and descriptor windows, and end in steps under the owner's lock (guest/pv/types.hpp).
+class WritableRef {
+    PageRef page_;
+    explicit WritableRef(PageRef page) : page_(std::move(page)) {}
+
+public:
+    WritableRef() = default;
+    /// Errors: inval when the page is a table.
+    static Result<WritableRef> of(PageRef page) {
+        if (!get_writable_type(page.page())) return Err{Errc::inval};
+        return WritableRef(std::move(page));
+    }
+    WritableRef(WritableRef&&) noexcept = default;
+    WritableRef& operator=(WritableRef&& o) noexcept {
+        if (this != &o) {
+            reset();
+            page_ = std::move(o.page_);
+        }
+        return *this;
+    }
+    ~WritableRef() { reset(); }
+    void reset() {
+        if (page_) put_writable_type(page_.page());
+        page_.reset();
+    }
+    explicit operator bool() const { return static_cast<bool>(page_); }
+    Mfn mfn() const { return page_.mfn(); }
+    uint8_t* data() const { return map_mfn(mfn()); }
 };
 
 }  // namespace hv

@@ -29,7 +29,6 @@ enum class Rank : uint8_t {
     page_table,   ///< page-table types and entries of one domain
     domain,       ///< life cycle of one domain
     domain_list,  ///< the table of domains
-    control,      ///< domctl, sysctl and platform operations, one at a time
 };
 
 namespace detail {

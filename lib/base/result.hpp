@@ -121,14 +121,16 @@ public:
     constexpr Result(Err e) : held_(e) {}
     constexpr Result(Result&&) noexcept = default;
     constexpr Result& operator=(Result&&) noexcept = default;
-    Result(const Result&) = delete;
-    Result& operator=(const Result&) = delete;
+    /// Where T may be copied as bytes: so may a Status.
+    constexpr Result(const Result&) = default;
+    constexpr Result& operator=(const Result&) = default;
     constexpr ~Result() = default;
     constexpr explicit operator bool() const { return held_.code == Errc{}; }
     /// Only when !*this.
     constexpr Errc error() const { return held_.code; }
     /// Only when *this.
     constexpr T take() && { return std::move(held_.value); }
+    constexpr T take() const&& requires std::is_trivially_copyable_v<T> { return held_.value; }
     constexpr T& value() & { return held_.value; }
     constexpr const T& value() const& { return held_.value; }
     constexpr T value_or(T other) && { return *this ? std::move(held_.value) : std::move(other); }

@@ -27,11 +27,11 @@ struct FifoGuest {
         for (unsigned v = 0; v < 2; ++v) {
             const Mfn m = a.page();
             block[v] = map_mfn<xen::EvtchnFifoControlBlock>(m);
-            EXPECT_TRUE(event_init_control(a, VcpuId(v), m, 0));
+            EXPECT_TRUE(event_init_control(a, VcpuId(v), Gfn(m.raw), 0));
         }
         const Mfn m = a.page();
         words = map_mfn<uint32_t>(m);
-        EXPECT_TRUE(event_expand_array(a, m));
+        EXPECT_TRUE(event_expand_array(a, Gfn(m.raw)));
         for (uint32_t& port : own) port = must(event_bind_ipi(a, VcpuId(0))).raw;
         from_b = must(event_alloc_unbound(a, world().b->id)).raw;
         of_b = must(event_bind_interdomain(world().b, a, Port(from_b)));

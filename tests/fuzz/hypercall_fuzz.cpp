@@ -21,7 +21,7 @@
 #include "hypervisor/event/event.hpp"
 #include "hypervisor/guest/kinds.hpp"
 #include "hypervisor/host/host.hpp"
-#include "hypervisor/hypercall/handlers.hpp"
+#include "hypervisor/hypercall/table.hpp"
 
 namespace {
 
@@ -115,36 +115,36 @@ struct Call {
 };
 
 constexpr Call calls[] = {
-    {hypercall_memory_op, false},
-    {hypercall_memory_op, true},
-    {hypercall_mmu_update, false},
-    {hypercall_mmuext_op, false},
-    {hypercall_update_va_mapping, false},
-    {hypercall_set_gdt, false},
-    {hypercall_update_descriptor, false},
-    {hypercall_set_trap_table, false},
-    {hypercall_event_channel_op, false},
-    {hypercall_grant_table_op, false},
-    {hypercall_vcpu_op, false},
-    {hypercall_sched_op, false},
-    {hypercall_set_timer_op, false},
-    {hypercall_xen_version, false},
-    {hypercall_callback_op, false},
-    {hypercall_vm_assist, false},
-    {hypercall_set_segment_base, false},
-    {hypercall_set_debugreg, false},
-    {hypercall_multicall, false},
-    {hypercall_domctl, true},
-    {hypercall_domctl, true},
-    {hypercall_sysctl, true},
-    {hypercall_platform_op, true},
-    {hypercall_domctl, false},
-    {hypercall_sysctl, false},
-    {hypercall_platform_op, false},
-    {hypercall_console_io, false},
-    {hypercall_physdev_op, false},
-    {hypercall_event_channel_op_compat, false},
-    {hypercall_sched_op_compat, false},
+    {hypercall_handler(xen::HYPERVISOR_memory_op), false},
+    {hypercall_handler(xen::HYPERVISOR_memory_op), true},
+    {hypercall_handler(xen::HYPERVISOR_mmu_update), false},
+    {hypercall_handler(xen::HYPERVISOR_mmuext_op), false},
+    {hypercall_handler(xen::HYPERVISOR_update_va_mapping), false},
+    {hypercall_handler(xen::HYPERVISOR_set_gdt), false},
+    {hypercall_handler(xen::HYPERVISOR_update_descriptor), false},
+    {hypercall_handler(xen::HYPERVISOR_set_trap_table), false},
+    {hypercall_handler(xen::HYPERVISOR_event_channel_op), false},
+    {hypercall_handler(xen::HYPERVISOR_grant_table_op), false},
+    {hypercall_handler(xen::HYPERVISOR_vcpu_op), false},
+    {hypercall_handler(xen::HYPERVISOR_sched_op), false},
+    {hypercall_handler(xen::HYPERVISOR_set_timer_op), false},
+    {hypercall_handler(xen::HYPERVISOR_xen_version), false},
+    {hypercall_handler(xen::HYPERVISOR_callback_op), false},
+    {hypercall_handler(xen::HYPERVISOR_vm_assist), false},
+    {hypercall_handler(xen::HYPERVISOR_set_segment_base), false},
+    {hypercall_handler(xen::HYPERVISOR_set_debugreg), false},
+    {hypercall_handler(xen::HYPERVISOR_multicall), false},
+    {hypercall_handler(xen::HYPERVISOR_domctl), true},
+    {hypercall_handler(xen::HYPERVISOR_domctl), true},
+    {hypercall_handler(xen::HYPERVISOR_sysctl), true},
+    {hypercall_handler(xen::HYPERVISOR_platform_op), true},
+    {hypercall_handler(xen::HYPERVISOR_domctl), false},
+    {hypercall_handler(xen::HYPERVISOR_sysctl), false},
+    {hypercall_handler(xen::HYPERVISOR_platform_op), false},
+    {hypercall_handler(xen::HYPERVISOR_console_io), false},
+    {hypercall_handler(xen::HYPERVISOR_physdev_op), false},
+    {hypercall_handler(xen::HYPERVISOR_event_channel_op_compat), false},
+    {hypercall_handler(xen::HYPERVISOR_sched_op_compat), false},
 };
 
 bool in_window(uint64_t address, uint64_t bytes) { return address >= window && address <= window + window_bytes - bytes; }
@@ -154,17 +154,17 @@ bool ends_machine(const Call& c, uint64_t arg) {
     if (!c.control || !in_window(arg, sizeof(uint32_t))) return false;
     uint32_t cmd = 0;
     std::memcpy(&cmd, reinterpret_cast<const void*>(arg), sizeof cmd);
-    if (c.handler == hypercall_platform_op) return cmd == xen::XENPF_enter_acpi_sleep;
-    return c.handler == hypercall_sysctl && cmd == xen::XEN_SYSCTL_debug_keys;
+    if (c.handler == hypercall_handler(xen::HYPERVISOR_platform_op)) return cmd == xen::XENPF_enter_acpi_sleep;
+    return c.handler == hypercall_handler(xen::HYPERVISOR_sysctl) && cmd == xen::XEN_SYSCTL_debug_keys;
 }
 
 /// The version words are right more often than chance would have it.
 void stamp_version(const Call& c, uint64_t arg) {
     if (!in_window(arg, 2 * sizeof(uint32_t))) return;
     uint32_t version = 0;
-    if (c.handler == hypercall_domctl) version = xen::XEN_DOMCTL_INTERFACE_VERSION;
-    if (c.handler == hypercall_sysctl) version = xen::XEN_SYSCTL_INTERFACE_VERSION;
-    if (c.handler == hypercall_platform_op) version = xen::XENPF_INTERFACE_VERSION;
+    if (c.handler == hypercall_handler(xen::HYPERVISOR_domctl)) version = xen::XEN_DOMCTL_INTERFACE_VERSION;
+    if (c.handler == hypercall_handler(xen::HYPERVISOR_sysctl)) version = xen::XEN_SYSCTL_INTERFACE_VERSION;
+    if (c.handler == hypercall_handler(xen::HYPERVISOR_platform_op)) version = xen::XENPF_INTERFACE_VERSION;
     if (version) std::memcpy(reinterpret_cast<void*>(arg + sizeof(uint32_t)), &version, sizeof version);
 }
 

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "hypervisor/hypercall/handlers.hpp"
+#include "hypervisor/hypercall/table.hpp"
 #include "tests/host/hv_fixture.hpp"
 
 namespace hvtest {

@@ -25,7 +25,7 @@ struct Contexts : testing::Test {
 };
 
 Result<uint64_t> initialise(PagedGuest& g, unsigned vcpu, const xen::VcpuGuestContext& c) {
-    return hypercall(hypercall_vcpu_op, g.vcpu(), xen::VCPUOP_initialise, vcpu, address(&c));
+    return hypercall(hypercall_handler(xen::HYPERVISOR_vcpu_op), g.vcpu(), xen::VCPUOP_initialise, vcpu, address(&c));
 }
 
 /// XEN_DOMCTL_setvcpucontext as the tools of the control domain call it.
@@ -37,7 +37,7 @@ Result<uint64_t> set_by_tools(PagedGuest& g, unsigned vcpu, const xen::VcpuGuest
     op.u.vcpucontext.vcpu = vcpu;
     op.u.vcpucontext.ctxt.addr = address(&c);
     Vcpu* const running = std::exchange(this_cpu().current, &control_domain().vcpu());
-    auto r = hypercall(hypercall_domctl, control_domain().vcpu(), address(&op));
+    auto r = hypercall(hypercall_handler(xen::HYPERVISOR_domctl), control_domain().vcpu(), address(&op));
     this_cpu().current = running;
     return r;
 }
@@ -60,12 +60,12 @@ TEST_F(Contexts, AKernelRootMustBeAPage) {
         EXPECT_EQ(initialise(g, 1, *c).error(), Errc::inval) << cr3;
         EXPECT_EQ(set_by_tools(g, 1, *c).error(), Errc::inval) << cr3;
         expect_untouched(g.vcpu(1));
-        EXPECT_EQ(hypercall(hypercall_vcpu_op, g.vcpu(), xen::VCPUOP_up, 1).error(), Errc::inval);
+        EXPECT_EQ(hypercall(hypercall_handler(xen::HYPERVISOR_vcpu_op), g.vcpu(), xen::VCPUOP_up, 1).error(), Errc::inval);
     }
     EXPECT_EQ(set_kernel_root(g.vcpu(1), Mfn(0)).error(), Errc::inval);
     c->ctrlreg[3] = xen::xen_pfn_to_cr3(g.l4.raw);
     EXPECT_TRUE(initialise(g, 1, *c));
-    EXPECT_TRUE(hypercall(hypercall_vcpu_op, g.vcpu(), xen::VCPUOP_up, 1));
+    EXPECT_TRUE(hypercall(hypercall_handler(xen::HYPERVISOR_vcpu_op), g.vcpu(), xen::VCPUOP_up, 1));
 }
 
 // The same in user mode, where the user's tables count, and a frame of 0 with something in its low bits is still none.

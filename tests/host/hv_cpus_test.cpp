@@ -125,24 +125,24 @@ TEST_P(Cpus, AToolsBitmapHasAnyLength) {
         std::fill(map.begin(), map.end() - 1, uint8_t{0});
         const unsigned last = std::min(bits, n) - 1;
         map[last / 8] = static_cast<uint8_t>(1 << last % 8);
-        EXPECT_TRUE(hypercall(hypercall_domctl, dom0.vcpu(), address(&op))) << bits;
+        EXPECT_TRUE(hypercall(hypercall_handler(xen::HYPERVISOR_domctl), dom0.vcpu(), address(&op))) << bits;
         EXPECT_EQ(map.back(), 0xa5) << "behind the map";
         EXPECT_EQ(dom0.vcpu().affinity.load(), n == 1 ? CpuSet::any() : CpuSet::of(last)) << bits << " bits";
         std::fill(map.begin(), map.end() - 1, uint8_t{0xff});
         op.cmd = xen::XEN_DOMCTL_getvcpuaffinity;
-        EXPECT_TRUE(hypercall(hypercall_domctl, dom0.vcpu(), address(&op))) << bits;
+        EXPECT_TRUE(hypercall(hypercall_handler(xen::HYPERVISOR_domctl), dom0.vcpu(), address(&op))) << bits;
         EXPECT_TRUE(map[last / 8] >> last % 8 & 1) << bits;
         for (unsigned c = 0; n > 1 && c + 1 < map.size() * 8 - 7 && c / 8 + 1 < map.size(); ++c)
             EXPECT_EQ(map[c / 8] >> c % 8 & 1, c == last) << "bit " << c << " of " << bits;
         // All that there are is any; one that there is not is refused.
         std::fill(map.begin(), map.end() - 1, uint8_t{0xff});
         op.cmd = xen::XEN_DOMCTL_setvcpuaffinity;
-        EXPECT_TRUE(hypercall(hypercall_domctl, dom0.vcpu(), address(&op)));
+        EXPECT_TRUE(hypercall(hypercall_handler(xen::HYPERVISOR_domctl), dom0.vcpu(), address(&op)));
         EXPECT_EQ(dom0.vcpu().affinity.load(), bits >= n ? CpuSet::any() : CpuSet::below(bits)) << bits << " bits";
         if (bits <= n) return;
         std::fill(map.begin(), map.end() - 1, uint8_t{0});
         map[n / 8] = static_cast<uint8_t>(1 << n % 8);
-        const auto r = hypercall(hypercall_domctl, dom0.vcpu(), address(&op));
+        const auto r = hypercall(hypercall_handler(xen::HYPERVISOR_domctl), dom0.vcpu(), address(&op));
         EXPECT_TRUE(!r && r.error() == Errc::inval) << bits;
     };
     for (const uint32_t bits : {1u, 8u, 13u, 64u, 65u, 100u, 512u, 1000u}) with_room(bits);
@@ -160,7 +160,7 @@ TEST_P(Cpus, IdleTimesOfAllCpus) {
     op.u.getidletime.cpumap_nr_cpus = max_cpus;
     op.u.getidletime.idletime.addr = address(times.data());
     host::advance(base::Nanos::ms(1));
-    ASSERT_TRUE(hypercall(hypercall_platform_op, dom0.vcpu(), address(&op)));
+    ASSERT_TRUE(hypercall(hypercall_handler(xen::HYPERVISOR_platform_op), dom0.vcpu(), address(&op)));
     for (unsigned c = 0; c < max_cpus; ++c) {
         EXPECT_EQ(map[c / 8] >> c % 8 & 1, c < n) << c;
         EXPECT_EQ(times[c] != 77, c < n) << c;

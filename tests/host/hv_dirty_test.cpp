@@ -23,7 +23,7 @@
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/guest/pv/types.hpp"
 #include "hypervisor/host/host.hpp"
-#include "hypervisor/hypercall/handlers.hpp"
+#include "hypervisor/hypercall/table.hpp"
 #include "tests/model/dirty_model.hpp"
 #include "tests/model/world.hpp"
 
@@ -237,7 +237,7 @@ TEST_F(Dirty, GrantTablesAndTheirMarks) {
 
 TEST_F(Dirty, EventsInTheirWords) {
     Vcpu& v = a.vcpu();
-    ASSERT_TRUE(vcpu_map_info(v, a.data[3], 0) || &v != &current());
+    ASSERT_TRUE(vcpu_map_info(v, Gfn(a.data[3].raw), 0) || &v != &current());
     auto* shared = a->shared;
     const Port port = must(event_bind_ipi(*a.d, VcpuId(0)));
     (void)named();
@@ -249,9 +249,9 @@ TEST_F(Dirty, EventsInTheirWords) {
     auto* control = map_mfn<uint64_t>(a.data[6]);
     for (unsigned i = 0; i < 9; ++i) guest_writes(control + i, ~uint64_t{0});
     (void)named();
-    ASSERT_TRUE(event_init_control(*a.d, VcpuId(0), a.data[6], 0));
+    ASSERT_TRUE(event_init_control(*a.d, VcpuId(0), Gfn(a.data[6].raw), 0));
     EXPECT_TRUE(named().contains(a.data[6].raw));
-    ASSERT_TRUE(event_expand_array(*a.d, a.data[8]));
+    ASSERT_TRUE(event_expand_array(*a.d, Gfn(a.data[8].raw)));
     const Port queued = must(event_bind_ipi(*a.d, VcpuId(0)));
     (void)named();
     xen::VcpuInfo* info = v.info.load();

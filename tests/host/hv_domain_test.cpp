@@ -15,6 +15,14 @@ namespace {
 
 using namespace hvtest;
 
+// A reference is dropped once: it moves, and is not copied. A guest's number for a frame is no machine frame until translated.
+static_assert(std::is_move_constructible_v<PageRef> && !std::is_copy_constructible_v<PageRef> &&
+              !std::is_copy_assignable_v<PageRef>);
+static_assert(std::is_move_constructible_v<WritableRef> && !std::is_copy_constructible_v<WritableRef>);
+static_assert(!std::is_copy_assignable_v<WritableRef> && !std::is_copy_constructible_v<Result<WritableRef>>);
+static_assert(!std::is_constructible_v<Mfn, Gfn> && !std::is_constructible_v<Gfn, Mfn>);
+static_assert(!std::is_constructible_v<Gfn, base::Pfn> && !std::is_convertible_v<uint64_t, Gfn>);
+
 void settle() {
     host::soft_interrupts();
     domains_reap();
@@ -37,7 +45,7 @@ TEST(Domain, TwoHundredLivesLeaveNothingBehind) {
         {
             Guest g(static_cast<uint16_t>(1 + round % 50), 1 + static_cast<unsigned>(random() % 5));
             for (auto n = random() % 40; n; --n) g.page();
-            if (round % 2) { ASSERT_TRUE(vcpu_map_info(g.vcpu(), g.page(), 64 * (round % 8))); }
+            if (round % 2) { ASSERT_TRUE(vcpu_map_info(g.vcpu(), gfn(g.page()), 64 * (round % 8))); }
             if (round % 3 == 0) g.start();
             (void)must(event_alloc_unbound(g, DomId(0)));
             (void)must(event_bind_ipi(g, VcpuId(0)));
@@ -62,9 +70,11 @@ TEST(Domain, AVcpuPastTheSharedPageWaitsMasked) {
     EXPECT_EQ(v.info.load()->evtchn_upcall_pending, 1);
     EXPECT_FALSE(vcpu_upcall_due(v));
     auto context = xen::zeroed<xen::VcpuGuestContext>();
-    EXPECT_EQ(hypercall(hypercall_vcpu_op, g.vcpu(), xen::VCPUOP_initialise, 33, address(&context)).error(), Errc::inval);
+    EXPECT_EQ(
+        hypercall(hypercall_handler(xen::HYPERVISOR_vcpu_op), g.vcpu(), xen::VCPUOP_initialise, 33, address(&context)).error(),
+        Errc::inval);
     const Mfn page = g.page();
-    ASSERT_TRUE(vcpu_map_info(v, page, 128));
+    ASSERT_TRUE(vcpu_map_info(v, gfn(page), 128));
     EXPECT_EQ(v.info.load(), reinterpret_cast<xen::VcpuInfo*>(map_mfn(page) + 128));
     EXPECT_EQ(v.info.load()->evtchn_upcall_mask, 1);
     EXPECT_EQ(v.info.load()->evtchn_upcall_pending, 1);
@@ -82,7 +92,7 @@ TEST(Domain, AVcpuGetsOneInfoPage) {
             host::become(1 + me);
             ++ready;
             while (ready < 2) {}
-            won[me] = static_cast<bool>(vcpu_map_info(g.vcpu(), pages[me], 0));
+            won[me] = static_cast<bool>(vcpu_map_info(g.vcpu(), gfn(pages[me]), 0));
         };
         std::thread other(race, 1);
         race(0);

@@ -27,7 +27,9 @@ xen::Domctl command(uint32_t cmd, uint16_t domain = 0) {
 class Domctl : public ::testing::Test {
 protected:
     Guest& dom0 = control_domain();
-    Result<uint64_t> call(xen::Domctl& op) { return hypercall(hypercall_domctl, dom0.vcpu(), address(&op)); }
+    Result<uint64_t> call(xen::Domctl& op) {
+        return hypercall(hypercall_handler(xen::HYPERVISOR_domctl), dom0.vcpu(), address(&op));
+    }
     uint16_t create(uint32_t vcpus = 2) {
         auto op = command(xen::XEN_DOMCTL_createdomain);
         auto& c = op.u.createdomain;
@@ -67,10 +69,10 @@ protected:
 TEST_F(Domctl, OnlyTheControlDomainMayCall) {
     Guest g(40);
     auto op = command(xen::XEN_DOMCTL_pausedomain, 40);
-    EXPECT_EQ(hypercall(hypercall_domctl, g.vcpu(), address(&op)).error(), Errc::perm);
+    EXPECT_EQ(hypercall(hypercall_handler(xen::HYPERVISOR_domctl), g.vcpu(), address(&op)).error(), Errc::perm);
     op.interface_version = 0x14;
     EXPECT_EQ(call(op).error(), Errc::access);
-    EXPECT_EQ(hypercall(hypercall_domctl, dom0.vcpu(), 8).error(), Errc::fault);
+    EXPECT_EQ(hypercall(hypercall_handler(xen::HYPERVISOR_domctl), dom0.vcpu(), 8).error(), Errc::fault);
     EXPECT_EQ(error_of(command(xen::XEN_DOMCTL_pausedomain, 41)), Errc::srch);
     EXPECT_EQ(error_of(command(xen::XEN_DOMCTL_pausedomain, 0)), Errc::inval) << "itself";
     EXPECT_EQ(error_of(command(xen::XEN_DOMCTL_set_cpu_policy, 0)), Errc::inval) << "itself";
@@ -312,7 +314,9 @@ TEST_F(Domctl, ExtendedRegistersAreThoseOfACpu) {
 }
 
 TEST_F(Domctl, SysctlTellsOfMachineAndDomains) {
-    const auto call_sys = [&](xen::Sysctl& op) { return hypercall(hypercall_sysctl, dom0.vcpu(), address(&op)); };
+    const auto call_sys = [&](xen::Sysctl& op) {
+        return hypercall(hypercall_handler(xen::HYPERVISOR_sysctl), dom0.vcpu(), address(&op));
+    };
     const uint16_t a = create(), b = create();
     auto op = sys(xen::XEN_SYSCTL_physinfo);
     ASSERT_TRUE(call_sys(op));
@@ -338,26 +342,29 @@ TEST_F(Domctl, SysctlTellsOfMachineAndDomains) {
     op.interface_version = 1;
     EXPECT_EQ(call_sys(op).error(), Errc::access);
     Guest g(42);
-    EXPECT_EQ(hypercall(hypercall_sysctl, g.vcpu(), address(&op)).error(), Errc::perm);
+    EXPECT_EQ(hypercall(hypercall_handler(xen::HYPERVISOR_sysctl), g.vcpu(), address(&op)).error(), Errc::perm);
     destroy(a);
     destroy(b);
 }
 
 TEST_F(Domctl, VersionAndPlatform) {
-    EXPECT_EQ(must(hypercall(hypercall_xen_version, dom0.vcpu(), xen::XENVER_version)), (4u << 16) | 17u);
+    EXPECT_EQ(must(hypercall(hypercall_handler(xen::HYPERVISOR_xen_version), dom0.vcpu(), xen::XENVER_version)),
+              (4u << 16) | 17u);
     char caps[xen::XEN_CAPABILITIES_INFO_LEN];
-    ASSERT_TRUE(hypercall(hypercall_xen_version, dom0.vcpu(), xen::XENVER_capabilities, address(caps)));
+    ASSERT_TRUE(hypercall(hypercall_handler(xen::HYPERVISOR_xen_version), dom0.vcpu(), xen::XENVER_capabilities, address(caps)));
     EXPECT_STREQ(caps, "xen-3.0-x86_64 ");
     xen::FeatureInfo f{0, 0};
-    ASSERT_TRUE(hypercall(hypercall_xen_version, dom0.vcpu(), xen::XENVER_get_features, address(&f)));
+    ASSERT_TRUE(hypercall(hypercall_handler(xen::HYPERVISOR_xen_version), dom0.vcpu(), xen::XENVER_get_features, address(&f)));
     EXPECT_TRUE(f.submap & (1u << 11));
     f.submap_idx = 1;
-    EXPECT_EQ(hypercall(hypercall_xen_version, dom0.vcpu(), xen::XENVER_get_features, address(&f)).error(), Errc::inval);
+    EXPECT_EQ(
+        hypercall(hypercall_handler(xen::HYPERVISOR_xen_version), dom0.vcpu(), xen::XENVER_get_features, address(&f)).error(),
+        Errc::inval);
     auto op = xen::zeroed<xen::PlatformOp>();
     op.cmd = xen::XENPF_get_cpuinfo;
     op.interface_version = xen::XENPF_INTERFACE_VERSION;
     op.u.pcpu_info.xen_cpuid = 99;
-    ASSERT_TRUE(hypercall(hypercall_platform_op, dom0.vcpu(), address(&op)));
+    ASSERT_TRUE(hypercall(hypercall_handler(xen::HYPERVISOR_platform_op), dom0.vcpu(), address(&op)));
     EXPECT_EQ(op.u.pcpu_info.flags, xen::XEN_PCPU_FLAGS_INVALID);
     EXPECT_EQ(op.u.pcpu_info.max_present, test_cpus - 1);
 }

@@ -99,7 +99,7 @@ const std::vector<uint8_t> cli = {0xfa}, sti = {0xfb}, in_al_dx = {0xec}, in_eax
 
 int64_t set_iopl(Vcpu& v, uint32_t level) {
     xen::PhysdevSetIopl s{level};
-    const auto result = hypercall(hypercall_physdev_op, v, xen::PHYSDEVOP_set_iopl, address(&s));
+    const auto result = hypercall(hypercall_handler(xen::HYPERVISOR_physdev_op), v, xen::PHYSDEVOP_set_iopl, address(&s));
     return result ? 0 : -static_cast<int64_t>(result.error());
 }
 
@@ -135,7 +135,7 @@ TEST_F(Emulate, BitmapOpensPortsToUserCode) {
     bitmap[0x66 / 8] = 0x3e;  // 0x60, 0x66, 0x67
     bitmap[0x68 / 8] = 0xfc;  // 0x68, 0x69
     xen::PhysdevSetIobitmap s{{address(bitmap)}, 0x6a, 0};
-    ASSERT_TRUE(hypercall(hypercall_physdev_op, v(), xen::PHYSDEVOP_set_iobitmap, address(&s)));
+    ASSERT_TRUE(hypercall(hypercall_handler(xen::HYPERVISOR_physdev_op), v(), xen::PHYSDEVOP_set_iobitmap, address(&s)));
     v().pv->in_kernel = false;
     const auto in = [&](uint16_t port, const std::vector<uint8_t>& code) {
         r.rax = 0;
@@ -153,10 +153,10 @@ TEST_F(Emulate, BitmapOpensPortsToUserCode) {
     EXPECT_FALSE(run(cli)) << "ports only";
 
     s.bitmap = {0x10};
-    ASSERT_TRUE(hypercall(hypercall_physdev_op, v(), xen::PHYSDEVOP_set_iobitmap, address(&s)));
+    ASSERT_TRUE(hypercall(hypercall_handler(xen::HYPERVISOR_physdev_op), v(), xen::PHYSDEVOP_set_iobitmap, address(&s)));
     EXPECT_FALSE(in(0x60, in_al_dx)) << "a bitmap that cannot be read";
     s.nr_ports = 65537;
-    EXPECT_FALSE(hypercall(hypercall_physdev_op, v(), xen::PHYSDEVOP_set_iobitmap, address(&s)));
+    EXPECT_FALSE(hypercall(hypercall_handler(xen::HYPERVISOR_physdev_op), v(), xen::PHYSDEVOP_set_iobitmap, address(&s)));
 }
 
 // -- instructions as an attacker writes them -------------------------------------------------------------------------

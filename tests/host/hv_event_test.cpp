@@ -159,8 +159,8 @@ TEST_F(Events, NothingLeaks) {
     for (int round = 0; round < 3; ++round) {
         Guest a(1, 2), b(2);
         for (int i = 0; i < 500; ++i) (void)must(event_bind_interdomain(b, a, must(event_alloc_unbound(a, DomId(2)))));
-        ASSERT_TRUE(event_init_control(a, VcpuId(0), a.page(), 0));
-        ASSERT_TRUE(event_expand_array(a, a.page()));
+        ASSERT_TRUE(event_init_control(a, VcpuId(0), gfn(a.page()), 0));
+        ASSERT_TRUE(event_expand_array(a, gfn(a.page())));
         host::preempt_every(2);
         a.destroy();
         b.destroy();
@@ -216,13 +216,13 @@ struct FifoGuest {
 
 FifoGuest make_fifo(Guest& g, unsigned vcpu, const FifoGuest* share = nullptr) {
     const Mfn control = g.page();
-    EXPECT_TRUE(event_init_control(g, VcpuId(vcpu), control, 64));
+    EXPECT_TRUE(event_init_control(g, VcpuId(vcpu), gfn(control), 64));
     FifoGuest f{reinterpret_cast<xen::EvtchnFifoControlBlock*>(map_mfn(control) + 64), {}, {}};
     if (share) {
         f.pages = share->pages;
     } else {
         const Mfn words = g.page();
-        EXPECT_TRUE(event_expand_array(g, words));
+        EXPECT_TRUE(event_expand_array(g, gfn(words)));
         f.pages.push_back(map_mfn<uint32_t>(words));
     }
     return f;
@@ -289,7 +289,7 @@ TEST_F(Events, FifoEventBeforeItsWordExists) {
     ASSERT_TRUE(event_send(a, p));
     EXPECT_TRUE(f.drained().empty());
     const Mfn more = a.page();
-    ASSERT_TRUE(event_expand_array(a, more));
+    ASSERT_TRUE(event_expand_array(a, gfn(more)));
     f.pages.push_back(map_mfn<uint32_t>(more));
     EXPECT_EQ(f.drained(), std::vector<uint32_t>{1500});
 }
@@ -297,14 +297,14 @@ TEST_F(Events, FifoEventBeforeItsWordExists) {
 TEST_F(Events, FifoArguments) {
     Guest a(1), b(2);
     const Mfn page = a.page();
-    EXPECT_EQ(error_of(event_expand_array(a, page)), Errc::nosys);
-    EXPECT_EQ(error_of(event_init_control(a, VcpuId(0), page, 4096 - 64)), Errc::inval);
-    EXPECT_EQ(error_of(event_init_control(a, VcpuId(0), page, 4)), Errc::inval);
-    EXPECT_EQ(error_of(event_init_control(a, VcpuId(1), page, 0)), Errc::noent);
-    EXPECT_EQ(error_of(event_init_control(a, VcpuId(0), b.page(), 0)), Errc::inval) << "another domain's page";
-    EXPECT_EQ(error_of(event_init_control(a, VcpuId(0), Mfn(~uint64_t{0} >> 12), 0)), Errc::inval);
-    ASSERT_TRUE(event_init_control(a, VcpuId(0), page, 0));
-    EXPECT_EQ(error_of(event_init_control(a, VcpuId(0), page, 0)), Errc::inval) << "once";
+    EXPECT_EQ(error_of(event_expand_array(a, gfn(page))), Errc::nosys);
+    EXPECT_EQ(error_of(event_init_control(a, VcpuId(0), gfn(page), 4096 - 64)), Errc::inval);
+    EXPECT_EQ(error_of(event_init_control(a, VcpuId(0), gfn(page), 4)), Errc::inval);
+    EXPECT_EQ(error_of(event_init_control(a, VcpuId(1), gfn(page), 0)), Errc::noent);
+    EXPECT_EQ(error_of(event_init_control(a, VcpuId(0), gfn(b.page()), 0)), Errc::inval) << "another domain's page";
+    EXPECT_EQ(error_of(event_init_control(a, VcpuId(0), Gfn(~uint64_t{0} >> 12), 0)), Errc::inval);
+    ASSERT_TRUE(event_init_control(a, VcpuId(0), gfn(page), 0));
+    EXPECT_EQ(error_of(event_init_control(a, VcpuId(0), gfn(page), 0)), Errc::inval) << "once";
     ASSERT_TRUE(event_reset(a));
     const Port p = must(event_bind_ipi(a, VcpuId(0)));
     ASSERT_TRUE(event_send(a, p));
@@ -339,7 +339,7 @@ TEST_F(Events, WordsThatStayLinkedCostTheNextPortNothing) {
     constexpr uint32_t n = 8000;
     while (f.pages.size() * 1024 <= n) {
         const Mfn words = a.page();
-        ASSERT_TRUE(event_expand_array(a, words));
+        ASSERT_TRUE(event_expand_array(a, gfn(words)));
         f.pages.push_back(map_mfn<uint32_t>(words));
     }
     for (uint32_t i = 1; i < n; ++i) ASSERT_EQ(must(event_bind_ipi(a, VcpuId(0))).raw, i);

@@ -19,6 +19,9 @@ namespace hvtest {
 
 using namespace hv;
 
+/// What a PV guest calls a frame of its.
+inline Gfn gfn(Mfn m) { return Gfn(m.raw); }
+
 inline constexpr unsigned test_cpus = 4;
 
 /// One machine for the whole program.

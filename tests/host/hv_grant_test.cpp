@@ -10,7 +10,7 @@
 #include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/guest/pv/types.hpp"
-#include "hypervisor/hypercall/handlers.hpp"
+#include "hypervisor/hypercall/table.hpp"
 #include "tests/host/hv_fixture.hpp"
 
 namespace {
@@ -133,7 +133,7 @@ TEST_F(Grants, MapAndUnmap) {
     op.ref = 8;
     op.dom = 1;
     const uint64_t map_args[6] = {xen::GNTTABOP_map_grant_ref, reinterpret_cast<uint64_t>(&op), 1};
-    ASSERT_EQ(must(hypercall_grant_table_op(b.vcpu(), map_args)), 0u);
+    ASSERT_EQ(must(hypercall_handler(xen::HYPERVISOR_grant_table_op)(b.vcpu(), map_args)), 0u);
     ASSERT_EQ(op.status, xen::GNTST_okay);
     EXPECT_EQ(op.dev_bus_addr, m.address());
     EXPECT_EQ(t.pte(3) & pte::frame_mask, m.address());
@@ -144,15 +144,15 @@ TEST_F(Grants, MapAndUnmap) {
     un.host_addr = t.slot(4);
     un.handle = op.handle;
     const uint64_t unmap_args[6] = {xen::GNTTABOP_unmap_grant_ref, reinterpret_cast<uint64_t>(&un), 1};
-    ASSERT_EQ(must(hypercall_grant_table_op(b.vcpu(), unmap_args)), 0u);
+    ASSERT_EQ(must(hypercall_handler(xen::HYPERVISOR_grant_table_op)(b.vcpu(), unmap_args)), 0u);
     EXPECT_EQ(un.status, xen::GNTST_general_error) << "mapped elsewhere";
     un.host_addr = t.slot(3);
     const uint64_t flushes = host::record(0).tlb_flushes;
-    ASSERT_EQ(must(hypercall_grant_table_op(b.vcpu(), unmap_args)), 0u);
+    ASSERT_EQ(must(hypercall_handler(xen::HYPERVISOR_grant_table_op)(b.vcpu(), unmap_args)), 0u);
     EXPECT_EQ(un.status, xen::GNTST_okay);
     EXPECT_EQ(host::record(0).tlb_flushes, flushes + 1);
     EXPECT_EQ(t.pte(3), 0u);
-    ASSERT_EQ(must(hypercall_grant_table_op(b.vcpu(), unmap_args)), 0u);
+    ASSERT_EQ(must(hypercall_handler(xen::HYPERVISOR_grant_table_op)(b.vcpu(), unmap_args)), 0u);
     EXPECT_EQ(un.status, xen::GNTST_bad_handle) << "once";
     EXPECT_EQ(flags(a, 8), xen::GTF_permit_access);
     EXPECT_EQ(references(m), refs);
@@ -216,7 +216,7 @@ TEST_F(Grants, CopyAllWays) {
         op.len = len;
         op.flags = static_cast<uint16_t>((from_ref ? xen::GNTCOPY_source_gref : 0) | (to_ref ? xen::GNTCOPY_dest_gref : 0));
         const uint64_t args[6] = {xen::GNTTABOP_copy, reinterpret_cast<uint64_t>(&op), 1};
-        EXPECT_EQ(must(hypercall_grant_table_op(b.vcpu(), args)), 0u);
+        EXPECT_EQ(must(hypercall_handler(xen::HYPERVISOR_grant_table_op)(b.vcpu(), args)), 0u);
         return op.status;
     };
     const auto o = static_cast<uint32_t>(ours.raw);
@@ -242,7 +242,7 @@ TEST_F(Grants, TableOperations) {
     Caller caller(a.vcpu());
     auto call = [&](uint32_t cmd, void* op) {
         const uint64_t args[6] = {cmd, reinterpret_cast<uint64_t>(op), 1};
-        auto r = hypercall_grant_table_op(a.vcpu(), args);
+        auto r = hypercall_handler(xen::HYPERVISOR_grant_table_op)(a.vcpu(), args);
         return r ? 0 : -static_cast<int>(r.error());
     };
     auto size = xen::zeroed<xen::GnttabQuerySize>();
@@ -284,7 +284,7 @@ bool stops(Vcpu& v, uint64_t cmd, void* ops, uint64_t count) {
     const uint64_t args[6] = {cmd, reinterpret_cast<uint64_t>(ops), count};
     std::memcpy(v.hypercall.args, args, sizeof args);
     host::preempt_every(1);
-    const auto r = hypercall_grant_table_op(v, v.hypercall.args);
+    const auto r = hypercall_handler(xen::HYPERVISOR_grant_table_op)(v, v.hypercall.args);
     host::preempt_every(0);
     return !r && r.error() == Errc::restart;
 }

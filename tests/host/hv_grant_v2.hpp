@@ -72,7 +72,7 @@ struct Caller {
 
 inline Result<uint64_t> call(Vcpu& v, uint32_t cmd, void* op, unsigned* turns = nullptr) {
     Caller caller(v);
-    return hypercall(hypercall_grant_table_op, v, cmd, address(op), 1, turns);
+    return hypercall(hypercall_handler(xen::HYPERVISOR_grant_table_op), v, cmd, address(op), 1, turns);
 }
 
 inline int set_version(Guest& g, uint32_t version) {

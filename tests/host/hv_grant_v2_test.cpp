@@ -64,17 +64,19 @@ TEST_F(GrantsV2, StatusFramesComeWithTheirTable) {
     r.type = xen::XENMEM_resource_grant_table;
     r.id = xen::XENMEM_resource_grant_table_id_status;
     Vcpu& v0 = control_domain().vcpu();
-    EXPECT_TRUE(hypercall(hypercall_memory_op, v0, xen::XENMEM_acquire_resource, address(&r)));
+    EXPECT_TRUE(hypercall(hypercall_handler(xen::HYPERVISOR_memory_op), v0, xen::XENMEM_acquire_resource, address(&r)));
     EXPECT_EQ(r.nr_frames, 8u) << "64 frames may be";
     r.nr_frames = 3;
     r.frame_list = {address(frames)};
-    EXPECT_TRUE(hypercall(hypercall_memory_op, v0, xen::XENMEM_acquire_resource, address(&r)));
+    EXPECT_TRUE(hypercall(hypercall_handler(xen::HYPERVISOR_memory_op), v0, xen::XENMEM_acquire_resource, address(&r)));
     EXPECT_EQ(frames[1], status[1]);
     EXPECT_EQ(frames[2], must(get_status_frame(a, 2)).raw);
     EXPECT_EQ(grant_frames(a), 17u);
     Guest b(2);
     r.domid = 2;
-    EXPECT_EQ(error_of(hypercall(hypercall_memory_op, v0, xen::XENMEM_acquire_resource, address(&r))), 22) << "version 1";
+    EXPECT_EQ(error_of(hypercall(hypercall_handler(xen::HYPERVISOR_memory_op), v0, xen::XENMEM_acquire_resource, address(&r))),
+              22)
+        << "version 1";
 }
 
 TEST_F(GrantsV2, MarksStandBesideTheEntry) {

@@ -146,7 +146,7 @@ protected:
         op.interface_version = xen::XEN_DOMCTL_INTERFACE_VERSION;
         op.domain = id;
         fill(op.u);
-        const auto r = hypercall(hypercall_domctl, dom0.vcpu(), address(&op));
+        const auto r = hypercall(hypercall_handler(xen::HYPERVISOR_domctl), dom0.vcpu(), address(&op));
         last = op;
         return r ? Errc{} : r.error();
     }
@@ -219,7 +219,7 @@ TEST_F(Kind, ContextsAreTheKinds) {
     EXPECT_FALSE(v.pause_flags.load() & vpf_down);
     EXPECT_EQ(control(xen::XEN_DOMCTL_getvcpucontext, with_context), Errc{});
     EXPECT_EQ(context->user_regs.rip, 0xfeedu);
-    EXPECT_EQ(own(hypercall_vcpu_op, xen::VCPUOP_initialise, 0, address(context.get())), Errc::exist);
+    EXPECT_EQ(own(hypercall_handler(xen::HYPERVISOR_vcpu_op), xen::VCPUOP_initialise, 0, address(context.get())), Errc::exist);
 
     EXPECT_EQ(control(xen::XEN_DOMCTL_get_ext_vcpucontext), Errc{});
     EXPECT_EQ(last.u.ext_vcpucontext.sysenter_callback_eip, 0u);
@@ -244,7 +244,7 @@ TEST_F(Kind, OperationsGoThroughTheTable) {
     Vcpu& v = *must(vcpu_create(*d, VcpuId(0)));
     EXPECT_EQ(control(xen::XEN_DOMCTL_sendtrigger, [](auto& u) { u.sendtrigger.trigger = xen::XEN_DOMCTL_SENDTRIGGER_NMI; }),
               Errc{});
-    EXPECT_EQ(own(hypercall_vcpu_op, xen::VCPUOP_send_nmi, 0), Errc{});
+    EXPECT_EQ(own(hypercall_handler(xen::HYPERVISOR_vcpu_op), xen::VCPUOP_send_nmi, 0), Errc{});
     EXPECT_EQ(calls["inject_nmi"], 2u);
 
     d->max_pages = 4;
@@ -254,8 +254,8 @@ TEST_F(Kind, OperationsGoThroughTheTable) {
 
     xen::PhysdevSetIopl level{3};
     auto bitmap = xen::zeroed<xen::PhysdevSetIobitmap>();
-    EXPECT_EQ(own(hypercall_physdev_op, xen::PHYSDEVOP_set_iopl, address(&level)), Errc::nosys);
-    EXPECT_EQ(own(hypercall_physdev_op, xen::PHYSDEVOP_set_iobitmap, address(&bitmap)), Errc::nosys);
+    EXPECT_EQ(own(hypercall_handler(xen::HYPERVISOR_physdev_op), xen::PHYSDEVOP_set_iopl, address(&level)), Errc::nosys);
+    EXPECT_EQ(own(hypercall_handler(xen::HYPERVISOR_physdev_op), xen::PHYSDEVOP_set_iobitmap, address(&bitmap)), Errc::nosys);
 
     Running r(v);
     uint64_t word = 0;

@@ -153,7 +153,8 @@ TEST_F(Linear, NoWalkEndsInAHigherTable) {
                     if (slot) { EXPECT_EQ(slot, &entry(g.l1, static_cast<unsigned>(i1))); }
                     found += slot != nullptr;
                     if (proper) continue;
-                    EXPECT_FALSE(hypercall(hypercall_update_va_mapping, g.vcpu(), va, entry_of(g.data, data_bits), 0));
+                    EXPECT_FALSE(hypercall(hypercall_handler(xen::HYPERVISOR_update_va_mapping), g.vcpu(), va,
+                                           entry_of(g.data, data_bits), 0));
                     EXPECT_FALSE(pv_map_grant(g.vcpu(), va, g.data, Access::read_write, false, 0));
                 }
     EXPECT_GT(found, 0u);

@@ -45,7 +45,8 @@ protected:
         return n;
     }
     static Result<uint64_t> write(Guest& g, const std::string& text) {
-        return hypercall(hypercall_console_io, g.vcpu(), xen::CONSOLEIO_write, text.size(), address(text.data()));
+        return hypercall(hypercall_handler(xen::HYPERVISOR_console_io), g.vcpu(), xen::CONSOLEIO_write, text.size(),
+                         address(text.data()));
     }
 };
 
@@ -205,7 +206,7 @@ TEST_F(Log, ARefusedUpdateSaysWhat) {
     const auto update = [&](uint64_t ptr, uint64_t value) {
         const xen::MmuUpdate u{ptr, value};
         const uint64_t in[6] = {address(&u), 1, 0, xen::DOMID_SELF, 0, 0};
-        return hypercall_mmu_update(g.vcpu(), in);
+        return hypercall_handler(xen::HYPERVISOR_mmu_update)(g.vcpu(), in);
     };
     this_cpu().current = &g.vcpu();
     EXPECT_FALSE(update(theirs.address() + 0x128, 0x1234567));
@@ -223,7 +224,7 @@ TEST_F(Log, ARefusedUpdateSaysWhat) {
         op.cmd = cmd;
         op.arg1.mfn = m.raw;
         const uint64_t in[6] = {address(&op), 1, 0, xen::DOMID_SELF, 0, 0};
-        return hypercall_mmuext_op(g.vcpu(), in);
+        return hypercall_handler(xen::HYPERVISOR_mmuext_op)(g.vcpu(), in);
     };
     PageRef ref = must(PageRef::acquire(ours, g->id));
     ASSERT_TRUE(get_writable_type(ref.page()));
@@ -271,16 +272,18 @@ TEST_F(Log, Dom0sConsoleWaitsForRoomAndMayGoToTheRing) {
     const std::string text = "from dom0\n";
     const uint64_t in[6] = {xen::CONSOLEIO_write, text.size(), address(text.data()), 0, 0, 0};
     std::memcpy(v.hypercall.args, in, sizeof in);
-    EXPECT_EQ(hypercall_console_io(v, v.hypercall.args).error(), Errc::restart);
+    EXPECT_EQ(hypercall_handler(xen::HYPERVISOR_console_io)(v, v.hypercall.args).error(), Errc::restart);
     EXPECT_EQ(v.hypercall.args[1], text.size()) << "all of it again";
     room = true;
     uint32_t index = 0;
     char kept[64];
     while (log_read(kept, sizeof kept, index, true)) {}
-    (void)must(hypercall(hypercall_console_io, v, xen::CONSOLEIO_write, text.size(), address(text.data())));
+    (void)must(
+        hypercall(hypercall_handler(xen::HYPERVISOR_console_io), v, xen::CONSOLEIO_write, text.size(), address(text.data())));
     EXPECT_EQ(log_read(kept, sizeof kept, index, false), 0u);
     set_console_to_ring(true);
-    (void)must(hypercall(hypercall_console_io, v, xen::CONSOLEIO_write, text.size(), address(text.data())));
+    (void)must(
+        hypercall(hypercall_handler(xen::HYPERVISOR_console_io), v, xen::CONSOLEIO_write, text.size(), address(text.data())));
     set_console_to_ring(false);
     EXPECT_EQ(std::string(kept, log_read(kept, sizeof kept, index, true)), text);
     EXPECT_EQ(shown, text + text);

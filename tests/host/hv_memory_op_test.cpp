@@ -15,7 +15,7 @@ using namespace hvtest;
 using Frames = std::vector<uint64_t>;
 
 Result<uint64_t> memory_op(Vcpu& v, uint32_t cmd, void* arg, unsigned* turns = nullptr) {
-    return hypercall(hypercall_memory_op, v, cmd, address(arg), 0, turns);
+    return hypercall(hypercall_handler(xen::HYPERVISOR_memory_op), v, cmd, address(arg), 0, turns);
 }
 
 xen::MemoryReservation reservation(Frames& f, unsigned order, uint16_t domid, uint32_t flags = 0) {
@@ -79,7 +79,8 @@ TEST_F(Memory, LimitAndRightsAreKept) {
     EXPECT_EQ(memory_op(guest.vcpu(), xen::XENMEM_populate_physmap, &of_dom0).error(), Errc::perm);
     auto huge = reservation(f, 10, xen::DOMID_SELF);
     EXPECT_EQ(must(memory_op(guest.vcpu(), xen::XENMEM_populate_physmap, &huge)), 0u);
-    EXPECT_EQ(must(hypercall(hypercall_memory_op, guest.vcpu(), xen::XENMEM_populate_physmap, 16)), 0u) << "bad pointer";
+    EXPECT_EQ(must(hypercall(hypercall_handler(xen::HYPERVISOR_memory_op), guest.vcpu(), xen::XENMEM_populate_physmap, 16)), 0u)
+        << "bad pointer";
     auto nobody = reservation(f, 0, 999);
     EXPECT_EQ(must(memory_op(dom0.vcpu(), xen::XENMEM_populate_physmap, &nobody)), 0u);
 }
@@ -147,7 +148,7 @@ TEST_F(Memory, ExchangeContinuesWhereItStopped) {
     auto x = exchange_of(in, 0, out, 4);
     host::preempt_every(1);
     unsigned turns = 0;
-    auto r = hypercall(hypercall_memory_op, guest.vcpu(), xen::XENMEM_exchange, address(&x), 0, &turns);
+    auto r = hypercall(hypercall_handler(xen::HYPERVISOR_memory_op), guest.vcpu(), xen::XENMEM_exchange, address(&x), 0, &turns);
     host::preempt_every(0);
     ASSERT_TRUE(r);
     EXPECT_EQ(turns, 4u);

@@ -16,7 +16,7 @@
 #include "hypervisor/arch/x86/features.hpp"
 #include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/grant/guest_map.hpp"
-#include "hypervisor/hypercall/handlers.hpp"
+#include "hypervisor/hypercall/table.hpp"
 #include "tests/host/hv_paged_guest.hpp"
 
 namespace {
@@ -47,7 +47,7 @@ TEST_F(PageTables, TheHypervisorsPartHasNoSlots) {
     EXPECT_EQ(find_l1_slot(g.l4, gdt_va(VcpuId(0)) & 0x0000'ffff'ffff'ffff), nullptr);
 
     const uint64_t window = entry_of(g.data, data_bits);
-    EXPECT_FALSE(hypercall(hypercall_update_va_mapping, g.vcpu(), gdt_va(VcpuId(0)), window, 0));
+    EXPECT_FALSE(hypercall(hypercall_handler(xen::HYPERVISOR_update_va_mapping), g.vcpu(), gdt_va(VcpuId(0)), window, 0));
     EXPECT_EQ(g.vcpu().pv->descriptor_l1[0], 0u);
     EXPECT_FALSE(pv_map_grant(g.vcpu(), gdt_va(VcpuId(0)), g.data, Access::read_write, false, 0));
     EXPECT_EQ(g.vcpu().pv->descriptor_l1[0], 0u);
@@ -101,7 +101,9 @@ TEST_F(PageTables, PinnedPagesGivenBackGoWithTheDomain) {
         r.domid = xen::DOMID_SELF;
         host::become(1);
         this_cpu().current = &g.vcpu();
-        EXPECT_EQ(must(hypercall(hypercall_memory_op, g.vcpu(), xen::XENMEM_decrease_reservation, address(&r))), 8u);
+        EXPECT_EQ(must(hypercall(hypercall_handler(xen::HYPERVISOR_memory_op), g.vcpu(), xen::XENMEM_decrease_reservation,
+                                 address(&r))),
+                  8u);
         this_cpu().current = this_cpu().idle;
         host::become(0);
     }
@@ -344,8 +346,8 @@ TEST_F(PageTables, WhomToFlushIsKnownAfterTheUpdate) {
             Guard wait(g->pv->lock);
             caller = std::thread([&] {
                 host::become(2);
-                EXPECT_TRUE(hypercall(hypercall_update_va_mapping, g.vcpu(), 0, entry_of(g.data, data_bits & ~pte::rw),
-                                      xen::UVMF_TLB_FLUSH | whom));
+                EXPECT_TRUE(hypercall(hypercall_handler(xen::HYPERVISOR_update_va_mapping), g.vcpu(), 0,
+                                      entry_of(g.data, data_bits & ~pte::rw), xen::UVMF_TLB_FLUSH | whom));
             });
             std::this_thread::sleep_for(std::chrono::milliseconds(50));
             g.vcpu(1).running_on = 3;

@@ -20,7 +20,7 @@
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/host/host.hpp"
 #include "hypervisor/host/mmu.hpp"
-#include "hypervisor/hypercall/handlers.hpp"
+#include "hypervisor/hypercall/table.hpp"
 #include "tests/model/choice.hpp"
 #include "tests/model/guest.hpp"
 #include "tests/model/page_model.hpp"
@@ -72,7 +72,7 @@ class Player {
         const uint64_t n = below(shared_pages);
         const uint64_t bits = below(3) == 0 ? 0 : below(2) ? read_write : read_only;
         const uint64_t va = below(2) ? RealGuest::data_address(static_cast<unsigned>(n)) : scratch_base + below(8) * page_size;
-        call(hypercall_update_va_mapping, va, bits ? p_.guest.data[n].address() | bits : 0, below(3));
+        call(hypercall_handler(xen::HYPERVISOR_update_va_mapping), va, bits ? p_.guest.data[n].address() | bits : 0, below(3));
     }
     void store() {
         const uint64_t va = RealGuest::data_address(static_cast<unsigned>(below(shared_pages)));
@@ -82,16 +82,16 @@ class Player {
         auto op = xen::zeroed<xen::MmuextOp>();
         op.cmd = static_cast<uint32_t>(below(5));  // pin as one of the levels, or unpin
         op.arg1.mfn = page(p_.guest).raw;
-        call(hypercall_mmuext_op, put(op), 1);
+        call(hypercall_handler(xen::HYPERVISOR_mmuext_op), put(op), 1);
     }
     void link() {
         const Mfn table = below(2) ? p_.guest.l2 : page(p_.guest);
         const xen::MmuUpdate u{table.address() + (2 + below(6)) * 8, below(3) ? page(p_.guest).address() | read_write : 0};
-        call(hypercall_mmu_update, put(u), 1);
+        call(hypercall_handler(xen::HYPERVISOR_mmu_update), put(u), 1);
     }
     void descriptors() {
         const uint64_t frame = page(p_.guest).raw;
-        call(hypercall_set_gdt, put(frame), below(2) * 512);
+        call(hypercall_handler(xen::HYPERVISOR_set_gdt), put(frame), below(2) * 512);
     }
     void reserve() {
         const uint64_t frame = page(p_.guest).raw;
@@ -100,7 +100,8 @@ class Player {
         r.nr_extents = 1;
         r.extent_start.addr = buffer_ + 2048;
         (void)arch::store_to_guest(buffer_ + 2048, frame);
-        call(hypercall_memory_op, below(4) ? xen::XENMEM_increase_reservation : xen::XENMEM_decrease_reservation, put(r));
+        call(hypercall_handler(xen::HYPERVISOR_memory_op),
+             below(4) ? xen::XENMEM_increase_reservation : xen::XENMEM_decrease_reservation, put(r));
     }
     void map_grant() {
         auto op = xen::zeroed<xen::GnttabMapGrantRef>();
@@ -108,7 +109,7 @@ class Player {
         op.flags = xen::GNTMAP_host_map | (below(2) ? xen::GNTMAP_readonly : 0);
         op.ref = static_cast<uint32_t>(8 + below(shared_pages));
         op.dom = p_.other->id.raw;
-        call(hypercall_grant_table_op, xen::GNTTABOP_map_grant_ref, put(op), 1);
+        call(hypercall_handler(xen::HYPERVISOR_grant_table_op), xen::GNTTABOP_map_grant_ref, put(op), 1);
         if (arch::copy_from_guest(&op, buffer_, sizeof op) && op.status == xen::GNTST_okay) handles_.push_back(op.handle);
     }
     void unmap_grant() {
@@ -118,7 +119,7 @@ class Player {
             auto op = xen::zeroed<xen::GnttabUnmapGrantRef>();
             op.host_addr = scratch_base + slot * page_size;
             op.handle = handles_[i];
-            call(hypercall_grant_table_op, xen::GNTTABOP_unmap_grant_ref, put(op), 1);
+            call(hypercall_handler(xen::HYPERVISOR_grant_table_op), xen::GNTTABOP_unmap_grant_ref, put(op), 1);
             if (!arch::copy_from_guest(&op, buffer_, sizeof op) || op.status != xen::GNTST_okay) continue;
             handles_.erase(handles_.begin() + static_cast<std::ptrdiff_t>(i));
             return;
@@ -128,7 +129,7 @@ class Player {
         if (!p_.vcpu.domain.privileged) return;
         const xen::MmuUpdate u{p_.guest.scratch_l1.address() + below(64) * 8,
                                below(3) ? page(p_.other).address() | (below(2) ? read_write : read_only) : 0};
-        call(hypercall_mmu_update, put(u), 1, 0, p_.other->id.raw);
+        call(hypercall_handler(xen::HYPERVISOR_mmu_update), put(u), 1, 0, p_.other->id.raw);
     }
 
 public:

@@ -23,7 +23,7 @@
 #include "hypervisor/event/event.hpp"
 #include "hypervisor/grant/grant.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
-#include "hypervisor/hypercall/handlers.hpp"
+#include "hypervisor/hypercall/table.hpp"
 #include "tests/host/hv_calls.hpp"
 
 namespace hvtest {
@@ -192,7 +192,7 @@ struct Operation {
 };
 
 #define OP(n, handler, form, ...) \
-    { #n, xen::n, hypercall_##handler, Form::form, ##__VA_ARGS__ }
+    { #n, xen::n, hypercall_handler(xen::HYPERVISOR_##handler), Form::form, ##__VA_ARGS__ }
 #define EVT(n) OP(EVTCHNOP_##n, event_channel_op, structure)
 #define VER(n) OP(XENVER_##n, xen_version, structure)
 #define SCH(n) OP(SCHEDOP_##n, sched_op, structure)
@@ -248,7 +248,7 @@ inline const Operation operations[] = {
     HYP(xenpmu_op),
     HYP(dm_op),
     HYP(hypfs_op),
-    OP(HYPERVISOR_arch_0, mca, plain),
+    OP(HYPERVISOR_arch_0, arch_0, plain),
     EVT(send),
     EVT(unmask),
     EVT(alloc_unbound),

@@ -43,7 +43,7 @@ bool chooses_within(const std::string& name) {
 TEST(Preemption, EveryOperationHasARow) {
     std::set<std::string> rows;
     for (const Operation& o : operations) EXPECT_TRUE(rows.insert(o.name).second) << o.name << " twice";
-    const std::regex named("case xen::(\\w+)|\\{xen::(HYPERVISOR_\\w+),|cmd == xen::(\\w+)|\\[0\\] == xen::(\\w+)");
+    const std::regex named("case xen::(\\w+)|row<xen::(HYPERVISOR_\\w+),|Op<xen::(\\w+),");
     unsigned found = 0;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(XENOLITH_SOURCE_DIR "/hypervisor/hypercall")) {
         if (entry.path().extension() != ".cpp") continue;
@@ -51,7 +51,7 @@ TEST(Preemption, EveryOperationHasARow) {
         ASSERT_FALSE(text.empty()) << entry.path();
         for (std::sregex_iterator m(text.begin(), text.end(), named), end; m != end; ++m) {
             std::string name;
-            for (unsigned i = 1; i <= 4; ++i) name += (*m)[i];
+            for (unsigned i = 1; i <= 3; ++i) name += (*m)[i];
             if (chooses_within(name) || name.starts_with("VMASST_CMD")) continue;
             ++found;
             EXPECT_TRUE(rows.contains(name)) << name << " (" << entry.path() << ") has no row";

@@ -236,18 +236,18 @@ TEST(GuestDeadlines, PastFarAndNegative) {
     };
     for (const auto& c : cases) {
         SCOPED_TRACE(c.at);
-        (void)must(hypercall(hypercall_set_timer_op, v, c.at));
+        (void)must(hypercall(hypercall_handler(xen::HYPERVISOR_set_timer_op), v, c.at));
         take_timer_interrupt();
         EXPECT_EQ(timer_event(g), c.by_timer_op);
 
         const xen::VcpuSetSingleshotTimer shot{c.at, 0, 0};
-        (void)must(hypercall(hypercall_vcpu_op, v, xen::VCPUOP_set_singleshot_timer, 0, address(&shot)));
+        (void)must(hypercall(hypercall_handler(xen::HYPERVISOR_vcpu_op), v, xen::VCPUOP_set_singleshot_timer, 0, address(&shot)));
         take_timer_interrupt();
         EXPECT_EQ(timer_event(g), c.by_vcpu_op);
         timer::stop(v.singleshot);
 
         const xen::SchedPoll poll{{}, 0, 0, c.at};
-        (void)must(hypercall(hypercall_sched_op, v, xen::SCHEDOP_poll, address(&poll)));
+        (void)must(hypercall(hypercall_handler(xen::HYPERVISOR_sched_op), v, xen::SCHEDOP_poll, address(&poll)));
         EXPECT_TRUE(v.polling.load());
         take_timer_interrupt();
         EXPECT_EQ(!v.polling.load(), c.by_poll);
@@ -255,7 +255,7 @@ TEST(GuestDeadlines, PastFarAndNegative) {
         timer::stop(v.poll_timer);
     }
     // A wrapped time is neither at once nor never: the guest hears back in a tenth of a second.
-    (void)must(hypercall(hypercall_set_timer_op, v, ~uint64_t{0}));
+    (void)must(hypercall(hypercall_handler(xen::HYPERVISOR_set_timer_op), v, ~uint64_t{0}));
     host::advance(Nanos::ms(101));
     take_timer_interrupt();
     EXPECT_TRUE(timer_event(g));
@@ -275,7 +275,7 @@ TEST(GuestDeadlines, APeriodIsAtLeastAMillisecond) {
     Vcpu& v = g.vcpu();
     const auto set = [&](uint64_t period) {
         const xen::VcpuSetPeriodicTimer p{period};
-        return hypercall(hypercall_vcpu_op, v, xen::VCPUOP_set_periodic_timer, 0, address(&p));
+        return hypercall(hypercall_handler(xen::HYPERVISOR_vcpu_op), v, xen::VCPUOP_set_periodic_timer, 0, address(&p));
     };
     for (uint64_t period : {uint64_t{0}, uint64_t{1}, uint64_t{999'999}, uint64_t{1} << 62, uint64_t{1} << 63, ~uint64_t{0}})
         EXPECT_EQ(set(period).error(), Errc::inval) << period;

@@ -13,7 +13,7 @@
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/guest/pv/types.hpp"
 #include "hypervisor/host/host.hpp"
-#include "hypervisor/hypercall/handlers.hpp"
+#include "hypervisor/hypercall/table.hpp"
 #include "tests/model/guest.hpp"
 
 namespace {
@@ -70,7 +70,9 @@ struct Three : TlbTest {
             if (r.error() != Errc::restart) return -static_cast<int64_t>(r.error());
         }
     }
-    static int64_t map(uint64_t va, uint64_t value) { return call(hypercall_update_va_mapping, va, value); }
+    static int64_t map(uint64_t va, uint64_t value) {
+        return call(hypercall_handler(xen::HYPERVISOR_update_va_mapping), va, value);
+    }
     /// Puts an object at the start of the n-th data page of the guest that runs here.
     template <class T>
     static uint64_t put(unsigned n, const T& what) {
@@ -152,7 +154,7 @@ struct TableDropped : Three {
         EXPECT_EQ(map(RealGuest::data_address(6), l1.address() | pte::present | pte::user), 0);
         const auto link = [&](uint64_t value) {
             const xen::MmuUpdate u{(one.l2.address() + 2 * 8) | xen::MMU_NORMAL_PT_UPDATE, value};
-            return call(hypercall_mmu_update, put(0, u), 1, 0, xen::DOMID_SELF);
+            return call(hypercall_handler(xen::HYPERVISOR_mmu_update), put(0, u), 1, 0, xen::DOMID_SELF);
         };
         EXPECT_EQ(link(l1.address() | data_bits), 0);
         mmu::cache_everything(1);
@@ -207,7 +209,7 @@ struct GrantEnds : Three {
         m.flags = xen::GNTMAP_host_map;
         m.ref = 8;
         m.dom = one->id.raw;
-        EXPECT_EQ(call(hypercall_grant_table_op, xen::GNTTABOP_map_grant_ref, put(0, m), 1), 0);
+        EXPECT_EQ(call(hypercall_handler(xen::HYPERVISOR_grant_table_op), xen::GNTTABOP_map_grant_ref, put(0, m), 1), 0);
         EXPECT_TRUE(arch::copy_from_guest(&m, RealGuest::data_address(0), sizeof m));
         EXPECT_EQ(m.status, xen::GNTST_okay);
         mmu::cache_everything(2);
@@ -216,7 +218,7 @@ struct GrantEnds : Three {
         auto u = xen::zeroed<xen::GnttabUnmapGrantRef>();
         u.host_addr = scratch_base;
         u.handle = m.handle;
-        EXPECT_EQ(call(hypercall_grant_table_op, xen::GNTTABOP_unmap_grant_ref, put(0, u), 1), 0);
+        EXPECT_EQ(call(hypercall_handler(xen::HYPERVISOR_grant_table_op), xen::GNTTABOP_unmap_grant_ref, put(0, u), 1), 0);
         EXPECT_TRUE(arch::copy_from_guest(&u, RealGuest::data_address(0), sizeof u));
         EXPECT_EQ(u.status, xen::GNTST_okay);
         return mmu::check();
@@ -233,10 +235,10 @@ struct GdtReplaced : Three {
     std::string replace() {
         const Mfn m = one.data[9];
         EXPECT_EQ(map(RealGuest::data_address(9), m.address() | pte::present | pte::user), 0);
-        EXPECT_EQ(call(hypercall_set_gdt, put(0, m.raw), 512), 0);
+        EXPECT_EQ(call(hypercall_handler(xen::HYPERVISOR_set_gdt), put(0, m.raw), 512), 0);
         mmu::cache_everything(1);
         EXPECT_EQ(mmu::check(), "");
-        EXPECT_EQ(call(hypercall_set_gdt, 0, 0), 0);
+        EXPECT_EQ(call(hypercall_handler(xen::HYPERVISOR_set_gdt), 0, 0), 0);
         EXPECT_EQ(map(RealGuest::data_address(9), m.address() | data_bits), 0);
         return mmu::check();
     }
@@ -253,7 +255,7 @@ TEST_F(Three, TheControlDomainsCpusFlushToo) {
     const Mfn m = one.data[2];
     const auto foreign = [&](uint64_t value) {
         const xen::MmuUpdate u{control.scratch_l1.address() | xen::MMU_NORMAL_PT_UPDATE, value};
-        return call(hypercall_mmu_update, put(0, u), 1, 0, one->id.raw);
+        return call(hypercall_handler(xen::HYPERVISOR_mmu_update), put(0, u), 1, 0, one->id.raw);
     };
     ASSERT_EQ(foreign(m.address() | data_bits), 0);
     mmu::cache_everything(3);

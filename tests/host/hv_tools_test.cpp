@@ -49,11 +49,15 @@ protected:
         op.interface_version = xen::XENPF_INTERFACE_VERSION;
         return op;
     }
-    Errc call(xen::Sysctl& op) { return error_of(hypercall(hypercall_sysctl, dom0.vcpu(), address(&op))); }
-    Errc call(xen::PlatformOp& op) { return error_of(hypercall(hypercall_platform_op, dom0.vcpu(), address(&op))); }
+    Errc call(xen::Sysctl& op) {
+        return error_of(hypercall(hypercall_handler(xen::HYPERVISOR_sysctl), dom0.vcpu(), address(&op)));
+    }
+    Errc call(xen::PlatformOp& op) {
+        return error_of(hypercall(hypercall_handler(xen::HYPERVISOR_platform_op), dom0.vcpu(), address(&op)));
+    }
     Errc call(xen::Domctl& op) {
         Vcpu* const running = std::exchange(this_cpu().current, &dom0.vcpu());
-        const Errc e = error_of(hypercall(hypercall_domctl, dom0.vcpu(), address(&op)));
+        const Errc e = error_of(hypercall(hypercall_handler(xen::HYPERVISOR_domctl), dom0.vcpu(), address(&op)));
         this_cpu().current = running;
         return e;
     }
@@ -217,7 +221,7 @@ TEST_F(Tools, FramesAreNamedByWhatTheyAre) {
         pin.cmd = xen::MMUEXT_PIN_L2_TABLE;
         pin.arg1.mfn = pinned.raw;
         const uint64_t in[6] = {address(&pin), 1, 0, xen::DOMID_SELF, 0, 0};
-        ASSERT_TRUE(hypercall_mmuext_op(g.vcpu(), in));
+        ASSERT_TRUE(hypercall_handler(xen::HYPERVISOR_mmuext_op)(g.vcpu(), in));
     }
     uint64_t frames[] = {g.l4.raw, g.l3.raw, g.l2.raw, g.l1.raw, g.data.raw, pinned.raw, mfn_of(dom0->shared).raw};
     auto op = dom(xen::XEN_DOMCTL_getpageframeinfo3, 46);

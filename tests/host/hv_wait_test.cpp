@@ -27,7 +27,7 @@ protected:
     }
     Result<uint64_t> poll(std::vector<uint32_t> ports, uint64_t timeout = 0, uint32_t count = ~0u) {
         const xen::SchedPoll op{{address(ports.data())}, count == ~0u ? static_cast<uint32_t>(ports.size()) : count, 0, timeout};
-        return hypercall(hypercall_sched_op, g.vcpu(), xen::SCHEDOP_poll, address(&op));
+        return hypercall(hypercall_handler(xen::HYPERVISOR_sched_op), g.vcpu(), xen::SCHEDOP_poll, address(&op));
     }
     bool waits() const {
         Vcpu& v = *g.d->vcpus[0];
@@ -87,7 +87,8 @@ TEST_F(Poll, BadArgumentsLeaveItRunning) {
     EXPECT_EQ(error_of(poll({a.raw}, 0, 129)), Errc::inval) << "too many";
     EXPECT_FALSE(waits());
     const xen::SchedPoll unreadable{{8}, 1, 0, 0};
-    EXPECT_EQ(error_of(hypercall(hypercall_sched_op, g.vcpu(), xen::SCHEDOP_poll, address(&unreadable))), Errc::fault);
+    EXPECT_EQ(error_of(hypercall(hypercall_handler(xen::HYPERVISOR_sched_op), g.vcpu(), xen::SCHEDOP_poll, address(&unreadable))),
+              Errc::fault);
     EXPECT_FALSE(waits());
 }
 
@@ -104,11 +105,11 @@ TEST_F(Poll, TimeEndsIt) {
 
 TEST_F(Poll, AReasonIsSaidOnce) {
     xen::SchedShutdown s{xen::SHUTDOWN_reboot};
-    ASSERT_TRUE(hypercall(hypercall_sched_op, g.vcpu(), xen::SCHEDOP_shutdown_code, address(&s)));
+    ASSERT_TRUE(hypercall(hypercall_handler(xen::HYPERVISOR_sched_op), g.vcpu(), xen::SCHEDOP_shutdown_code, address(&s)));
     s.reason = xen::SHUTDOWN_poweroff;
-    ASSERT_TRUE(hypercall(hypercall_sched_op, g.vcpu(), xen::SCHEDOP_shutdown_code, address(&s)));
+    ASSERT_TRUE(hypercall(hypercall_handler(xen::HYPERVISOR_sched_op), g.vcpu(), xen::SCHEDOP_shutdown_code, address(&s)));
     EXPECT_FALSE(g->shutting_down.load());
-    ASSERT_TRUE(hypercall(hypercall_sched_op, g.vcpu(), xen::SCHEDOP_shutdown, address(&s)));
+    ASSERT_TRUE(hypercall(hypercall_handler(xen::HYPERVISOR_sched_op), g.vcpu(), xen::SCHEDOP_shutdown, address(&s)));
     EXPECT_TRUE(g->shutting_down.load());
     EXPECT_EQ(g->shutdown_code, xen::SHUTDOWN_reboot);
 }
@@ -116,12 +117,16 @@ TEST_F(Poll, AReasonIsSaidOnce) {
 TEST_F(Poll, OnlyTheControlDomainEndsOthers) {
     const xen::SchedRemoteShutdown other{1, {}, xen::SHUTDOWN_poweroff};
     Guest second(2);
-    EXPECT_EQ(error_of(hypercall(hypercall_sched_op, second.vcpu(), xen::SCHEDOP_remote_shutdown, address(&other))), Errc::perm);
+    EXPECT_EQ(error_of(hypercall(hypercall_handler(xen::HYPERVISOR_sched_op), second.vcpu(), xen::SCHEDOP_remote_shutdown,
+                                 address(&other))),
+              Errc::perm);
     EXPECT_FALSE(g->shutting_down.load());
-    ASSERT_TRUE(hypercall(hypercall_sched_op, control_domain().vcpu(), xen::SCHEDOP_remote_shutdown, address(&other)));
+    ASSERT_TRUE(hypercall(hypercall_handler(xen::HYPERVISOR_sched_op), control_domain().vcpu(), xen::SCHEDOP_remote_shutdown,
+                          address(&other)));
     EXPECT_EQ(g->shutdown_code, xen::SHUTDOWN_poweroff);
     const xen::SchedRemoteShutdown nobody{9, {}, xen::SHUTDOWN_poweroff};
-    EXPECT_EQ(error_of(hypercall(hypercall_sched_op, control_domain().vcpu(), xen::SCHEDOP_remote_shutdown, address(&nobody))),
+    EXPECT_EQ(error_of(hypercall(hypercall_handler(xen::HYPERVISOR_sched_op), control_domain().vcpu(),
+                                 xen::SCHEDOP_remote_shutdown, address(&nobody))),
               Errc::srch);
 }
 
@@ -131,7 +136,7 @@ class Watchdog : public Poll {
 protected:
     Result<uint64_t> watch(uint32_t id, uint32_t seconds) {
         const xen::SchedWatchdog op{id, seconds};
-        return hypercall(hypercall_sched_op, g.vcpu(), xen::SCHEDOP_watchdog, address(&op));
+        return hypercall(hypercall_handler(xen::HYPERVISOR_sched_op), g.vcpu(), xen::SCHEDOP_watchdog, address(&op));
     }
     void pass(int64_t seconds) {
         host::advance(base::Nanos::s(seconds));
@@ -175,8 +180,8 @@ TEST_F(Watchdog, ThereAreTwo) {
 std::string typed() {
     std::string all;
     char text[100];
-    while (const uint64_t n =
-               must(hypercall(hypercall_console_io, control_domain().vcpu(), xen::CONSOLEIO_read, sizeof text, address(text))))
+    while (const uint64_t n = must(hypercall(hypercall_handler(xen::HYPERVISOR_console_io), control_domain().vcpu(),
+                                             xen::CONSOLEIO_read, sizeof text, address(text))))
         all.append(text, n);
     return all;
 }
@@ -192,7 +197,8 @@ TEST(ConsoleInput, ReachesDom0WithAnEvent) {
     EXPECT_EQ(typed(), "ls\n");
     EXPECT_EQ(typed(), "");
     Guest other(1);
-    EXPECT_EQ(error_of(hypercall(hypercall_console_io, other.vcpu(), xen::CONSOLEIO_read, 1, 8)), Errc::perm);
+    EXPECT_EQ(error_of(hypercall(hypercall_handler(xen::HYPERVISOR_console_io), other.vcpu(), xen::CONSOLEIO_read, 1, 8)),
+              Errc::perm);
     ASSERT_TRUE(event_close(dom0_guest, p));
 }
 

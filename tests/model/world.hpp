@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "hypervisor/hypercall/handlers.hpp"
+#include "hypervisor/hypercall/table.hpp"
 #include "tests/model/choice.hpp"
 #include "tests/model/guest.hpp"
 

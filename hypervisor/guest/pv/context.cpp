@@ -49,7 +49,7 @@ Status check_addresses(const xen::VcpuGuestContext& c) {
                             c.fs_base,       c.gs_base_kernel,     c.gs_base_user};
     for (const uint64_t a : all)
         if (!base::canonical(a)) return Err{Errc::inval};
-    if (c.ldt_ents > 8192 || c.gdt_ents > xen::FIRST_RESERVED_GDT_ENTRY) return Err{Errc::inval};
+    if (c.ldt_ents > ldt_max_entries || c.gdt_ents > xen::FIRST_RESERVED_GDT_ENTRY) return Err{Errc::inval};
     return ok;
 }
 
@@ -62,8 +62,8 @@ Status check_debug_registers(const xen::VcpuGuestContext& c) {
 }
 
 /// Frames of the roots; 0: the context has none.
-Mfn kernel_root_of(const xen::VcpuGuestContext& c) { return Mfn(xen::xen_cr3_to_pfn(c.ctrlreg[3])); }
-Mfn user_root_of(const xen::VcpuGuestContext& c) { return Mfn(xen::xen_cr3_to_pfn(c.ctrlreg[1])); }
+Gfn kernel_root_of(const xen::VcpuGuestContext& c) { return Gfn(xen::xen_cr3_to_pfn(c.ctrlreg[3])); }
+Gfn user_root_of(const xen::VcpuGuestContext& c) { return Gfn(xen::xen_cr3_to_pfn(c.ctrlreg[1])); }
 
 /// Without tables for its mode a vCPU would run on the idle ones, which have no window for its descriptors: its first
 /// exception would be the machine's last.
@@ -77,13 +77,13 @@ Status check_roots(const Vcpu& v, const xen::VcpuGuestContext& c) {
 /// What can fail, or be interrupted: then the next attempt finds its progress.
 Status take_tables(Vcpu& v, const xen::VcpuGuestContext& c) {
     TRY(finish_pending_put(v));
-    TRY(set_kernel_root(v, kernel_root_of(c)));
+    TRY(set_kernel_root(v, machine_frame(v.domain, kernel_root_of(c))));
     if (c.ctrlreg[1] != 0) {
         TRY(finish_pending_put(v));  // of the kernel root before: one can wait, not two
-        TRY(set_user_root(v, user_root_of(c)));
+        TRY(set_user_root(v, machine_frame(v.domain, user_root_of(c))));
     }
     Mfn frames[gdt_guest_pages];
-    for (unsigned i = 0; i < gdt_guest_pages; ++i) frames[i] = Mfn(c.gdt_frames[i]);
+    for (unsigned i = 0; i < gdt_guest_pages; ++i) frames[i] = machine_frame(v.domain, Gfn(c.gdt_frames[i]));
     TRY(pv_set_gdt(v, frames, static_cast<uint32_t>(c.gdt_ents)));
     return pv_set_ldt(v, c.ldt_base, static_cast<uint32_t>(c.ldt_ents));
 }
@@ -127,7 +127,7 @@ Status pv_set_context(Vcpu& v, const xen::VcpuGuestContext& c) {
             pv_clear_descriptors(v);
             drop_roots(v);
         }
-        return Err{s.error()};
+        return s;
     }
 
     set_registers(v, c.user_regs);

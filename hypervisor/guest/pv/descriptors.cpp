@@ -16,6 +16,7 @@ constexpr uint64_t window_flags = pte::present | pte::accessed | pte::rw | pte::
 
 uint32_t pages_for(uint32_t entries) { return (entries + descriptors_per_page - 1) / descriptors_per_page; }
 
+/// The vCPU's window holds what get_segdesc() took.
 void put_segdesc(Domain& d, Mfn m) REQUIRES(d.pv->lock) {
     PageInfo& p = page_of(m);
     (void)put_page_type(d, p);  // descriptor pages are released at once
@@ -27,8 +28,7 @@ Status get_segdesc(Domain& d, Mfn m) REQUIRES(d.pv->lock) {
     if (!mfn_valid(m) || !get_page(page_of(m), d.id)) return Err{Errc::inval};
     const Status s = get_page_type(d, page_of(m), PageType::segdesc);
     if (!s) put_page(page_of(m));
-    if (!s) return Err{s.error()};
-    return ok;
+    return s;
 }
 
 /// CPUs walk the window at any time.
@@ -71,7 +71,7 @@ Status pv_set_gdt(Vcpu& v, const Mfn* frames, uint32_t entries) {
         const Status s = get_segdesc(v.domain, frames[i]);
         if (s) continue;
         while (i-- > 0) put_segdesc(v.domain, frames[i]);
-        return Err{s.error()};
+        return s;
     }
     drop_gdt(v);
     for (uint32_t i = 0; i < pages; ++i) {
@@ -84,8 +84,7 @@ Status pv_set_gdt(Vcpu& v, const Mfn* frames, uint32_t entries) {
 }
 
 Status pv_set_ldt(Vcpu& v, uint64_t base, uint32_t entries) {
-    constexpr uint32_t max_entries = 8192;
-    if (entries > max_entries || (base & (page_size - 1))) return Err{Errc::inval};
+    if (entries > ldt_max_entries || (base & (page_size - 1))) return Err{Errc::inval};
     if (entries != 0 && base + uint64_t{entries} * 8 > xen::HYPERVISOR_VIRT_START && base < xen::HYPERVISOR_VIRT_END)
         return Err{Errc::inval};
     PvVcpu& pv = *v.pv;
@@ -98,7 +97,7 @@ Status pv_set_ldt(Vcpu& v, uint64_t base, uint32_t entries) {
         const Status s = frames[i].raw ? get_segdesc(v.domain, frames[i]) : Status(Err{Errc::inval});
         if (s) continue;
         while (i-- > 0) put_segdesc(v.domain, frames[i]);
-        return Err{s.error()};
+        return s;
     }
     drop_ldt(v);
     for (uint32_t i = 0; i < pages; ++i) {
@@ -125,11 +124,11 @@ Status pv_update_descriptor(Domain& d, uint64_t machine_address, uint64_t descri
     Guard g(d.pv->lock);
     const uint64_t x = p.type.load(std::memory_order_acquire);
     const bool descriptors = (x & page::users_mask) && type_of(x) == PageType::segdesc;
-    if (!descriptors && !get_writable_type(p)) return Err{Errc::inval};
     uint64_t* slot = map_mfn<uint64_t>(ref.mfn()) + (machine_address & (page_size - 1)) / 8;
+    WritableRef as_memory;
+    if (!descriptors) as_memory = TRY(WritableRef::of(std::move(ref)));
     __atomic_store_n(slot, descriptor, __ATOMIC_RELEASE);
     dirtied(slot);
-    if (!descriptors) put_writable_type(p);
     return ok;
 }
 

@@ -102,7 +102,7 @@ Status table_entry_get(Domain& d, PageInfo& table, uint64_t& e, unsigned level) 
     }
     if (!s) {
         put_page(p);
-        return Err{s.error()};
+        return s;
     }
     return ok;
 }
@@ -114,8 +114,7 @@ Status table_entry_put(Domain& d, PageInfo& table, uint64_t e) {
     forget_linear_use(table, p);
     const Status s = put_page_type(d, p);
     put_page(p);
-    if (!s) return Err{s.error()};
-    return ok;
+    return s;
 }
 
 void fill_hypervisor_slots(Domain& d, uint64_t* l4) {

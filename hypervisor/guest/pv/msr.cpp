@@ -45,12 +45,11 @@ base::Result<uint64_t> misc_enable() {
 /// Writes the stubs for hypercalls into a frame of the guest's: for kernels that found the register in CPUID.
 base::Status fill_page_of_guest(Vcpu& v, uint64_t machine_address) {
     if (machine_address & (base::page_size - 1)) return Err{Errc::perm};
-    const PageRef ref = TRY(PageRef::acquire(Mfn::of_address(machine_address), v.domain.id));
-    Guard g(v.domain.pv->lock);
-    if (!get_writable_type(ref.page())) return Err{Errc::perm};
-    fill_hypercall_page(map_mfn(ref.mfn()));
-    dirtied(ref.mfn());
-    put_writable_type(ref.page());
+    PageRef ref = TRY(guest_page(v.domain, base::Gfn::of_address(machine_address)));
+    const auto page = WritableRef::of(std::move(ref));
+    if (!page) return Err{Errc::perm};
+    fill_hypercall_page(page.value().data());
+    dirtied(page.value().mfn());
     return base::ok;
 }
 

@@ -123,7 +123,7 @@ Status update_table(Vcpu& v, Domain& owner, uint64_t* slot, uint64_t entry, unsi
             get_page_again(p);  // the partial state has one
             return give_up(v, p);
         }
-        if (!s) return Err{s.error()};
+        TRY(s);
     } else {
         TRY(l1tf_check(owner, entry, level));
     }
@@ -155,6 +155,8 @@ Status finish_put_of(Vcpu& v, PageInfo& p) {
 
 namespace {
 
+// A vCPU's root holds an existence reference and a use as an L4, as an entry would.
+
 /// Releases a root; an interrupted release is left to finish_pending_put().
 void drop_root(Vcpu& v, Mfn m) REQUIRES(v.domain.pv->lock) {
     if (m.raw == 0) return;
@@ -171,7 +173,7 @@ Status take_root(Vcpu& v, Mfn m) REQUIRES(v.domain.pv->lock) {
     if (s) return ok;
     if (s.error() == Errc::intr) return give_up(v, p);
     put_page(p);
-    return Err{s.error()};
+    return s;
 }
 
 }  // namespace
@@ -237,8 +239,7 @@ Status unpin_table(Domain& owner, Mfn m) {
     if (before & page::pinned) {
         const Status s = put_page_type(owner, p);
         put_page(p);
-        if (!s) return Err{s.error()};
-        return ok;
+        return s;
     }
     // Called again after an interruption.
     if (before & page::partial) return finish_put(owner, p);

@@ -34,6 +34,7 @@ struct PvCallback {
 
 inline constexpr unsigned gdt_guest_pages = 14;
 inline constexpr unsigned ldt_max_pages = 16;
+inline constexpr uint32_t ldt_max_entries = 8192;
 
 struct PvVcpu {
     // page tables (page_table lock to change; the vCPU itself reads)

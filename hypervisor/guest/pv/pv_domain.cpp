@@ -92,7 +92,7 @@ Status relinquish_vcpu(Vcpu& v) {
         const Status s = put_page_type(v.domain, page_of(m));
         put_page(page_of(m));
         // An interrupted release left a partial page, which the walk over all pages finds.
-        if (!s) return Err{s.error()};
+        TRY(s);
     }
     return ok;
 }
@@ -118,8 +118,7 @@ Status release_pins(Domain& d, PageInfo& p) {
     if (before & page::pinned) {
         const Status s = put_page_type(d, p);
         put_page(p);
-        if (!s) return Err{s.error()};
-        return ok;
+        return s;
     }
     if (before & page::partial) return finish_put(d, p);
     return ok;

@@ -109,7 +109,7 @@ Status run_release(Domain& owner, PageInfo& p, PageType t) REQUIRES(owner.pv->lo
     const Status s = release_table(owner, p, t);
     if (!s) {
         p.type.fetch_or(partial, std::memory_order_release);
-        return Err{s.error()};
+        return s;
     }
     HV_DEBUG_ASSERT(!(p.type.load(std::memory_order_relaxed) & (linear_entries_mask | linear_uses_mask)));
     tlb_stamp(p);
@@ -130,7 +130,7 @@ Status run_validation(Domain& owner, PageInfo& p, PageType t) REQUIRES(owner.pv-
     }
     // What was taken is given back; of a large tree that takes as long as to release it, and can be interrupted as well.
     if (!run_release(owner, p, t)) return Err{Errc::intr};
-    return Err{s.error()};
+    return s;
 }
 
 Status first_use(Domain& owner, PageInfo& p, PageType t, uint64_t seen) REQUIRES(owner.pv->lock) {
@@ -143,17 +143,16 @@ Status first_use(Domain& owner, PageInfo& p, PageType t, uint64_t seen) REQUIRES
     const Status s = run_validation(owner, p, t);
     if (s) return ok;
     if (left_partial(s.error())) get_page_again(p);  // the partial state's own
-    return Err{s.error()};
+    return s;
 }
 
 Status adopt_partial(Domain& owner, PageInfo& p, PageType t) REQUIRES(owner.pv->lock) {
     if (p.progress_flags & progress::owned_by_parent) return Err{Errc::busy};
     p.type.fetch_and(~partial, std::memory_order_acq_rel);
     const Status s = run_validation(owner, p, t);
-    if (!s && left_partial(s.error())) return Err{s.error()};
+    if (!s && left_partial(s.error())) return s;
     put_page(p);  // the partial state's own reference; the caller has its own
-    if (!s) return Err{s.error()};
-    return ok;
+    return s;
 }
 
 }  // namespace
@@ -165,8 +164,7 @@ Status get_page_type(Domain& owner, PageInfo& p, PageType t) {
             if (wait_for_stamp(x)) continue;
             const Status s = first_use(owner, p, t, x);
             if (!s && s.error() == Errc::again) continue;
-            if (!s) return Err{s.error()};
-            return ok;
+            return s;
         }
         if (type_of(x) != t || users(x) == users_mask) return Err{Errc::inval};
         if (x & partial) return adopt_partial(owner, p, t);
@@ -194,7 +192,7 @@ Status put_page_type(Domain& owner, PageInfo& p) {
         const Status s = run_release(owner, p, t);
         if (s) return ok;
         get_page_again(p);  // the partial state's own
-        return Err{s.error()};
+        return s;
     }
 }
 

@@ -46,7 +46,7 @@ Status finish_linear_child(Domain& d, PageInfo& p, uint64_t e) REQUIRES(d.pv->lo
     give_back_child(p, e);
     if (const Status s = finish_put(d, child); !s) {
         take_over_child(p, child);
-        return Err{s.error()};
+        return s;
     }
     put_page(child);
     return ok;
@@ -64,7 +64,7 @@ Status validate_entry(Domain& d, PageInfo& p, uint64_t& slot, unsigned level) RE
         if (s) return ok;
         if (left_partial(s.error())) take_over_child(p, child);
         else put_page(child);
-        return Err{s.error()};
+        return s;
     } else {
         const Status s = table_entry_get(d, p, e, level);
         if (!s && left_partial(s.error())) {
@@ -74,7 +74,7 @@ Status validate_entry(Domain& d, PageInfo& p, uint64_t& slot, unsigned level) RE
             dirtied(&slot);
             take_over_child(p, child_of(e));
         }
-        if (!s) return Err{s.error()};
+        TRY(s);
     }
     if (e != slot) {
         slot = e;
@@ -97,7 +97,7 @@ Status release_entry(Domain& d, PageInfo& p, uint64_t e, unsigned level) REQUIRE
     const Status s = resumed ? finish_put(d, child) : put_page_type(d, child);
     if (!s) {
         take_over_child(p, child);
-        return Err{s.error()};
+        return s;
     }
     put_page(child);
     return ok;
@@ -151,7 +151,7 @@ Status release_entries(Domain& d, PageInfo& p, unsigned level) REQUIRES(d.pv->lo
         if (!(table[i] & pte::present)) continue;
         const Status s = release_entry(d, p, table[i], level);
         p.stamp.store(i, std::memory_order_relaxed);
-        if (!s) return Err{s.error()};
+        TRY(s);
         if (interruptible(level) && i > 0 && arch::preempt_wanted()) return Err{Errc::restart};
     }
     return ok;

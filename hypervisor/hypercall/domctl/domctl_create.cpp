@@ -8,8 +8,6 @@ namespace hv::domctl {
 
 namespace {
 
-using Answer = Result<uint64_t>;
-
 constexpr uint32_t default_grant_frames = 64;
 constexpr uint32_t default_maptrack_frames = 1024;
 constexpr uint32_t most_grant_frames = 16384;
@@ -42,7 +40,7 @@ Result<DomainLimits> limits_of(const xen::DomctlCreateDomain& c) {
 
 }  // namespace
 
-Answer createdomain(Vcpu& caller, xen::Domctl& op, GuestPtr<xen::Domctl> arg) {
+Status createdomain(Vcpu& caller, xen::Domctl& op, GuestPtr<xen::Domctl> arg) {
     const xen::DomctlCreateDomain& c = op.u.createdomain;
     const DomainLimits limits = TRY(limits_of(c));
     const GuestKind& kind = *TRY(guest_kind_for(c));
@@ -61,7 +59,7 @@ Answer createdomain(Vcpu& caller, xen::Domctl& op, GuestPtr<xen::Domctl> arg) {
     }
     guest_log(LogLevel::debug, "d%u made d%u with room for %u vCPUs", unsigned{caller.domain.id.raw}, unsigned{id.raw},
               limits.max_vcpus);
-    return 0;
+    return ok;
 }
 
 }  // namespace hv::domctl

@@ -7,35 +7,23 @@
 
 namespace hv::domctl {
 
-using Answer = Result<uint64_t>;
-
-Answer destroydomain(const Call& c) {
-    if (c.on_self()) return Err{Errc::inval};
+Status destroydomain(const Call& c) {
     const auto s = domain_kill(c.d);
-    if (s) return 0;
+    if (s) return ok;
     if (s.error() == Errc::restart) return c.again();
     return Err{s.error()};
 }
 
-Answer pausedomain(const Call& c) {
-    if (c.on_self()) return Err{Errc::inval};
-    TRY(domain_pause_by_controller(c.d));
-    return 0;
-}
+Status pausedomain(const Call& c) { return domain_pause_by_controller(c.d); }
 
-Answer unpausedomain(const Call& c) {
-    if (c.on_self()) return Err{Errc::inval};
-    TRY(domain_unpause_by_controller(c.d));
-    return 0;
-}
+Status unpausedomain(const Call& c) { return domain_unpause_by_controller(c.d); }
 
-Answer resumedomain(const Call& c) {
-    if (c.on_self()) return Err{Errc::inval};
+Status resumedomain(const Call& c) {
     domain_resume(c.d);
-    return 0;
+    return ok;
 }
 
-Answer max_vcpus(const Call& c) {
+Status max_vcpus(const Call& c) {
     // The number was fixed when the domain was made; this call makes them.
     if (c.op.u.max_vcpus.max != c.d.limits.max_vcpus || c.on_self()) return Err{Errc::inval};
     for (uint32_t i = 0; i < c.d.limits.max_vcpus; ++i) {
@@ -43,42 +31,41 @@ Answer max_vcpus(const Call& c) {
         TRY(vcpu_create(c.d, VcpuId(i)));
         if (i + 1 < c.d.limits.max_vcpus && arch::preempt_wanted()) return c.again();
     }
-    return 0;
+    return ok;
 }
 
-Answer setdomainhandle(const Call& c) {
+Status setdomainhandle(const Call& c) {
     Guard g(c.d.lock);
     memcpy(c.d.handle, c.op.u.setdomainhandle.handle.bytes, sizeof c.d.handle);
-    return 0;
+    return ok;
 }
 
-Answer setdebugging(const Call& c) {
-    if (c.on_self()) return Err{Errc::inval};
+Status setdebugging(const Call& c) {
     c.d.debugger_attached.store(c.op.u.setdebugging.enable != 0, std::memory_order_release);
-    return 0;
+    return ok;
 }
 
-Answer settimeoffset(const Call& c) {
+Status settimeoffset(const Call& c) {
     c.d.time_offset_seconds = static_cast<uint64_t>(c.op.u.settimeoffset.time_offset_seconds);
     domain_update_wallclock(c.d);
-    return 0;
+    return ok;
 }
 
-Answer sendtrigger(const Call& c) {
+Status sendtrigger(const Call& c) {
     const xen::DomctlSendTrigger& t = c.op.u.sendtrigger;
     if (t.trigger != xen::XEN_DOMCTL_SENDTRIGGER_NMI) return Err{Errc::nosys};
     Vcpu& v = *TRY(c.vcpu(t.vcpu));
     c.d.kind.inject_nmi(v);
     vcpu_kick(v);
-    return 0;
+    return ok;
 }
 
-Answer subscribe(const Call& c) {
+Status subscribe(const Call& c) {
     c.d.suspend_port.store(c.op.u.subscribe.port, std::memory_order_release);
-    return 0;
+    return ok;
 }
 
-Answer tsc_info(const Call& c) {
+Status tsc_info(const Call& c) {
     xen::DomctlTscInfo& t = c.op.u.tsc_info;
     if (c.op.cmd == xen::XEN_DOMCTL_gettscinfo) {
         t.tsc_mode = c.d.tsc_mode;
@@ -97,7 +84,7 @@ Answer tsc_info(const Call& c) {
     Paused p(c);
     c.d.tsc_mode = t.tsc_mode;
     c.d.tsc_incarnation = t.incarnation;
-    return 0;
+    return ok;
 }
 
 }  // namespace hv::domctl

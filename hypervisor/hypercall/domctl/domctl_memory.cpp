@@ -9,10 +9,8 @@ namespace hv::domctl {
 
 namespace {
 
-using Answer = Result<uint64_t>;
-
-uint64_t frame_type(uint64_t frame, DomId owner) {
-    auto page = PageRef::acquire(Mfn(frame), owner);
+uint64_t frame_type(const Domain& d, Gfn frame) {
+    const auto page = guest_page(d, frame);
     if (!page) return xen::XEN_DOMCTL_PFINFO_XTAB;
     const uint64_t word = page.value().page().type.load(std::memory_order_acquire);
     if (!(word & page::users_mask)) return xen::XEN_DOMCTL_PFINFO_NOTAB;
@@ -25,34 +23,32 @@ uint64_t frame_type(uint64_t frame, DomId owner) {
 
 }  // namespace
 
-Answer max_mem(const Call& c) {
+Status max_mem(const Call& c) {
     // May be less than the domain has: it then gets nothing new until it has given enough back.
     Guard g(c.d.page_list_lock);
     c.d.max_pages = c.op.u.max_mem.max_memkb >> 2;
-    return 0;
+    return ok;
 }
 
-Answer getpageframeinfo3(const Call& c) {
+Status getpageframeinfo3(const Call& c) {
     const xen::DomctlGetPageFrameInfo3& p = c.op.u.getpageframeinfo3;
     constexpr uint64_t most = 1024;
-    if (c.on_self()) return Err{Errc::inval};
     if (p.num > most) return Err{Errc::toobig};
     const auto array = GuestPtr<uint64_t>::of(p.array);
     for (uint64_t i = 0; i < p.num; ++i) {
-        const uint64_t frame = TRY(array.fetch(i));
-        TRY(array.store(frame_type(frame, c.d.id), i));
+        const Gfn frame(TRY(array.fetch(i)));
+        TRY(array.store(frame_type(c.d, frame), i));
     }
-    return 0;
+    return ok;
 }
 
 /// Without shadow page tables or a log of dirty pages there is nothing to switch but off.
-Answer shadow_op(const Call& c) {
+Status shadow_op(const Call& c) {
     xen::DomctlShadowOp& s = c.op.u.shadow_op;
-    if (c.on_self()) return Err{Errc::inval};
     switch (s.op) {
-        case xen::XEN_DOMCTL_SHADOW_OP_OFF: return 0;
+        case xen::XEN_DOMCTL_SHADOW_OP_OFF: return ok;
         case xen::XEN_DOMCTL_SHADOW_OP_GET_ALLOCATION: s.mb = 0; return c.done();
-        case xen::XEN_DOMCTL_SHADOW_OP_SET_ALLOCATION: return s.mb == 0 ? Answer(0) : Answer(Err{Errc::opnotsupp});
+        case xen::XEN_DOMCTL_SHADOW_OP_SET_ALLOCATION: return s.mb == 0 ? Status(ok) : Status(Err{Errc::opnotsupp});
         case xen::XEN_DOMCTL_SHADOW_OP_ENABLE:
         case xen::XEN_DOMCTL_SHADOW_OP_ENABLE_TEST:
         case xen::XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY:
@@ -63,14 +59,11 @@ Answer shadow_op(const Call& c) {
 }
 
 Answer hypercall_init(const Call& c) {
-    auto page = PageRef::acquire(Mfn(c.op.u.hypercall_init.gmfn), c.d.id);
-    if (!page) return Err{Errc::access};
-    PageInfo& p = page.value().page();
     // Writing as the guest would: a page table or descriptor table is not for that.
-    if (!get_writable_type(p)) return Err{Errc::access};
-    c.d.kind.fill_hypercall_page(map_mfn(page.value().mfn()));
+    const auto page = guest_page_to_write(c.d, Gfn(c.op.u.hypercall_init.gmfn));
+    if (!page) return Err{Errc::access};
+    c.d.kind.fill_hypercall_page(page.value().data());
     dirtied(page.value().mfn());
-    put_writable_type(p);
     return 0;
 }
 

@@ -6,25 +6,22 @@ namespace hv::domctl {
 
 namespace {
 
-using Answer = Result<uint64_t>;
-
 /// The domain looks at its sets without a lock: it stands still while one changes.
-Answer change(const Call& c, RangeSet& set, uint64_t first, uint64_t last, bool allow) {
+Status change(const Call& c, RangeSet& set, uint64_t first, uint64_t last, bool allow) {
     Paused p(c);
-    TRY(allow ? set.add(first, last) : set.remove(first, last));
-    return 0;
+    return allow ? set.add(first, last) : set.remove(first, last);
 }
 
 }  // namespace
 
-Answer irq_permission(const Call& c) {
+Status irq_permission(const Call& c) {
     const xen::DomctlIrqPermission& p = c.op.u.irq_permission;
     constexpr uint32_t most_irqs = 1024;
     if (p.pirq >= most_irqs) return Err{Errc::inval};
     return change(c, c.d.irqs, p.pirq, p.pirq, p.allow_access != 0);
 }
 
-Answer iomem_permission(const Call& c) {
+Status iomem_permission(const Call& c) {
     const xen::DomctlIoMemPermission& p = c.op.u.iomem_permission;
     const uint64_t last = p.first_mfn + p.nr_mfns - 1;
     constexpr uint64_t most_frames = uint64_t{1} << (52 - page_shift);
@@ -32,10 +29,10 @@ Answer iomem_permission(const Call& c) {
     return change(c, c.d.iomem, p.first_mfn, last, p.allow_access != 0);
 }
 
-Answer ioport_permission(const Call& c) {
+Status ioport_permission(const Call& c) {
     const xen::DomctlIoPortPermission& p = c.op.u.ioport_permission;
     constexpr uint64_t all_ports = 65536;
-    if (p.nr_ports == 0) return 0;
+    if (p.nr_ports == 0) return ok;
     if (uint64_t{p.first_port} + p.nr_ports > all_ports) return Err{Errc::inval};
     return change(c, c.d.ioports, p.first_port, uint64_t{p.first_port} + p.nr_ports - 1, p.allow_access != 0);
 }

@@ -10,8 +10,6 @@ namespace hv::domctl {
 
 namespace {
 
-using Answer = Result<uint64_t>;
-
 // -- extended registers -----------------------------------------------------------------------------------------------
 
 /// In front of the XSAVE area: XCR0, and all bits XCR0 ever had.
@@ -23,7 +21,7 @@ constexpr uint64_t x87_sse = 3;
 constexpr size_t legacy_bytes = 512;
 constexpr size_t header_bytes = 64;
 
-Answer get_extended(const Call& c, Vcpu& v) {
+Status get_extended(const Call& c, Vcpu& v) {
     xen::DomctlVcpuExtState& e = c.op.u.vcpuextstate;
     const uint64_t size = sizeof(ExtendedHeader) + cpu_features.xsave_size;
     if (e.size == 0 && e.xfeature_mask == 0) {
@@ -59,11 +57,11 @@ Status check_area(const uint8_t* area, uint64_t xcr0_accumulated) {
     return ok;
 }
 
-Answer set_extended(const Call& c, Vcpu& v) {
+Status set_extended(const Call& c, Vcpu& v) {
     const xen::DomctlVcpuExtState& e = c.op.u.vcpuextstate;
     const uint64_t area_size = cpu_features.xsave_size;
     if (area_size < legacy_bytes + header_bytes) return Err{Errc::opnotsupp};
-    if (e.size == sizeof(ExtendedHeader)) return 0;  // a vCPU that never had any
+    if (e.size == sizeof(ExtendedHeader)) return ok;  // a vCPU that never had any
     if (e.size < sizeof(ExtendedHeader) + legacy_bytes + header_bytes || e.size > sizeof(ExtendedHeader) + area_size)
         return Err{Errc::inval};
     const auto h = TRY(GuestPtr<ExtendedHeader>(e.buffer.addr).fetch());
@@ -79,23 +77,20 @@ Answer set_extended(const Call& c, Vcpu& v) {
         v.state.xcr0 = h.xcr0;
     }
     heap::free_bytes(area, area_size);
-    if (!s) return Err{s.error()};
-    return 0;
+    return s;
 }
 
 }  // namespace
 
-Answer vcpu_extended_state(const Call& c) {
-    if (c.on_self()) return Err{Errc::inval};
+Status vcpu_extended_state(const Call& c) {
     Vcpu& v = *TRY(c.vcpu(c.op.u.vcpuextstate.vcpu));
     return c.op.cmd == xen::XEN_DOMCTL_getvcpuextstate ? get_extended(c, v) : set_extended(c, v);
 }
 
 // -- callbacks beyond those of the context ----------------------------------------------------------------------------
 
-Answer extended_context(const Call& c) {
+Status extended_context(const Call& c) {
     xen::DomctlExtVcpuContext& e = c.op.u.ext_vcpucontext;
-    if (c.on_self()) return Err{Errc::inval};
     Vcpu& v = *TRY(c.vcpu(e.vcpu));
     constexpr uint32_t size = offsetof(xen::DomctlExtVcpuContext, mcg_cap) + sizeof(xen::HvmVmceVcpu);
     Paused p(c);
@@ -108,16 +103,14 @@ Answer extended_context(const Call& c) {
         return c.done();
     }
     if (e.size < offsetof(xen::DomctlExtVcpuContext, mcg_cap)) return Err{Errc::inval};
-    TRY(c.d.kind.set_callbacks(v, e));
-    return 0;
+    return c.d.kind.set_callbacks(v, e);
 }
 
 /// None of a PV guest's MSRs has to move with it.
-Answer vcpu_msrs(const Call& c) {
+Status vcpu_msrs(const Call& c) {
     xen::DomctlVcpuMsrs& m = c.op.u.vcpu_msrs;
-    if (c.on_self()) return Err{Errc::inval};
     TRY(c.vcpu(m.vcpu));
-    if (c.op.cmd == xen::XEN_DOMCTL_set_vcpu_msrs) return m.msr_count == 0 ? Answer(0) : Answer(Err{Errc::inval});
+    if (c.op.cmd == xen::XEN_DOMCTL_set_vcpu_msrs) return m.msr_count == 0 ? Status(ok) : Status(Err{Errc::inval});
     m.msr_count = 0;
     return c.done();
 }
@@ -126,12 +119,12 @@ Answer vcpu_msrs(const Call& c) {
 
 namespace {
 
-Answer set_policy(const Call& c) {
+Status set_policy(const Call& c) {
     xen::DomctlCpuPolicy& p = c.op.u.cpu_policy;
     if (c.on_self()) return Err{Errc::inval};
     if (c.d.creation_finished.load(std::memory_order_acquire)) return Err{Errc::exist};
     if (p.nr_leaves > CpuPolicy::capacity || p.nr_msrs > policy_msr_capacity) return Err{Errc::toobig};
-    if (p.nr_leaves == 0) return 0;
+    if (p.nr_leaves == 0) return ok;
     const uint32_t n = p.nr_leaves;
     xen::CpuidLeaf* leaves = TRY(make_array<xen::CpuidLeaf>(n));
     Status s = GuestPtr<xen::CpuidLeaf>::of(p.leaves).fetch_many(leaves, n);
@@ -142,12 +135,12 @@ Answer set_policy(const Call& c) {
     p.err_leaf = p.err_subleaf = p.err_msr = no_leaf;
     TRY(c.arg.store(c.op));
     if (!set) return Err{set.error()};
-    return 0;
+    return ok;
 }
 
 }  // namespace
 
-Answer cpu_policy(const Call& c) {
+Status cpu_policy(const Call& c) {
     if (c.op.cmd == xen::XEN_DOMCTL_set_cpu_policy) return set_policy(c);
     xen::DomctlCpuPolicy& p = c.op.u.cpu_policy;
     TRY(copy_policy_out(domain_policy(c.d), p.leaves, p.nr_leaves, p.msrs, p.nr_msrs));

@@ -9,9 +9,7 @@ namespace hv::domctl {
 
 namespace {
 
-using Answer = Result<uint64_t>;
-
-Answer set_context(const Call& c, Vcpu& v, const xen::VcpuGuestContext& context) {
+Status set_context(const Call& c, Vcpu& v, const xen::VcpuGuestContext& context) {
     Paused p(c);
     if (auto s = c.d.kind.set_context(v, context); !s) {
         if (s.error() == Errc::restart) return c.again();
@@ -19,14 +17,13 @@ Answer set_context(const Call& c, Vcpu& v, const xen::VcpuGuestContext& context)
     }
     if (context.flags & xen::VGCF_online) v.pause_flags.fetch_and(~uint32_t{vpf_down}, std::memory_order_acq_rel);
     else v.pause_flags.fetch_or(vpf_down, std::memory_order_acq_rel);
-    return 0;
+    return ok;
 }
 
 }  // namespace
 
-Answer setvcpucontext(const Call& c) {
+Status setvcpucontext(const Call& c) {
     const xen::DomctlVcpuContext& a = c.op.u.vcpucontext;
-    if (c.on_self()) return Err{Errc::inval};
     Vcpu& v = *TRY(c.vcpu(a.vcpu));
     if (a.ctxt.is_null()) return Err{Errc::inval};  // resetting a vCPU is for HVM guests
     // Too large for the stack.
@@ -35,9 +32,8 @@ Answer setvcpucontext(const Call& c) {
     return set_context(c, v, *context);
 }
 
-Answer getvcpucontext(const Call& c) {
+Status getvcpucontext(const Call& c) {
     const xen::DomctlVcpuContext& a = c.op.u.vcpucontext;
-    if (c.on_self()) return Err{Errc::inval};
     Vcpu& v = *TRY(c.vcpu(a.vcpu));
     if (!v.initialised) return Err{Errc::nodata};
     Owned<xen::VcpuGuestContext> context(TRY(make<xen::VcpuGuestContext>()));
@@ -45,11 +41,10 @@ Answer getvcpucontext(const Call& c) {
         Paused p(c);
         c.d.kind.get_context(v, *context);
     }
-    TRY(GuestPtr<xen::VcpuGuestContext>::of(a.ctxt).store_many(context.get(), 1));
-    return 0;
+    return GuestPtr<xen::VcpuGuestContext>::of(a.ctxt).store_many(context.get(), 1);
 }
 
-Answer getvcpuinfo(const Call& c) {
+Status getvcpuinfo(const Call& c) {
     xen::DomctlGetVcpuInfo& i = c.op.u.getvcpuinfo;
     const Vcpu& v = *TRY(c.vcpu(i.vcpu));
     const uint32_t flags = v.pause_flags.load(std::memory_order_acquire);
@@ -93,29 +88,28 @@ Status get_affinity(const Vcpu& v, const xen::DomctlVcpuAffinity& a) {
 
 }  // namespace
 
-Answer vcpu_affinity(const Call& c) {
+Status vcpu_affinity(const Call& c) {
     xen::DomctlVcpuAffinity& a = c.op.u.vcpuaffinity;
     constexpr uint32_t maps = xen::XEN_VCPUAFFINITY_HARD | xen::XEN_VCPUAFFINITY_SOFT;
     const bool set = c.op.cmd == xen::XEN_DOMCTL_setvcpuaffinity;
     const uint32_t known = set ? maps | xen::XEN_VCPUAFFINITY_FORCE : maps;
     if (!(a.flags & maps) || (a.flags & ~known)) return Err{Errc::inval};
     Vcpu& v = *TRY(c.vcpu(a.vcpu));
-    TRY(set ? set_affinity(v, a) : get_affinity(v, a));
-    return 0;
+    return set ? set_affinity(v, a) : get_affinity(v, a);
 }
 
 /// One node: a domain is near it or nowhere.
-Answer node_affinity(const Call& c) {
+Status node_affinity(const Call& c) {
     const xen::XenctlBitmap& map = c.op.u.nodeaffinity.nodemap;
     if (c.op.cmd == xen::XEN_DOMCTL_getnodeaffinity) {
         TRY(store_bitmap(map, CpuSet::of(0)));
-        return 0;
+        return ok;
     }
     if (!TRY(fetch_bitmap(map)).has(0)) return Err{Errc::inval};
-    return 0;
+    return ok;
 }
 
-Answer scheduler_op(const Call& c) {
+Status scheduler_op(const Call& c) {
     xen::DomctlSchedulerOp& s = c.op.u.scheduler_op;
     Scheduler& policy = *c.d.sched.pool->policy;
     if (s.sched_id != policy.abi_id()) return Err{Errc::inval};

@@ -10,8 +10,6 @@ namespace hv::memory {
 
 namespace {
 
-using Answer = Result<uint64_t>;
-
 struct Plan {
     DomainRef domain;
     GuestPtr<uint64_t> in{0}, out{0};
@@ -65,9 +63,10 @@ public:
             if (!domain_assign_page(d_, *p)) heap::free(mfn_of(*p), 0);
     }
     /// Errors: inval, perm, busy (mapped or in use as a table).
-    Status take(Mfn m) {
-        PageRef ref = TRY(PageRef::acquire(m, d_.id));
+    Status take(Gfn gfn) {
+        PageRef ref = TRY(guest_page(d_, gfn));
         PageInfo& p = ref.page();
+        const Mfn m = ref.mfn();
         const uint64_t pfn = m2p(m);
         if (auto s = domain_steal_page(d_, p); !s) return s;
         (void)ref.release();  // the theft took it
@@ -88,7 +87,7 @@ Status take_inputs(const Plan& p, uint64_t chunk, Stolen& stolen) {
     for (uint64_t i = 0; i < (uint64_t{1} << p.in_chunk); ++i) {
         const uint64_t first = TRY(p.in.fetch((chunk << p.in_chunk) + i));
         for (uint64_t j = 0; j < (uint64_t{1} << p.in_order); ++j)
-            if (!stolen.take(Mfn(first + j))) return Err{Errc::inval};
+            if (!stolen.take(Gfn(first + j))) return Err{Errc::inval};
     }
     return ok;
 }
@@ -158,7 +157,7 @@ Status exchange_chunk(const Plan& p, uint64_t chunk) {
 }  // namespace
 
 Answer exchange(const Call& c) {
-    const auto arg = GuestPtr<xen::MemoryExchange>(c.arg);
+    const GuestPtr<xen::MemoryExchange> arg = c.arg;
     if (c.start != 0) return Err{Errc::inval};
     const xen::MemoryExchange x = TRY(arg.fetch());
     const Plan p = TRY(decode(c.v, x));

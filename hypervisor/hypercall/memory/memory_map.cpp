@@ -9,7 +9,6 @@ namespace hv::memory {
 
 namespace {
 
-using Answer = Result<uint64_t>;
 using parse::E820Entry;
 
 constexpr uint32_t most_entries = 128;
@@ -18,8 +17,8 @@ GuestPtr<E820Entry> entries_of(const xen::MemoryMap& m) { return GuestPtr<E820En
 
 }  // namespace
 
-Answer memory_map(const Call& c) {
-    const auto arg = GuestPtr<xen::MemoryMap>(c.arg);
+Status memory_map(const Call& c) {
+    const GuestPtr<xen::MemoryMap> arg = c.arg;
     xen::MemoryMap m = TRY(arg.fetch());
     Domain& d = c.v.domain;
     uint32_t n = 0;
@@ -34,23 +33,20 @@ Answer memory_map(const Call& c) {
         TRY(entries_of(m).store(e, n));
     }
     m.nr_entries = n;
-    TRY(arg.store(m));
-    return 0;
+    return arg.store(m);
 }
 
-Answer machine_memory_map(const Call& c) {
-    if (!c.v.domain.privileged) return Err{Errc::perm};
-    const auto arg = GuestPtr<xen::MemoryMap>(c.arg);
+Status machine_memory_map(const Call& c) {
+    const GuestPtr<xen::MemoryMap> arg = c.arg;
     xen::MemoryMap m = TRY(arg.fetch());
     const uint32_t n = machine_info.memory_map_entries;
     if (m.nr_entries < n) return Err{Errc::inval};
     TRY(entries_of(m).store_many(machine_info.memory_map, n));
     m.nr_entries = n;
-    TRY(arg.store(m));
-    return 0;
+    return arg.store(m);
 }
 
-Answer set_memory_map(const Call& c) {
+Status set_memory_map(const Call& c) {
     const auto f = TRY(GuestPtr<xen::ForeignMemoryMap>(c.arg).fetch());
     if (f.map.nr_entries > most_entries) return Err{Errc::inval};
     DomainRef d = TRY(target_domain(c.v, f.domid));
@@ -71,12 +67,12 @@ Answer set_memory_map(const Call& c) {
         old_n = std::exchange(d->memory_map_entries, n);
     }
     destroy_array(old, old_n);
-    return 0;
+    return ok;
 }
 
 /// The frames of the machine-to-physical table, one number for each 2 MiB of it; tools map it read-only.
-Answer machphys_mfn_list(const Call& c) {
-    const auto arg = GuestPtr<xen::MachphysMfnList>(c.arg);
+Status machphys_mfn_list(const Call& c) {
+    const GuestPtr<xen::MachphysMfnList> arg = c.arg;
     xen::MachphysMfnList list = TRY(arg.fetch());
     constexpr uint64_t extent_bytes = uint64_t{2} << 20;
     const uint64_t bytes = max_frame * sizeof(uint64_t);
@@ -86,8 +82,7 @@ Answer machphys_mfn_list(const Call& c) {
     for (uint64_t at = 0; at < bytes && n < list.max_extents; at += extent_bytes, ++n)
         TRY(out.store((first + Pages{at >> page_shift}).raw, n));
     list.nr_extents = n;
-    TRY(arg.store(list));
-    return 0;
+    return arg.store(list);
 }
 
 }  // namespace hv::memory

@@ -12,7 +12,7 @@ struct Call {
     Vcpu& v;
     uint32_t cmd;
     uint64_t start;
-    uint64_t arg;
+    AnyGuestPtr arg;
 
     static constexpr unsigned start_shift = 6;
     /// Stops here: the call comes back with `start` = done.
@@ -26,17 +26,17 @@ inline constexpr unsigned max_extent_order = 9;
 unsigned address_bits(uint32_t mem_flags);
 
 // reservation.cpp: all return the number of extents done
-Result<uint64_t> populate_physmap(const Call& c);
-Result<uint64_t> increase_reservation(const Call& c);
-Result<uint64_t> decrease_reservation(const Call& c);
+Answer populate_physmap(const Call& c);
+Answer increase_reservation(const Call& c);
+Answer decrease_reservation(const Call& c);
 // exchange.cpp
-Result<uint64_t> exchange(const Call& c);
+Answer exchange(const Call& c);
 // memory_map.cpp
-Result<uint64_t> memory_map(const Call& c);
-Result<uint64_t> machine_memory_map(const Call& c);
-Result<uint64_t> set_memory_map(const Call& c);
-Result<uint64_t> machphys_mfn_list(const Call& c);
+Status memory_map(const Call& c);
+Status machine_memory_map(const Call& c);
+Status set_memory_map(const Call& c);
+Status machphys_mfn_list(const Call& c);
 // resource.cpp
-Result<uint64_t> acquire_resource(const Call& c);
+Answer acquire_resource(const Call& c);
 
 }  // namespace hv::memory

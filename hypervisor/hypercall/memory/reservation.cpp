@@ -8,8 +8,6 @@ namespace hv::memory {
 
 namespace {
 
-using Answer = Result<uint64_t>;
-
 struct Reservation {
     DomainRef domain;
     GuestPtr<uint64_t> extents{0};
@@ -97,10 +95,10 @@ Answer increase_reservation(const Call& c) {
 
 namespace {
 
-bool remove_page(Domain& d, uint64_t frame) {
-    auto page = PageRef::acquire(Mfn(frame), d.id);
+bool remove_page(Domain& d, Gfn frame) {
+    const auto page = guest_page(d, frame);
     if (!page || (page.value().page().count.load(std::memory_order_relaxed) & page::hyp_page)) {
-        guest_log(LogLevel::debug, "d%u: frame %lx is not its to give back", unsigned{d.id.raw}, frame);
+        guest_log(LogLevel::debug, "d%u: frame %lx is not its to give back", unsigned{d.id.raw}, frame.raw);
         return false;
     }
     return domain_release_page(page.value().page());
@@ -116,7 +114,7 @@ Answer decrease_reservation(const Call& c) {
         const auto frame = r.extents.fetch(i);
         if (!frame) return false;
         for (uint64_t j = 0; j < (uint64_t{1} << r.order); ++j)
-            if (!remove_page(d, frame.value() + j)) return false;
+            if (!remove_page(d, Gfn(frame.value() + j))) return false;
         return true;
     });
 }

@@ -9,8 +9,6 @@ namespace hv::memory {
 
 namespace {
 
-using Answer = Result<uint64_t>;
-
 bool of_status(const xen::MemAcquireResource& r) { return r.id == xen::XENMEM_resource_grant_table_id_status; }
 
 /// How many frames the resource can have. Errors: inval, opnotsupp.
@@ -36,7 +34,7 @@ Status make_frames(Domain& d, const xen::MemAcquireResource& r) {
 }  // namespace
 
 Answer acquire_resource(const Call& c) {
-    const auto arg = GuestPtr<xen::MemAcquireResource>(c.arg);
+    const GuestPtr<xen::MemAcquireResource> arg = c.arg;
     xen::MemAcquireResource r = TRY(arg.fetch());
     if (r.pad != 0) return Err{Errc::inval};
     if (r.domid == xen::DOMID_SELF || r.domid == c.v.domain.id.raw) return Err{Errc::perm};

@@ -7,11 +7,12 @@
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
 #include "hypervisor/hypercall/pv/mmu_refusal.hpp"
+#include "hypervisor/hypercall/row.hpp"
 #include "hypervisor/mm/dirty.hpp"
 
 namespace hv {
 
-Result<MmuTarget> mmu_target(Vcpu& v, uint64_t foreign) {
+Result<MmuTarget> mmu_target(Vcpu& v, uint32_t foreign) {
     const auto page_id = static_cast<uint16_t>(foreign);
     const auto table_id = static_cast<uint16_t>(foreign >> 16);
     MmuTarget t;
@@ -21,7 +22,7 @@ Result<MmuTarget> mmu_target(Vcpu& v, uint64_t foreign) {
     else if (page_id == xen::DOMID_XEN) t.pages = DomainRef::borrow(*dom_xen);
     else t.pages = TRY(find_domain(DomId(page_id)));
     const bool foreign_domain = &*t.tables != &v.domain || (&*t.pages != &v.domain && page_id != xen::DOMID_IO);
-    if (foreign_domain && !v.domain.privileged) return Err{Errc::perm};
+    if (foreign_domain && !authorised(v.domain, Who::control)) return Err{Errc::perm};
     if (!t.tables->pv) return Err{Errc::inval};
     return t;
 }
@@ -65,18 +66,17 @@ CpuSet cpus_of(Domain& d) { return d.dirty_cpus.load_behind_writes(); }
 
 namespace {
 
-constexpr uint64_t preempted = uint64_t{1} << 31;  ///< in the count argument of a call that goes on
+constexpr uint32_t preempted = 1u << 31;  ///< in the count argument of a call that goes on
 
 KeepAccessed keep_of(uint64_t command) {
     return command == xen::MMU_PT_UPDATE_PRESERVE_AD ? KeepAccessed::yes : KeepAccessed::no;
 }
 
 /// The guest writes to one of its own pages that is no table now.
-Status write_plain(PageInfo& p, uint64_t* slot, uint64_t value) {
-    if (!get_writable_type(p)) return Err{Errc::inval};
+Status write_plain(PageRef page, uint64_t* slot, uint64_t value) {
+    const WritableRef as_memory = TRY(WritableRef::of(std::move(page)));
     __atomic_store_n(slot, value, __ATOMIC_RELEASE);
     dirtied(slot);
-    put_writable_type(p);
     return ok;
 }
 
@@ -87,7 +87,7 @@ Status update_entry(Vcpu& v, MmuTarget& t, uint64_t ptr, uint64_t value, uint64_
     uint64_t* slot = map_mfn<uint64_t>(m) + (ptr & (page_size - 1)) / 8;
     Guard g(t.tables->pv->lock);
     const uint64_t x = p.type.load(std::memory_order_acquire);
-    if (!(x & page::users_mask) || !is_table(type_of(x))) return write_plain(p, slot, value);
+    if (!(x & page::users_mask) || !is_table(type_of(x))) return write_plain(std::move(ref), slot, value);
     if (!(x & page::validated)) return Err{Errc::busy};
     if (type_of(x) == PageType::l1) return update_l1(*t.tables, *t.pages, slot, value, keep_of(command));
     if (&*t.pages != &*t.tables) return Err{Errc::inval};
@@ -126,18 +126,15 @@ Status refusal_logged(Vcpu& v, const MmuTarget& t, const xen::MmuUpdate& u, Stat
 
 }  // namespace
 
-Result<uint64_t> hypercall_mmu_update(Vcpu& v, const uint64_t (&args)[6]) {
-    const auto list = GuestPtr<xen::MmuUpdate>::from_reg(args[0]);
-    const auto done_out = GuestPtr<uint32_t>::from_reg(args[2]);
-    const uint64_t foreign = args[3];
-    const uint64_t count = args[1] & (preempted - 1);
+Answer hypercall_mmu_update(Vcpu& v, GuestPtr<xen::MmuUpdate> list, uint32_t count, GuestPtr<uint32_t> done, uint32_t domains) {
     uint32_t done_before = 0;
-    if ((args[1] & preempted) && !done_out.null()) done_before = TRY(done_out.fetch());
+    if ((count & preempted) && !done.null()) done_before = TRY(done.fetch());
+    count &= preempted - 1;
     TRY(finish_pending_put(v));
-    MmuTarget t = TRY(mmu_target(v, foreign));
+    MmuTarget t = TRY(mmu_target(v, domains));
 
     Status s = ok;
-    uint64_t i = 0;
+    uint32_t i = 0;
     for (; i < count; ++i) {
         if (v.pv->pending_put || (i != 0 && (i & 15) == 0 && arch::preempt_wanted())) {
             s = Err{Errc::restart};
@@ -148,11 +145,10 @@ Result<uint64_t> hypercall_mmu_update(Vcpu& v, const uint64_t (&args)[6]) {
         }
         if (!s) break;
     }
-    if (!done_out.null()) TRY(done_out.store(done_before + static_cast<uint32_t>(i)));
-    if (!s && s.error() == Errc::restart)
-        return restart_with(v, (list + i).address(), (count - i) | preempted, done_out.address(), foreign);
-    if (!s) return Err{s.error()};
-    return uint64_t{0};
+    if (!done.null()) TRY(done.store(done_before + i));
+    if (!s && s.error() == Errc::restart) return restart_with(v, list + i, (count - i) | preempted, done, domains);
+    TRY(s);
+    return 0;
 }
 
 namespace {
@@ -173,7 +169,7 @@ namespace {
     return uint64_t{0};
 }
 
-Result<uint64_t> update_va(Vcpu& v, MmuTarget& t, uint64_t va, uint64_t value, uint64_t flags) {
+Answer update_va(Vcpu& v, MmuTarget& t, uint64_t va, uint64_t value, uint64_t flags) {
     TRY(finish_pending_put(v));
     const uint64_t kind = flags & xen::UVMF_FLUSHTYPE_MASK;
     const uint64_t whom = flags & ~xen::UVMF_FLUSHTYPE_MASK;
@@ -189,14 +185,14 @@ Result<uint64_t> update_va(Vcpu& v, MmuTarget& t, uint64_t va, uint64_t value, u
 
 }  // namespace
 
-Result<uint64_t> hypercall_update_va_mapping(Vcpu& v, const uint64_t (&args)[6]) {
+Answer hypercall_update_va_mapping(Vcpu& v, uint64_t va, uint64_t entry, uint64_t flags) {
     MmuTarget own{DomainRef::borrow(v.domain), DomainRef::borrow(v.domain)};
-    return update_va(v, own, args[0], args[1], args[2]);
+    return update_va(v, own, va, entry, flags);
 }
 
-Result<uint64_t> hypercall_update_va_mapping_otherdomain(Vcpu& v, const uint64_t (&args)[6]) {
-    MmuTarget t = TRY(mmu_target(v, static_cast<uint16_t>(args[3])));
-    return update_va(v, t, args[0], args[1], args[2]);
+Answer hypercall_update_va_mapping_otherdomain(Vcpu& v, uint64_t va, uint64_t entry, uint64_t flags, uint16_t pages) {
+    MmuTarget t = TRY(mmu_target(v, pages));
+    return update_va(v, t, va, entry, flags);
 }
 
 }  // namespace hv

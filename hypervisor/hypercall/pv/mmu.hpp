@@ -14,7 +14,7 @@ struct MmuTarget {
 
 /// Decodes the foreign-domain argument: pages' owner in the low half, tables' owner + 1 in the high half.
 /// Errors: srch, perm.
-Result<MmuTarget> mmu_target(Vcpu& v, uint64_t foreign);
+Result<MmuTarget> mmu_target(Vcpu& v, uint32_t foreign);
 
 /// What a guest asks its CPUs to forget: all translations, or that of one page.
 struct MmuFlush {

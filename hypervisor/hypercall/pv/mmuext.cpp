@@ -10,97 +10,131 @@
 #include "hypervisor/hypercall/handlers.hpp"
 #include "hypervisor/hypercall/pv/mmu.hpp"
 #include "hypervisor/hypercall/pv/mmu_refusal.hpp"
+#include "hypervisor/hypercall/row.hpp"
 #include "hypervisor/mm/dirty.hpp"
 
 namespace hv {
 namespace {
 
-constexpr uint64_t preempted = uint64_t{1} << 31;
+constexpr uint32_t preempted = 1u << 31;  ///< in the count argument of a call that goes on
 
-Status flush_cache(Vcpu& v) {
-    if (!v.domain.privileged) return Err{Errc::access};
+/// One element of a list, and for whom.
+struct Call {
+    Vcpu& v;
+    MmuTarget& t;
+    const xen::MmuextOp& op;
+
+    Gfn gfn() const { return Gfn(op.arg1.mfn); }
+    Mfn frame() const { return machine_frame(*t.pages, gfn()); }
+};
+
+template <PageType type>
+Status pin(const Call& c) {
+    Domain& d = *c.t.pages;
+    Status s = pin_table(d, c.frame(), type);
+    if (s || s.error() != Errc::intr) return s;
+    postpone_release(c.v, d, c.frame());
+    return Err{Errc::inval};
+}
+
+Status unpin(const Call& c) { return unpin_table(*c.t.pages, c.frame()); }
+Status new_root(const Call& c) { return set_kernel_root(c.v, c.frame()); }
+Status new_user_root(const Call& c) { return set_user_root(c.v, c.frame()); }
+Status set_ldt(const Call& c) { return pv_set_ldt(c.v, c.op.arg1.linear_addr, c.op.arg2.nr_ents); }
+
+Status flush_here(const Call&) {
+    arch::flush_tlb_local();
+    return ok;
+}
+
+Status flush_page_here(const Call& c) {
+    arch::flush_tlb_page_local(c.op.arg1.linear_addr);
+    return ok;
+}
+
+template <bool page>
+Status flush_some(const Call& c) {
+    const VcpuSet named = TRY(fetch_vcpu_set(c.v.domain, c.op.arg2.vcpumask.addr));
+    flush_cpus(cpus_of(c.v.domain, named), {page, c.op.arg1.linear_addr});
+    return ok;
+}
+
+/// The domain builder flushes on behalf of its guest too.
+Status flush_all(const Call& c) {
+    arch::flush_tlb(cpus_of(*c.t.pages).with(this_cpu().id));
+    return ok;
+}
+
+Status flush_page_all(const Call& c) {
+    flush_cpus(cpus_of(c.v.domain), {true, c.op.arg1.linear_addr});
+    return ok;
+}
+
+Status flush_cache(const Call& c) {
+    if (!authorised(c.v.domain, Who::hardware)) return Err{Errc::access};
     hw::wbinvd();
     return ok;
 }
 
-/// CLEAR_PAGE and COPY_PAGE: the target must be the caller's and writable.
-Status fill_page(MmuTarget& t, Mfn to, const Mfn* from) {
-    const PageRef dst = TRY(PageRef::acquire(to, t.pages->id));
-    PageRef src;
-    if (from) src = TRY(PageRef::acquire(*from, t.pages->id));
-    if (!get_writable_type(dst.page())) return Err{Errc::perm};
-    if (from) memcpy(map_mfn(to), map_mfn(*from), page_size);
-    else memset(map_mfn(to), 0, page_size);
-    dirtied(to);
-    put_writable_type(dst.page());
+/// The page must not be a table.
+Status fill_page(PageRef page, const void* from) {
+    const auto to = WritableRef::of(std::move(page));
+    if (!to) return Err{Errc::perm};
+    if (from) memcpy(to.value().data(), from, page_size);
+    else memset(to.value().data(), 0, page_size);
+    dirtied(to.value().mfn());
     return ok;
 }
 
-Status pin(Vcpu& v, Domain& d, Mfn m, PageType t) {
-    const Status s = pin_table(d, m, t);
-    if (s) return ok;
-    if (s.error() != Errc::intr) return Err{s.error()};
-    postpone_release(v, d, m);
-    return Err{Errc::inval};
+Status clear_page(const Call& c) { return fill_page(TRY(guest_page(*c.t.pages, c.gfn())), nullptr); }
+
+Status copy_page(const Call& c) {
+    PageRef to = TRY(guest_page(*c.t.pages, c.gfn()));
+    const PageRef from = TRY(guest_page(*c.t.pages, Gfn(c.op.arg2.src_mfn)));
+    return fill_page(std::move(to), map_mfn(from.mfn()));
 }
 
-Status flush_many(Vcpu& v, const xen::MmuextOp& op, bool page) {
-    const VcpuSet named = TRY(fetch_vcpu_set(v.domain, op.arg2.vcpumask.addr));
-    flush_cpus(cpus_of(v.domain, named), {page, op.arg1.linear_addr});
-    return ok;
-}
-
-Status one_op(Vcpu& v, MmuTarget& t, const xen::MmuextOp& op) {
-    Domain& d = *t.pages;
-    switch (op.cmd) {
-        case xen::MMUEXT_PIN_L1_TABLE: return pin(v, d, Mfn(op.arg1.mfn), PageType::l1);
-        case xen::MMUEXT_PIN_L2_TABLE: return pin(v, d, Mfn(op.arg1.mfn), PageType::l2);
-        case xen::MMUEXT_PIN_L3_TABLE: return pin(v, d, Mfn(op.arg1.mfn), PageType::l3);
-        case xen::MMUEXT_PIN_L4_TABLE: return pin(v, d, Mfn(op.arg1.mfn), PageType::l4);
-        case xen::MMUEXT_UNPIN_TABLE: return unpin_table(d, Mfn(op.arg1.mfn));
-        case xen::MMUEXT_NEW_BASEPTR: return set_kernel_root(v, Mfn(op.arg1.mfn));
-        case xen::MMUEXT_NEW_USER_BASEPTR: return set_user_root(v, Mfn(op.arg1.mfn));
-        case xen::MMUEXT_TLB_FLUSH_LOCAL: arch::flush_tlb_local(); return ok;
-        case xen::MMUEXT_INVLPG_LOCAL: arch::flush_tlb_page_local(op.arg1.linear_addr); return ok;
-        case xen::MMUEXT_TLB_FLUSH_MULTI: return flush_many(v, op, false);
-        case xen::MMUEXT_INVLPG_MULTI: return flush_many(v, op, true);
-        case xen::MMUEXT_TLB_FLUSH_ALL:
-            // The domain builder flushes on behalf of its guest too.
-            arch::flush_tlb(cpus_of(*t.pages).with(this_cpu().id));
-            return ok;
-        case xen::MMUEXT_INVLPG_ALL: flush_cpus(cpus_of(v.domain), {true, op.arg1.linear_addr}); return ok;
-        case xen::MMUEXT_FLUSH_CACHE:
-        case xen::MMUEXT_FLUSH_CACHE_GLOBAL: return flush_cache(v);
-        case xen::MMUEXT_SET_LDT: return pv_set_ldt(v, op.arg1.linear_addr, op.arg2.nr_ents);
-        case xen::MMUEXT_CLEAR_PAGE: return fill_page(t, Mfn(op.arg1.mfn), nullptr);
-        case xen::MMUEXT_COPY_PAGE: {
-            const Mfn from(op.arg2.src_mfn);
-            return fill_page(t, Mfn(op.arg1.mfn), &from);
-        }
-        default: return Err{Errc::nosys};
-    }
-}
+// clang-format off
+using OnTables = FrequentOperations<
+    Op<xen::MMUEXT_TLB_FLUSH_LOCAL,    flush_here>,
+    Op<xen::MMUEXT_INVLPG_LOCAL,       flush_page_here>,
+    Op<xen::MMUEXT_NEW_BASEPTR,        new_root,          Who::anyone, Runs::in_parts>,
+    Op<xen::MMUEXT_NEW_USER_BASEPTR,   new_user_root,     Who::anyone, Runs::in_parts>,
+    Op<xen::MMUEXT_TLB_FLUSH_MULTI,    flush_some<false>>,
+    Op<xen::MMUEXT_INVLPG_MULTI,       flush_some<true>>,
+    Op<xen::MMUEXT_TLB_FLUSH_ALL,      flush_all>,
+    Op<xen::MMUEXT_INVLPG_ALL,         flush_page_all>,
+    Op<xen::MMUEXT_PIN_L1_TABLE,       pin<PageType::l1>>,
+    Op<xen::MMUEXT_PIN_L2_TABLE,       pin<PageType::l2>, Who::anyone, Runs::in_parts>,
+    Op<xen::MMUEXT_PIN_L3_TABLE,       pin<PageType::l3>, Who::anyone, Runs::in_parts>,
+    Op<xen::MMUEXT_PIN_L4_TABLE,       pin<PageType::l4>, Who::anyone, Runs::in_parts>,
+    Op<xen::MMUEXT_UNPIN_TABLE,        unpin,             Who::anyone, Runs::in_parts>,
+    Op<xen::MMUEXT_FLUSH_CACHE,        flush_cache>,
+    Op<xen::MMUEXT_FLUSH_CACHE_GLOBAL, flush_cache>,
+    Op<xen::MMUEXT_SET_LDT,            set_ldt>,
+    Op<xen::MMUEXT_CLEAR_PAGE,         clear_page>,
+    Op<xen::MMUEXT_COPY_PAGE,          copy_page>>;
+// clang-format on
 
 /// Operations that act on the calling vCPU make no sense for another domain.
 bool own_only(uint32_t cmd) {
     return cmd == xen::MMUEXT_NEW_BASEPTR || cmd == xen::MMUEXT_NEW_USER_BASEPTR || cmd == xen::MMUEXT_SET_LDT;
 }
 
+Status run(const Call& c) { return OnTables::run<Status>("mmuext_op", c.op.cmd, c); }
+
 }  // namespace
 
-Result<uint64_t> hypercall_mmuext_op(Vcpu& v, const uint64_t (&args)[6]) {
-    const auto list = GuestPtr<xen::MmuextOp>::from_reg(args[0]);
-    const auto done_out = GuestPtr<uint32_t>::from_reg(args[2]);
-    const uint64_t foreign = static_cast<uint16_t>(args[3]);
-    const uint64_t count = args[1] & (preempted - 1);
+Answer hypercall_mmuext_op(Vcpu& v, GuestPtr<xen::MmuextOp> list, uint32_t count, GuestPtr<uint32_t> done, uint16_t pages) {
     uint32_t done_before = 0;
-    if ((args[1] & preempted) && !done_out.null()) done_before = TRY(done_out.fetch());
+    if ((count & preempted) && !done.null()) done_before = TRY(done.fetch());
+    count &= preempted - 1;
     TRY(finish_pending_put(v));
-    MmuTarget t = TRY(mmu_target(v, foreign));
+    MmuTarget t = TRY(mmu_target(v, pages));
     if (!t.pages->pv) return Err{Errc::inval};
 
     Status s = ok;
-    uint64_t i = 0;
+    uint32_t i = 0;
     for (; i < count; ++i) {
         if (v.pv->pending_put || (i != 0 && arch::preempt_wanted())) {
             s = Err{Errc::restart};
@@ -108,16 +142,15 @@ Result<uint64_t> hypercall_mmuext_op(Vcpu& v, const uint64_t (&args)[6]) {
             auto op = list.fetch(i);
             if (!op) s = Err{op.error()};
             else if (own_only(op.value().cmd) && &*t.pages != &v.domain) s = Err{Errc::perm};
-            else s = one_op(v, t, op.value());
+            else s = run(Call{v, t, op.value()});
             if (!s && s.error() != Errc::restart && op) log_refused_operation(v, t, op.value(), s.error());
         }
         if (!s) break;
     }
-    if (!done_out.null()) TRY(done_out.store(done_before + static_cast<uint32_t>(i)));
-    if (!s && s.error() == Errc::restart)
-        return restart_with(v, (list + i).address(), (count - i) | preempted, done_out.address(), foreign);
-    if (!s) return Err{s.error()};
-    return uint64_t{0};
+    if (!done.null()) TRY(done.store(done_before + i));
+    if (!s && s.error() == Errc::restart) return restart_with(v, list + i, (count - i) | preempted, done, pages);
+    TRY(s);
+    return 0;
 }
 
 }  // namespace hv

@@ -11,55 +11,50 @@
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/guest/pv/traps.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
+#include "hypervisor/hypercall/row.hpp"
 #include "hypervisor/mm/dirty.hpp"
 #include "lib/base/bits.hpp"
 
 namespace hv {
 
-Result<uint64_t> hypercall_set_trap_table(Vcpu& v, const uint64_t (&args)[6]) {
+Answer hypercall_set_trap_table(Vcpu& v, GuestPtr<xen::TrapInfo> list) {
     PvVcpu& pv = *v.pv;
-    if (args[0] == 0) {
+    if (list.null()) {
         for (xen::TrapInfo& t : pv.traps) t = {};
-        return uint64_t{0};
+        return 0;
     }
-    const auto list = GuestPtr<xen::TrapInfo>::from_reg(args[0]);
     for (uint32_t i = 0; i < 257; ++i) {
         const xen::TrapInfo t = TRY(list.fetch(i));
         if (t.address == 0) break;
         if (!base::canonical(t.address)) return Err{Errc::inval};
         pv.traps[t.vector] = t;
     }
-    return uint64_t{0};
+    return 0;
 }
 
-Result<uint64_t> hypercall_set_gdt(Vcpu& v, const uint64_t (&args)[6]) {
-    const auto entries = static_cast<uint32_t>(args[1]);
+Status hypercall_set_gdt(Vcpu& v, GuestPtr<uint64_t> frames, uint32_t entries) {
     if (entries > xen::FIRST_RESERVED_GDT_ENTRY) return Err{Errc::inval};
-    Mfn frames[gdt_guest_pages];
-    const auto list = GuestPtr<uint64_t>::from_reg(args[0]);
-    for (uint32_t i = 0; i < (entries + 511) / 512; ++i) frames[i] = Mfn(TRY(list.fetch(i)));
-    TRY(pv_set_gdt(v, frames, entries));
-    return uint64_t{0};
+    Mfn pages[gdt_guest_pages];
+    for (uint32_t i = 0; i < (entries + 511) / 512; ++i) pages[i] = machine_frame(v.domain, Gfn(TRY(frames.fetch(i))));
+    return pv_set_gdt(v, pages, entries);
 }
 
-Result<uint64_t> hypercall_update_descriptor(Vcpu& v, const uint64_t (&args)[6]) {
-    TRY(pv_update_descriptor(v.domain, args[0], args[1]));
-    return uint64_t{0};
+Status hypercall_update_descriptor(Vcpu& v, uint64_t machine_address, uint64_t descriptor) {
+    return pv_update_descriptor(v.domain, machine_address, descriptor);
 }
 
-Result<uint64_t> hypercall_stack_switch(Vcpu& v, const uint64_t (&args)[6]) {
-    v.pv->kernel_ss = args[0] | 3;
-    v.pv->kernel_sp = args[1];
-    return uint64_t{0};
+Answer hypercall_stack_switch(Vcpu& v, uint64_t ss, uint64_t sp) {
+    v.pv->kernel_ss = ss | 3;
+    v.pv->kernel_sp = sp;
+    return 0;
 }
 
-Result<uint64_t> hypercall_set_callbacks(Vcpu& v, const uint64_t (&args)[6]) {
-    for (unsigned i = 0; i < 3; ++i)
-        if (!base::canonical(args[i])) return Err{Errc::inval};
-    v.pv->event = {args[0], true};
-    v.pv->failsafe = {args[1], v.pv->failsafe.masks_events};
-    v.pv->syscall = {args[2], v.pv->syscall.masks_events};
-    return uint64_t{0};
+Status hypercall_set_callbacks(Vcpu& v, uint64_t event, uint64_t failsafe, uint64_t syscall) {
+    if (!base::canonical(event) || !base::canonical(failsafe) || !base::canonical(syscall)) return Err{Errc::inval};
+    v.pv->event = {event, true};
+    v.pv->failsafe = {failsafe, v.pv->failsafe.masks_events};
+    v.pv->syscall = {syscall, v.pv->syscall.masks_events};
+    return ok;
 }
 
 namespace {
@@ -76,93 +71,96 @@ PvCallback* callback_slot(PvVcpu& pv, uint16_t type) {
     }
 }
 
-}  // namespace
-
-Result<uint64_t> hypercall_callback_op(Vcpu& v, const uint64_t (&args)[6]) {
-    if (args[0] == xen::CALLBACKOP_unregister) {
-        const auto c = TRY(GuestPtr<xen::CallbackUnregister>::from_reg(args[1]).fetch());
-        PvCallback* slot = callback_slot(*v.pv, c.type);
-        if (!slot) return Err{Errc::nosys};
-        // Without these the guest cannot run at all.
-        if (slot == &v.pv->event || slot == &v.pv->failsafe || slot == &v.pv->syscall) return Err{Errc::inval};
-        *slot = {};
-        return uint64_t{0};
-    }
-    if (args[0] != xen::CALLBACKOP_register) return Err{Errc::nosys};
-    const auto c = TRY(GuestPtr<xen::CallbackRegister>::from_reg(args[1]).fetch());
+Status register_callback(Vcpu& v, GuestPtr<xen::CallbackRegister> p) {
+    const auto c = TRY(p.fetch());
     PvCallback* slot = callback_slot(*v.pv, c.type);
     if (!slot) return Err{Errc::nosys};
     if (!base::canonical(c.address)) return Err{Errc::inval};
     *slot = {c.address, (c.flags & xen::CALLBACKF_mask_events) != 0};
-    return uint64_t{0};
+    return ok;
 }
 
-Result<uint64_t> hypercall_nmi_op(Vcpu& v, const uint64_t (&args)[6]) {
-    switch (args[0]) {
-        case xen::XENNMI_register_callback: {
-            const auto c = TRY(GuestPtr<xen::NmiCallback>::from_reg(args[1]).fetch());
-            if (v.id.raw != 0 || !base::canonical(c.handler_address)) return Err{Errc::inval};
-            v.pv->nmi = {c.handler_address, true};
-            return uint64_t{0};
-        }
-        case xen::XENNMI_unregister_callback: v.pv->nmi = {}; return uint64_t{0};
-        default: return Err{Errc::nosys};
-    }
+Status unregister_callback(Vcpu& v, GuestPtr<xen::CallbackUnregister> p) {
+    PvCallback* slot = callback_slot(*v.pv, TRY(p.fetch()).type);
+    if (!slot) return Err{Errc::nosys};
+    // Without these the guest cannot run at all.
+    if (slot == &v.pv->event || slot == &v.pv->failsafe || slot == &v.pv->syscall) return Err{Errc::inval};
+    *slot = {};
+    return ok;
 }
 
-Result<uint64_t> hypercall_fpu_taskswitch(Vcpu& v, const uint64_t (&args)[6]) {
-    v.pv->cr0_ts = args[0] ? hw::cr0_ts : 0;
-    hw::set_ts(args[0] != 0);
-    return uint64_t{0};
+// clang-format off
+using OnCallbacks = Operations<
+    Op<xen::CALLBACKOP_register,   register_callback>,
+    Op<xen::CALLBACKOP_unregister, unregister_callback>>;
+// clang-format on
+
+Status register_nmi(Vcpu& v, GuestPtr<xen::NmiCallback> p) {
+    const auto c = TRY(p.fetch());
+    if (v.id.raw != 0 || !base::canonical(c.handler_address)) return Err{Errc::inval};
+    v.pv->nmi = {c.handler_address, true};
+    return ok;
 }
 
-Result<uint64_t> hypercall_set_debugreg(Vcpu& v, const uint64_t (&args)[6]) {
-    TRY(pv_write_debug_reg(v, static_cast<uint32_t>(args[0]), args[1]));
-    return uint64_t{0};
+void unregister_nmi(Vcpu& v, AnyGuestPtr) { v.pv->nmi = {}; }
+
+// clang-format off
+using OnNmi = Operations<
+    Op<xen::XENNMI_register_callback,   register_nmi>,
+    Op<xen::XENNMI_unregister_callback, unregister_nmi>>;
+// clang-format on
+
+}  // namespace
+
+Answer hypercall_callback_op(Vcpu& v, uint64_t cmd, AnyGuestPtr arg) { return OnCallbacks::run("callback_op", cmd, v, arg); }
+Answer hypercall_nmi_op(Vcpu& v, uint64_t cmd, AnyGuestPtr arg) { return OnNmi::run("nmi_op", cmd, v, arg); }
+
+Answer hypercall_fpu_taskswitch(Vcpu& v, uint64_t set) {
+    v.pv->cr0_ts = set ? hw::cr0_ts : 0;
+    hw::set_ts(set != 0);
+    return 0;
 }
 
-Result<uint64_t> hypercall_get_debugreg(Vcpu& v, const uint64_t (&args)[6]) {
-    return TRY(pv_read_debug_reg(v, static_cast<uint32_t>(args[0])));
-}
+Status hypercall_set_debugreg(Vcpu& v, uint32_t number, uint64_t value) { return pv_write_debug_reg(v, number, value); }
 
-Result<uint64_t> hypercall_set_segment_base(Vcpu& v, const uint64_t (&args)[6]) {
-    const uint64_t base = args[1];
-    switch (args[0]) {
-        case xen::SEGBASE_FS: TRY(pv_set_fs_base(v, base)); return uint64_t{0};
-        case xen::SEGBASE_GS_USER: TRY(pv_set_gs_base_user(v, base)); return uint64_t{0};
-        case xen::SEGBASE_GS_KERNEL: TRY(pv_set_gs_base_kernel(v, base)); return uint64_t{0};
-        case xen::SEGBASE_GS_USER_SEL: arch::load_gs_user_selector(static_cast<uint16_t>(base)); return uint64_t{0};
+Answer hypercall_get_debugreg(Vcpu& v, uint32_t number) { return pv_read_debug_reg(v, number); }
+
+Status hypercall_set_segment_base(Vcpu& v, uint64_t which, uint64_t base) {
+    switch (which) {
+        case xen::SEGBASE_FS: return pv_set_fs_base(v, base);
+        case xen::SEGBASE_GS_USER: return pv_set_gs_base_user(v, base);
+        case xen::SEGBASE_GS_KERNEL: return pv_set_gs_base_kernel(v, base);
+        case xen::SEGBASE_GS_USER_SEL: arch::load_gs_user_selector(static_cast<uint16_t>(base)); return ok;
         default: return Err{Errc::inval};
     }
 }
 
-Result<uint64_t> hypercall_vm_assist(Vcpu& v, const uint64_t (&args)[6]) {
+Status hypercall_vm_assist(Vcpu& v, uint64_t cmd, uint64_t type) {
     constexpr uint64_t known = (1u << xen::VMASST_TYPE_4gb_segments) | (1u << xen::VMASST_TYPE_4gb_segments_notify) |
                                (1u << xen::VMASST_TYPE_writable_pagetables) | (1u << xen::VMASST_TYPE_pae_extended_cr3) |
                                (1u << xen::VMASST_TYPE_architectural_iopl) | (1u << xen::VMASST_TYPE_runstate_update_flag) |
                                (uint64_t{1} << xen::VMASST_TYPE_m2p_strict);
-    const uint64_t type = args[1];
     if (type >= 64 || !((known >> type) & 1)) return Err{Errc::inval};
-    if (args[0] == xen::VMASST_CMD_enable) v.domain.vm_assist |= uint64_t{1} << type;
-    else if (args[0] == xen::VMASST_CMD_disable) v.domain.vm_assist &= ~(uint64_t{1} << type);
+    if (cmd == xen::VMASST_CMD_enable) v.domain.vm_assist |= uint64_t{1} << type;
+    else if (cmd == xen::VMASST_CMD_disable) v.domain.vm_assist &= ~(uint64_t{1} << type);
     else return Err{Errc::nosys};
-    return uint64_t{0};
+    return ok;
 }
 
 /// The guest's kernel returns from a trap, event or system call, perhaps to its user mode.
-Result<uint64_t> hypercall_iret(Vcpu& v, const uint64_t (&)[6]) {
+Answer hypercall_iret(Vcpu& v) {
     Regs& r = arch::guest_regs();
     const auto frame = GuestPtr<xen::IretContext>(r.rsp).fetch();
     if (!frame) {
         domain_crash(v.domain, "IRET frame is not readable");
-        return uint64_t{0};
+        return 0;
     }
     const xen::IretContext& f = frame.value();
     constexpr uint64_t never = eflags_iopl | eflags_vm | eflags_nt | eflags_vif | eflags_vip;
     if ((f.cs & 3) == 3) {
         if (v.pv->user_root.raw == 0) {
             domain_crash(v.domain, "IRET to user mode without user page tables");
-            return uint64_t{0};
+            return 0;
         }
         pv_toggle_mode(v);
     }

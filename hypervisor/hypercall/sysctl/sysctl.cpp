@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "hypervisor/hypercall/handlers.hpp"
+#include "hypervisor/hypercall/row.hpp"
 #include "hypervisor/rt/log_ring.hpp"
 #include "hypervisor/sched/scheduler.hpp"
 
@@ -13,9 +14,7 @@ namespace hv {
 namespace sysctl {
 namespace {
 
-using Answer = Result<uint64_t>;
-
-Answer readconsole(const Call& c) {
+Status readconsole(const Call& c) {
     xen::SysctlReadConsole& r = c.op.u.readconsole;
     uint32_t index = r.incremental ? r.index : 0;
     uint32_t copied = 0;
@@ -34,7 +33,7 @@ Answer readconsole(const Call& c) {
 }
 
 /// There are no trace buffers: their size is 0 and stays so.
-Answer tbuf_op(const Call& c) {
+Status tbuf_op(const Call& c) {
     xen::SysctlTbufOp& t = c.op.u.tbuf_op;
     switch (t.cmd) {
         case xen::XEN_SYSCTL_TBUFOP_get_info:
@@ -42,12 +41,12 @@ Answer tbuf_op(const Call& c) {
             t.buffer_mfn = 0;
             t.size = 0;
             return c.done();
-        case xen::XEN_SYSCTL_TBUFOP_disable: return 0;
+        case xen::XEN_SYSCTL_TBUFOP_disable: return ok;
         default: return Err{Errc::opnotsupp};
     }
 }
 
-Answer getdomaininfolist(const Call& c) {
+Status getdomaininfolist(const Call& c) {
     xen::SysctlGetDomainInfoList& l = c.op.u.getdomaininfolist;
     const auto out = GuestPtr<xen::DomctlGetDomainInfo>::of(l.buffer);
     // Progress: how many were stored, and above that where the next begins. There are fewer domains than 2^16.
@@ -65,53 +64,58 @@ Answer getdomaininfolist(const Call& c) {
     return c.done();
 }
 
-Answer dispatch(const Call& c) {
-    switch (c.op.cmd) {
-        case xen::XEN_SYSCTL_readconsole: return readconsole(c);
-        case xen::XEN_SYSCTL_tbuf_op: return tbuf_op(c);
-        case xen::XEN_SYSCTL_physinfo: return physinfo(c);
-        case xen::XEN_SYSCTL_sched_id: c.op.u.sched_id.sched_id = sched::pool0().policy->abi_id(); return c.done();
-        case xen::XEN_SYSCTL_getdomaininfolist: return getdomaininfolist(c);
-        case xen::XEN_SYSCTL_debug_keys: return debug_keys(c);
-        case xen::XEN_SYSCTL_getcpuinfo: return getcpuinfo(c);
-        case xen::XEN_SYSCTL_availheap: return availheap(c);
-        case xen::XEN_SYSCTL_cputopoinfo: return cputopoinfo(c);
-        case xen::XEN_SYSCTL_numainfo: return numainfo(c);
-        case xen::XEN_SYSCTL_pcitopoinfo: return pcitopoinfo(c);
-        case xen::XEN_SYSCTL_cpupool_op: return cpupool_op(c);
-        case xen::XEN_SYSCTL_scheduler_op: return scheduler_op(c);
-        case xen::XEN_SYSCTL_get_cpu_policy: return get_cpu_policy(c);
-        case xen::XEN_SYSCTL_get_cpu_featureset: return get_cpu_featureset(c);
-        case xen::XEN_SYSCTL_get_cpu_levelling_caps:
-            c.op.u.cpu_levelling_caps.caps = 0;  // CPUID faulting is not used to level guests
-            return c.done();
-        case xen::XEN_SYSCTL_get_pmstat:
-        case xen::XEN_SYSCTL_pm_op:
-        case xen::XEN_SYSCTL_psr_cmt_op:
-        case xen::XEN_SYSCTL_psr_alloc: return Err{Errc::nodev};  // no frequency or idle driver, no cache monitor
-        case xen::XEN_SYSCTL_perfc_op:
-        case xen::XEN_SYSCTL_lockprof_op:
-        case xen::XEN_SYSCTL_coverage_op:
-        case xen::XEN_SYSCTL_livepatch_op:
-        case xen::XEN_SYSCTL_cpu_hotplug:
-        case xen::XEN_SYSCTL_page_offline_op: return Err{Errc::opnotsupp};
-        default:
-            guest_log(LogLevel::debug, "d%u: unknown sysctl %u", unsigned{c.v.domain.id.raw}, c.op.cmd);
-            return Err{Errc::nosys};
-    }
+Status sched_id(const Call& c) {
+    c.op.u.sched_id.sched_id = sched::pool0().policy->abi_id();
+    return c.done();
 }
+
+/// CPUID faulting is not used to level guests.
+Status get_cpu_levelling_caps(const Call& c) {
+    c.op.u.cpu_levelling_caps.caps = 0;
+    return c.done();
+}
+
+/// `refused`: no driver for frequencies or idle states, no monitor of caches; no counters, patches, CPUs or pages that come and go.
+// clang-format off
+using OnMachine = Operations<
+    Op<xen::XEN_SYSCTL_readconsole,            readconsole>,
+    Op<xen::XEN_SYSCTL_tbuf_op,                tbuf_op>,
+    Op<xen::XEN_SYSCTL_physinfo,               physinfo>,
+    Op<xen::XEN_SYSCTL_sched_id,               sched_id>,
+    Op<xen::XEN_SYSCTL_getdomaininfolist,      getdomaininfolist, Who::anyone, Runs::in_parts>,
+    Op<xen::XEN_SYSCTL_debug_keys,             debug_keys,        Who::anyone, Runs::in_parts>,
+    Op<xen::XEN_SYSCTL_getcpuinfo,             getcpuinfo>,
+    Op<xen::XEN_SYSCTL_availheap,              availheap>,
+    Op<xen::XEN_SYSCTL_cputopoinfo,            cputopoinfo>,
+    Op<xen::XEN_SYSCTL_numainfo,               numainfo>,
+    Op<xen::XEN_SYSCTL_pcitopoinfo,            pcitopoinfo>,
+    Op<xen::XEN_SYSCTL_cpupool_op,             cpupool_op>,
+    Op<xen::XEN_SYSCTL_scheduler_op,           scheduler_op>,
+    Op<xen::XEN_SYSCTL_get_cpu_policy,         get_cpu_policy>,
+    Op<xen::XEN_SYSCTL_get_cpu_featureset,     get_cpu_featureset>,
+    Op<xen::XEN_SYSCTL_get_cpu_levelling_caps, get_cpu_levelling_caps>,
+    Op<xen::XEN_SYSCTL_get_pmstat,             refused<Errc::nodev>>,
+    Op<xen::XEN_SYSCTL_pm_op,                  refused<Errc::nodev>>,
+    Op<xen::XEN_SYSCTL_psr_cmt_op,             refused<Errc::nodev>>,
+    Op<xen::XEN_SYSCTL_psr_alloc,              refused<Errc::nodev>>,
+    Op<xen::XEN_SYSCTL_perfc_op,               refused<Errc::opnotsupp>>,
+    Op<xen::XEN_SYSCTL_lockprof_op,            refused<Errc::opnotsupp>>,
+    Op<xen::XEN_SYSCTL_coverage_op,            refused<Errc::opnotsupp>>,
+    Op<xen::XEN_SYSCTL_livepatch_op,           refused<Errc::opnotsupp>>,
+    Op<xen::XEN_SYSCTL_cpu_hotplug,            refused<Errc::opnotsupp>>,
+    Op<xen::XEN_SYSCTL_page_offline_op,        refused<Errc::opnotsupp>>>;
+// clang-format on
 
 }  // namespace
 }  // namespace sysctl
 
-Result<uint64_t> hypercall_sysctl(Vcpu& v, const uint64_t (&args)[6]) {
-    if (!v.domain.privileged) return Err{Errc::perm};
-    const auto arg = GuestPtr<xen::Sysctl>::from_reg(args[0]);
+Answer hypercall_sysctl(Vcpu& v, GuestPtr<xen::Sysctl> arg, uint64_t progress) {
     xen::Sysctl op = TRY(arg.fetch());
     if (op.interface_version != xen::XEN_SYSCTL_INTERFACE_VERSION) return Err{Errc::access};
     ControlTurn turn;
-    if (!turn) return restart_with(v, args[0]);
-    return sysctl::dispatch({v, op, arg, sysctl::Call::progress_in(args[1])});
+    if (!turn) return restart_with(v, arg);
+    const sysctl::Call c{v, op, arg, sysctl::Call::progress_in(progress)};
+    return sysctl::OnMachine::run("sysctl", op.cmd, c);
 }
 
 }  // namespace hv

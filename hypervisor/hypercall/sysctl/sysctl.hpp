@@ -19,28 +19,25 @@ struct Call {
         return second_arg >> 32 == progress_mark >> 32 ? static_cast<uint32_t>(second_arg) : 0;
     }
     /// Stops here; the operation comes back with `progress`.
-    Err again(uint32_t at) const { return restart_with(v, arg.address(), progress_mark | at); }
+    Err again(uint32_t at) const { return restart_with(v, arg, progress_mark | at); }
     /// Stores the argument back; the answer of operations that return something in it.
-    Result<uint64_t> done() const {
-        TRY(arg.store(op));
-        return 0;
-    }
+    Status done() const { return arg.store(op); }
 };
 
 // sysctl_machine.cpp
-Result<uint64_t> physinfo(const Call& c);
-Result<uint64_t> getcpuinfo(const Call& c);
-Result<uint64_t> availheap(const Call& c);
-Result<uint64_t> cputopoinfo(const Call& c);
-Result<uint64_t> numainfo(const Call& c);
-Result<uint64_t> pcitopoinfo(const Call& c);
+Status physinfo(const Call& c);
+Status getcpuinfo(const Call& c);
+Status availheap(const Call& c);
+Status cputopoinfo(const Call& c);
+Status numainfo(const Call& c);
+Status pcitopoinfo(const Call& c);
 // sysctl_sched.cpp
-Result<uint64_t> cpupool_op(const Call& c);
-Result<uint64_t> scheduler_op(const Call& c);
+Status cpupool_op(const Call& c);
+Status scheduler_op(const Call& c);
 // sysctl_policy.cpp
-Result<uint64_t> get_cpu_policy(const Call& c);
-Result<uint64_t> get_cpu_featureset(const Call& c);
+Status get_cpu_policy(const Call& c);
+Status get_cpu_featureset(const Call& c);
 // debug_keys.cpp
-Result<uint64_t> debug_keys(const Call& c);
+Answer debug_keys(const Call& c);
 
 }  // namespace hv::sysctl

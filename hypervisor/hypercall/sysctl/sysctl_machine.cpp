@@ -12,8 +12,6 @@ namespace hv::sysctl {
 
 namespace {
 
-using Answer = Result<uint64_t>;
-
 /// The first eight words of the machine's feature set, which `xm info` prints as hw_caps.
 void hardware_caps(uint32_t (&caps)[8]) {
     const auto leaf = [](uint32_t l, uint32_t sub) {
@@ -33,7 +31,7 @@ void hardware_caps(uint32_t (&caps)[8]) {
 
 }  // namespace
 
-Answer physinfo(const Call& c) {
+Status physinfo(const Call& c) {
     xen::SysctlPhysInfo& p = c.op.u.physinfo;
     p = xen::zeroed<xen::SysctlPhysInfo>();
     p.threads_per_core = machine_info.threads_per_core;
@@ -52,7 +50,7 @@ Answer physinfo(const Call& c) {
     return c.done();
 }
 
-Answer getcpuinfo(const Call& c) {
+Status getcpuinfo(const Call& c) {
     xen::SysctlGetCpuInfo& g = c.op.u.getcpuinfo;
     const uint32_t n = std::min(g.max_cpus, cpu_count);
     const auto out = GuestPtr<xen::SysctlCpuInfo>::of(g.info);
@@ -64,7 +62,7 @@ Answer getcpuinfo(const Call& c) {
     return c.done();
 }
 
-Answer availheap(const Call& c) {
+Status availheap(const Call& c) {
     xen::SysctlAvailHeap& a = c.op.u.availheap;
     if (a.node > 0) return Err{Errc::inval};
     const bool all = a.min_bitwidth == 0 && a.max_bitwidth == 0;
@@ -73,7 +71,7 @@ Answer availheap(const Call& c) {
     return c.done();
 }
 
-Answer cputopoinfo(const Call& c) {
+Status cputopoinfo(const Call& c) {
     xen::SysctlCpuTopoInfo& t = c.op.u.cputopoinfo;
     const auto out = GuestPtr<xen::SysctlCpuTopo>::of(t.cputopo);
     const uint32_t threads = std::max(machine_info.threads_per_core, 1u);
@@ -91,7 +89,7 @@ Answer cputopoinfo(const Call& c) {
     return c.done();
 }
 
-Answer numainfo(const Call& c) {
+Status numainfo(const Call& c) {
     xen::SysctlNumaInfo& i = c.op.u.numainfo;
     const auto memory = GuestPtr<xen::SysctlMemInfo>::of(i.meminfo);
     const auto distance = GuestPtr<uint32_t>::of(i.distance);
@@ -105,7 +103,7 @@ Answer numainfo(const Call& c) {
     return c.done();
 }
 
-Answer pcitopoinfo(const Call& c) {
+Status pcitopoinfo(const Call& c) {
     xen::SysctlPciTopoInfo& t = c.op.u.pcitopoinfo;
     if (t.devs.is_null() || t.nodes.is_null()) return Err{Errc::inval};
     const auto nodes = GuestPtr<uint32_t>::of(t.nodes);

@@ -26,8 +26,6 @@ namespace sysctl {
 
 namespace {
 
-using Answer = Result<uint64_t>;
-
 // Policies and feature sets are numbered alike, and the most that a guest can have is what it has by default.
 static_assert(xen::XEN_SYSCTL_cpu_policy_host == xen::XEN_SYSCTL_cpu_featureset_host);
 static_assert(xen::XEN_SYSCTL_cpu_policy_pv_max == xen::XEN_SYSCTL_cpu_featureset_pv);
@@ -88,7 +86,7 @@ uint32_t word_of(const CpuPolicy& p, const FeatureWord& w) {
 
 }  // namespace
 
-Answer get_cpu_policy(const Call& c) {
+Status get_cpu_policy(const Call& c) {
     xen::SysctlCpuPolicy& p = c.op.u.cpu_policy;
     if (p._rsvd != 0) return Err{Errc::inval};
     const CpuPolicy* from = TRY(policy_of(p.index));
@@ -96,7 +94,7 @@ Answer get_cpu_policy(const Call& c) {
     return c.done();
 }
 
-Answer get_cpu_featureset(const Call& c) {
+Status get_cpu_featureset(const Call& c) {
     xen::SysctlCpuFeatureset& f = c.op.u.cpu_featureset;
     if (f.features.is_null()) {
         f.nr_features = feature_word_count;
@@ -110,7 +108,7 @@ Answer get_cpu_featureset(const Call& c) {
     f.nr_features = n;
     TRY(c.done());
     if (cut) return Err{Errc::nobufs};
-    return 0;
+    return ok;
 }
 
 }  // namespace sysctl

@@ -7,15 +7,13 @@ namespace hv::sysctl {
 
 namespace {
 
-using Answer = Result<uint64_t>;
-
 uint32_t count_domains() {
     uint32_t n = 0;
     for (DomainRef d = next_domain(DomId(0)); d; d = next_domain(DomId::from_reg(d->id.raw + 1u))) ++n;
     return n;
 }
 
-Answer pool_info(const Call& c) {
+Status pool_info(const Call& c) {
     xen::SysctlCpuPoolOp& p = c.op.u.cpupool_op;
     // Asks for the first pool at or above the id: how tools walk over all.
     if (p.cpupool_id != 0) return Err{Errc::noent};
@@ -25,15 +23,15 @@ Answer pool_info(const Call& c) {
     return c.done();
 }
 
-Answer move_domain(const xen::SysctlCpuPoolOp& p) {
+Status move_domain(const xen::SysctlCpuPoolOp& p) {
     TRY(find_domain(DomId::from_reg(p.domid)));
     if (p.cpupool_id != 0) return Err{Errc::noent};
-    return 0;
+    return ok;
 }
 
 }  // namespace
 
-Answer cpupool_op(const Call& c) {
+Status cpupool_op(const Call& c) {
     xen::SysctlCpuPoolOp& p = c.op.u.cpupool_op;
     switch (p.op) {
         case xen::XEN_SYSCTL_CPUPOOL_OP_INFO: return pool_info(c);
@@ -47,7 +45,7 @@ Answer cpupool_op(const Call& c) {
     }
 }
 
-Answer scheduler_op(const Call& c) {
+Status scheduler_op(const Call& c) {
     xen::SysctlSchedulerOp& s = c.op.u.scheduler_op;
     if (s.cpupool_id != 0) return Err{Errc::srch};
     Scheduler& policy = *sched::pool0().policy;
