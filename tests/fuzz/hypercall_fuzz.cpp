@@ -114,7 +114,7 @@ struct Call {
     bool control;  ///< from the control domain
 };
 
-constexpr Call calls[] = {
+const Call calls[] = {
     {hypercall_handler(xen::HYPERVISOR_memory_op), false},
     {hypercall_handler(xen::HYPERVISOR_memory_op), true},
     {hypercall_handler(xen::HYPERVISOR_mmu_update), false},
