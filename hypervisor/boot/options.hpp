@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "hypervisor/arch/x86/cpu_set.hpp"
-#include "hypervisor/arch/x86/speculation_policy.hpp"
+#include "hypervisor/arch/x86/speculation_plan.hpp"
 #include "hypervisor/dev/serial.hpp"
 #include "hypervisor/rt/log_ring.hpp"
 

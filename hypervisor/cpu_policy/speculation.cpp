@@ -3,7 +3,7 @@
 
 #include "hypervisor/arch/x86/guest_state.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
-#include "hypervisor/arch/x86/speculation_policy.hpp"
+#include "hypervisor/arch/x86/speculation_plan.hpp"
 #include "hypervisor/cpu_policy/policy.hpp"
 
 namespace hv {

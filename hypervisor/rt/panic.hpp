@@ -4,9 +4,11 @@
 
 #include <cstdint>
 
-#include "hypervisor/arch/x86/regs.hpp"
+#include "lib/x86/regs.hpp"
 
 namespace hv {
+
+using x86::Regs;
 
 struct Vcpu;
 

@@ -23,12 +23,12 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "hypervisor/guest/pv/decode.hpp"
-#include "hypervisor/guest/pv/store_instruction.hpp"
+#include "lib/x86/decode.hpp"
+#include "lib/x86/store_instruction.hpp"
 
 namespace {
 
-using namespace hv;
+using namespace x86;
 
 constexpr uint64_t page = 4096;
 constexpr uint64_t code = 0x30000000;  // two pages, the second without access

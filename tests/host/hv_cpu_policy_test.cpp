@@ -5,7 +5,7 @@
 #include "hypervisor/cpu_policy/policy.hpp"
 
 #include "hypervisor/arch/x86/features.hpp"
-#include "hypervisor/arch/x86/speculation_policy.hpp"
+#include "hypervisor/arch/x86/speculation_plan.hpp"
 #include "hypervisor/cpu_policy/leaf_rules.hpp"
 #include "tests/host/hv_calls.hpp"
 

@@ -6,7 +6,7 @@
 #include "hypervisor/arch/x86/features.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/arch/x86/paging.hpp"
-#include "hypervisor/arch/x86/speculation_policy.hpp"
+#include "hypervisor/arch/x86/speculation_plan.hpp"
 #include "hypervisor/cpu_policy/policy.hpp"
 #include "hypervisor/guest/pv/l1tf.hpp"
 #include "hypervisor/guest/pv/pt_update.hpp"

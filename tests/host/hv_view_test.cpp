@@ -6,7 +6,7 @@
 #include <map>
 
 #include "hypervisor/arch/x86/paging.hpp"
-#include "hypervisor/arch/x86/speculation_policy.hpp"
+#include "hypervisor/arch/x86/speculation_plan.hpp"
 #include "hypervisor/guest/pv/pt_update.hpp"
 #include "hypervisor/guest/pv/types.hpp"
 #include "tests/host/hv_calls.hpp"

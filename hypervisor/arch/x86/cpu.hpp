@@ -6,10 +6,12 @@
 #include <cstdint>
 
 #include "hypervisor/arch/x86/cpu_set.hpp"
-#include "hypervisor/arch/x86/regs.hpp"
 #include "lib/base/types.hpp"
+#include "lib/x86/regs.hpp"
 
 namespace hv {
+
+using namespace x86;
 
 struct Vcpu;
 struct Domain;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The ways into the hypervisor and the one way out.
 //
-// Every entry builds a Regs (arch/x86/regs.hpp). Entries from a guest build it at the top of the CPU's stack, right
+// Every entry builds a Regs (lib/x86/regs.hpp). Entries from a guest build it at the top of the CPU's stack, right
 // below the pointer to the CPU's data, so that both are found from rsp alone and no segment register is needed.
 // The C++ side may exchange the contents of that Regs for another vCPU's: leaving then enters that vCPU.
 

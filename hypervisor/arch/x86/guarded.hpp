@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "hypervisor/arch/x86/speculation_policy.hpp"
+#include "hypervisor/arch/x86/speculation_plan.hpp"
 #include "lib/parse/bytes.hpp"
 
 namespace hv {

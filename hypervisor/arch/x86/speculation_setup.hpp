@@ -2,7 +2,7 @@
 /// Carrying out the plan about speculation on this machine's CPUs.
 #pragma once
 
-#include "hypervisor/arch/x86/speculation_policy.hpp"
+#include "hypervisor/arch/x86/speculation_plan.hpp"
 
 namespace hv {
 

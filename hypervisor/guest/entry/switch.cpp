@@ -11,7 +11,7 @@
 #include "hypervisor/arch/x86/guest_state.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/arch/x86/paging.hpp"
-#include "hypervisor/arch/x86/speculation_policy.hpp"
+#include "hypervisor/arch/x86/speculation_plan.hpp"
 #include "hypervisor/domain/domain.hpp"
 #include "hypervisor/guest/kinds.hpp"
 #include "hypervisor/guest/pv/pv.hpp"

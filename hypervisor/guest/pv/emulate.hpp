@@ -3,8 +3,8 @@
 #pragma once
 
 #include "hypervisor/domain/vcpu.hpp"
-#include "hypervisor/guest/pv/decode.hpp"
 #include "lib/base/result.hpp"
+#include "lib/x86/decode.hpp"
 
 namespace hv {
 

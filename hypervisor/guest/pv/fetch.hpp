@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "hypervisor/arch/x86/cpu.hpp"
-#include "hypervisor/guest/pv/decode.hpp"
+#include "lib/x86/decode.hpp"
 
 namespace hv {
 

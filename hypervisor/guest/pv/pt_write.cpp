@@ -5,9 +5,9 @@
 #include "hypervisor/guest/pv/fetch.hpp"
 #include "hypervisor/guest/pv/guest_memory.hpp"
 #include "hypervisor/guest/pv/pt_update.hpp"
-#include "hypervisor/guest/pv/store_instruction.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/sync/spinlock.hpp"
+#include "lib/x86/store_instruction.hpp"
 
 namespace hv {
 namespace {

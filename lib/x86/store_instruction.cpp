@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hypervisor/guest/pv/store_instruction.hpp"
+#include "lib/x86/store_instruction.hpp"
 
-namespace hv {
+namespace x86 {
 namespace {
 
 using base::Err;
@@ -123,4 +123,4 @@ Result<StoreOutcome> emulate_store(Regs& r, const Instruction& in, uint64_t old)
     return in.two_byte ? two_byte(r, in, old, bytes) : one_byte(r, in, old, bytes);
 }
 
-}  // namespace hv
+}  // namespace x86

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hypervisor/arch/x86/speculation_policy.hpp"
+#include "lib/x86/speculation_policy.hpp"
 
-namespace hv {
-
-CpuTraits cpu_traits;
-SpeculationPlan speculation;
+namespace x86 {
 
 bool has_spec_ctrl(const CpuTraits& cpu) { return cpu.has7(spec_bit::ibrsb) || cpu.has8(spec_bit::ibrs); }
 
@@ -98,4 +95,4 @@ SpeculationPlan plan_speculation(const CpuTraits& cpu, const SpeculationOptions&
     return p;
 }
 
-}  // namespace hv
+}  // namespace x86

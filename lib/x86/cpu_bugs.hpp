@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-namespace hv {
+namespace x86 {
 
 enum class CpuVendor : uint8_t { intel, amd, hygon, other };
 
@@ -51,4 +51,4 @@ struct CpuBugs {
 };
 CpuBugs cpu_bugs(const CpuTraits& cpu);
 
-}  // namespace hv
+}  // namespace x86

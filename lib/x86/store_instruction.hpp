@@ -6,9 +6,9 @@
 
 #include <cstdint>
 
-#include "hypervisor/guest/pv/decode.hpp"
+#include "lib/x86/decode.hpp"
 
-namespace hv {
+namespace x86 {
 
 /// What becomes of the old value; `write` false: the instruction only reads (a failed compare).
 struct StoreOutcome {
@@ -23,4 +23,4 @@ unsigned stored_bytes(const Instruction& in);
 /// Errors: opnotsupp for what is no store that anybody makes to a page table.
 base::Result<StoreOutcome> emulate_store(Regs& r, const Instruction& in, uint64_t old);
 
-}  // namespace hv
+}  // namespace x86

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The words behind spec-ctrl=, xpti= and pv-l1tf=. Source: Xen's xen-command-line(7).
-#include "hypervisor/arch/x86/speculation_policy.hpp"
+#include "lib/x86/speculation_policy.hpp"
 #include "lib/parse/cmdline.hpp"
 
-namespace hv {
+namespace x86 {
 namespace {
 
 /// One item: "name", "no-name", "name=value".
@@ -151,4 +151,4 @@ bool parse_spec_ctrl(std::string_view list, SpeculationOptions& o) {
 bool parse_xpti(std::string_view list, SpeculationOptions& o) { return parse_who(list, o.xpti_dom0, o.xpti_domu); }
 bool parse_pv_l1tf(std::string_view list, SpeculationOptions& o) { return parse_who(list, o.pv_l1tf_dom0, o.pv_l1tf_domu); }
 
-}  // namespace hv
+}  // namespace x86

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hypervisor/arch/x86/cpu_bugs.hpp"
+#include "lib/x86/cpu_bugs.hpp"
 
-namespace hv {
+namespace x86 {
 namespace {
 
 using namespace spec_bit;
@@ -146,4 +146,4 @@ CpuBugs cpu_bugs(const CpuTraits& cpu) {
     return b;
 }
 
-}  // namespace hv
+}  // namespace x86

@@ -5,10 +5,10 @@
 
 #include <cstdint>
 
-#include "hypervisor/arch/x86/regs.hpp"
+#include "lib/x86/regs.hpp"
 #include "lib/base/result.hpp"
 
-namespace hv {
+namespace x86 {
 
 inline constexpr unsigned max_instruction_bytes = 15;
 
@@ -45,4 +45,4 @@ uint64_t gpr(const Regs& r, unsigned n);
 uint64_t read_gpr(const Regs& r, unsigned n, unsigned bytes, bool rex);
 void write_gpr(Regs& r, unsigned n, unsigned bytes, bool rex, uint64_t value);
 
-}  // namespace hv
+}  // namespace x86

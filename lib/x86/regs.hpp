@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace hv {
+namespace x86 {
 
 /// Field order is the push order of arch/x86/entry.S; offsets are checked below and used there.
 struct Regs {
@@ -39,4 +39,4 @@ inline constexpr uint64_t eflags_ac = 1u << 18;
 inline constexpr uint64_t eflags_vif = 1u << 19;
 inline constexpr uint64_t eflags_vip = 1u << 20;
 
-}  // namespace hv
+}  // namespace x86

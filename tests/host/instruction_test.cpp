@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// link: hvcore
+// link: x86
 /// Decoding and executing stores: what the manual says, and cases that the comparison with the CPU (tests/fuzz/emulate_fuzz.cpp)
 /// has found.
 #include <gtest/gtest.h>
 
 #include <vector>
 
-#include "hypervisor/guest/pv/decode.hpp"
-#include "hypervisor/guest/pv/store_instruction.hpp"
+#include "lib/x86/decode.hpp"
+#include "lib/x86/store_instruction.hpp"
 
 namespace {
 
-using namespace hv;
+using namespace x86;
 
 Instruction decoded(std::vector<uint8_t> bytes, const Regs& r = {}) {
     bytes.resize(max_instruction_bytes, 0x90);

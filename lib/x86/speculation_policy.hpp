@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <string_view>
 
-#include "hypervisor/arch/x86/cpu_bugs.hpp"
+#include "lib/x86/cpu_bugs.hpp"
 
-namespace hv {
+namespace x86 {
 
 enum class Choice : uint8_t { unset, no, yes };
 inline Choice choice(bool b) { return b ? Choice::yes : Choice::no; }
@@ -65,12 +65,8 @@ struct SpeculationPlan {
     bool guarded() const { return isolates() || switch_spec_ctrl || rsb_on_entry || ibpb_on_entry || verw_on_exit; }
 };
 
-/// What this machine's CPUs are, and what is done about it. Set once at boot, on the boot CPU.
-extern CpuTraits cpu_traits;
-extern SpeculationPlan speculation;
-
 /// MSR SPEC_CTRL is there.
 bool has_spec_ctrl(const CpuTraits& cpu);
 SpeculationPlan plan_speculation(const CpuTraits& cpu, const SpeculationOptions& o);
 
-}  // namespace hv
+}  // namespace x86

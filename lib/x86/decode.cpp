@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hypervisor/guest/pv/decode.hpp"
+#include "lib/x86/decode.hpp"
 
 #include <cstddef>
 #include <initializer_list>
 
-namespace hv {
+namespace x86 {
 namespace {
 
 using base::Err;
@@ -193,4 +193,4 @@ Status decode_into(Instruction& in, const uint8_t* bytes, unsigned n, const Regs
     return base::ok;
 }
 
-}  // namespace hv
+}  // namespace x86

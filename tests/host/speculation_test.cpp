@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// link: hvcore
+// link: x86
 // What is done about speculation: CPUs as CPUID and ARCH_CAPABILITIES describe them, options, and the decisions.
-#include "hypervisor/arch/x86/speculation_policy.hpp"
+#include "lib/x86/speculation_policy.hpp"
 
 #include <gtest/gtest.h>
 
@@ -10,8 +10,8 @@
 
 namespace {
 
-using namespace hv;
-using namespace hv::spec_bit;
+using namespace x86;
+using namespace x86::spec_bit;
 
 CpuTraits intel(unsigned model, uint32_t leaf7_edx = 0, uint64_t caps = 0, uint32_t leaf7_ebx = smep) {
     CpuTraits t;
