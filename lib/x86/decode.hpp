@@ -5,8 +5,8 @@
 
 #include <cstdint>
 
-#include "lib/x86/regs.hpp"
 #include "lib/base/result.hpp"
+#include "lib/x86/regs.hpp"
 
 namespace x86 {
 

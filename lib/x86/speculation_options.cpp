@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The words behind spec-ctrl=, xpti= and pv-l1tf=. Source: Xen's xen-command-line(7).
-#include "lib/x86/speculation_policy.hpp"
 #include "lib/parse/cmdline.hpp"
+#include "lib/x86/speculation_policy.hpp"
 
 namespace x86 {
 namespace {

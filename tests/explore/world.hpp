@@ -5,9 +5,9 @@
 #include <gtest/gtest.h>
 
 #include "hypervisor/domain/domain.hpp"
-#include "hypervisor/host/host.hpp"
 #include "tests/explore/explorer.hpp"
 #include "tests/host/hv_fixture.hpp"
+#include "tests/machine/host.hpp"
 
 namespace explore {
 

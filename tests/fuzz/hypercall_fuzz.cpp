@@ -20,8 +20,8 @@
 #include "hypervisor/domain/domain.hpp"
 #include "hypervisor/event/event.hpp"
 #include "hypervisor/guest/kinds.hpp"
-#include "hypervisor/host/host.hpp"
 #include "hypervisor/hypercall/table.hpp"
+#include "tests/machine/host.hpp"
 
 namespace {
 

@@ -12,7 +12,7 @@
 #include <iterator>
 #include <vector>
 
-#include "hypervisor/host/host.hpp"
+#include "tests/machine/host.hpp"
 #include "tests/model/world.hpp"
 
 namespace {

@@ -22,8 +22,8 @@
 #include "hypervisor/guest/pv/pt_update.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/guest/pv/types.hpp"
-#include "hypervisor/host/host.hpp"
 #include "hypervisor/hypercall/table.hpp"
+#include "tests/machine/host.hpp"
 #include "tests/model/dirty_model.hpp"
 #include "tests/model/world.hpp"
 

@@ -10,10 +10,10 @@
 #include "hypervisor/domain/domain.hpp"
 #include "hypervisor/guest/kinds.hpp"
 #include "hypervisor/guest/pv/pt_update.hpp"
-#include "hypervisor/host/host.hpp"
 #include "hypervisor/mm/heap.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/sched/scheduler.hpp"
+#include "tests/machine/host.hpp"
 
 namespace hvtest {
 

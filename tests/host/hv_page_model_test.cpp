@@ -11,7 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "hypervisor/host/host.hpp"
+#include "tests/machine/host.hpp"
 #include "tests/model/world.hpp"
 
 namespace {

@@ -2,7 +2,7 @@
 // link: hvmodel
 // Guests whose memory is their own frames, on CPUs that remember: what may be cached never leads where it must not. Each
 // property is also seen to fail when the flush it needs is left out.
-#include "hypervisor/host/mmu.hpp"
+#include "tests/machine/mmu.hpp"
 
 #include <gtest/gtest.h>
 
@@ -12,8 +12,8 @@
 #include "hypervisor/guest/pv/pt_update.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/guest/pv/types.hpp"
-#include "hypervisor/host/host.hpp"
 #include "hypervisor/hypercall/table.hpp"
+#include "tests/machine/host.hpp"
 #include "tests/model/guest.hpp"
 
 namespace {

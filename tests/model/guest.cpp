@@ -8,9 +8,9 @@
 #include "hypervisor/guest/kinds.hpp"
 #include "hypervisor/guest/pv/pt_update.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
-#include "hypervisor/host/host.hpp"
-#include "hypervisor/host/mmu.hpp"
 #include "hypervisor/mm/dirty.hpp"
+#include "tests/machine/host.hpp"
+#include "tests/machine/mmu.hpp"
 
 namespace hvmodel {
 

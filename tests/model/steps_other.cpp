@@ -16,10 +16,10 @@
 #include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/guest/pv/traps.hpp"
-#include "hypervisor/host/host.hpp"
-#include "hypervisor/host/mmu.hpp"
 #include "hypervisor/hypercall/table.hpp"
 #include "hypervisor/time/timer.hpp"
+#include "tests/machine/host.hpp"
+#include "tests/machine/mmu.hpp"
 #include "tests/model/world.hpp"
 
 namespace hvmodel {

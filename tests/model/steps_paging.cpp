@@ -12,8 +12,8 @@
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/guest/pv/traps.hpp"
 #include "hypervisor/guest/pv/types.hpp"
-#include "hypervisor/host/mmu.hpp"
 #include "hypervisor/mm/dirty.hpp"
+#include "tests/machine/mmu.hpp"
 #include "tests/model/world.hpp"
 
 namespace hvmodel {

@@ -13,8 +13,8 @@
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/guest/pv/traps.hpp"
 #include "hypervisor/guest/pv/types.hpp"
-#include "hypervisor/host/host.hpp"
-#include "hypervisor/host/mmu.hpp"
+#include "tests/machine/host.hpp"
+#include "tests/machine/mmu.hpp"
 #include "tests/model/page_model.hpp"
 
 namespace hvmodel {

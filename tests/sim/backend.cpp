@@ -14,7 +14,7 @@
 #include "abi/xen/grant_table.hpp"
 #include "abi/xen/memory.hpp"
 #include "hypervisor/guest/pv/types.hpp"
-#include "hypervisor/host/host.hpp"
+#include "tests/machine/host.hpp"
 #include "toolstack/builder/tables.hpp"
 #include "toolstack/xencall/buffer.hpp"
 

@@ -6,9 +6,9 @@
 
 #include "abi/xen/sched.hpp"
 #include "hypervisor/guest/pv/types.hpp"
-#include "hypervisor/host/host.hpp"
 #include "hypervisor/mm/heap.hpp"
 #include "tests/host/test_kernel.hpp"
+#include "tests/machine/host.hpp"
 #include "tests/sim/backend.hpp"
 #include "toolstack/builder/builder.hpp"
 

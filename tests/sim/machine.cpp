@@ -7,9 +7,9 @@
 #include "abi/xen/sched.hpp"
 #include "hypervisor/guest/kinds.hpp"
 #include "hypervisor/guest/pv/traps.hpp"
-#include "hypervisor/host/host.hpp"
 #include "hypervisor/mm/heap.hpp"
 #include "hypervisor/sched/scheduler.hpp"
+#include "tests/machine/host.hpp"
 
 namespace sim {
 namespace {

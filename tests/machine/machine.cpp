@@ -12,14 +12,14 @@
 #include "hypervisor/domain/run.hpp"
 #include "hypervisor/guest/kinds.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
-#include "hypervisor/host/host.hpp"
-#include "hypervisor/host/mmu.hpp"
 #include "hypervisor/mm/dirty.hpp"
 #include "hypervisor/mm/frame.hpp"
 #include "hypervisor/mm/heap.hpp"
 #include "hypervisor/rt/clock.hpp"
 #include "hypervisor/sched/scheduler.hpp"
 #include "hypervisor/time/timer.hpp"
+#include "tests/machine/host.hpp"
+#include "tests/machine/mmu.hpp"
 
 namespace hv {
 

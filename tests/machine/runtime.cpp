@@ -5,9 +5,9 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "hypervisor/host/host.hpp"
 #include "hypervisor/rt/log_ring.hpp"
 #include "hypervisor/sync/spinlock.hpp"
+#include "tests/machine/host.hpp"
 
 namespace hv {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hypervisor/host/mmu.hpp"
+#include "tests/machine/mmu.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -10,9 +10,9 @@
 #include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/domain/domain.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
-#include "hypervisor/host/tlb.hpp"
 #include "hypervisor/mm/dirty.hpp"
 #include "lib/base/bits.hpp"
+#include "tests/machine/tlb.hpp"
 
 namespace hv::host {
 

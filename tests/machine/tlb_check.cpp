@@ -8,8 +8,8 @@
 #include "hypervisor/domain/domain.hpp"
 #include "hypervisor/grant/grant.hpp"
 #include "hypervisor/guest/pv/types.hpp"
-#include "hypervisor/host/mmu.hpp"
-#include "hypervisor/host/tlb.hpp"
+#include "tests/machine/mmu.hpp"
+#include "tests/machine/tlb.hpp"
 
 namespace hv::host::mmu {
 namespace {
