@@ -8,11 +8,11 @@
 #include "abi/xen/basic.hpp"
 #include "hypervisor/arch/x86/speculation.hpp"
 #include "hypervisor/domain/domain_log.hpp"
-#include "hypervisor/domain/range_set.hpp"
 #include "hypervisor/domain/vcpu.hpp"
 #include "hypervisor/mm/frame.hpp"
 #include "hypervisor/mm/heap.hpp"
 #include "hypervisor/sync/spinlock.hpp"
+#include "lib/base/range_set.hpp"
 #include "lib/parse/e820.hpp"
 
 namespace hv {

@@ -2,15 +2,18 @@
 /// Formatted log output: "(XEN) ..." lines into the ring and onto the consoles.
 #pragma once
 
-#include <cstdarg>
-#include <cstddef>
 #include <cstdint>
+
+#include "lib/base/format.hpp"
 
 namespace hv {
 
+using base::format;
+using base::vformat;
+
 enum class LogLevel : uint8_t { error = 0, warning = 1, info = 2, debug = 3 };
 
-/// Writes one line. Formats: %d %u %x %lx %lu %ld %s %c %p %%, width, zero fill, l and z modifiers.
+/// Writes one line; formats as in lib/base/format.hpp.
 /// Context: anywhere; takes the console lock.
 void log(LogLevel level, const char* fmt, ...) __attribute__((format(printf, 2, 3)));
 /// The same for what the guest that this CPU runs caused: subject to guest_loglvl, and limited for each domain.
@@ -18,10 +21,6 @@ void guest_log(LogLevel level, const char* fmt, ...) __attribute__((format(print
 
 /// False: a line of this level would not be kept, so its text need not be found out.
 bool guest_log_wanted(LogLevel level);
-
-/// Formats into buf (always terminated when size > 0); returns the length that the whole text needs.
-size_t format(char* buf, size_t size, const char* fmt, ...) __attribute__((format(printf, 3, 4)));
-size_t vformat(char* buf, size_t size, const char* fmt, va_list ap) __attribute__((format(printf, 3, 0)));
 
 /// Stops the machine: registers, stack and domain go to the console, then halt or reboot as the command line asks.
 [[noreturn]] void panic(const char* fmt, ...) __attribute__((format(printf, 1, 2)));

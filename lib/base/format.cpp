@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <cstdarg>
-#include <cstddef>
+#include "lib/base/format.hpp"
+
 #include <cstdint>
 
-#include "hypervisor/rt/log.hpp"
-
-namespace hv {
+namespace base {
 namespace {
 
 struct Sink {
@@ -155,4 +153,4 @@ size_t format(char* buf, size_t size, const char* fmt, ...) {
     return n;
 }
 
-}  // namespace hv
+}  // namespace base
