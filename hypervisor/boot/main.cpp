@@ -99,11 +99,18 @@ bool prepare_cpu(unsigned cpu) {
     return true;
 }
 
-/// Not the first thread of its core.
-bool is_sibling(uint32_t apic_id) { return (apic_id & ((1u << cpu_features.thread_bits) - 1)) != 0; }
-
 /// The local APICs are in xAPIC mode, where one ID of eight bits means all.
 constexpr uint32_t apic_ids = 255;
+
+/// What firmware lists and can be started, the boot CPU among them; others do not make sets of CPUs larger.
+unsigned usable_cpus() {
+    unsigned n = 0;
+    for (const parse::AcpiProcessor& p : platform.madt.processors) n += p.enabled && p.apic_id < apic_ids;
+    return n;
+}
+
+/// Not the first thread of its core.
+bool is_sibling(uint32_t apic_id) { return (apic_id & ((1u << cpu_features.thread_bits) - 1)) != 0; }
 
 /// A CPU to start, if it is not this one.
 bool is_reachable(const parse::AcpiProcessor& p) { return p.enabled && p.apic_id < apic_ids && p.apic_id != cpus[0].apic_id; }
@@ -126,7 +133,7 @@ void start_cpus() {
     cpus[0].online = true;
     if (!speculation.smt) park_siblings();
     // As many numbers are left as no parked CPU has; more than half are parked nowhere.
-    const unsigned most = std::min(options.max_cpus, speculation.smt ? max_cpus : max_cpus / 2);
+    const unsigned most = std::min({options.max_cpus, speculation.smt ? max_cpus : max_cpus / 2, cpu_words * 64});
     unsigned unreachable = 0;
     for (const parse::AcpiProcessor& p : platform.madt.processors) {
         unreachable += p.enabled && p.apic_id >= apic_ids;
@@ -135,8 +142,12 @@ void start_cpus() {
             log(LogLevel::error, "No memory for CPU%u: it stays off", cpu_count);
             break;
         }
-        if (smp_start_cpu(cpu_count, p.apic_id)) set_cpu_count(cpu_count + 1);
-        else log(LogLevel::error, "CPU with APIC id %u does not answer: it stays off", p.apic_id);
+        if (smp_start_cpu(cpu_count, p.apic_id)) {
+            set_cpu_count(cpu_count + 1);
+            continue;
+        }
+        sched::remove_cpu(cpu_count);
+        log(LogLevel::error, "CPU with APIC id %u does not answer: it stays off", p.apic_id);
     }
     if (unreachable) log(LogLevel::warning, "%u CPUs have APIC ids of 255 and above: they stay off", unreachable);
     log(LogLevel::info, "Brought up %u CPUs", cpu_count);
@@ -185,7 +196,7 @@ extern "C" [[noreturn]] void boot_main(uint32_t magic, uint32_t info) {
 
     describe_machine();
     platform_discover(record, physical_memory());
-    cpu_words = cpu_words_for(static_cast<unsigned>(platform.madt.processors.size()));
+    cpu_words = cpu_words_for(std::min(options.max_cpus, usable_cpus()));
     set_cpu_count(1);
     start_clock();
     platform_init_interrupts();

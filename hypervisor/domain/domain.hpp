@@ -51,11 +51,12 @@ struct Domain {
     // -- life cycle -----------------------------------------------------------------------------------------------
     std::atomic<DyingState> dying{DyingState::alive};
     std::atomic<bool> shutting_down{false};
-    std::atomic<bool> shut_down{false};               ///< all vCPUs have stopped
-    std::atomic<uint32_t> shutdown_code{~0u};         ///< SHUTDOWN_*; ~0: none
-    uint32_t relinquish_stage = 0;                    ///< how far domain_relinquish() has come
-    uint32_t controller_pauses GUARDED_BY(lock) = 0;  ///< XEN_DOMCTL_pausedomain calls in force
-    uint32_t pause_count GUARDED_BY(lock) = 0;        ///< domain_pause()s in force, that of the controller included
+    std::atomic<bool> shut_down{false};        ///< all vCPUs have stopped
+    std::atomic<uint32_t> shutdown_code{~0u};  ///< SHUTDOWN_*; ~0: none
+    uint32_t relinquish_stage = 0;             ///< how far domain_relinquish() has come
+    /// XEN_DOMCTL_pausedomain calls in force. Changed under the lock; who lists domains reads it without, for a guest can keep that busy.
+    std::atomic<uint32_t> controller_pauses{0};
+    uint32_t pause_count GUARDED_BY(lock) = 0;  ///< domain_pause()s in force, that of the controller included
     std::atomic<bool> debugger_attached{false};
     std::atomic<uint32_t> suspend_port{0};  ///< XEN_DOMCTL_subscribe: event channel raised when it has suspended
     std::atomic<bool> creation_finished{false};

@@ -68,10 +68,7 @@ VcpuSummary summarise(Domain& d) {
 
 uint32_t flags_of(Domain& d, const VcpuSummary& s) {
     const bool dead = d.dying.load(std::memory_order_acquire) == DyingState::dead;
-    const bool paused = [&] {
-        Guard g(d.lock);
-        return d.controller_pauses > 0;
-    }();
+    const bool paused = d.controller_pauses.load(std::memory_order_acquire) > 0;
     const uint32_t code = d.shutdown_code.load(std::memory_order_acquire);
     return (dead ? xen::XEN_DOMINF_dying : 0) | (d.shut_down.load(std::memory_order_acquire) ? xen::XEN_DOMINF_shutdown : 0) |
            (paused ? xen::XEN_DOMINF_paused : 0) |

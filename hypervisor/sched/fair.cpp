@@ -45,8 +45,9 @@ void FairScheduler::evict(unsigned cpu) {
         {
             Guard g(from.lock);
             for (FairUnit& e : from.queue) {
-                if (may_run(e.unit, cpu) || e.unit.running_on.load(std::memory_order_seq_cst) >= 0) continue;
-                target = allowed(e.unit).first();
+                const CpuSet places = allowed(e.unit);
+                if (places.has(cpu) || e.unit.running_on.load(std::memory_order_seq_cst) >= 0) continue;
+                target = places.first();
                 break;
             }
             // One that runs here, or is on its way out: switched_out() moves it.

@@ -51,6 +51,11 @@ void init_cpu(unsigned cpu, SchedUnit& idle) {
     slice_timers[cpu]->cpu.store(cpu, std::memory_order_relaxed);
 }
 
+void remove_cpu(unsigned cpu) {
+    the_pool.cpus.clear(cpu);
+    the_pool.policy->remove_cpu(cpu);
+}
+
 void end_slice_at(unsigned cpu, Nanos t) { timer::set(*slice_timers[cpu], t, cpu); }
 
 void reschedule(unsigned cpu) {

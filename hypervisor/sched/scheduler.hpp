@@ -75,6 +75,8 @@ CpuPool& pool0();
 void init(const char* name);
 /// Gives the CPU to pool 0, with `idle` running. Boot only, on each CPU or for it.
 void init_cpu(unsigned cpu, SchedUnit& idle);
+/// Takes it back: nobody is sent there any more. Boot only, for a CPU that did not start.
+void remove_cpu(unsigned cpu);
 inline Scheduler& policy_of(const SchedUnit& u) { return *u.group.pool->policy; }
 /// What this CPU runs next, `prev` again perhaps; its slice has been set. Who gets another one switches to it, then calls
 /// Scheduler::switched_out().

@@ -101,6 +101,7 @@ bool smp_start_cpu(unsigned cpu, uint32_t apic_id) {
             delay_us(100);
         }
     }
+    apic::send_init(apic_id);  // it must not come later, with a stack and a number that are another's by then
     return false;
 }
 

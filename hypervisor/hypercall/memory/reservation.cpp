@@ -52,8 +52,11 @@ Answer for_extents(const Call& c, const Reservation& r, F one) {
 
 void explain(const Call& c, Domain& d, const Reservation& r, Errc why) {
     if (why == Errc::toobig) {
-        Guard g(d.page_list_lock);
-        guest_log(LogLevel::debug, "d%u: no more than %lu pages allowed", unsigned{d.id.raw}, d.max_pages);
+        const uint64_t most = [&] {
+            Guard g(d.page_list_lock);
+            return d.max_pages;
+        }();
+        guest_log(LogLevel::debug, "d%u: no more than %lu pages allowed", unsigned{d.id.raw}, most);
     } else {
         guest_log(LogLevel::info, "d%u: could not give d%u 2^%u pages below %u bits", unsigned{c.v.domain.id.raw},
                   unsigned{d.id.raw}, r.order, r.bits);
