@@ -35,7 +35,8 @@ struct DomainLimits {
     uint32_t grant_version = 2;  ///< the highest that the guest may choose
 };
 
-struct Domain {
+// Fields stand with those that they belong to.
+struct Domain {  // NOLINT(clang-analyzer-optin.performance.Padding)
     Domain(DomId i, const GuestKind& k);
     Domain(const Domain&) = delete;
     Domain& operator=(const Domain&) = delete;

@@ -42,7 +42,7 @@ Status bind_interdomain(Vcpu& v, GuestPtr<xen::EvtchnBindInterdomain> p) {
 /// Hands a new port to the guest; closes it again when the guest cannot be told.
 template <class Op>
 Status give_port(Vcpu& v, GuestPtr<Op> p, Op& op, Result<Port> bound) {
-    const Port port = TRY(std::move(bound));
+    const Port port = TRY(bound);
     op.port = port.raw;
     if (!p.store(op)) {
         (void)event_close(v.domain, port);

@@ -132,7 +132,8 @@ public:
         p_ = nullptr;
         return p;
     }
-    explicit operator bool() const { return p_ != nullptr; }
+    /// As for reset(): WritableRef asks while it is destroyed.
+    explicit operator bool() const { return p_ != nullptr; }  // NOLINT(clang-analyzer-core.UndefinedBinaryOperatorResult)
     PageInfo& page() const { return *p_; }
     Mfn mfn() const { return mfn_of(*p_); }
 };

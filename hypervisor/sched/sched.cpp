@@ -47,7 +47,7 @@ void init_cpu(unsigned cpu, SchedUnit& idle) {
     if (slice_timers[cpu]) return;
     auto t = make<Timer>(slice_ended, nullptr);
     if (!t) panic("No memory for the scheduler of CPU %u", cpu);
-    slice_timers[cpu] = std::move(t).take();
+    slice_timers[cpu] = t.value();
     slice_timers[cpu]->cpu.store(cpu, std::memory_order_relaxed);
 }
 

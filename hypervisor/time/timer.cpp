@@ -110,7 +110,7 @@ void init_cpu(unsigned cpu) {
     if (cpus[cpu].timers) return;
     auto q = make<TimerQueue>();
     if (!q) panic("No memory for the timers of CPU %u", cpu);
-    cpus[cpu].timers = std::move(q).take();
+    cpus[cpu].timers = q.value();
 }
 
 void set(Timer& t, Nanos deadline, unsigned cpu) {

@@ -66,7 +66,7 @@ Outcome<Kernel> read_kernel(const Images& images) {
         return fail(Errc::noexec, "Kernel " + path + " has damaged Xen notes");
     }
     Kernel k;
-    k.notes = std::move(notes).take();
+    k.notes = notes.value();
     k.virt_base = k.notes.base_address();
     const uint64_t offset = k.notes.paddr_offset.value_or(0);
     k.start = ~uint64_t{0};

@@ -40,7 +40,7 @@ public:
         else fill(0);
     }
     CpuSet(const CpuSet& other) : CpuSet(Unset{}) { *this = other; }
-    CpuSet& operator=(const CpuSet& other) {
+    CpuSet& operator=(const CpuSet& other) {  // NOLINT(bugprone-unhandled-self-assignment): words onto themselves
         for_cpu_words([&](unsigned i) { words_[i] = other.words_[i]; });
         return *this;
     }
