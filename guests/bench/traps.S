@@ -36,6 +36,45 @@ trap_page_fault:
     movq %rbx, (%rsp)
     return
 
+// Those of a kernel with a user mode: only the hypercall leads back there.
+    .globl user_page_fault
+user_page_fault:
+    registers
+    addq $8, %rsp
+    movq %rbx, (%rsp)
+    pushq $0
+    jmp hypercall_page + 23 * 32
+
+// System call 0 does nothing; any other one ends the user's program.
+    .globl user_system_call
+user_system_call:
+    testl %eax, %eax
+    jnz syscall_target
+    registers
+    pushq $0
+    jmp hypercall_page + 23 * 32
+
+// The user's programs: rdi times, and then the end.
+    .globl user_calls
+user_calls:
+    xorl %eax, %eax
+1:  syscall
+    decq %rdi
+    jnz 1b
+    movl $1, %eax
+    syscall
+
+    .globl user_faults
+user_faults:
+    leaq 2f(%rip), %rbx     // where the handler goes on
+    movl $0x1000, %ecx
+1:  movb $0, (%rcx)
+2:  movl $0x1000, %ecx
+    decq %rdi
+    jnz 1b
+    movl $1, %eax
+    syscall
+
 // Nothing to do for an event; its return opens for the next one.
     .globl event_upcall
 event_upcall:

@@ -6,6 +6,7 @@
 #include "abi/xen/physdev.hpp"
 #include "guests/bench/bench.hpp"
 #include "guests/tiny/events.hpp"
+#include "guests/tiny/user.hpp"
 
 extern "C" {
 // traps.S
@@ -14,6 +15,10 @@ void trap_breakpoint();
 void trap_overflow();
 void trap_page_fault();
 void event_upcall();
+void user_page_fault();
+void user_system_call();
+void user_calls(uint64_t n);
+void user_faults(uint64_t n);
 xen::VcpuInfo* upcall_vcpu;
 }
 
@@ -39,6 +44,29 @@ void exceptions() {
         // The handler goes on at rbx.
         asm volatile("lea 1f(%%rip), %%rbx; movb $0, (%0); 1:" : : "r"(uint64_t{0x1000}) : "rbx", "memory");
     });
+}
+
+/// A program that goes `rounds` times to the kernel and back. What its start and its end cost is taken off.
+void measure_user(const char* name, void (*program)(uint64_t)) {
+    constexpr uint64_t rounds = 1000, few = 8;
+    const auto run = [&](uint64_t n) {
+        const uint64_t begin = ticks();
+        expect("the user's program", run_user(program, n) == vector_syscall);
+        return ticks() - begin;
+    };
+    run(few);
+    const uint64_t start_and_end = run(few);
+    report(name, (run(rounds + few) - start_and_end) * 10 / rounds);
+}
+
+void user_mode() {
+    static TrapInfo table[] = {{14, 0, kernel_cs, 0, addr(user_page_fault)}, {0, 0, 0, 0, 0}};
+    expect("user page tables", make_user_tables());
+    CallbackRegister callback{CALLBACKTYPE_syscall, CALLBACKF_mask_events, 0, addr(user_system_call)};
+    expect("callback_op", hypercall(HYPERVISOR_callback_op, CALLBACKOP_register, addr(&callback)) == 0);
+    expect("set_trap_table", hypercall(HYPERVISOR_set_trap_table, addr(table)) == 0);
+    measure_user("user system call, iret", user_calls);
+    measure_user("user #PF, iret", user_faults);
 }
 
 void upcalls() {
@@ -97,6 +125,7 @@ void traps() {
     exceptions();
     upcalls();
     instructions();
+    user_mode();
 }
 
 }  // namespace bench
