@@ -40,16 +40,6 @@ base::Status set_spec_ctrl(Vcpu& v, uint64_t value) {
 
 }  // namespace
 
-void add_speculation_features(const xen::CpuidLeaf& machine, xen::CpuidLeaf& offered) {
-    const uint32_t guest = speculation.guest_allowed;
-    if (machine.leaf == 7 && machine.subleaf == 0) {
-        const uint32_t control =
-            (guest & spec_ctrl::ibrs ? ibrsb : 0) | (guest & spec_ctrl::stibp ? stibp : 0) | (guest & spec_ctrl::ssbd ? ssbd : 0);
-        offered.d |= machine.d & (control | md_clear);
-    }
-    if (machine.leaf == 0x80000008) offered.b |= machine.b & ((speculation.has_ibpb ? ibpb : 0) | ssb_no | btc_no | ibpb_ret);
-}
-
 void add_control_features(const Vcpu& v, xen::CpuidLeaf& l) {
     if (l.leaf == 7 && l.subleaf == 0 && sees_capabilities(v)) l.d |= arch_caps;
 }

@@ -8,8 +8,6 @@
 
 namespace hv {
 
-/// Adds to a leaf of the machine's what guests may see of it beyond the other features.
-void add_speculation_features(const xen::CpuidLeaf& machine, xen::CpuidLeaf& offered);
 /// Bits of a leaf that only the control domain sees.
 void add_control_features(const Vcpu& v, xen::CpuidLeaf& l);
 

@@ -15,11 +15,15 @@
 #include "lib/base/range_set.hpp"
 #include "lib/parse/e820.hpp"
 
+namespace x86 {
+struct CpuPolicy;
+}
+
 namespace hv {
 
-struct EventChannels;    // event/
-struct GrantTable;       // grant/
-struct CpuPolicy;        // cpu_policy/
+struct EventChannels;  // event/
+struct GrantTable;     // grant/
+using x86::CpuPolicy;
 struct GuestKind;        // domain/guest_kind.hpp
 struct PvDomain;         // guest/pv
 struct PirqTable;        // irq/

@@ -25,7 +25,7 @@ struct SpecGuest : Guest {
         speculation.guest_allowed = allowed;
         const xen::CpuidLeaf machine{7, 0, 0, 0, 0, edx};
         xen::CpuidLeaf offered{7, 0, 0, 0, 0, 0};
-        add_speculation_features(machine, offered);
+        x86::add_speculation_features({.spec_ctrl_allowed = allowed}, machine, offered);
         d->policy = must(make<CpuPolicy>());
         EXPECT_TRUE(d->policy->set(offered));
     }

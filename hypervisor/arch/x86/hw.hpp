@@ -4,11 +4,11 @@
 
 #include <cstdint>
 
+#include "lib/x86/cpuid.hpp"
+
 namespace hv::hw {
 
-struct CpuidResult {
-    uint32_t a, b, c, d;
-};
+using x86::CpuidResult;
 
 inline constexpr uint64_t dr6_clear = 0xffff0ff0;  ///< no condition reported: the bits that are always set
 inline constexpr uint32_t msr_apic_base = 0x1b;

@@ -3,15 +3,15 @@
 
 #include "hypervisor/arch/x86/features.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
-#include "hypervisor/cpu_policy/leaf_rules.hpp"
 #include "hypervisor/cpu_policy/policy.hpp"
 #include "hypervisor/cpu_policy/speculation.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
+#include "lib/x86/leaf_rules.hpp"
 
 namespace hv {
 namespace {
 
-using namespace cpu_policy;
+using namespace x86::cpu_policy;
 
 /// Of the two extended-state leaves: how many bytes the states that are on need.
 void adjust_state_leaf(const Vcpu& v, uint32_t subleaf, xen::CpuidLeaf& l) {

@@ -4,7 +4,6 @@
 #include "hypervisor/arch/x86/guest_state.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/arch/x86/paging.hpp"
-#include "hypervisor/cpu_policy/fixed_msrs.hpp"
 #include "hypervisor/cpu_policy/speculation.hpp"
 #include "hypervisor/guest/pv/emulate.hpp"
 #include "hypervisor/guest/pv/hypercall_page.hpp"
@@ -13,6 +12,7 @@
 #include "hypervisor/mm/dirty.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "lib/base/bits.hpp"
+#include "lib/x86/fixed_msrs.hpp"
 
 namespace hv {
 namespace {
@@ -78,6 +78,8 @@ base::Status pv_set_gs_base_user(Vcpu& v, uint64_t base) {
 
 namespace {
 
+x86::MsrReader reader(const Vcpu& v) { return {cpu_features.amd, v.domain.privileged}; }
+
 /// Registers that are read once, at boot.
 [[gnu::noinline]] base::Result<uint64_t> read_other(Vcpu& v, uint32_t msr) {
     switch (msr) {
@@ -92,8 +94,9 @@ namespace {
         default: break;
     }
     if (auto r = read_speculation_msr(v, msr); r || r.error() != Errc::noent) return r;
-    auto fixed = msr_read_fixed(v.domain, msr);
-    if (!fixed) fixed = msr_read_machine_check(msr);
+    const x86::MsrReader who = reader(v);
+    auto fixed = x86::msr_read_fixed(who, msr);
+    if (!fixed) fixed = x86::msr_read_machine_check(who, msr);
     if (!fixed && domain_msr_is_news(v.domain, msr, false))
         guest_log(LogLevel::warning, "d%uv%u: RDMSR %08x refused", v.domain.id.raw, v.id.raw, msr);
     return fixed;
@@ -139,8 +142,8 @@ namespace {
         default: break;
     }
     if (auto s = write_speculation_msr(v, msr, value); s || s.error() != Errc::noent) return s;
-    base::Status fixed = msr_write_fixed(v.domain, msr, value);
-    if (!fixed) fixed = msr_write_machine_check(msr, value);
+    base::Status fixed = x86::msr_write_fixed(reader(v), msr, value);
+    if (!fixed) fixed = x86::msr_write_machine_check(msr, value);
     if (!fixed && domain_msr_is_news(v.domain, msr, true))
         guest_log(LogLevel::warning, "d%uv%u: WRMSR %08x = %lx refused", v.domain.id.raw, v.id.raw, msr, value);
     return fixed;

@@ -44,46 +44,6 @@ Result<const CpuPolicy*> policy_of(uint32_t index) {
     }
 }
 
-enum class Register : uint8_t { a, b, c, d };
-
-struct FeatureWord {
-    uint32_t leaf;
-    uint32_t subleaf;
-    Register reg;
-};
-
-constexpr uint32_t no_sub = xen::XEN_CPUID_NO_SUBLEAF;
-
-/// The order of words in a feature set (public ABI).
-constexpr FeatureWord feature_words[] = {
-    {1, no_sub, Register::d},
-    {1, no_sub, Register::c},
-    {0x80000001, no_sub, Register::d},
-    {0x80000001, no_sub, Register::c},
-    {0xd, 1, Register::a},
-    {7, 0, Register::b},
-    {7, 0, Register::c},
-    {0x80000007, no_sub, Register::d},
-    {0x80000008, no_sub, Register::b},
-    {7, 0, Register::d},
-    {7, 1, Register::a},
-    {0x80000021, no_sub, Register::a},
-    {7, 1, Register::b},
-    {7, 2, Register::d},
-};
-constexpr uint32_t feature_word_count = sizeof feature_words / sizeof *feature_words;
-
-uint32_t word_of(const CpuPolicy& p, const FeatureWord& w) {
-    const xen::CpuidLeaf* l = p.find(w.leaf, w.subleaf);
-    if (!l) return 0;
-    switch (w.reg) {
-        case Register::a: return l->a;
-        case Register::b: return l->b;
-        case Register::c: return l->c;
-        default: return l->d;
-    }
-}
-
 }  // namespace
 
 Status get_cpu_policy(const Call& c) {
@@ -97,14 +57,14 @@ Status get_cpu_policy(const Call& c) {
 Status get_cpu_featureset(const Call& c) {
     xen::SysctlCpuFeatureset& f = c.op.u.cpu_featureset;
     if (f.features.is_null()) {
-        f.nr_features = feature_word_count;
+        f.nr_features = x86::feature_words;
         return c.done();
     }
     const CpuPolicy* from = TRY(policy_of(f.index));
     const auto out = GuestPtr<uint32_t>::of(f.features);
-    const uint32_t n = std::min(f.nr_features, feature_word_count);
-    for (uint32_t i = 0; i < n; ++i) TRY(out.store(word_of(*from, feature_words[i]), i));
-    const bool cut = f.nr_features < feature_word_count;
+    const uint32_t n = std::min(f.nr_features, x86::feature_words);
+    for (uint32_t i = 0; i < n; ++i) TRY(out.store(x86::feature_word(*from, i), i));
+    const bool cut = f.nr_features < x86::feature_words;
     f.nr_features = n;
     TRY(c.done());
     if (cut) return Err{Errc::nobufs};

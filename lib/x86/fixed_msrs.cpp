@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Model-specific registers that say the same at all times and that nothing a guest writes changes: kernels read them
 /// without a thought for #GP, as they are on every machine. What is not here or in guest/pv/msr.cpp is #GP, as on real Xen.
-#include "hypervisor/cpu_policy/fixed_msrs.hpp"
+#include "lib/x86/fixed_msrs.hpp"
 
-#include "hypervisor/arch/x86/features.hpp"
-
-namespace hv {
+namespace x86 {
 namespace {
 
 /// Whose CPUs have it; amd_devices: only the domain that drives the devices sees it.
@@ -51,32 +49,32 @@ constexpr Fixed table[] = {
     {0xc0011029, 0xc0011029, Vendor::amd, Access::forget, lfence_serialises},
 };
 
-bool applies(const Fixed& f, const Domain& d) {
+bool applies(const Fixed& f, MsrReader who) {
     switch (f.vendor) {
         case Vendor::any: return true;
-        case Vendor::intel: return !cpu_features.amd;
-        case Vendor::amd: return cpu_features.amd;
-        case Vendor::amd_devices: return cpu_features.amd && d.privileged;
+        case Vendor::intel: return !who.amd;
+        case Vendor::amd: return who.amd;
+        case Vendor::amd_devices: return who.amd && who.drives_devices;
     }
     return false;
 }
 
-const Fixed* find(const Domain& d, uint32_t msr) {
+const Fixed* find(MsrReader who, uint32_t msr) {
     for (const Fixed& f : table)
-        if (msr >= f.first && msr <= f.last && applies(f, d)) return &f;
+        if (msr >= f.first && msr <= f.last && applies(f, who)) return &f;
     return nullptr;
 }
 
 }  // namespace
 
-base::Result<uint64_t> msr_read_fixed(const Domain& d, uint32_t msr) {
-    const Fixed* f = find(d, msr);
+base::Result<uint64_t> msr_read_fixed(MsrReader who, uint32_t msr) {
+    const Fixed* f = find(who, msr);
     if (!f || f->access == Access::write_only) return base::Err{base::Errc::perm};
     return f->value;
 }
 
-base::Status msr_write_fixed(const Domain& d, uint32_t msr, uint64_t value) {
-    const Fixed* f = find(d, msr);
+base::Status msr_write_fixed(MsrReader who, uint32_t msr, uint64_t value) {
+    const Fixed* f = find(who, msr);
     if (!f || f->access == Access::read_only) return base::Err{base::Errc::perm};
     if (f->access == Access::same && value != f->value) return base::Err{base::Errc::perm};
     return base::ok;
@@ -101,9 +99,9 @@ bool is_machine_check(uint32_t msr) {
 
 }  // namespace
 
-base::Result<uint64_t> msr_read_machine_check(uint32_t msr) {
+base::Result<uint64_t> msr_read_machine_check(MsrReader who, uint32_t msr) {
     if (!is_machine_check(msr)) return base::Err{base::Errc::perm};
-    if (msr == mcg_cap) return guest_banks | (cpu_features.amd ? 0 : intel_capabilities);
+    if (msr == mcg_cap) return guest_banks | (who.amd ? 0 : intel_capabilities);
     // All errors of the guest's banks are reported, and none has happened.
     const bool enabled = is_bank(msr) && is_control(msr) && (msr - first_bank) / registers_per_bank < guest_banks;
     return enabled ? ~uint64_t{0} : 0;
@@ -117,4 +115,4 @@ base::Status msr_write_machine_check(uint32_t msr, uint64_t value) {
     return base::ok;
 }
 
-}  // namespace hv
+}  // namespace x86

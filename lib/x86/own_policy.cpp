@@ -1,15 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/// A domain's own policy: never more than its kind of guest is offered.
-#include <utility>
+/// A guest's own policy: never more than what is offered.
+#include "lib/x86/cpu_policy.hpp"
+#include "lib/x86/leaf_rules.hpp"
 
-#include "hypervisor/arch/x86/features.hpp"
-#include "hypervisor/cpu_policy/leaf_rules.hpp"
-#include "hypervisor/cpu_policy/policy.hpp"
-#include "hypervisor/domain/guest_kind.hpp"
-#include "hypervisor/mm/heap.hpp"
-
-namespace hv {
-
+namespace x86 {
 namespace {
 
 using namespace cpu_policy;
@@ -57,31 +51,18 @@ void settle_dependencies(CpuPolicy& p) {
 
 }  // namespace
 
-base::Status set_domain_policy(Domain& d, std::span<const xen::CpuidLeaf> leaves) {
-    if (d.policy == d.kind.offered) {
-        d.policy = TRY(make<CpuPolicy>());
-        *d.policy = *d.kind.offered;
-    }
+base::Status restrict_policy(const CpuPolicy& offered, std::span<const xen::CpuidLeaf> leaves, CpuPolicy& own) {
     for (const xen::CpuidLeaf& l : leaves) {
         if (l.leaf >= hypervisor_base && l.leaf < hypervisor_end) continue;
         const uint32_t key = has_subleaves(l.leaf) ? l.subleaf : no_subleaf;
-        const xen::CpuidLeaf* ours = d.kind.offered->find(l.leaf, key);
+        const xen::CpuidLeaf* ours = offered.find(l.leaf, key);
         const LeafRule* rule = rule_for(l.leaf, key);
         // Leaves beyond what we offer read as zero: saying so again changes nothing.
         if (!ours || !rule) continue;
-        TRY(d.policy->set(cut(*ours, l, *rule)));
+        TRY(own.set(cut(*ours, l, *rule)));
     }
-    settle_dependencies(*d.policy);
+    settle_dependencies(own);
     return base::ok;
 }
 
-uint64_t domain_xcr0_allowed(const Domain& d) {
-    const xen::CpuidLeaf* states = domain_policy(d).find(0xd, 0);
-    return states ? states->a & cpu_features.xcr0 : 0;
-}
-
-void free_domain_policy(Domain& d) {
-    if (d.policy != d.kind.offered) destroy(std::exchange(d.policy, d.kind.offered));
-}
-
-}  // namespace hv
+}  // namespace x86

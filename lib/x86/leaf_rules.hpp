@@ -7,7 +7,7 @@
 
 #include "abi/xen/arch_x86.hpp"
 
-namespace hv::cpu_policy {
+namespace x86::cpu_policy {
 
 inline constexpr uint32_t no_subleaf = xen::XEN_CPUID_NO_SUBLEAF;
 inline constexpr uint32_t hypervisor_base = 0x40000000, hypervisor_end = 0x40010000;
@@ -83,7 +83,7 @@ inline constexpr LeafRule pv_rules[] = {
     {0x80000007, no_subleaf, 0, 0, 0, 1u << 8 /*invariant TSC*/, Freedom::fewer},
     {0x80000008, no_subleaf, all, 0, all, 0, Freedom::widths},
     {0x80000021, no_subleaf, ext21_eax, 0, 0, 0, Freedom::fewer},
-    // Nothing; but the tools' form has them (fill_gaps() in policies.cpp).
+    // Nothing; but the tools' form has them (fill_gaps() in offered_policy.cpp).
     {0xb, 0, 0, 0, 0, 0},
     {0xb, 1, 0, 0, 0, 0},
     {hypervisor_base, no_subleaf, 0, 0, 0, 0},
@@ -96,4 +96,4 @@ constexpr const LeafRule* rule_for(uint32_t leaf, uint32_t subleaf) {
     return nullptr;
 }
 
-}  // namespace hv::cpu_policy
+}  // namespace x86::cpu_policy
