@@ -9,7 +9,6 @@
 #include "hypervisor/event/event.hpp"
 #include "hypervisor/event/vcpu_timers.hpp"
 #include "hypervisor/grant/grant.hpp"
-#include "hypervisor/irq/irq.hpp"
 #include "hypervisor/rt/clock.hpp"
 #include "hypervisor/sched/scheduler.hpp"
 
@@ -56,7 +55,6 @@ Status make_subsystems(Domain& d) {
     TRY(make_shared_info(d));
     TRY(events_create(d));
     TRY(grants_create(d));
-    if (d.privileged) d.pirqs = TRY(pirqs_create());
     return d.kind.create(d);
 }
 

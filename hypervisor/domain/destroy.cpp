@@ -8,7 +8,6 @@
 #include "hypervisor/domain/watchdog.hpp"
 #include "hypervisor/event/event.hpp"
 #include "hypervisor/grant/grant.hpp"
-#include "hypervisor/irq/irq.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/sched/scheduler.hpp"
 
@@ -55,7 +54,10 @@ void let_go_of_infos(Domain& d) {
 Status do_stage(Domain& d, uint32_t stage) {
     switch (stage) {
         case stage_stop: stop(d); return ok;
-        case stage_events: return events_relinquish(d);
+        case stage_events:
+            TRY(events_relinquish(d));
+            pirqs_release(d.pirqs);
+            return ok;
         case stage_grants:
             TRY(grants_relinquish(d));
             let_go_of_infos(d);
@@ -103,7 +105,7 @@ void free_domain(Domain& d) {
     domain_watchdogs_destroy(d);
     if (d.events) events_destroy(d);
     if (d.grants) grants_destroy(d);
-    if (d.pirqs) pirqs_destroy(d);
+    pirqs_destroy(d.pirqs);
     for (uint32_t i = 0; d.vcpus && i < d.limits.max_vcpus; ++i)
         if (d.vcpus[i]) free_vcpu(*d.vcpus[i]);
     d.kind.destroy(d);

@@ -9,6 +9,7 @@
 #include "hypervisor/arch/x86/speculation.hpp"
 #include "hypervisor/domain/domain_log.hpp"
 #include "hypervisor/domain/vcpu.hpp"
+#include "hypervisor/irq/pirq.hpp"
 #include "hypervisor/mm/frame.hpp"
 #include "hypervisor/mm/heap.hpp"
 #include "hypervisor/sync/spinlock.hpp"
@@ -26,7 +27,6 @@ struct GrantTable;     // grant/
 using x86::CpuPolicy;
 struct GuestKind;        // domain/guest_kind.hpp
 struct PvDomain;         // guest/pv
-struct PirqTable;        // irq/
 struct DomainWatchdogs;  // domain/watchdog.cpp
 
 enum class DyingState : uint8_t { alive, dying, dead };
@@ -95,13 +95,13 @@ struct Domain {  // NOLINT(clang-analyzer-optin.performance.Padding)
     // -- what of the machine it may touch itself; read without a lock, changed while it is paused ------------------
     RangeSet iomem;  ///< machine frames outside RAM
     RangeSet ioports;
-    RangeSet irqs;
+    RangeSet irqs;             ///< by the numbers of pirq_machine_number()
     uint32_t pci_address = 0;  ///< what it wrote to port 0xcf8
 
     // -- subsystems -----------------------------------------------------------------------------------------------
     EventChannels* events = nullptr;
     GrantTable* grants = nullptr;
-    PirqTable* pirqs = nullptr;
+    PirqTable pirqs{*this};
     PvDomain* pv = nullptr;
     DomainWatchdogs* watchdogs = nullptr;
     DomainLog log_state;

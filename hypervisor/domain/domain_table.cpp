@@ -6,7 +6,6 @@
 /// page-table locks, on any CPU.
 #include "abi/xen/basic.hpp"
 #include "hypervisor/domain/internal.hpp"
-#include "hypervisor/irq/irq.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/rt/panic.hpp"
 #include "hypervisor/time/timer.hpp"
@@ -94,8 +93,6 @@ Domain* page_owner(uint16_t id) {
     if (id == xen::DOMID_IO) return dom_io;
     return nullptr;
 }
-
-PirqTable* pirqs_of(const Domain& d) { return d.pirqs; }
 
 void show_vcpu(const Vcpu& v) {
     if (v.idle) log(LogLevel::error, "CPU%u was idle", this_cpu().id);

@@ -72,8 +72,20 @@ Result<Port> event_bind_ipi(Domain& d, VcpuId vcpu) {
     return Port(p->number);
 }
 
-Result<Port> event_bind_pirq(Domain& d, uint32_t pirq, bool may_share) {
+namespace {
+
+/// Who drives the machine may have any interrupt, others what was mapped for them, as long as the right is theirs.
+bool may_bind(Domain& d, uint32_t pirq) {
+    if (d.privileged) return true;
+    const auto number = pirq_machine_number(d.pirqs, pirq);
+    return number && d.irqs.contains(number.value(), number.value());
+}
+
+}  // namespace
+
+Result<Port> event_bind_pirq(Domain& d, uint32_t pirq) {
     if (pirq >= max_pirqs) return Err{Errc::inval};
+    if (!may_bind(d, pirq)) return Err{Errc::perm};
     pirq = static_cast<uint32_t>(clamp_index(pirq, max_pirqs));
     EventChannels& e = *d.events;
     Guard g(e.lock);
@@ -83,7 +95,8 @@ Result<Port> event_bind_pirq(Domain& d, uint32_t pirq, bool may_share) {
     if (slot) return Err{Errc::exist};
     EventPort* p = TRY(alloc_port(d, e));
     // An interrupt may come as soon as it is routed; it waits for our lock and then finds the port.
-    TRY(pirq_bind(d, pirq, may_share));
+    // Old kernels of dom0 bind a GSI without mapping it first.
+    TRY(pirq_bind(d.pirqs, pirq, d.privileged ? Unmapped::is_gsi : Unmapped::refuse));
     p->pirq = pirq;
     port_opened(e, *p, PortState::pirq);
     slot = p->number;

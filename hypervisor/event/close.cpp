@@ -12,7 +12,7 @@ namespace {
 /// Closes any port but an interdomain one.
 void close_local(Domain& d, EventChannels& e, EventPort& p) REQUIRES(e.lock) {
     if (p.state == PortState::pirq) {
-        pirq_unbind(d, p.pirq);
+        pirq_unbind(d.pirqs, p.pirq);
         e.pirq_ports[p.pirq / EventChannels::pirq_chunk][p.pirq % EventChannels::pirq_chunk] = 0;
     }
     if (p.state == PortState::virq) {

@@ -96,7 +96,8 @@ Result<Port> event_bind_interdomain(Domain& d, Domain& remote, Port remote_port)
 /// Errors: inval, noent (no such vCPU), exist, nospc, nomem.
 Result<Port> event_bind_virq(Domain& d, uint32_t virq, VcpuId vcpu);
 Result<Port> event_bind_ipi(Domain& d, VcpuId vcpu);
-Result<Port> event_bind_pirq(Domain& d, uint32_t pirq, bool may_share);
+/// Errors: perm (not mapped for the domain, or not permitted), inval, exist, busy, nospc, nomem.
+Result<Port> event_bind_pirq(Domain& d, uint32_t pirq);
 /// Errors: inval, restart (its peer keeps changing the binding: call again).
 Status event_close(Domain& d, Port port);
 /// Errors: inval.

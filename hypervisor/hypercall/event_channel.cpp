@@ -63,7 +63,7 @@ Status bind_ipi(Vcpu& v, GuestPtr<xen::EvtchnBindIpi> p) {
 
 Status bind_pirq(Vcpu& v, GuestPtr<xen::EvtchnBindPirq> p) {
     auto op = TRY(p.fetch());
-    return give_port(v, p, op, event_bind_pirq(v.domain, op.pirq, op.flags & xen::BIND_PIRQ__WILL_SHARE));
+    return give_port(v, p, op, event_bind_pirq(v.domain, op.pirq));
 }
 
 Status status(Vcpu& v, GuestPtr<xen::EvtchnStatus> p) {

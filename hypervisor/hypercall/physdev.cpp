@@ -13,7 +13,7 @@ namespace {
 
 Status need_eoi(Vcpu& v, GuestPtr<xen::PhysdevIrqStatusQuery> p) {
     auto q = TRY(p.fetch());
-    q.flags = pirq_needs_eoi(v.domain, q.irq) ? xen::XENIRQSTAT_needs_eoi : 0;
+    q.flags = pirq_needs_eoi(v.domain.pirqs, q.irq) ? xen::XENIRQSTAT_needs_eoi : 0;
     return p.store(q);
 }
 
@@ -36,32 +36,50 @@ Status alloc_vector(Vcpu&, GuestPtr<xen::PhysdevIrq> p) {
     return p.store(i);
 }
 
+Result<uint32_t> map(Domain& d, const xen::PhysdevMapPirq& m) {
+    switch (static_cast<uint32_t>(m.type)) {
+        case xen::MAP_PIRQ_TYPE_GSI:
+            if (m.index < 0) return Err{Errc::inval};
+            return pirq_map_gsi(d.pirqs, static_cast<uint32_t>(m.index), m.pirq);
+        case xen::MAP_PIRQ_TYPE_MSI:
+        case xen::MAP_PIRQ_TYPE_MSI_SEG:
+            // The segment is in the upper half of `bus`; machines reached through ports 0xcf8 have segment 0 only.
+            if ((m.bus >> 16) != 0) return Err{Errc::opnotsupp};
+            return pirq_map_msi(d.pirqs, static_cast<uint8_t>(m.bus), static_cast<uint8_t>(m.devfn),
+                                static_cast<uint16_t>(m.entry_nr), m.table_base, m.pirq);
+        default: return Err{Errc::inval};
+    }
+}
+
+/// What is mapped for a domain it may use; dom0 may use all.
+Status permit(Domain& d, uint32_t pirq, bool allow) {
+    if (d.privileged) return ok;
+    const auto number = pirq_machine_number(d.pirqs, pirq);
+    if (!number) return ok;
+    domain_pause(d);  // it looks at the set without a lock
+    const Status s = allow ? d.irqs.add(number.value(), number.value()) : d.irqs.remove(number.value(), number.value());
+    domain_unpause(d);
+    return s;
+}
+
 Status map_pirq(Vcpu&, GuestPtr<xen::PhysdevMapPirq> p) {
     auto m = TRY(p.fetch());
     DomainRef d = TRY(find_domain(DomId(m.domid)));
-    if (m.index < 0 && m.type == static_cast<int32_t>(xen::MAP_PIRQ_TYPE_GSI)) return Err{Errc::inval};
-    switch (static_cast<uint32_t>(m.type)) {
-        case xen::MAP_PIRQ_TYPE_GSI:
-            m.pirq = static_cast<int32_t>(TRY(pirq_map_gsi(*d, static_cast<uint32_t>(m.index), m.pirq)));
-            break;
-        case xen::MAP_PIRQ_TYPE_MSI:
-        case xen::MAP_PIRQ_TYPE_MSI_SEG: {
-            // The segment is in the upper half of `bus`; machines reached through ports 0xcf8 have segment 0 only.
-            if ((m.bus >> 16) != 0) return Err{Errc::opnotsupp};
-            m.pirq = static_cast<int32_t>(TRY(pirq_map_msi(*d, static_cast<uint8_t>(m.bus), static_cast<uint8_t>(m.devfn),
-                                                           static_cast<uint16_t>(m.entry_nr), m.table_base, m.pirq)));
-            break;
-        }
-        default: return Err{Errc::inval};
+    const uint32_t pirq = TRY(map(*d, m));
+    if (Status s = permit(*d, pirq, true); !s) {
+        (void)pirq_unmap(d->pirqs, pirq);
+        return s;
     }
+    m.pirq = static_cast<int32_t>(pirq);
     return p.store(m);
 }
 
 Status unmap_pirq(Vcpu&, GuestPtr<xen::PhysdevUnmapPirq> p) {
     const auto u = TRY(p.fetch());
     DomainRef d = TRY(find_domain(DomId(u.domid)));
-    TRY(pirq_unmap(*d, static_cast<uint32_t>(u.pirq)));
-    return ok;
+    const auto pirq = static_cast<uint32_t>(u.pirq);
+    TRY(permit(*d, pirq, false));
+    return pirq_unmap(d->pirqs, pirq);
 }
 
 Status setup_gsi(Vcpu&, GuestPtr<xen::PhysdevSetupGsi> p) {
@@ -75,7 +93,7 @@ Status setup_gsi(Vcpu&, GuestPtr<xen::PhysdevSetupGsi> p) {
 
 Status free_pirq(Vcpu& v, GuestPtr<xen::PhysdevGetFreePirq> p) {
     auto f = TRY(p.fetch());
-    f.pirq = TRY(pirq_free_number(v.domain));
+    f.pirq = TRY(pirq_free_number(v.domain.pirqs));
     return p.store(f);
 }
 
@@ -83,7 +101,7 @@ void apic_write(Vcpu&, AnyGuestPtr) {}  // the I/O APICs are programmed from set
 void notice(Vcpu&, AnyGuestPtr) {}      // about PCI devices: there is no IOMMU to set up for them
 
 Status eoi(Vcpu& v, GuestPtr<xen::PhysdevEoi> p) {
-    pirq_eoi(v.domain, TRY(p.fetch()).irq);
+    pirq_eoi(v.domain.pirqs, TRY(p.fetch()).irq);
     return ok;
 }
 

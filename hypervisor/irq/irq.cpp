@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/irq/irq.hpp"
 
+#include <utility>
+
 #include "hypervisor/arch/x86/cpu.hpp"
 #include "hypervisor/arch/x86/ioapic.hpp"
+#include "hypervisor/irq/message.hpp"
 #include "hypervisor/irq/msi.hpp"
-#include "hypervisor/irq/pirq.hpp"
 #include "hypervisor/mm/heap.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/sync/spinlock.hpp"
@@ -45,6 +47,12 @@ void give_vector_back(IrqLine& line) REQUIRES(irq_lock) {
     line.vector = 0;
 }
 
+void route(const IrqLine& line) REQUIRES(irq_lock) {
+    ioapic::route(line.gsi, x86::ioapic_entry_for(compose_message(line), line.level, line.active_low));
+}
+
+bool is_gsi(uint32_t number) { return number < ioapic::gsi_count() && number < max_gsis; }
+
 /// ISA interrupts are edge, active high; PCI ones level, active low; ACPI overrides come through gsi_setup().
 Status prepare_gsi(uint32_t gsi) REQUIRES(irq_lock) {
     IrqLine& line = gsi_lines[gsi];
@@ -54,7 +62,7 @@ Status prepare_gsi(uint32_t gsi) REQUIRES(irq_lock) {
     line.level = line.active_low = gsi >= isa_interrupts;
     TRY(take_vector(line));
     line.kind = IrqKind::ioapic;
-    ioapic::route(gsi, line.vector, line.level, line.active_low);
+    route(line);
     return ok;
 }
 
@@ -63,16 +71,54 @@ void set_line_mask(IrqLine& line, bool masked) REQUIRES(irq_lock) {
     else msi_set_mask(line, masked);
 }
 
-IrqLine* line_of(Domain& d, uint32_t pirq) REQUIRES(irq_lock) {
-    const PirqTable* table = pirqs_of(d);
-    return table && pirq < PirqTable::capacity ? table->lines[pirq] : nullptr;
+// -- numberings -------------------------------------------------------------------------------------------------------
+
+IrqLine* line_of(const PirqTable& t, uint32_t pirq) REQUIRES(irq_lock) {
+    if (pirq >= PirqTable::capacity) return nullptr;
+    IrqLine* const* chunk = t.chunks[pirq / PirqTable::chunk];
+    return chunk ? chunk[pirq % PirqTable::chunk] : nullptr;
 }
 
-/// The domain has a table and nothing under this number.
-void give(IrqLine& line, Domain& d, uint32_t pirq) REQUIRES(irq_lock) {
-    line.pirq = pirq;
-    line.owner.store(&d, std::memory_order_release);
-    pirqs_of(d)->lines[pirq] = &line;
+/// Nothing was mapped to this number. Errors: nomem.
+Status give(IrqLine& line, PirqTable& t, uint32_t pirq) REQUIRES(irq_lock) {
+    IrqLine**& chunk = t.chunks[pirq / PirqTable::chunk];
+    if (!chunk) chunk = TRY(make_array<IrqLine*>(PirqTable::chunk));
+    chunk[pirq % PirqTable::chunk] = &line;
+    ++line.mappings;
+    return ok;
+}
+
+/// The number under which the table has the line; `capacity` when it has not.
+uint32_t number_of(const PirqTable& t, const IrqLine& line) REQUIRES(irq_lock) {
+    uint32_t n = 0;
+    while (n < PirqTable::capacity && line_of(t, n) != &line) ++n;
+    return n;
+}
+
+bool interrupts(const IrqLine& line, const PirqTable& t) REQUIRES(irq_lock) {
+    return line.target.load(std::memory_order_relaxed) == &t.domain;
+}
+
+void unbind(IrqLine& line) REQUIRES(irq_lock) {
+    line.target.store(nullptr, std::memory_order_seq_cst);  // then deliveries are looked at: pairs with irq_dispatch()
+    set_line_mask(line, true);
+}
+
+Status unmap(PirqTable& t, uint32_t pirq) REQUIRES(irq_lock) {
+    IrqLine* line = line_of(t, pirq);
+    if (!line) return Err{Errc::inval};
+    if (interrupts(*line, t)) unbind(*line);
+    t.chunks[pirq / PirqTable::chunk][pirq % PirqTable::chunk] = nullptr;
+    if (--line->mappings != 0) return ok;
+    set_line_mask(*line, true);
+    give_vector_back(*line);
+    line->kind = IrqKind::free;
+    return ok;
+}
+
+Status map_gsi(PirqTable& t, uint32_t gsi, uint32_t pirq) REQUIRES(irq_lock) {
+    TRY(prepare_gsi(gsi));
+    return give(gsi_lines[gsi], t, pirq);
 }
 
 }  // namespace
@@ -95,7 +141,10 @@ void irq_dispatch(uint8_t vector) {
         ioapic::set_mask(line->gsi, true);
     }
     ioapic::local_eoi();
-    if (Domain* d = line->owner.load(std::memory_order_acquire)) send_pirq(*d, line->pirq);
+    // Counted before the target is looked at: a domain is not freed (pirqs_destroy) while it is on its way to it.
+    line->deliveries.fetch_add(1, std::memory_order_seq_cst);
+    if (Domain* d = line->target.load(std::memory_order_seq_cst)) send_pirq(*d, line->pirq.load(std::memory_order_relaxed));
+    line->deliveries.fetch_sub(1, std::memory_order_release);
 }
 
 Status irq_claim(uint32_t gsi, bool level, bool active_low, void (*handler)()) {
@@ -107,75 +156,91 @@ Status irq_claim(uint32_t gsi, bool level, bool active_low, void (*handler)()) {
     line.level = level;
     line.active_low = active_low;
     line.handler = handler;
-    ioapic::route(gsi, line.vector, level, active_low);
+    route(line);
     ioapic::set_mask(gsi, false);
     return ok;
 }
 
-Result<PirqTable*> pirqs_create() { return make<PirqTable>(); }
-
-void pirqs_destroy(Domain& d) {
-    PirqTable* table = pirqs_of(d);
-    for (uint32_t i = 0; i < PirqTable::capacity; ++i)
-        if (table->lines[i]) (void)pirq_unmap(d, i);
-    destroy(table);
+void pirqs_release(PirqTable& t) {
+    // What is mapped for it while it ends is found by pirqs_destroy().
+    for (uint32_t first = 0; first < PirqTable::capacity; first += PirqTable::chunk)
+        for (uint32_t i = 0; t.chunks[first / PirqTable::chunk] && i < PirqTable::chunk; ++i) (void)pirq_unmap(t, first + i);
 }
 
-Result<uint32_t> pirq_map_gsi(Domain& d, uint32_t gsi, int32_t wanted) {
-    if (gsi >= ioapic::gsi_count() || gsi >= max_gsis) return Err{Errc::inval};
+void pirqs_destroy(PirqTable& t) {
+    pirqs_release(t);
+    bool had_any = false;
+    for (IrqLine**& chunk : t.chunks) {
+        if (!chunk) continue;
+        destroy_array(std::exchange(chunk, nullptr), PirqTable::chunk);
+        had_any = true;
+    }
+    const auto wait = [](IrqLine& line) {
+        while (line.deliveries.load(std::memory_order_seq_cst)) detail::spin_wait();
+    };
+    if (!had_any) return;
+    for (IrqLine& line : gsi_lines) wait(line);
+    for (IrqLine& line : msi_lines) wait(line);
+}
+
+Result<uint32_t> pirq_map_gsi(PirqTable& t, uint32_t gsi, int32_t wanted) {
+    if (!is_gsi(gsi)) return Err{Errc::inval};
     const uint32_t pirq = wanted < 0 ? gsi : static_cast<uint32_t>(wanted);
-    PirqTable* const table = pirqs_of(d);
-    if (!table || pirq >= PirqTable::capacity) return Err{Errc::inval};
+    if (pirq >= PirqTable::capacity) return Err{Errc::inval};
     Guard g(irq_lock);
-    IrqLine& line = gsi_lines[gsi];
-    if (table->lines[pirq] == &line) return pirq;
     // The hypervisor's own line: it may be named, but an event channel will not bind to it.
-    if (line.handler) return pirq;
-    if (table->lines[pirq] || line.owner.load(std::memory_order_relaxed)) return Err{Errc::exist};
-    TRY(prepare_gsi(gsi));
-    give(line, d, pirq);
+    if (gsi_lines[gsi].handler) return pirq;
+    const uint32_t current = number_of(t, gsi_lines[gsi]);
+    if (current == pirq || (current < PirqTable::capacity && wanted < 0)) return current;
+    if (current < PirqTable::capacity || line_of(t, pirq)) return Err{Errc::exist};
+    TRY(map_gsi(t, gsi, pirq));
     return pirq;
 }
 
-Result<uint32_t> pirq_free_number(Domain& d) {
-    const PirqTable* table = pirqs_of(d);
-    if (!table) return Err{Errc::inval};
-    // From the top, so that the numbers of GSIs stay free.
+namespace {
+
+/// From the top, so that the numbers of GSIs stay free.
+Result<uint32_t> free_number(const PirqTable& t) REQUIRES(irq_lock) {
     for (uint32_t i = PirqTable::capacity; i-- > ioapic::gsi_count();)
-        if (!table->lines[i]) return i;
+        if (!line_of(t, i)) return i;
     return Err{Errc::nospc};
 }
 
-Result<uint32_t> pirq_map_msi(Domain& d, uint8_t bus, uint8_t devfn, uint16_t entry, uint64_t bar, int32_t wanted) {
-    const PirqTable* table = pirqs_of(d);
-    if (!table || wanted >= static_cast<int32_t>(PirqTable::capacity)) return Err{Errc::inval};
+}  // namespace
+
+Result<uint32_t> pirq_free_number(PirqTable& t) {
     Guard g(irq_lock);
-    const uint32_t number = wanted >= 0 ? static_cast<uint32_t>(wanted) : TRY(pirq_free_number(d));
-    const uint8_t vector = free_vector();
-    if (table->lines[number] || vector == 0) return Err{Errc::nospc};
-    IrqLine* line = &msi_lines[vector];
-    TRY(msi_find(*line, bus, devfn, entry, bar));
-    set_vector(*line, vector);
-    give(*line, d, number);
-    msi_program(*line);
-    return line->pirq;
+    return free_number(t);
 }
 
-Status pirq_unmap(Domain& d, uint32_t pirq) {
+Result<uint32_t> pirq_map_msi(PirqTable& t, uint8_t bus, uint8_t devfn, uint16_t entry, uint64_t bar, int32_t wanted) {
+    if (wanted >= static_cast<int32_t>(PirqTable::capacity)) return Err{Errc::inval};
     Guard g(irq_lock);
-    IrqLine* line = line_of(d, pirq);
-    if (!line) return Err{Errc::inval};
-    set_line_mask(*line, true);
-    pirqs_of(d)->lines[pirq] = nullptr;
-    line->owner.store(nullptr, std::memory_order_release);
-    line->bound = false;
-    give_vector_back(*line);
-    line->kind = IrqKind::free;
-    return ok;
+    const uint32_t number = wanted >= 0 ? static_cast<uint32_t>(wanted) : TRY(free_number(t));
+    const uint8_t vector = free_vector();
+    if (line_of(t, number) || vector == 0) return Err{Errc::nospc};
+    IrqLine& line = msi_lines[vector];
+    TRY(msi_find(line, bus, devfn, entry, bar));
+    TRY(give(line, t, number));
+    set_vector(line, vector);
+    msi_program(line);
+    return number;
+}
+
+Status pirq_unmap(PirqTable& t, uint32_t pirq) {
+    Guard g(irq_lock);
+    return unmap(t, pirq);
+}
+
+Result<uint32_t> pirq_machine_number(PirqTable& t, uint32_t pirq) {
+    Guard g(irq_lock);
+    const IrqLine* line = line_of(t, pirq);
+    if (!line) return Err{Errc::noent};
+    return line->kind == IrqKind::ioapic ? line->gsi : max_gsis + line->vector;
 }
 
 Status gsi_setup(uint32_t gsi, bool level, bool active_low) {
-    if (gsi >= ioapic::gsi_count() || gsi >= max_gsis) return Err{Errc::inval};
+    if (!is_gsi(gsi)) return Err{Errc::inval};
     Guard g(irq_lock);
     IrqLine& line = gsi_lines[gsi];
     if (line.handler) return Err{Errc::busy};
@@ -183,54 +248,51 @@ Status gsi_setup(uint32_t gsi, bool level, bool active_low) {
     if (line.level == level && line.active_low == active_low) return ok;
     line.level = level;
     line.active_low = active_low;
-    ioapic::route(gsi, line.vector, level, active_low);
-    if (line.bound) ioapic::set_mask(gsi, false);
+    route(line);
+    if (line.target.load(std::memory_order_relaxed)) ioapic::set_mask(gsi, false);
     return ok;
 }
 
 Result<uint8_t> gsi_vector(uint32_t gsi) {
-    if (gsi >= ioapic::gsi_count() || gsi >= max_gsis) return Err{Errc::inval};
+    if (!is_gsi(gsi)) return Err{Errc::inval};
     Guard g(irq_lock);
     TRY(prepare_gsi(gsi));
     return gsi_lines[gsi].vector;
 }
 
-Status pirq_bind(Domain& d, uint32_t pirq, bool) {
+Status pirq_bind(PirqTable& t, uint32_t pirq, Unmapped unmapped) {
     Guard g(irq_lock);
-    IrqLine* line = line_of(d, pirq);
+    IrqLine* line = line_of(t, pirq);
     if (!line) {
-        // Old callers bind a GSI without mapping it first.
-        if (!pirqs_of(d) || pirq >= ioapic::gsi_count() || pirq >= max_gsis) return Err{Errc::inval};
+        if (unmapped != Unmapped::is_gsi || !is_gsi(pirq)) return Err{Errc::inval};
         line = &gsi_lines[pirq];
-        if (line->handler || line->owner.load(std::memory_order_relaxed)) return Err{Errc::busy};
-        TRY(prepare_gsi(pirq));
-        give(*line, d, pirq);
+        if (line->handler || line->target.load(std::memory_order_relaxed)) return Err{Errc::busy};
+        TRY(map_gsi(t, pirq, pirq));
     }
-    if (line->bound) return Err{Errc::busy};
-    line->bound = true;
+    if (line->target.load(std::memory_order_relaxed)) return Err{Errc::busy};
     line->in_service.store(false, std::memory_order_relaxed);
+    line->pirq.store(pirq, std::memory_order_relaxed);
+    line->target.store(&t.domain, std::memory_order_seq_cst);
     set_line_mask(*line, false);
     return ok;
 }
 
-void pirq_unbind(Domain& d, uint32_t pirq) {
+void pirq_unbind(PirqTable& t, uint32_t pirq) {
     Guard g(irq_lock);
-    IrqLine* line = line_of(d, pirq);
-    if (!line || !line->bound) return;
-    line->bound = false;
-    set_line_mask(*line, true);
+    IrqLine* line = line_of(t, pirq);
+    if (line && interrupts(*line, t)) unbind(*line);
 }
 
-void pirq_eoi(Domain& d, uint32_t pirq) {
+void pirq_eoi(PirqTable& t, uint32_t pirq) {
     Guard g(irq_lock);
-    IrqLine* line = line_of(d, pirq);
-    if (!line || !line->level) return;
-    if (line->in_service.exchange(false, std::memory_order_relaxed) && line->bound) ioapic::set_mask(line->gsi, false);
+    IrqLine* line = line_of(t, pirq);
+    if (!line || !line->level || !interrupts(*line, t)) return;
+    if (line->in_service.exchange(false, std::memory_order_relaxed)) ioapic::set_mask(line->gsi, false);
 }
 
-bool pirq_needs_eoi(Domain& d, uint32_t pirq) {
+bool pirq_needs_eoi(PirqTable& t, uint32_t pirq) {
     Guard g(irq_lock);
-    const IrqLine* line = line_of(d, pirq);
+    const IrqLine* line = line_of(t, pirq);
     return line && line->level;
 }
 

@@ -3,8 +3,8 @@
 
 #include "abi/xen/basic.hpp"
 #include "hypervisor/arch/x86/features.hpp"
-#include "hypervisor/arch/x86/ioapic.hpp"
 #include "hypervisor/arch/x86/paging.hpp"
+#include "hypervisor/irq/message.hpp"
 #include "hypervisor/irq/pci_config.hpp"
 
 namespace hv {
@@ -38,9 +38,10 @@ uint16_t find_capability(const IrqLine& l, uint8_t id) {
 bool is_device(Mfn m) { return m.raw >= max_frame || page_of(m).owner.load(std::memory_order_relaxed) == xen::DOMID_IO; }
 
 void write_entry(const IrqLine& l, uint32_t control) {
-    l.entry[0] = ioapic::msi_address();
-    l.entry[1] = 0;
-    l.entry[2] = l.vector;
+    const x86::InterruptMessage m = compose_message(l);
+    l.entry[0] = static_cast<uint32_t>(m.address);
+    l.entry[1] = static_cast<uint32_t>(m.address >> 32);
+    l.entry[2] = m.data;
     l.entry[3] = control;
 }
 
@@ -71,10 +72,11 @@ void msi_program(IrqLine& line) {
     }
     const uint16_t cap = line.capability;
     const uint32_t control = config(line, static_cast<uint16_t>(cap + 2), 2);
-    set_config(line, static_cast<uint16_t>(cap + 4), 4, ioapic::msi_address());
+    const x86::InterruptMessage m = compose_message(line);
+    set_config(line, static_cast<uint16_t>(cap + 4), 4, static_cast<uint32_t>(m.address));
     const bool wide = control & msi_64bit;
-    if (wide) set_config(line, static_cast<uint16_t>(cap + 8), 4, 0);
-    set_config(line, static_cast<uint16_t>(cap + (wide ? 12 : 8)), 2, line.vector);
+    if (wide) set_config(line, static_cast<uint16_t>(cap + 8), 4, static_cast<uint32_t>(m.address >> 32));
+    set_config(line, static_cast<uint16_t>(cap + (wide ? 12 : 8)), 2, m.data);
     // One message; the enable bit is the guest's to set when it is ready, as is MSI-X's.
     set_config(line, static_cast<uint16_t>(cap + 2), 2, control & ~0x70u);
 }

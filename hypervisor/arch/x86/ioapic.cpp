@@ -20,9 +20,7 @@ unsigned unit_count = 0;
 
 constexpr uint32_t reg_version = 1;
 constexpr uint32_t reg_first_entry = 0x10;
-constexpr uint32_t entry_masked = 1u << 16;
-constexpr uint32_t entry_level = 1u << 15;
-constexpr uint32_t entry_low = 1u << 13;
+constexpr uint32_t entry_masked = x86::ioapic_entry::masked;
 
 // 82093AA: the index goes to offset 0, the value through offset 0x10.
 uint32_t read_register(const Unit& u, uint32_t reg) {
@@ -58,13 +56,12 @@ unsigned gsi_count() {
     return n;
 }
 
-void route(uint32_t gsi, uint8_t vector, bool level, bool active_low) {
+void route(uint32_t gsi, uint64_t entry) {
     const Unit* u = unit_of(gsi);
     if (!u) return;
-    const uint32_t entry = reg_first_entry + 2 * (gsi - u->gsi_base);
-    const uint32_t low = vector | (level ? entry_level : 0) | (active_low ? entry_low : 0) | entry_masked;
-    write_register(*u, entry, low);
-    write_register(*u, entry + 1, cpus[0].apic_id << 24);
+    const uint32_t reg = reg_first_entry + 2 * (gsi - u->gsi_base);
+    write_register(*u, reg, static_cast<uint32_t>(entry));
+    write_register(*u, reg + 1, static_cast<uint32_t>(entry >> 32));
 }
 
 void set_mask(uint32_t gsi, bool masked) {
@@ -86,6 +83,6 @@ bool read(uint64_t physical, uint32_t reg, uint32_t& value) {
 
 void local_eoi() { apic::eoi(); }
 
-uint32_t msi_address() { return 0xfee00000u | (cpus[0].apic_id << 12); }
+uint32_t destination() { return cpus[0].apic_id; }
 
 }  // namespace hv::ioapic

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// What of the machine a domain may touch itself.
+#include "hypervisor/arch/x86/ioapic.hpp"
 #include "hypervisor/hypercall/domctl/domctl.hpp"
 
 namespace hv::domctl {
@@ -12,13 +13,20 @@ Status change(const Call& c, RangeSet& set, uint64_t first, uint64_t last, bool 
     return allow ? set.add(first, last) : set.remove(first, last);
 }
 
+/// What the caller calls `pirq`: an interrupt that it has mapped, or a GSI. Errors: perm.
+Result<uint32_t> number_of(Domain& caller, uint32_t pirq) {
+    if (const auto mapped = pirq_machine_number(caller.pirqs, pirq)) return mapped.value();
+    if (pirq >= ioapic::gsi_count()) return Err{Errc::perm};
+    return pirq;
+}
+
 }  // namespace
 
 Status irq_permission(const Call& c) {
     const xen::DomctlIrqPermission& p = c.op.u.irq_permission;
-    constexpr uint32_t most_irqs = 1024;
-    if (p.pirq >= most_irqs) return Err{Errc::inval};
-    return change(c, c.d.irqs, p.pirq, p.pirq, p.allow_access != 0);
+    if (p.pirq >= PirqTable::capacity) return Err{Errc::inval};
+    const uint32_t number = TRY(number_of(c.v.domain, p.pirq));
+    return change(c, c.d.irqs, number, number, p.allow_access != 0);
 }
 
 Status iomem_permission(const Call& c) {

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+// link: hvcore
+/// Machine interrupts and who gets them: numberings of several domains, rights, one target at a time, and its end.
+#include "hypervisor/irq/irq.hpp"
+
+#include "abi/xen/domctl.hpp"
+#include "abi/xen/event_channel.hpp"
+#include "abi/xen/physdev.hpp"
+#include "hypervisor/arch/x86/ioapic.hpp"
+#include "hypervisor/event/event.hpp"
+#include "hypervisor/irq/message.hpp"
+#include "tests/host/hv_calls.hpp"
+
+namespace {
+
+using namespace hvtest;
+
+constexpr uint32_t edge_gsi = 5, level_gsi = 20;
+
+class Interrupts : public testing::Test {
+protected:
+    Guest& dom0 = control_domain();
+
+    static Errc physdev(Guest& caller, uint32_t op, void* argument) {
+        const auto r = hypercall(hypercall_handler(xen::HYPERVISOR_physdev_op), caller.vcpu(), op, address(argument));
+        return r ? Errc{} : r.error();
+    }
+    /// Maps a GSI for a domain, under the same number unless another one is wanted.
+    Errc map(Guest& caller, uint16_t domain, uint32_t gsi, int32_t wanted = -1) {
+        auto m = xen::zeroed<xen::PhysdevMapPirq>();
+        m.domid = domain;
+        m.type = xen::MAP_PIRQ_TYPE_GSI;
+        m.index = static_cast<int32_t>(gsi);
+        m.pirq = wanted;
+        const Errc e = physdev(caller, xen::PHYSDEVOP_map_pirq, &m);
+        number = m.pirq;
+        return e;
+    }
+    Errc unmap(Guest& caller, uint16_t domain, uint32_t pirq) {
+        xen::PhysdevUnmapPirq u{domain, 0, static_cast<int32_t>(pirq)};
+        return physdev(caller, xen::PHYSDEVOP_unmap_pirq, &u);
+    }
+    /// EVTCHNOP_bind_pirq; the port is in `port`.
+    Errc bind(Guest& g, uint32_t pirq) {
+        auto b = xen::zeroed<xen::EvtchnBindPirq>();
+        b.pirq = pirq;
+        const auto r =
+            hypercall(hypercall_handler(xen::HYPERVISOR_event_channel_op), g.vcpu(), xen::EVTCHNOP_bind_pirq, address(&b));
+        if (r) port = Port(b.port);
+        return r ? Errc{} : r.error();
+    }
+    Errc permit(uint16_t domain, uint32_t pirq, bool allow) {
+        auto op = xen::zeroed<xen::Domctl>();
+        op.cmd = xen::XEN_DOMCTL_irq_permission;
+        op.interface_version = xen::XEN_DOMCTL_INTERFACE_VERSION;
+        op.domain = domain;
+        op.u.irq_permission.pirq = pirq;
+        op.u.irq_permission.allow_access = allow;
+        const auto r = hypercall(hypercall_handler(xen::HYPERVISOR_domctl), dom0.vcpu(), address(&op));
+        return r ? Errc{} : r.error();
+    }
+    static uint64_t entry(uint32_t gsi) { return ioapic::host_entries[gsi]; }
+    static bool masked(uint32_t gsi) { return entry(gsi) & x86::ioapic_entry::masked; }
+    /// The device behind a GSI interrupts, if it can.
+    static void interrupt(uint32_t gsi) {
+        if (!masked(gsi)) irq_dispatch(static_cast<uint8_t>(entry(gsi)));
+    }
+    static bool pending(Guest& g, Port p) { return must(event_port_pending(g, p)); }
+    static void clear(Guest& g, Port p) { g->shared->evtchn_pending[p.raw / 64] &= ~(uint64_t{1} << p.raw % 64); }
+    void give_back() {
+        for (const uint32_t gsi : {edge_gsi, level_gsi}) (void)unmap(dom0, 0, gsi);
+    }
+
+    int32_t number = -1;
+    Port port{0};
+};
+
+TEST_F(Interrupts, ASecondDomainGetsAnInterrupt) {
+    Guest g(1);
+    ASSERT_EQ(map(dom0, 1, edge_gsi), Errc{});
+    EXPECT_EQ(number, int32_t{edge_gsi});
+    EXPECT_TRUE(masked(edge_gsi)) << "nobody listens yet";
+    ASSERT_EQ(bind(g, edge_gsi), Errc{});
+    EXPECT_FALSE(masked(edge_gsi));
+    EXPECT_FALSE(pending(g, port));
+    interrupt(edge_gsi);
+    EXPECT_TRUE(pending(g, port));
+    clear(g, port);
+    ASSERT_TRUE(event_close(g, port));
+    EXPECT_TRUE(masked(edge_gsi));
+    EXPECT_EQ(unmap(dom0, 1, edge_gsi), Errc{});
+    EXPECT_EQ(unmap(dom0, 1, edge_gsi), Errc::inval);
+}
+
+TEST_F(Interrupts, ItsNumberNeedNotBeTheMachines) {
+    Guest g(1);
+    ASSERT_EQ(map(dom0, 1, edge_gsi, 700), Errc{});
+    EXPECT_EQ(number, 700);
+    EXPECT_EQ(map(dom0, 1, edge_gsi, 700), Errc{}) << "the same again";
+    EXPECT_EQ(map(dom0, 1, edge_gsi), Errc{});
+    EXPECT_EQ(number, 700) << "mapped already";
+    EXPECT_EQ(map(dom0, 1, edge_gsi, 701), Errc::exist);
+    EXPECT_EQ(map(dom0, 1, level_gsi, 700), Errc::exist);
+    EXPECT_EQ(map(dom0, 1, edge_gsi, PirqTable::capacity), Errc::inval);
+    EXPECT_EQ(map(dom0, 1, ioapic::gsi_count()), Errc::inval);
+    EXPECT_EQ(map(dom0, 2, edge_gsi), Errc::srch);
+    ASSERT_EQ(bind(g, 700), Errc{});
+    interrupt(edge_gsi);
+    EXPECT_TRUE(pending(g, port));
+}
+
+TEST_F(Interrupts, WithoutARightThereIsNone) {
+    Guest g(1);
+    EXPECT_EQ(map(g, xen::DOMID_SELF, edge_gsi), Errc::perm);
+    EXPECT_EQ(unmap(g, xen::DOMID_SELF, edge_gsi), Errc::perm);
+    EXPECT_EQ(bind(g, edge_gsi), Errc::perm) << "not mapped";
+    ASSERT_EQ(map(dom0, 1, edge_gsi), Errc{});
+    ASSERT_EQ(permit(1, edge_gsi, false), Errc{});
+    EXPECT_EQ(bind(g, edge_gsi), Errc::perm) << "mapped, and the right taken away";
+    EXPECT_TRUE(masked(edge_gsi));
+    ASSERT_EQ(permit(1, edge_gsi, true), Errc{});
+    EXPECT_EQ(bind(g, edge_gsi), Errc{});
+    EXPECT_EQ(bind(g, edge_gsi), Errc::exist);
+    ASSERT_EQ(unmap(dom0, 1, edge_gsi), Errc{}) << "also while it is bound";
+    EXPECT_TRUE(masked(edge_gsi));
+    interrupt(edge_gsi);
+    EXPECT_FALSE(pending(g, port));
+    EXPECT_EQ(permit(1, 1000, true), Errc::perm) << "no interrupt of the caller's";
+    EXPECT_EQ(permit(1, PirqTable::capacity, true), Errc::inval);
+}
+
+TEST_F(Interrupts, OneTargetAtATime) {
+    Guest g(1);
+    ASSERT_EQ(map(dom0, 0, edge_gsi), Errc{});
+    ASSERT_EQ(map(dom0, 1, edge_gsi), Errc{}) << "dom0 that has it mapped is no obstacle";
+    ASSERT_EQ(bind(g, edge_gsi), Errc{});
+    const Port of_guest = port;
+    EXPECT_EQ(bind(dom0, edge_gsi), Errc::busy);
+    ASSERT_EQ(unmap(dom0, 0, edge_gsi), Errc{});
+    EXPECT_FALSE(masked(edge_gsi)) << "who has it bound keeps it";
+    interrupt(edge_gsi);
+    EXPECT_TRUE(pending(g, of_guest));
+    EXPECT_EQ(bind(dom0, edge_gsi), Errc::busy) << "nor does an old caller that maps nothing get it";
+}
+
+TEST_F(Interrupts, OnlyTheTargetEndsALevelInterrupt) {
+    Guest g(1);
+    ASSERT_EQ(map(dom0, 0, level_gsi), Errc{});
+    ASSERT_EQ(map(dom0, 1, level_gsi), Errc{});
+    ASSERT_EQ(bind(g, level_gsi), Errc{});
+    EXPECT_TRUE(entry(level_gsi) & x86::ioapic_entry::level);
+    interrupt(level_gsi);
+    EXPECT_TRUE(pending(g, port));
+    EXPECT_TRUE(masked(level_gsi)) << "until the guest has seen to its device";
+    xen::PhysdevEoi e{level_gsi};
+    EXPECT_EQ(physdev(dom0, xen::PHYSDEVOP_eoi, &e), Errc{});
+    EXPECT_TRUE(masked(level_gsi));
+    EXPECT_EQ(physdev(g, xen::PHYSDEVOP_eoi, &e), Errc{});
+    EXPECT_FALSE(masked(level_gsi));
+    give_back();
+}
+
+TEST_F(Interrupts, ADomainThatDiesGivesItsInterruptsBack) {
+    domains_reap();
+    const Resources before;
+    {
+        Guest g(1);
+        ASSERT_EQ(map(dom0, 1, edge_gsi), Errc{});
+        ASSERT_EQ(map(dom0, 1, level_gsi), Errc{});
+        ASSERT_EQ(bind(g, edge_gsi), Errc{});
+        ASSERT_EQ(bind(g, level_gsi), Errc{});
+        const DomainRef kept(*g.d);  // somebody still refers to it: its lines are free all the same
+        g.destroy();
+        EXPECT_FALSE(pirq_machine_number(kept->pirqs, edge_gsi));
+        EXPECT_TRUE(masked(edge_gsi));
+        EXPECT_TRUE(masked(level_gsi));
+        interrupt(edge_gsi);
+        for (const uint32_t gsi : {edge_gsi, level_gsi}) {
+            ASSERT_EQ(map(dom0, 0, gsi), Errc{});
+            ASSERT_EQ(bind(dom0, gsi), Errc{});
+            interrupt(gsi);
+            EXPECT_TRUE(pending(dom0, port));
+            clear(dom0, port);
+            ASSERT_TRUE(event_close(dom0, port));
+        }
+    }
+    domains_reap();
+    give_back();
+    Guest again(1);  // what dom0 has made for itself stays
+    again.destroy();
+    domains_reap();
+    EXPECT_EQ(Resources().pages, before.pages);
+}
+
+TEST_F(Interrupts, AnInterruptOnItsWayKeepsADomainFromBeingFreed) {
+    static std::atomic<int> turns;
+    turns = 0;
+    Guest g(1);
+    ASSERT_EQ(map(dom0, 1, edge_gsi), Errc{});
+    ASSERT_EQ(bind(g, edge_gsi), Errc{});
+    // The other CPU stands between looking at the target and telling it.
+    static IrqLine* line;
+    line = g->pirqs.chunks[0][edge_gsi];
+    line->deliveries = 1;
+    host::on_spin = [] {
+        if (++turns == 3) line->deliveries = 0;
+    };
+    g.destroy();
+    EXPECT_EQ(turns, 0) << "ending it does not wait";
+    domains_reap();
+    host::on_spin = nullptr;
+    EXPECT_EQ(turns, 3);
+}
+
+TEST_F(Interrupts, MostDomainsHaveNoNumbering) {
+    const auto bytes_of_one = [this](bool interrupts) {
+        domains_reap();
+        const size_t before = heap::bytes_in_use();
+        Guest g(1);
+        if (interrupts) { EXPECT_EQ(map(dom0, 1, edge_gsi), Errc{}); }
+        return heap::bytes_in_use() - before;
+    };
+    (void)bytes_of_one(false);  // what stays behind for the next one
+    const size_t without = bytes_of_one(false);
+    EXPECT_EQ(bytes_of_one(true) - without, PirqTable::chunk * sizeof(void*));
+}
+
+TEST_F(Interrupts, TheyAreComposedInOnePlace) {
+    Guest g(1);
+    const MessageComposer as_ever = compose_message;
+    compose_message = [](const IrqLine& line) { return x86::InterruptMessage{0xfee00000 | 0x155 << 4, line.vector | 0x100u}; };
+    ASSERT_EQ(map(dom0, 1, level_gsi), Errc{});
+    compose_message = as_ever;
+    EXPECT_EQ(entry(level_gsi) >> 48, 0x155u);
+    EXPECT_EQ(entry(level_gsi) & 0x700, 0x100u);
+    ASSERT_EQ(map(dom0, 1, edge_gsi), Errc{});
+    EXPECT_EQ(entry(edge_gsi) >> 48, 0u) << "to the boot CPU";
+}
+
+TEST(InterruptMessages, AreWhatApicsTake) {
+    constexpr auto m = x86::message_to_cpu(0x41, 7);
+    EXPECT_EQ(m.address, 0xfee07000u);
+    EXPECT_EQ(m.data, 0x41u);
+    EXPECT_EQ(x86::ioapic_entry_for(m, true, true), uint64_t{7} << 56 | 1u << 16 | 1u << 15 | 1u << 13 | 0x41);
+    EXPECT_EQ(x86::ioapic_entry_for(m, false, false), uint64_t{7} << 56 | 1u << 16 | 0x41);
+    EXPECT_EQ(x86::ioapic_entry_for({0xfee00004, 0}, false, false), 1u << 16 | 1u << 11) << "a logical destination";
+}
+
+}  // namespace
