@@ -31,12 +31,20 @@ const std::vector<Sample> samples = {
     {"vcpu_avail", "vcpu_avail = 0x7fffffffffffffff", "(vcpu_avail 9223372036854775807)", R"("vcpu_avail":9223372036854775807)"},
     {"uuid", "uuid = 'F4BC2456e4ce11f1a449af95deeadde8'", "(uuid f4bc2456-e4ce-11f1-a449-af95deeadde8)",
      R"("uuid":"f4bc2456-e4ce-11f1-a449-af95deeadde8")"},
-    {"cpus", "cpus = ['0-3', '^1']", "(cpus '0-3,^1')", R"("cpus":"0-3,^1")"},
+    {"cpus", "cpus = ['0-3,^1', '2']", "(cpus ", R"("cpus":"0-3,^1;2")"},
     {"cpu_weight", "cpu_weight = 512", "(cpu_weight 512)", R"("cpu_weight":512)"},
     {"cpu_cap", "cpu_cap = 0", "(cpu_cap 0)", R"("cpu_cap":0)"},
     {"on_poweroff", "on_poweroff = 'preserve'", "(on_poweroff preserve)", R"("on_poweroff":"preserve")"},
     {"on_reboot", "on_reboot = 'never'", "(on_reboot destroy)", R"("on_reboot":"destroy")"},
-    {"on_crash", "on_crash = 'coredump-rename_restart'", "(on_crash rename-restart)", R"("on_crash":"rename-restart")"},
+    {"on_crash", "on_crash = 'coredump-destroy'", "(on_crash coredump-destroy)", R"("on_crash":"coredump-destroy")"},
+    {"on_watchdog", "on_watchdog = 'rename_restart'", "(on_watchdog rename-restart)", R"("on_watchdog":"rename-restart")"},
+    {"tsc_mode", "tsc_mode = 'native'", "(tsc_mode 2)", R"("tsc_mode":"2")"},
+    {"localtime", "localtime = True", "(localtime 1)", R"("localtime":1)"},
+    {"rtc_timeoffset", "rtc_timeoffset = -3600", "(rtc_timeoffset -3600)", R"("rtc_timeoffset":"-3600")"},
+    {"max_event_channels", "max_event_channels = 127", "(max_event_channels 127)", R"("max_event_channels":127)"},
+    {"max_grant_frames", "max_grant_frames = 8", "(max_grant_frames 8)", R"("max_grant_frames":8)"},
+    {"max_maptrack_frames", "max_maptrack_frames = 0", "(max_maptrack_frames 0)", R"("max_maptrack_frames":0)"},
+    {"max_grant_version", "max_grant_version = 1", "(max_grant_version 1)", R"("max_grant_version":1)"},
     {"on_xend_start", "on_xend_start = 'start'", "(on_xend_start start)", R"("on_xend_start":"start")"},
     {"on_xend_stop", "on_xend_stop = 'shutdown'", "(on_xend_stop shutdown)", R"("on_xend_stop":"shutdown")"},
     {"bootloader", "bootloader = '/usr/bin/pygrub'", "(bootloader /usr/bin/pygrub)", R"("bootloader":"/usr/bin/pygrub")"},
@@ -50,20 +58,25 @@ const std::vector<Sample> samples = {
     {"nfs_server", "nfs_server = '1.2.3.4'", "(nfs_server 1.2.3.4)", R"("nfs_server":"1.2.3.4")"},
     {"nfs_root", "nfs_root = '/srv'; nfs_server = '1.2.3.4'", "(nfs_root /srv)", R"("nfs_root":"/srv")"},
     {"extra", "extra = 'a=\"b\" (c) \\'d\\''", R"((args 'a="b" (c) \'d\''))", R"("extra":"a=\"b\" (c) 'd'")"},
-    {"features", "features = '!writable_page_tables|pae'", "(features '!writable_page_tables|pae')",
-     R"("features":"!writable_page_tables|pae")"},
-    {"disks", "disk = ['phy:vg/a,xvda,w!', ',hdc:cdrom,r,store']",
+    {"features", "features = '!writable_page_tables|pae_pgdir_above_4gb'",
+     "(features '!writable_page_tables|pae_pgdir_above_4gb')", R"("features":"!writable_page_tables|pae_pgdir_above_4gb")"},
+    {"disks", "disk = ['phy:vg/a,xvda,w!', ',hdc:cdrom,r,store', 'vdev=xvdb,no-discard,untrusted,target=/a,b']",
      "(device (vbd (uname phy:/dev/vg/a) (dev xvda) (mode 'w!'))) "
-     "(device (vbd (uname '') (dev hdc:cdrom) (mode r) (backend store)))",
-     R"("disks":[{"uname":"phy:/dev/vg/a","dev":"xvda","mode":"w!"},{"uname":"","dev":"hdc:cdrom","mode":"r","backend":"store"}])"},
+     "(device (vbd (uname '') (dev hdc:cdrom) (mode r) (backend store))) "
+     "(device (vbd (uname 'file:/a,b') (dev xvdb) (mode w) (discard 0) (trusted 0)))",
+     R"("disks":[{"uname":"phy:/dev/vg/a","dev":"xvda","mode":"w!"},{"uname":"","dev":"hdc:cdrom","mode":"r","backend":"store"},)"
+     R"({"uname":"file:/a,b","dev":"xvdb","mode":"w","discard":"0","trusted":"0"}])"},
     {"vifs",
      "vif = ['', 'type=netfront,mac=0:16:3E:1:2:3,bridge=b,script=s,vifname=v,ip=1.2.3.4 5.6.7.8,rate=1Mb/s@50ms,model=ne2k,"
-     "backend=net']",
+     "mtu=1400,gatewaydev=g,untrusted,backend=net']",
      "(device (vif)) (device (vif (type netfront) (mac 00:16:3e:01:02:03) (bridge b) (script s) (vifname v) "
-     "(ip '1.2.3.4 5.6.7.8') (rate '1Mb/s@50ms') (model ne2k) (backend net)))",
+     "(ip '1.2.3.4 5.6.7.8') (rate '1Mb/s@50ms') (model ne2k) (mtu 1400) (gatewaydev g) (trusted 0) (backend net)))",
      R"("vifs":[{},{"type":"netfront","mac":"00:16:3e:01:02:03","bridge":"b","script":"s","vifname":"v",)"
-     R"("ip":"1.2.3.4 5.6.7.8","rate":"1Mb/s@50ms","model":"ne2k","backend":"net"}])"},
+     R"("ip":"1.2.3.4 5.6.7.8","rate":"1Mb/s@50ms","model":"ne2k","mtu":"1400","gatewaydev":"g","trusted":"0","backend":"net"}])"},
 };
+
+/// What can be said and shown, and is not made yet.
+const std::set<std::string> refused = {"bootloader", "on_xend_start", "on_xend_stop"};
 
 const Sample* sample_of(std::string_view json_name) {
     for (const Sample& sample : samples) {
@@ -82,7 +95,7 @@ DomainConfig from_file(const std::string& text) {
 void expect_round_trip(const std::string& file) {
     const DomainConfig first = from_file(file);
     const std::string sxp = proto::to_string(config::to_sxp(first));
-    if (!first.bootloader.empty()) return;
+    if (!config::validate(first)) return;
     const auto second = config::from_sxp(*proto::parse_sxp(sxp));
     ASSERT_TRUE(second) << second.failure().text << "\n" << sxp;
     EXPECT_EQ(*second, first) << sxp;
@@ -139,7 +152,7 @@ TEST(ConfigFields, ManyTogether) {
     for (int round = 0; round < 300; ++round) {
         std::string file = needed;
         for (const Sample& sample : samples) {
-            if (sample.json_name != "bootloader" && random() % 2 == 0) file += sample.file + "\n";
+            if (!refused.contains(sample.json_name) && random() % 2 == 0) file += sample.file + "\n";
         }
         expect_round_trip(file);
     }
@@ -147,7 +160,7 @@ TEST(ConfigFields, ManyTogether) {
 
 TEST(ConfigFields, NumbersHaveTheirRangeInEveryFormat) {
     for (const config::Field& field : config::fields()) {
-        if (field.form != config::Form::number) continue;
+        if (!field.is_number()) continue;
         const auto error = [&](const std::string& number) {
             const std::string file = "kernel = '/k'\n" + std::string(field.file) + " = '" + number + "'";
             const std::string sxp = "(vm (name n) (" + std::string(field.sxp) + " " + number + ") (image (linux (kernel /k))))";
@@ -180,7 +193,8 @@ TEST(ConfigFields, ErrorsNameTheMember) {
     EXPECT_EQ(error(R"({"name":"a","builder":"pvh","kernel":"/k"})"),
               "builder: 'pvh' domains are not supported yet, only PV ones (builder='linux')");
     EXPECT_EQ(error(R"({"disks":{}})"), "disks: a list is wanted, not object");
-    EXPECT_EQ(error(R"({"disks":[{"dev":"vda"}]})"), "Invalid disk specifier: ,vda,w,0 ('vda' is not a device name like xvda)");
+    EXPECT_EQ(error(R"({"disks":[{"dev":"vda"}]})"),
+              "Invalid disk specifier: dev=vda,uname= ('vda' is not a device name like xvda)");
     EXPECT_EQ(error(R"({"vifs":[{"bridge":"a,b"}]})"), "vif: a comma in bridge");
     EXPECT_EQ(error("{\"name\":\"\xff\"}"), "a domain configuration is one JSON object");
 }

@@ -11,6 +11,7 @@
 #include "hypervisor/guest/pv/debug_regs.hpp"
 #include "hypervisor/guest/pv/descriptors.hpp"
 #include "hypervisor/guest/pv/traps.hpp"
+#include "hypervisor/rt/clock.hpp"
 #include "tests/host/hv_paged_guest.hpp"
 
 namespace {
@@ -66,6 +67,27 @@ TEST_F(Contexts, AKernelRootMustBeAPage) {
     c->ctrlreg[3] = xen::xen_pfn_to_cr3(g.l4.raw);
     EXPECT_TRUE(initialise(g, 1, *c));
     EXPECT_TRUE(hypercall(hypercall_handler(xen::HYPERVISOR_vcpu_op), g.vcpu(), xen::VCPUOP_up, 1));
+}
+
+// The builder clears the shared page when it has made the domain: its clock must be told again before it starts.
+TEST_F(Contexts, TheFirstContextTellsTheTime) {
+    hv::clock::set_wallclock(1'000'000'000, 0, hv::clock::now());
+    PagedGuest g(1, 2);
+    auto op = xen::zeroed<xen::Domctl>();
+    op.cmd = xen::XEN_DOMCTL_settimeoffset;
+    op.interface_version = xen::XEN_DOMCTL_INTERFACE_VERSION;
+    op.domain = g->id.raw;
+    op.u.settimeoffset.time_offset_seconds = -7200;
+    ASSERT_TRUE(hypercall(hypercall_handler(xen::HYPERVISOR_domctl), control_domain().vcpu(), address(&op)));
+    *g->shared = xen::zeroed<xen::SharedInfo>();
+    auto c = std::make_unique<Context>(g);
+    c->ctrlreg[3] = xen::xen_pfn_to_cr3(g.l4.raw);
+    ASSERT_TRUE(set_by_tools(g, 1, *c));
+    EXPECT_EQ(g->shared->wc_sec, 0u);
+    ASSERT_TRUE(set_by_tools(g, 0, *c));
+    const uint64_t boot = hv::clock::wallclock().sec;
+    EXPECT_EQ(g->shared->wc_sec, boot - 7200);
+    EXPECT_EQ(g->shared->wc_version % 2, 0u);
 }
 
 // The same in user mode, where the user's tables count, and a frame of 0 with something in its low bits is still none.

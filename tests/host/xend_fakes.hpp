@@ -142,6 +142,7 @@ struct FakeHypervisor final : xend::Hypervisor {
     uint64_t free_pages = 100'000;
     uint16_t next_id = 1;
     std::string build_error;     // a build fails late with this
+    builder::BuildInput asked;   // of the last domain planned
     bool crash_at_once = false;  // a new domain crashes as soon as it runs
     std::map<uint16_t, xenctrl::SchedParams> params;
 
@@ -235,7 +236,7 @@ struct FakeHypervisor final : xend::Hypervisor {
     }
     Outcome<builder::Plan> prepare(const builder::BuildInput& input) override {
         builder::Plan plan;
-        plan.input = input;
+        plan.input = asked = input;
         plan.pages = input.memory_kib / 4;
         return plan;
     }
@@ -314,6 +315,7 @@ struct FakeRecords final : xend::Records {
 struct FakeClock final : xend::Clock {
     int64_t now = 1'000'000;
     int64_t unix_seconds() override { return now; }
+    int64_t local_offset() override { return 7200; }
     void sleep(std::chrono::milliseconds) override {}
 };
 

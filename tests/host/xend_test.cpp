@@ -49,6 +49,11 @@ TEST(Lifecycle, TheTable) {
         facts.preserved = true;
         EXPECT_EQ(xend::after_stop(facts), Follow::nothing);
     }
+    xend::StopFacts watched;
+    watched.reason = ShutdownReason::watchdog;
+    watched.on_crash = r;
+    watched.on_watchdog = ExitAction::coredump_destroy;
+    EXPECT_EQ(xend::after_stop(watched), Follow::destroy);
 }
 
 TEST(Lifecycle, RestartsTooFastAreRefused) {
@@ -111,20 +116,45 @@ TEST(Devices, EveryKindOfAConfigurationHasADriver) {
     EXPECT_EQ(xend::device_driver("pci"), nullptr);
 }
 
+std::string back_value(const xend::DeviceNodes& nodes, std::string_view key) {
+    for (const auto& [name, value] : nodes.back.values) {
+        if (name == key) return value;
+    }
+    return "none";
+}
+
 TEST(Devices, RatesInTheFormOfNetback) {
-    EXPECT_EQ(xend::rate_value("10Mb/s"), "62500,50000");
-    EXPECT_EQ(xend::rate_value("250KB/s@20ms"), "5000,20000");
-    EXPECT_EQ(xend::rate_value("1GB/s@1s"), "1000000000,1000000");
-    for (const char* bad : {"", "fast", "10", "10M/s", "99999999999999999999Mb/s", "1Mb/s@", "1Mb/s@1h", "9999GB/s@9s"}) {
-        EXPECT_EQ(xend::rate_value(bad), "4294967295,0") << bad;
+    const auto written = [](const char* rate) {
+        config::Vif vif;
+        vif.rate = rate;
+        return back_value(xend::vif_nodes({base::DomId{7}, base::DomId{0}}, vif, 0, "s"), "rate");
+    };
+    EXPECT_EQ(written("10Mb/s"), "62500,50000");
+    EXPECT_EQ(written("250KB/s@20ms"), "5000,20000");
+    EXPECT_EQ(written("1GB/s@1s"), "1000000000,1000000");
+    EXPECT_EQ(written(""), "none");
+    for (const char* bad :
+         {"", "fast", "10", "10M/s", "99999999999999999999Mb/s", "1Mb/s@", "1Mb/s@1h", "9999GB/s@9s", "0Mb/s"}) {
+        EXPECT_FALSE(config::rate_limit(bad)) << bad;
     }
 }
 
+TEST(Devices, WhatADiskSaysReachesTheStore) {
+    const auto nodes = [](const char* specifier) {
+        return xend::vbd_nodes({base::DomId{7}, base::DomId{0}}, *config::parse_disk(specifier), "/scripts");
+    };
+    EXPECT_EQ(back_value(nodes("/dev/a,,xvda"), "discard-enable"), "1");
+    EXPECT_EQ(back_value(nodes("/dev/a,,xvda,no-discard"), "discard-enable"), "0");
+    EXPECT_EQ(back_value(nodes("vdev=xvda,script=block-drbd,target=r0"), "script"), "/scripts/block-drbd");
+    EXPECT_EQ(back_value(nodes("vdev=xvda,script=block-drbd,target=r0"), "params"), "r0");
+    EXPECT_EQ(nodes("/dev/a,,xvda,untrusted").front.values.back(), (std::pair<std::string, std::string>("trusted", "0")));
+}
+
 TEST(Devices, CpuLists) {
-    EXPECT_EQ(*xend::parse_cpu_list("0-3,^1", 4), xenctrl::BitMap{0x0d});
-    EXPECT_EQ(*xend::parse_cpu_list("9", 16), (xenctrl::BitMap{0, 2}));
-    EXPECT_EQ(*xend::parse_cpu_list("5", 4), xenctrl::BitMap{0x02});
-    for (const char* bad : {"x", "3-1", "^0", "1-", "1-x", "0-99999"}) EXPECT_FALSE(xend::parse_cpu_list(bad, 4)) << bad;
+    EXPECT_EQ(*config::parse_cpu_list("0-3,^1", 4), xenctrl::BitMap{0x0d});
+    EXPECT_EQ(*config::parse_cpu_list("9", 16), (xenctrl::BitMap{0, 2}));
+    EXPECT_EQ(*config::parse_cpu_list("5", 4), xenctrl::BitMap{0x02});
+    for (const char* bad : {"x", "3-1", "^0", "1-", "1-x", "0-99999"}) EXPECT_FALSE(config::parse_cpu_list(bad, 4)) << bad;
 }
 
 // --- creation ------------------------------------------------------------------------------------------------------
@@ -227,6 +257,40 @@ std::string create_error(Machine& m, const config::DomainConfig& config, const c
     EXPECT_FALSE(made) << what;
     before.expect_same(m, what);
     return text_of(made);
+}
+
+// What a file says of the machine is what the builder is asked for.
+TEST(Create, VariablesReachTheBuilder) {
+    Machine m;
+    auto config = m.demo();
+    config.vcpus = 3;
+    config.cpus = "0;2-3,^2";
+    config.tsc_mode = 2;
+    config.rtc_timeoffset = -3600;
+    config.max_event_channels = 127;
+    config.max_grant_frames = 8;
+    config.max_maptrack_frames = 9;
+    config.max_grant_version = 1;
+    config.cpu_weight = 512;
+    config.cpu_cap = 50;
+    ASSERT_TRUE(m.manager.create(config));
+    const builder::BuildInput& asked = m.hypervisor.asked;
+    EXPECT_EQ(asked.vcpu_affinity, (std::vector<std::vector<uint8_t>>{{1}, {8}, {}}));
+    EXPECT_EQ(asked.tsc_mode, 2U);
+    EXPECT_EQ(asked.time_offset, -3600);
+    EXPECT_EQ(asked.max_event_channels, 127U);
+    EXPECT_EQ(asked.max_grant_frames, 8);
+    EXPECT_EQ(asked.max_maptrack_frames, 9);
+    EXPECT_EQ(asked.max_grant_version, 1);
+    EXPECT_EQ(asked.sched_weight, 512);
+    EXPECT_EQ(asked.sched_cap, 50);
+    config.name = "local";
+    config.uuid = {};
+    config.disks.clear();
+    config.vifs.clear();
+    config.localtime = true;
+    ASSERT_TRUE(m.manager.create(config));
+    EXPECT_EQ(m.hypervisor.asked.time_offset, 3600);
 }
 
 TEST(Create, EveryFailureIsUndoneAndNamed) {

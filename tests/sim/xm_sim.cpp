@@ -57,6 +57,7 @@ private:
 class RealClock final : public xend::Clock {
 public:
     int64_t unix_seconds() override { return std::time(nullptr); }
+    int64_t local_offset() override { return 0; }
     void sleep(std::chrono::milliseconds time) override { std::this_thread::sleep_for(time); }
 };
 

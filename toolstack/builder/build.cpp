@@ -40,7 +40,7 @@ xenctrl::CreateOptions create_options(const Plan& plan, const xenctrl::PhysInfo&
     o.max_event_channels = plan.input.max_event_channels;
     o.max_grant_frames = plan.input.max_grant_frames;
     o.max_maptrack_frames = plan.input.max_maptrack_frames;
-    o.grant_version = machine.grant_v2 ? 2 : 1;
+    o.grant_version = plan.input.max_grant_version.value_or(machine.grant_v2 ? 2 : 1);
     o.cpupool = plan.input.cpupool;
     return o;
 }
@@ -196,6 +196,7 @@ Outcome<> seed_grants(Control& control, DomId domain, const Plan& plan, const Do
 
 Outcome<BuiltDomain> fill_domain(Control& control, DomId domain, const Plan& plan) {
     if (plan.input.tsc_mode) OTRY(control.set_tsc_info(domain, *plan.input.tsc_mode, 0, 0, 0));
+    if (plan.input.time_offset != 0) OTRY(control.set_time_offset(domain, plan.input.time_offset));
     OTRY(set_scheduling(control, domain, plan.input));
     DomainFrames frames(control, domain);
     OTRY(give_memory(control, domain, plan, frames));

@@ -36,9 +36,11 @@ struct BuildInput {
     uint32_t max_event_channels = 1023;
     int32_t max_grant_frames = -1;  // -1: the hypervisor's default
     int32_t max_maptrack_frames = -1;
-    DomId store_domain{0};    // where xenstored runs
-    DomId console_domain{0};  // where xenconsoled runs
+    std::optional<uint8_t> max_grant_version;  // not given: what the machine has
+    DomId store_domain{0};                     // where xenstored runs
+    DomId console_domain{0};                   // where xenconsoled runs
     std::optional<uint32_t> tsc_mode;
+    int64_t time_offset = 0;  // seconds that its wall clock is ahead of UTC
     std::optional<uint16_t> sched_weight;
     std::optional<uint16_t> sched_cap;
     std::vector<std::vector<uint8_t>> vcpu_affinity;  // hard affinity of vCPU i; missing or empty: any CPU

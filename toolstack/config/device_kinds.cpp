@@ -45,12 +45,22 @@ Pairs show_disk(const DomainConfig& config, size_t index) {
     Pairs out = {
         {"uname", disk.uname()}, {"dev", disk.vdev + (disk.cdrom ? ":cdrom" : "")}, {"mode", std::string(name_of(disk.mode))}};
     if (disk.backend != Disk{}.backend) out.emplace_back("backend", disk.backend);
+    if (!disk.discard) out.emplace_back("discard", "0");
+    if (!disk.trusted) out.emplace_back("trusted", "0");
     return out;
 }
 
+/// In the form that has room for any path: `uname` takes all that follows.
 Outcome<std::string> disk_specifier(const Pairs& pairs) {
-    return value_of(pairs, "uname", "") + "," + value_of(pairs, "dev", "") + "," + value_of(pairs, "mode", "w") + "," +
-           value_of(pairs, "backend", "0");
+    std::string out;
+    for (const char* key : {"dev", "mode", "backend"}) {
+        const std::string value = value_of(pairs, key, "");
+        if (value.find(',') != std::string::npos) return inval("disk: a comma in " + std::string(key));
+        if (!value.empty()) out += std::string(key) + "=" + value + ",";
+    }
+    if (value_of(pairs, "discard", "1") == "0") out += "no-discard,";
+    if (value_of(pairs, "trusted", "1") == "0") out += "untrusted,";
+    return out + "uname=" + value_of(pairs, "uname", "");
 }
 
 Outcome<> check_disks(const DomainConfig& config) {
@@ -58,6 +68,10 @@ Outcome<> check_disks(const DomainConfig& config) {
     std::set<uint32_t> devids;
     for (const Disk& disk : config.disks) {
         if (!devids.insert(disk.devid).second) return inval("disk: the device " + disk.vdev + " is given twice");
+        if (is_image_format(disk.type)) {
+            return inval("disk: " + disk.type + " images are not supported yet: " + disk.target +
+                         " (qemu-img convert -O raw makes one that is)");
+        }
         if (!is_printable(disk.target)) return inval("disk: control characters in the path of " + disk.vdev);
     }
     return base::ok;

@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Disks as config files describe them: "phy:/dev/x,xvda,w", and the device numbers that follow.
+// The numbers of block devices.
 #include <array>
 
 #include "lib/base/number.hpp"
 #include "toolstack/config/domain_config.hpp"
-#include "toolstack/config/split.hpp"
 
 namespace config {
-
-using base::Errc;
-using base::Outcome;
 
 namespace {
 
@@ -64,47 +60,5 @@ std::optional<uint32_t> device_number(std::string_view vdev) {
 }
 
 std::string Disk::uname() const { return type.empty() && target.empty() ? std::string() : type + ":" + target; }
-
-Outcome<Disk> parse_disk(std::string_view spec) {
-    const auto invalid = [&](const std::string& why) {
-        return base::fail(Errc::inval, "Invalid disk specifier: " + std::string(spec) + (why.empty() ? "" : " (" + why + ")"));
-    };
-    const auto fields = split(spec, ',');
-    if (fields.size() != 3 && fields.size() != 4) return invalid("BACK,DEV,MODE[,BACKDOM] is wanted");
-    Disk disk;
-    if (!fields[0].empty()) {
-        const size_t colon = fields[0].find(':');
-        disk.type = colon == std::string_view::npos ? "phy" : fields[0].substr(0, colon);
-        disk.target = colon == std::string_view::npos ? fields[0] : fields[0].substr(colon + 1);
-        if (disk.target.empty()) return invalid("there is nothing behind '" + disk.type + ":'");
-        if (disk.type.empty() || disk.type.find('/') != std::string::npos) return invalid("no type like phy: or file:");
-        if (disk.type == "phy" && disk.target[0] != '/') disk.target = "/dev/" + disk.target;
-        if (disk.type == "file" && disk.target[0] != '/') return invalid("the path of the file must be absolute");
-    }
-    std::string_view vdev = fields[1];
-    if (vdev.starts_with("ioemu:")) vdev.remove_prefix(6);
-    if (const size_t colon = vdev.find(':'); colon != std::string_view::npos) {
-        const std::string_view kind = vdev.substr(colon + 1);
-        if (kind != "cdrom" && kind != "disk") return invalid("DEV may end in :cdrom or :disk");
-        disk.cdrom = kind == "cdrom";
-        vdev = vdev.substr(0, colon);
-    }
-    const auto devid = device_number(vdev);
-    if (!devid) return invalid("'" + std::string(vdev) + "' is not a device name like xvda");
-    disk.vdev = vdev;
-    disk.devid = *devid;
-    const std::string_view mode = fields[2];
-    if (mode == "r" || mode == "ro") {
-        disk.mode = DiskMode::read_only;
-    } else if (mode == "w" || mode == "rw") {
-        disk.mode = DiskMode::read_write;
-    } else if (mode == "w!") {
-        disk.mode = DiskMode::shared_write;
-    } else {
-        return invalid("the mode must be r, w or w!");
-    }
-    if (fields.size() == 4 && !fields[3].empty()) disk.backend = fields[3];
-    return disk;
-}
 
 }  // namespace config

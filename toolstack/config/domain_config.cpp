@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "toolstack/config/domain_config.hpp"
 
+#include <algorithm>
 #include <array>
 
 #include "toolstack/config/device_kinds.hpp"
@@ -28,18 +29,26 @@ bool is_printable(std::string_view text) {
     return true;
 }
 
-std::string_view name_of(ExitAction action) {
-    static constexpr std::array<std::string_view, 4> names = {"destroy", "restart", "preserve", "rename-restart"};
-    return names[static_cast<size_t>(action)];
-}
+namespace {
+
+constexpr std::array<std::string_view, 6> exit_actions = {"destroy",        "restart",          "preserve",
+                                                          "rename-restart", "coredump-destroy", "coredump-restart"};
+
+}  // namespace
+
+std::string_view name_of(ExitAction action) { return exit_actions[static_cast<size_t>(action)]; }
 
 std::optional<ExitAction> parse_exit_action(std::string_view word) {
-    if (word.starts_with("coredump-")) word.remove_prefix(9);
-    if (word == "destroy" || word == "never") return ExitAction::destroy;
-    if (word == "restart") return ExitAction::restart;
-    if (word == "preserve") return ExitAction::preserve;
-    if (word == "rename-restart" || word == "rename_restart") return ExitAction::rename_restart;
-    return std::nullopt;
+    if (word == "never") return ExitAction::destroy;
+    if (word == "rename_restart") return ExitAction::rename_restart;
+    const auto at = std::ranges::find(exit_actions, word);
+    if (at == exit_actions.end()) return std::nullopt;
+    return static_cast<ExitAction>(at - exit_actions.begin());
+}
+
+ExitAction without_dump(ExitAction action) {
+    if (action == ExitAction::coredump_destroy) return ExitAction::destroy;
+    return action == ExitAction::coredump_restart ? ExitAction::restart : action;
 }
 
 std::string_view name_of(DiskMode mode) {
@@ -77,6 +86,15 @@ Outcome<> validate(const DomainConfig& config) {
     }
     if (!config.bootloader.empty()) return inval("bootloader: boot loaders are not supported yet; give kernel and ramdisk");
     if (config.kernel.empty()) return inval("No kernel specified");
+    if (config.on_xend_start != "ignore") {
+        return inval("on_xend_start: only managed domains can start with xend, which are not supported yet; take it out");
+    }
+    if (config.on_xend_stop != "ignore") {
+        return inval("on_xend_stop: '" + config.on_xend_stop + "' is not supported yet: domains go on without xend; take it out");
+    }
+    if (config.vcpu_avail != 0 && config.vcpus < 64 && (config.vcpu_avail & ((uint64_t{1} << config.vcpus) - 1)) == 0) {
+        return inval("vcpu_avail: none of the " + std::to_string(config.vcpus) + " vCPUs would be online");
+    }
     if (config.maxmem_mib != 0 && config.maxmem_mib < config.memory_mib) {
         return inval("maxmem: " + std::to_string(config.maxmem_mib) + " MiB is less than memory (" +
                      std::to_string(config.memory_mib) + ")");

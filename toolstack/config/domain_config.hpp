@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -15,11 +16,13 @@
 namespace config {
 
 /// What to do with a domain that has stopped by itself.
-enum class ExitAction : uint8_t { destroy, restart, preserve, rename_restart };
+enum class ExitAction : uint8_t { destroy, restart, preserve, rename_restart, coredump_destroy, coredump_restart };
 
 std::string_view name_of(ExitAction action);
-/// Knows the four classic words, `rename_restart`, xl's `coredump-*` (without the dump) and the old `never` (= destroy).
+/// Knows the four classic words, `rename_restart`, xl's `coredump-*` and the old `never` (= destroy).
 std::optional<ExitAction> parse_exit_action(std::string_view word);
+/// What is done with the domain itself, its dump taken: the first four.
+ExitAction without_dump(ExitAction action);
 
 enum class DiskMode : uint8_t { read_only, read_write, shared_write };  // "r", "w", "w!"
 
@@ -34,6 +37,8 @@ struct Disk {
     bool cdrom = false;  // "hdc:cdrom"
     DiskMode mode = DiskMode::read_write;
     std::string backend = "0";  // name or id of the backend domain
+    bool discard = true;        // the guest may give back what it does not need
+    bool trusted = true;        // false: the guest is told to keep its other data from the back end
 
     bool operator==(const Disk&) const = default;
     /// `phy:/dev/x` / `file:/path`, as it is written in a config file.
@@ -42,14 +47,17 @@ struct Disk {
 
 /// One virtual network interface.
 struct Vif {
-    std::string type;     // empty or "netfront"; "ioemu" for HVM
-    std::string mac;      // normal form; empty: derived from the domain's uuid
-    std::string bridge;   // empty: the script chooses
-    std::string script;   // empty: xend's default (vif-bridge)
-    std::string vifname;  // empty: vifDOMID.INDEX
-    std::string ip;       // blank-separated list for the scripts
-    std::string rate;     // as written, e.g. "10Mb/s@50ms"
-    std::string model;    // HVM only
+    std::string type;        // empty or "netfront"; "ioemu" for HVM
+    std::string mac;         // normal form; empty: derived from the domain's uuid
+    std::string bridge;      // empty: the script chooses
+    std::string script;      // empty: xend's default (vif-bridge)
+    std::string vifname;     // empty: vifDOMID.INDEX
+    std::string ip;          // blank-separated list for the scripts
+    std::string rate;        // as written, e.g. "10Mb/s@50ms"; see rate_limit()
+    std::string model;       // HVM only
+    std::string mtu;         // of dom0's end; empty: the bridge's
+    std::string gatewaydev;  // for routing scripts
+    std::string trusted;     // "0": the guest is told to keep its other data from the back end
     std::string backend = "0";
 
     bool operator==(const Vif&) const = default;
@@ -91,9 +99,16 @@ struct DomainConfig {
     uint64_t maxmem_mib = 0;  // 0: same as memory
     uint32_t vcpus = 1;
     uint64_t vcpu_avail = 0;  // bitmap of vCPUs online at boot; 0: all
-    std::string cpus;         // allowed CPUs "0-3,^1"; empty: any
+    std::string cpus;         // allowed CPUs "0-3,^1"; one such text a vCPU, with ';' between them, is xl's list; empty: any
     std::optional<uint32_t> cpu_weight;
     std::optional<uint32_t> cpu_cap;
+    std::optional<uint32_t> tsc_mode;  // see tsc_modes
+    bool localtime = false;            // its clock shows dom0's local time
+    int32_t rtc_timeoffset = 0;        // seconds added to its clock
+    std::optional<uint32_t> max_event_channels;
+    std::optional<uint32_t> max_grant_frames;
+    std::optional<uint32_t> max_maptrack_frames;
+    std::optional<uint32_t> max_grant_version;
 
     // Parts of the kernel command line; see cmdline().
     std::string ip;  // the whole "ip=" value, composed of ip/gateway/netmask/hostname/interface/dhcp
@@ -105,6 +120,7 @@ struct DomainConfig {
     ExitAction on_poweroff = ExitAction::destroy;
     ExitAction on_reboot = ExitAction::restart;
     ExitAction on_crash = ExitAction::restart;
+    std::optional<ExitAction> on_watchdog;  // not given: as on_crash
     std::string on_xend_start = "ignore";
     std::string on_xend_stop = "ignore";
 
@@ -122,6 +138,9 @@ struct DomainConfig {
     std::string cmdline() const;
 };
 
+/// What reading the time-stamp counter gives, by number: the names of xl.
+inline constexpr std::array<std::string_view, 4> tsc_modes = {"default", "always_emulate", "native", "native_paravirt"};
+
 /// Limits which every source of a DomainConfig obeys.
 inline constexpr uint32_t max_vcpus = 128;
 inline constexpr size_t max_disks = 64;
@@ -138,11 +157,27 @@ bool is_valid_name(std::string_view name);
 /// "xvda1" -> 51713, "sda" -> 2048, "hdc" -> 5632, "51712", "0xca00"; nullopt when it is none of these.
 std::optional<uint32_t> device_number(std::string_view vdev);
 
+/// Turns "0-3,5,^1" or "all" into a bitmap of `cpus` CPUs; higher ones are taken modulo that, as classic xend did.
+/// Errors: inval, the text begins with the list.
+base::Outcome<std::vector<uint8_t>> parse_cpu_list(std::string_view text, uint32_t cpus);
+/// The list of vCPU `vcpu` in DomainConfig::cpus, which is for all when it is the only one; empty: any CPU.
+std::string_view cpus_of_vcpu(std::string_view cpus, uint32_t vcpu);
+
+/// A limit of a network interface: `bytes` in each window of `usec`.
+struct RateLimit {
+    uint32_t bytes = 0;
+    uint32_t usec = 0;
+};
+/// "10Mb/s", "250KB/s@20ms": powers of 1000, b for bits, windows of 50 ms. Errors: inval, what is wrong with it.
+base::Outcome<RateLimit> rate_limit(std::string_view text);
+
 /// False for text with control characters other than tabs: it goes into paths, command lines and the store.
 bool is_printable(std::string_view text);
 
-/// Parses `BACK,DEV,MODE[,BACKDOM]`. Errors: Errc::inval "Invalid disk specifier: …".
+/// Parses `BACK,DEV,MODE[,BACKDOM]` and xl's positions and keys. Errors: Errc::inval "Invalid disk specifier: …".
 base::Outcome<Disk> parse_disk(std::string_view spec);
+/// True for the types of image files that hold more than the guest's bytes: "qcow2", "vhd" …
+bool is_image_format(std::string_view type);
 /// Parses `key=value,…`; blanks around the separators do not matter. Errors: Errc::inval "Invalid vif option: …".
 base::Outcome<Vif> parse_vif(std::string_view spec);
 

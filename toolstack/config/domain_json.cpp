@@ -67,7 +67,7 @@ std::string to_json(const DomainConfig& config) {
     for (const Field& field : fields()) {
         if (!field.wanted(config)) continue;
         const std::string text = field.print(config);
-        if (field.form == Form::number) {
+        if (field.is_number()) {
             out[std::string(field.json)] = base::parse_number<uint64_t>(text).value_or(0);
         } else {
             out[std::string(field.json)] = text;

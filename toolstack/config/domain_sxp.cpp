@@ -22,7 +22,7 @@ void add_fields(Sxp& to, const DomainConfig& config, Place place) {
 base::Failure wrong(const Field& field, const std::string& text, base::Failure failure) {
     if (field.place == Place::image_kind) return std::move(failure).with(std::string(field.file));
     const std::string element = "(" + std::string(field.sxp) + " …)";
-    if (field.form == Form::number) {
+    if (field.is_number()) {
         return base::fail(Errc::inval, element + ": '" + text.substr(0, 40) + "' is not a number in range");
     }
     return failure.text.starts_with('\'') ? std::move(failure).with(element) : failure;

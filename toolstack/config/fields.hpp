@@ -14,7 +14,8 @@ namespace config {
 enum class Form : uint8_t {
     text,
     number,
-    list,  // text, which a file may also give as a list of texts: they are joined by commas
+    mib,   // a number, which a file may also give with its unit: "2G"
+    list,  // text, which a file may also give as a list of texts: they are joined by ';'
 };
 
 /// Where its element stands in (vm … (image (KIND …)) …).
@@ -41,6 +42,8 @@ struct Field {
     /// Checks a value and takes it. Errors: inval; the text begins with the value or names the field, the caller adds where.
     base::Outcome<> (*read)(DomainConfig&, const Field&, const std::string& text);
     uint64_t low = 0, high = 0;  // of numbers
+
+    bool is_number() const { return form == Form::number || form == Form::mib; }
 
     bool has(const Guest& guest) const { return ((static_cast<unsigned>(guests) >> guest.index()) & 1U) != 0; }
     /// Whether it is printed for this configuration.

@@ -3,12 +3,15 @@
 // that exist in files alone.
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "lib/base/number.hpp"
 #include "toolstack/config/device_kinds.hpp"
 #include "toolstack/config/fields.hpp"
 #include "toolstack/config/lexer.hpp"
 #include "toolstack/config/load.hpp"
+#include "toolstack/config/split.hpp"
+#include "toolstack/config/vocabulary.hpp"
 
 namespace config {
 
@@ -28,6 +31,7 @@ struct Context {
     Address address;
     std::vector<std::string>& warnings;
     int64_t nics = -1;
+    bool vcpus_given = false;
 };
 
 base::Failure wrong(const Context& c, std::string_view name, const Value& value, const std::string& text) {
@@ -40,12 +44,27 @@ Outcome<std::string> as_text(const Context& c, std::string_view name, const Valu
     return value.text();
 }
 
+enum class Units : uint8_t { none, mib };
+
+/// Takes M, MB, MiB, G, GB or GiB in either case off a text that has digits before it; how many MiB that is.
+uint64_t take_unit(std::string_view& text) {
+    const size_t end = text.find_last_of("0123456789");
+    if (end == std::string_view::npos) return 1;
+    std::string unit(trim(text.substr(end + 1)));
+    for (char& c : unit) c = static_cast<char>(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
+    const bool gib = unit == "G" || unit == "GB" || unit == "GIB";
+    if (gib || unit == "M" || unit == "MB" || unit == "MIB") text = text.substr(0, end + 1);
+    return gib ? 1024 : 1;
+}
+
 /// The whole number that `value` is or says; nothing for None.
-Outcome<std::optional<int64_t>> as_number(const Context& c, std::string_view name, const Value& value) {
+Outcome<std::optional<int64_t>> as_number(const Context& c, std::string_view name, const Value& value,
+                                          Units units = Units::none) {
     if (value.as<Value::None>() != nullptr) return std::optional<int64_t>();
     if (const auto* i = value.as<int64_t>()) return std::optional(*i);
     if (const auto* b = value.as<bool>()) return std::optional<int64_t>(*b ? 1 : 0);
     if (const auto* d = value.as<double>(); d != nullptr && *d >= -1e15 && *d <= 1e15) {
+        if (std::trunc(*d) != *d) return wrong(c, name, value, value.text() + " is not a whole number");
         return std::optional(static_cast<int64_t>(*d));
     }
     const auto* s = value.as<std::string>();
@@ -53,7 +72,9 @@ Outcome<std::optional<int64_t>> as_number(const Context& c, std::string_view nam
     std::string_view text = *s;
     while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
     while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
-    const auto parsed = base::parse_number_or_hex<int64_t>(text);
+    const uint64_t scale = units == Units::mib ? take_unit(text) : 1;
+    auto parsed = base::parse_number_or_hex<int64_t>(text);
+    if (parsed && __builtin_mul_overflow(*parsed, scale, &*parsed)) parsed = std::nullopt;
     if (!parsed) return wrong(c, name, value, "'" + s->substr(0, 40) + "' is not a number");
     return parsed;
 }
@@ -89,14 +110,14 @@ Outcome<std::vector<std::pair<std::string, const Value*>>> as_list(const Context
 
 /// The value as text for its row: numbers in decimal, lists joined.
 Outcome<std::string> text_for(const Context& c, const Field& field, const Value& value) {
-    if (field.form == Form::number) {
-        const auto number = OTRY(as_number(c, field.file, value));
+    if (field.is_number()) {
+        const auto number = OTRY(as_number(c, field.file, value, field.form == Form::mib ? Units::mib : Units::none));
         return number ? std::to_string(*number) : std::string();
     }
     const Value::List* list = value.as<Value::List>();
     if (field.form != Form::list || list == nullptr) return as_text(c, field.file, value);
     std::string out;
-    for (const Value& item : *list) out += (out.empty() ? "" : ",") + OTRY(as_text(c, field.file, item));
+    for (const Value& item : *list) out += (&item == &list->front() ? "" : ";") + OTRY(as_text(c, field.file, item));
     return out;
 }
 
@@ -141,6 +162,52 @@ Outcome<> set_restart(Context& c, std::string_view name, const Value& value) {
     return base::ok;
 }
 
+/// xl's name for `builder`.
+Outcome<> set_type(Context& c, std::string_view name, const Value& value) {
+    const std::string word = OTRY(as_text(c, name, value));
+    if (word == "pv") {
+        if (!std::holds_alternative<PvGuest>(c.config.guest)) c.config.guest = PvGuest{};
+    } else if (word == "hvm") {
+        c.config.guest = HvmGuest{};
+    } else if (word == "pvh") {
+        c.config.guest = PvhGuest{};
+    } else if (!word.empty()) {
+        return wrong(c, name, value, "'" + word.substr(0, 40) + "' is none of: pv, hvm, pvh");
+    }
+    return base::ok;
+}
+
+/// xl's whole command line, in place of root and extra.
+Outcome<> set_cmdline(Context& c, std::string_view name, const Value& value) {
+    const std::string line = OTRY(as_text(c, name, value));
+    if (line.empty()) return base::ok;
+    if (!c.config.root.empty() || !c.config.extra.empty()) {
+        c.warnings.push_back(wrong(c, name, value, "it is taken in place of root and extra").text);
+    }
+    c.config.root.clear();
+    c.config.extra = line;
+    return base::ok;
+}
+
+Outcome<> set_cap(Context& c, std::string_view name, const Value& value) {
+    const auto cap = OTRY(as_number(c, name, value, 0, 100 * max_vcpus));
+    if (cap) c.config.cpu_cap = static_cast<uint32_t>(*cap);
+    return base::ok;
+}
+
+/// xl's `vcpus` are those online at the start, of `maxvcpus`.
+Outcome<> set_maxvcpus(Context& c, std::string_view name, const Value& value) {
+    const auto most = OTRY(as_number(c, name, value, 1, max_vcpus));
+    if (!most) return base::ok;
+    const uint32_t online = c.vcpus_given ? c.config.vcpus : static_cast<uint32_t>(*most);
+    if (*most < online)
+        return wrong(c, name, value, std::to_string(*most) + " is less than vcpus (" + std::to_string(online) + ")");
+    if (*most > online && online >= 64) return wrong(c, name, value, "more than 63 vCPUs must all be online at the start");
+    if (*most > online && c.config.vcpu_avail == 0) c.config.vcpu_avail = (uint64_t{1} << online) - 1;
+    c.config.vcpus = static_cast<uint32_t>(*most);
+    return base::ok;
+}
+
 Outcome<> set_nics(Context& c, std::string_view name, const Value& value) {
     c.nics = OTRY(as_number(c, name, value, -1, max_vifs)).value_or(-1);
     return base::ok;
@@ -159,6 +226,10 @@ struct Other {
 };
 
 constexpr std::array others = {
+    Other{"type", set_type},
+    Other{"cmdline", set_cmdline},
+    Other{"cap", set_cap},
+    Other{"maxvcpus", set_maxvcpus},
     Other{"cpu", set_cpu},
     Other{"ip", set_address<&Address::ip>},
     Other{"gateway", set_address<&Address::gateway>},
@@ -169,69 +240,6 @@ constexpr std::array others = {
     Other{"nics", set_nics},
     Other{"restart", set_restart},  // it overrides the on_* variables
 };
-
-/// Known words of classic and later files that ask for something this version does not do yet.
-constexpr std::array<std::string_view, 61> not_yet = {"shadow_memory",
-                                                      "rtc_timeoffset",
-                                                      "timer_mode",
-                                                      "pae",
-                                                      "acpi",
-                                                      "apic",
-                                                      "vhpt",
-                                                      "guest_os_type",
-                                                      "console",
-                                                      "blkif",
-                                                      "netif",
-                                                      "tpmif",
-                                                      "pci",
-                                                      "ioports",
-                                                      "irq",
-                                                      "usb",
-                                                      "usbport",
-                                                      "vfb",
-                                                      "vtpm",
-                                                      "access_control",
-                                                      "ssidref",
-                                                      "bootentry",
-                                                      "device_model",
-                                                      "fda",
-                                                      "fdb",
-                                                      "cdrom",
-                                                      "boot",
-                                                      "localtime",
-                                                      "serial",
-                                                      "monitor",
-                                                      "keymap",
-                                                      "usbdevice",
-                                                      "stdvga",
-                                                      "isa",
-                                                      "soundhw",
-                                                      "nographic",
-                                                      "vnc",
-                                                      "vncdisplay",
-                                                      "vnclisten",
-                                                      "vncunused",
-                                                      "vncpasswd",
-                                                      "vncviewer",
-                                                      "vncconsole",
-                                                      "sdl",
-                                                      "display",
-                                                      "xauthority",
-                                                      "snapshot",
-                                                      "type",
-                                                      "hap",
-                                                      "cmdline",
-                                                      "maxvcpus",
-                                                      "on_watchdog",
-                                                      "on_soft_reset",
-                                                      "pool",
-                                                      "seclabel",
-                                                      "tsc_mode",
-                                                      "nestedhvm",
-                                                      "viridian",
-                                                      "xen_platform_pci",
-                                                      "hpet",
-                                                      "machine_address_size"};
 
 /// Values as the command line gives them: [list], "quoted", or plain text; repeated list variables add up.
 Outcome<> apply_settings(Variables& variables, std::span<const Setting> settings) {
@@ -272,20 +280,69 @@ bool is_known(std::string_view name) {
            std::ranges::any_of(others, [&](const Other& row) { return row.name == name; });
 }
 
-void warn_unknown(Context& c, const Variables& variables) {
-    for (const auto& item : variables.items()) {
-        const std::string& name = item.first;
-        const Value& value = item.second;
-        if (is_known(name) || name.starts_with("_") || name.starts_with("xm_")) continue;
-        const bool later = std::find(not_yet.begin(), not_yet.end(), name) != not_yet.end();
-        const std::string text = later ? "the variable '" + name + "' is not supported yet and has no effect"
-                                       : "unknown variable '" + name.substr(0, 60) + "'";
-        c.warnings.push_back(fail_at(c.file, value.where, text).text);
+void warn(Context& c, const Value& value, const std::string& text) {
+    c.warnings.push_back(fail_at(c.file, value.where, text).text);
+}
+
+/// Words that are neither fields nor devices: refused when they ask for another machine, else said once.
+Outcome<> read_word(Context& c, const Word& word, const Value& value) {
+    if (!asks(word, value)) return base::ok;
+    const std::string name(word.name);
+    switch (word.standing) {
+        case Standing::refused: return wrong(c, word.name, value, std::string(word.what) + " are not supported yet; take it out");
+        case Standing::hvm:
+            if (std::holds_alternative<PvGuest>(c.config.guest)) {
+                warn(c, value, "the variable '" + name + "' is for HVM domains: this one is PV, and it has no effect");
+            }
+            return base::ok;
+        case Standing::harmless:
+            warn(c, value, "the variable '" + name + "' has no effect: " + std::string(word.what));
+            return base::ok;
+    }
+    return base::ok;
+}
+
+Outcome<> read_words(Context& c, const Variables& variables) {
+    for (const auto& [name, value] : variables.items()) {
+        if (const Word* word = find_word(name)) {
+            OTRY(read_word(c, *word, value));
+        } else if (!is_known(name) && !name.starts_with("_") && !name.starts_with("xm_")) {
+            warn(c, value, "unknown variable '" + name.substr(0, 60) + "'");
+        }
+    }
+    return base::ok;
+}
+
+/// What is understood and waits for another variable, or for a later version.
+void warn_about_effects(Context& c, const Variables& variables) {
+    const auto given = [&](std::string_view name) -> const Value* {
+        const Value* value = variables.find(std::string(name));
+        return value != nullptr && !value->text().empty() && value->as<Value::None>() == nullptr ? value : nullptr;
+    };
+    if (c.config.ip.empty()) {
+        for (const std::string_view name : {"gateway", "netmask", "hostname"}) {
+            if (const Value* value = given(name)) {
+                warn(c, *value, "the variable '" + std::string(name) + "' has no effect without ip, or dhcp");
+            }
+        }
+    }
+    if (const Value* value = given("bootargs"); value != nullptr && c.config.bootloader.empty()) {
+        warn(c, *value, "the variable 'bootargs' has no effect without bootloader");
+    }
+    for (const std::string_view name : {"on_poweroff", "on_reboot", "on_crash", "on_watchdog"}) {
+        if (const Value* value = given(name); value != nullptr && value->text().starts_with("coredump-")) {
+            warn(c, *value, std::string(name) + ": the core is not dumped yet, only the rest is done");
+        }
+    }
+    for (size_t i = 0; i < c.config.vifs.size(); ++i) {
+        if (c.config.vifs[i].model.empty() || !std::holds_alternative<PvGuest>(c.config.guest)) continue;
+        if (const Value* value = given("vif")) warn(c, *value, "vif: a PV domain's interface has no model");
     }
 }
 
 /// Every variable that has a meaning, in the order of the tables.
 Outcome<> read_variables(Context& c, const Variables& variables) {
+    c.vcpus_given = variables.find("vcpus") != nullptr;
     for (const Field& field : fields()) {
         if (field.file.empty()) continue;
         if (const Value* value = variables.find(field.file)) OTRY(read_field(c, field, *value));
@@ -297,6 +354,7 @@ Outcome<> read_variables(Context& c, const Variables& variables) {
         if (const Value* value = variables.find(other.name)) OTRY(other.set(c, other.name, *value));
     }
     compose_ip(c);
+    OTRY(read_words(c, variables));
     if (c.nics >= 0) c.config.vifs.resize(static_cast<size_t>(c.nics));
     return base::ok;
 }
@@ -321,7 +379,7 @@ Outcome<Loaded> parse_config(std::string_view text, const std::string& file, std
     Loaded out;
     Context context{file, out.config, {}, out.warnings};
     OTRY(read_variables(context, variables));
-    warn_unknown(context, variables);
+    warn_about_effects(context, variables);
     if (out.config.name.empty()) OTRY(name_after_file(out.config, file));
     return out;
 }

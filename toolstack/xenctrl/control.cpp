@@ -222,6 +222,12 @@ Outcome<> Control::set_tsc_info(DomId domain, uint32_t mode, uint32_t khz, uint3
     return domctl(op, "set the time stamp counter");
 }
 
+Outcome<> Control::set_time_offset(DomId domain, int64_t seconds) {
+    auto op = OTRY(domctl_buffer(domain, xen::XEN_DOMCTL_settimeoffset));
+    op->u.settimeoffset.time_offset_seconds = seconds;
+    return domctl(op, "set the time offset");
+}
+
 Outcome<> Control::set_cpu_policy(DomId domain, const CpuPolicy& policy) {
     auto leaves = OTRY(Buffer<xen::CpuidLeaf>::make(backend_, policy.leaves.size()));
     auto msrs = OTRY(Buffer<xen::MsrEntry>::make(backend_, policy.msrs.size()));

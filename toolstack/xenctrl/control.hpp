@@ -90,6 +90,8 @@ public:
     Outcome<> hypercall_init(DomId domain, Gfn page);
     Outcome<> pin_l4(DomId domain, Mfn table);
     Outcome<> set_tsc_info(DomId domain, uint32_t mode, uint32_t khz, uint32_t incarnation, uint64_t elapsed_ns);
+    /// How far the domain's wall clock is ahead of UTC.
+    Outcome<> set_time_offset(DomId domain, int64_t seconds);
     Outcome<CpuPolicy> system_cpu_policy(PolicyKind kind);
     Outcome<> set_cpu_policy(DomId domain, const CpuPolicy& policy);
     /// Opens in `domain` a port that `remote` may bind to.

@@ -15,6 +15,8 @@ Status set_context(const Call& c, Vcpu& v, const xen::VcpuGuestContext& context)
         if (s.error() == Errc::restart) return c.again();
         return Err{s.error()};
     }
+    // The builder has cleared the shared page since the domain was made: the clock is told to the guest that starts here.
+    if (v.id == VcpuId(0)) domain_update_wallclock(c.d);
     if (context.flags & xen::VGCF_online) v.pause_flags.fetch_and(~uint32_t{vpf_down}, std::memory_order_acq_rel);
     else v.pause_flags.fetch_or(vpf_down, std::memory_order_acq_rel);
     return ok;

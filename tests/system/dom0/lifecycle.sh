@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # One stock-kernel domU through its life: create, look, console, pause, and every way to end.
-config=$(guest life 'extra = "console=hvc0"' 'disk = [ "file:/xen/images/life.img,xvda,w" ]' 'vif = [ "bridge=xenbr0" ]')
+config=$(guest life 'extra = "console=hvc0"' 'disk = [ "/xen/images/life.img,raw,xvda,rw" ]' 'vif = [ "bridge=xenbr0" ]')
 truncate -s 16M /xen/images/life.img
 forget_console life
 check "$TOOL create" $TOOL create "$config"
@@ -13,6 +13,7 @@ equal "$TOOL vcpu-list shows both" 2 "$($TOOL vcpu-list life | awk 'NR > 1 && $1
 equal "$TOOL block-list shows the disk, connected" "51712 4" "$($TOOL block-list life | awk '$1 == 51712 { print $1, $4 }')"
 equal "$TOOL network-list shows the card, connected" "0 4" "$($TOOL network-list life | awk 'NR == 2 { print $1, $5 }')"
 check "console: what is typed arrives, and is answered" sh -c ". $TESTS/lib.sh; type_to life 'echo answer-\$((6 * 7))'; wait_until 20 said life 'answer-42'"
+check "the guest starts with the machine's time" sh -c ". $TESTS/lib.sh; type_to life 'echo clock-\$((\$(date +%s) - $(date +%s)))-seconds'; wait_until 20 said life 'clock--?[0-9]{1,2}-seconds' || { grep -a clock- $(console_log life); false; }"
 (sleep 2; echo 'echo through-$((40 + 2))-console'; sleep 4) | timeout 20 script -qec "$TOOL console life" /dev/null >$WORK/console.out 2>&1
 check "$TOOL console carries both directions" sh -c "grep -q 'through-42-console' $WORK/console.out || { cat $WORK/console.out; false; }"
 check "$TOOL pause" $TOOL pause life

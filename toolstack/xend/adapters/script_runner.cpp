@@ -141,6 +141,12 @@ Outcome<> ScriptRunner::run(const ScriptCall& call) {
     return base::fail(Errc::io, call.path + " failed (" + how + ")" + (line.empty() ? "" : ": " + line));
 }
 
+int64_t SystemClock::local_offset() {
+    const std::time_t now = std::time(nullptr);
+    std::tm local{};
+    return ::localtime_r(&now, &local) != nullptr ? local.tm_gmtoff : 0;
+}
+
 int64_t SystemClock::unix_seconds() {
     return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
 }

@@ -18,6 +18,7 @@ public:
 class SystemClock final : public Clock {
 public:
     int64_t unix_seconds() override;
+    int64_t local_offset() override;
     void sleep(std::chrono::milliseconds time) override;
 };
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "toolstack/xend/core/device_nodes.hpp"
-#include "lib/base/number.hpp"
 
 #include <string_view>
 
@@ -34,6 +33,12 @@ void add_if(NodeSet& set, const char* key, const std::string& value) {
     if (!value.empty()) add(set, key, value);
 }
 
+/// As netback reads it: bytes a window, and the window in µs.
+std::string rate_value(const std::string& rate) {
+    const auto limit = config::rate_limit(rate);
+    return limit ? std::to_string(limit->bytes) + "," + std::to_string(limit->usec) : "4294967295,0";
+}
+
 }  // namespace
 
 std::string backend_path(const DeviceEnds& ends, const std::string& kind, uint32_t devid) {
@@ -61,7 +66,8 @@ DeviceNodes vbd_nodes(const DeviceEnds& ends, const config::Disk& disk, const st
     add(out.back, "device-type", type);
     add(out.back, "removable", disk.cdrom ? "1" : "0");
     add(out.back, "bootable", "1");
-    add(out.back, "discard-enable", disk.mode == config::DiskMode::read_only ? "0" : "1");
+    add(out.back, "discard-enable", disk.mode == config::DiskMode::read_only || !disk.discard ? "0" : "1");
+    if (!disk.trusted) add(out.front, "trusted", "0");
     add(out.back, "hotplug-status", "");
     out.needs_script = !disk.target.empty();
     return out;
@@ -78,38 +84,13 @@ DeviceNodes vif_nodes(const DeviceEnds& ends, const config::Vif& vif, uint32_t i
     add_if(out.back, "ip", vif.ip);
     add_if(out.back, "vifname", vif.vifname);
     if (!vif.rate.empty()) add(out.back, "rate", rate_value(vif.rate));
+    add_if(out.back, "mtu", vif.mtu);
+    add_if(out.front, "mtu", vif.mtu);
+    add_if(out.back, "gatewaydev", vif.gatewaydev);
+    add_if(out.front, "trusted", vif.trusted);
     add(out.back, "script", script);
     add(out.back, "hotplug-status", "");
     return out;
-}
-
-std::string rate_value(const std::string& rate) {
-    static const std::string unlimited = "4294967295,0";
-    std::string_view rest = rate;
-    const auto amount = base::take_number<uint64_t>(rest);
-    if (!amount || rest.empty()) return unlimited;
-    uint64_t bytes = *amount;
-    uint64_t scale = 1;
-    if (rest[0] == 'K') scale = 1'000;
-    if (rest[0] == 'M') scale = 1'000'000;
-    if (rest[0] == 'G') scale = 1'000'000'000;
-    if (scale != 1) rest.remove_prefix(1);
-    if (!rest.starts_with("b/s") && !rest.starts_with("B/s")) return unlimited;
-    if (__builtin_mul_overflow(bytes, scale, &bytes)) return unlimited;
-    if (rest[0] == 'b') bytes /= 8;
-    rest.remove_prefix(3);
-    uint64_t window = 50'000;  // µs
-    if (!rest.empty()) {
-        if (rest[0] != '@') return unlimited;
-        rest.remove_prefix(1);
-        const auto count = base::take_number<uint64_t>(rest);
-        const uint64_t unit = rest == "us" ? 1 : rest == "ms" ? 1'000 : rest == "s" ? 1'000'000 : 0;
-        if (!count || unit == 0 || __builtin_mul_overflow(*count, unit, &window)) return unlimited;
-    }
-    if (__builtin_mul_overflow(bytes, window, &bytes)) return unlimited;
-    bytes /= 1'000'000;
-    if (bytes == 0 || bytes > 0xffffffffULL || window > 0xffffffffULL) return unlimited;
-    return std::to_string(bytes) + "," + std::to_string(window);
 }
 
 }  // namespace xend

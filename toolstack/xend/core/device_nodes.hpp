@@ -51,8 +51,4 @@ std::string frontend_path(const DeviceEnds& ends, const std::string& kind, uint3
 /// Permissions: everything to `owner`, reading to `reader`, nothing to others.
 xenstore::Permissions owned_by(base::DomId owner, base::DomId reader);
 
-/// "10Mb/s@50ms" -> "62500,50000" (bytes per window, window in µs), the form netback reads; what cannot be
-/// understood means no limit, as it always has.
-std::string rate_value(const std::string& rate);
-
 }  // namespace xend

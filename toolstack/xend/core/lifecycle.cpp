@@ -11,8 +11,8 @@ namespace {
 ExitAction action_for(const StopFacts& facts) {
     switch (facts.reason) {
         case ShutdownReason::reboot: return facts.on_reboot;
-        case ShutdownReason::crash:
-        case ShutdownReason::watchdog: return facts.on_crash;
+        case ShutdownReason::crash: return facts.on_crash;
+        case ShutdownReason::watchdog: return facts.on_watchdog.value_or(facts.on_crash);
         default: return facts.on_poweroff;
     }
 }
@@ -21,7 +21,7 @@ ExitAction action_for(const StopFacts& facts) {
 
 Follow after_stop(const StopFacts& facts) {
     if (facts.preserved || facts.reason == ShutdownReason::suspend) return Follow::nothing;
-    const ExitAction action = action_for(facts);
+    const ExitAction action = config::without_dump(action_for(facts));
     if (action == ExitAction::destroy) return Follow::destroy;
     if (action == ExitAction::preserve) return Follow::preserve;
     const int64_t since = facts.now - facts.previous_restart;

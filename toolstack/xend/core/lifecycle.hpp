@@ -25,9 +25,10 @@ struct StopFacts {
     config::ExitAction on_poweroff = config::ExitAction::destroy;
     config::ExitAction on_reboot = config::ExitAction::restart;
     config::ExitAction on_crash = config::ExitAction::restart;
-    bool preserved = false;        // it was kept already
-    int64_t now = 0;               // Unix seconds
-    int64_t previous_restart = 0;  // 0: never
+    std::optional<config::ExitAction> on_watchdog;  // not given: as on_crash
+    bool preserved = false;                         // it was kept already
+    int64_t now = 0;                                // Unix seconds
+    int64_t previous_restart = 0;                   // 0: never
     int64_t min_restart_seconds = 20;
 };
 

@@ -103,7 +103,4 @@ private:
     std::map<config::Uuid, std::weak_ptr<std::mutex>> locks_;
 };
 
-/// Turns "0-3,5,^1" into a bitmap of CPUs. Errors: inval.
-base::Outcome<xenctrl::BitMap> parse_cpu_list(const std::string& text, uint32_t cpus);
-
 }  // namespace xend

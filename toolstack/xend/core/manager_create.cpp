@@ -58,39 +58,6 @@ public:
     void release(DomId domain) noexcept override { auto ignored = store_.release(domain); }
 };
 
-Outcome<xenctrl::BitMap> parse_cpu_list(const std::string& text, uint32_t cpus) {
-    xenctrl::BitMap map((std::max(cpus, 1U) + 7) / 8, 0);
-    const auto bad = [&] { return base::fail(Errc::inval, "cpus: '" + text + "' is not a list of CPUs like 0-3,^1"); };
-    std::string_view rest = text;
-    while (!rest.empty()) {
-        std::string_view item = rest.substr(0, rest.find(','));
-        rest.remove_prefix(std::min(item.size() + 1, rest.size()));
-        while (!item.empty() && item.front() == ' ') item.remove_prefix(1);
-        while (!item.empty() && item.back() == ' ') item.remove_suffix(1);
-        const bool exclude = item.starts_with('^');
-        if (exclude) item.remove_prefix(1);
-        uint32_t first = 0, last = cpus == 0 ? 0 : cpus - 1;
-        if (item != "all") {
-            const auto begin = base::take_number<uint32_t>(item);
-            if (!begin) return bad();
-            first = last = *begin;
-            if (!item.empty()) {
-                const auto end = item.front() == '-' ? base::parse_number<uint32_t>(item.substr(1)) : std::nullopt;
-                if (!end) return bad();
-                last = *end;
-            }
-        }
-        if (last < first || last - first > 4096) return bad();
-        for (uint32_t cpu = first; cpu <= last && cpus != 0; ++cpu) {
-            const uint32_t real = cpu % cpus;  // as classic xend took them
-            const auto bit = static_cast<uint8_t>(1U << (real % 8));
-            map[real / 8] = static_cast<uint8_t>(exclude ? (map[real / 8] & ~bit) : (map[real / 8] | bit));
-        }
-    }
-    if (std::all_of(map.begin(), map.end(), [](uint8_t b) { return b == 0; })) return bad();
-    return map;
-}
-
 void Manager::fill_in(config::DomainConfig& config) const {
     if (config.uuid.is_nil()) config.uuid = config::Uuid::random();
     for (size_t i = 0; i < config.vifs.size(); ++i) {
@@ -159,11 +126,20 @@ Outcome<> Manager::build_and_connect(xenstore::Store& store, Record& record) {
     input.memory_kib = c.memory_mib * 1024;
     input.max_memory_kib = c.max_memory_mib() * 1024;
     input.vcpus = c.vcpus;
+    input.tsc_mode = c.tsc_mode;
+    input.time_offset = c.rtc_timeoffset + (c.localtime ? ports_.clock.local_offset() : 0);
+    if (c.max_event_channels) input.max_event_channels = *c.max_event_channels;
+    if (c.max_grant_frames) input.max_grant_frames = static_cast<int32_t>(*c.max_grant_frames);
+    if (c.max_maptrack_frames) input.max_maptrack_frames = static_cast<int32_t>(*c.max_maptrack_frames);
+    if (c.max_grant_version) input.max_grant_version = static_cast<uint8_t>(*c.max_grant_version);
     if (c.cpu_weight) input.sched_weight = static_cast<uint16_t>(*c.cpu_weight);
     if (c.cpu_cap) input.sched_cap = static_cast<uint16_t>(*c.cpu_cap);
     if (!c.cpus.empty()) {
         const HostState host = OTRY(ports_.hypervisor.host());
-        input.vcpu_affinity.assign(c.vcpus, OTRY(parse_cpu_list(c.cpus, host.phys.cpus)));
+        for (uint32_t vcpu = 0; vcpu < c.vcpus; ++vcpu) {
+            const std::string_view cpus = config::cpus_of_vcpu(c.cpus, vcpu);
+            input.vcpu_affinity.push_back(cpus.empty() ? xenctrl::BitMap{} : OTRY(config::parse_cpu_list(cpus, host.phys.cpus)));
+        }
     }
     const builder::Plan plan = OTRY(ports_.hypervisor.prepare(input));
     OTRY(check_memory(plan));

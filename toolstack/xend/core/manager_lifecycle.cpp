@@ -98,6 +98,7 @@ void Manager::follow_stop(const DomainView& view) {
     facts.on_poweroff = view.record->config.on_poweroff;
     facts.on_reboot = view.record->config.on_reboot;
     facts.on_crash = view.record->config.on_crash;
+    facts.on_watchdog = view.record->config.on_watchdog;
     facts.preserved = view.record->state == RecordState::preserved;
     facts.now = ports_.clock.unix_seconds();
     facts.previous_restart = asked_for(view) ? 0 : view.record->previous_restart;

@@ -82,6 +82,8 @@ class Clock {
 public:
     virtual ~Clock() = default;
     virtual int64_t unix_seconds() = 0;
+    /// Seconds that the local time is ahead of UTC now.
+    virtual int64_t local_offset() = 0;
     virtual void sleep(std::chrono::milliseconds time) = 0;
 };
 
