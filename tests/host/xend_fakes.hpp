@@ -162,9 +162,9 @@ struct FakeHypervisor final : xend::Hypervisor {
         }
         return nullptr;
     }
-    Outcome<> with(DomId id, const std::function<void(xenctrl::DomainInfo&)>& change) {
-        auto* info = at(id);
-        if (info == nullptr) return base::fail(Errc::srch, "No such domain");
+    Outcome<> with(const xend::DomainRef& ref, const std::function<void(xenctrl::DomainInfo&)>& change) {
+        auto* info = at(ref.id);
+        if (info == nullptr || !same(ref)) return base::fail(Errc::srch, "No such domain");
         change(*info);
         return base::ok;
     }
@@ -177,6 +177,15 @@ struct FakeHypervisor final : xend::Hypervisor {
     }
 
     Outcome<std::vector<xenctrl::DomainInfo>> list() override { return all; }
+    Outcome<std::optional<xenctrl::DomainInfo>> domain(DomId id) override {
+        const auto* info = at(id);
+        return info == nullptr ? std::optional<xenctrl::DomainInfo>{} : std::optional(*info);
+    }
+    /// Whoever names a domain by number and another one's handle has confused two.
+    bool same(const xend::DomainRef& ref) {
+        const auto* info = at(ref.id);
+        return info != nullptr && info->handle == ref.uuid.bytes;
+    }
     Outcome<std::vector<xend::VcpuState>> vcpus(const xenctrl::DomainInfo& domain) override {
         std::vector<xend::VcpuState> out;
         for (uint32_t i = 0; i < domain.vcpus; ++i) {
@@ -202,11 +211,11 @@ struct FakeHypervisor final : xend::Hypervisor {
     }
     Outcome<std::string> console_ring(bool) override { return std::string("(XEN) hello\n"); }
     Outcome<> debug_keys(const std::string&) override { return base::ok; }
-    Outcome<> pause(DomId id) override {
-        return with(id, [](auto& info) { info.paused = true; });
+    Outcome<> pause(const xend::DomainRef& ref) override {
+        return with(ref, [](auto& info) { info.paused = true; });
     }
-    Outcome<> unpause(DomId id) override {
-        return with(id, [this](auto& info) {
+    Outcome<> unpause(const xend::DomainRef& ref) override {
+        return with(ref, [this](auto& info) {
             info.paused = false;
             info.blocked = true;
             info.cpu_time = base::Nanos::ms(300);
@@ -216,18 +225,18 @@ struct FakeHypervisor final : xend::Hypervisor {
             info.reason = xenctrl::ShutdownReason::crash;
         });
     }
-    Outcome<> destroy(DomId id) override {
-        auto* info = at(id);
-        if (info == nullptr) return base::fail(Errc::srch, "No such domain");
-        free_pages += info->pages;
-        std::erase_if(all, [&](const auto& i) { return i.id == id; });
+    Outcome<> destroy(const xend::DomainRef& ref) override {
+        if (!same(ref)) return base::fail(Errc::srch, "No such domain");
+        free_pages += at(ref.id)->pages;
+        std::erase_if(all, [&](const auto& i) { return i.id == ref.id; });
         return base::ok;
     }
-    Outcome<> set_handle(DomId id, const config::Uuid& uuid) override {
-        return with(id, [&](auto& info) { info.handle = uuid.bytes; });
+    Outcome<> set_handle(const xend::DomainRef& ref, const config::Uuid& uuid) override {
+        return with(ref, [&](auto& info) { info.handle = uuid.bytes; });
     }
     Outcome<> set_max_memory(DomId id, uint64_t kib) override {
-        return with(id, [&](auto& info) { info.max_pages = kib / 4; });
+        at(id)->max_pages = kib / 4;
+        return base::ok;
     }
     Outcome<xenctrl::SchedParams> sched_params(DomId id) override { return params[id.raw]; }
     Outcome<> set_sched_params(DomId id, const xenctrl::SchedParams& p) override {
@@ -256,7 +265,7 @@ struct FakeHypervisor final : xend::Hypervisor {
         if (told && !build_error.empty()) told = base::fail(Errc::nomem, build_error);
         if (told) told = store.introduce(info.id, base::Mfn{1000}, base::Port{1});
         if (!told) {
-            auto ignored = destroy(info.id);
+            auto ignored = destroy({info.id, config::Uuid{plan.input.uuid}});
             return std::move(told).take_failure();
         }
         return builder::BuiltDomain{info.id, base::Mfn{1000}, base::Port{1}, base::Mfn{1001}, base::Port{2}};
@@ -268,9 +277,12 @@ struct FakeScripts final : xend::Scripts {
     std::vector<std::string> calls;  // "vif-bridge online vif1.0"
     std::string error;               // hotplug-error of the next `add` or `online`
     std::function<void()> before;    // called when a script starts
+    std::vector<std::string> tags;   // of all calls
+    std::vector<std::string> ended;  // what end() was told
 
     explicit FakeScripts(Tree& t) : tree(t) {}
     Outcome<> run(const xend::ScriptCall& call) override {
+        tags.push_back(call.tag);
         if (before) before();
         std::string path, vif;
         for (const auto& [key, value] : call.environment) {
@@ -289,6 +301,23 @@ struct FakeScripts final : xend::Scripts {
         tree.write(path + "/hotplug-status", "connected");
         return base::ok;
     }
+    void end(const std::vector<std::string>& names) override { ended.insert(ended.end(), names.begin(), names.end()); }
+};
+
+/// Loop devices that are there for as long as somebody holds them: xend, or the back end from its third look on.
+struct FakeBlocks final : xend::BlockDevices {
+    std::vector<std::weak_ptr<void>> loops;
+    std::string error;
+    int looks = 0;
+
+    Outcome<xend::BlockDevice> device(const std::string& path) override { return xend::BlockDevice{path, "fe:1", nullptr}; }
+    Outcome<xend::BlockDevice> loop(const std::string&, config::DiskMode) override {
+        if (!error.empty()) return base::fail(Errc::io, error);
+        std::shared_ptr<void> held = std::make_shared<int>();
+        loops.emplace_back(held);
+        return xend::BlockDevice{"/dev/loop0", "7:0", held};
+    }
+    bool served(DomId, uint32_t) override { return ++looks % 3 == 0; }
 };
 
 struct FakeRecords final : xend::Records {
@@ -341,13 +370,14 @@ struct Machine {
     FakeStores stores;
     FakeHypervisor hypervisor;
     FakeScripts scripts{stores.tree};
+    FakeBlocks blocks;
     FakeRecords records;
     FakeClock clock;
-    xend::Manager manager{xend::Ports{hypervisor, stores, scripts, records, clock, settings()}};
+    xend::Manager manager{xend::Ports{hypervisor, stores, scripts, blocks, records, clock, settings()}};
 
     static xend::Settings settings() {
         xend::Settings out;
-        out.backend_timeout = std::chrono::seconds(0);
+        out.backend_timeout = std::chrono::seconds(1);
         out.hotplug_timeout = std::chrono::seconds(0);
         out.close_timeout = std::chrono::seconds(0);
         return out;

@@ -2,7 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "xend_fakes.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <future>
 #include <thread>
@@ -197,10 +199,13 @@ TEST(Create, WritesWhatLinuxExpects) {
               "/local/domain/0/backend/vbd/1/51712/frontend-id = \"1\" (n0,r1)\n"
               "/local/domain/0/backend/vbd/1/51712/hotplug-status = \"connected\" (n0,r1)\n"
               "/local/domain/0/backend/vbd/1/51712/mode = \"w\" (n0,r1)\n"
+              "/local/domain/0/backend/vbd/1/51712/node = \"/dev/loop0\" (n0,r1)\n"
               "/local/domain/0/backend/vbd/1/51712/online = \"1\" (n0,r1)\n"
               "/local/domain/0/backend/vbd/1/51712/params = \"" +
                   disk +
                   "\" (n0,r1)\n"
+                  "/local/domain/0/backend/vbd/1/51712/physical-device = \"7:0\" (n0,r1)\n"
+                  "/local/domain/0/backend/vbd/1/51712/physical-device-path = \"/dev/loop0\" (n0,r1)\n"
                   "/local/domain/0/backend/vbd/1/51712/removable = \"0\" (n0,r1)\n"
                   "/local/domain/0/backend/vbd/1/51712/script = \"/etc/xen/scripts/block\" (n0,r1)\n"
                   "/local/domain/0/backend/vbd/1/51712/state = \"2\" (n0,r1)\n"
@@ -224,7 +229,7 @@ TEST(Create, WritesWhatLinuxExpects) {
               "/local/domain/1/control/platform-feature-xs_reset_watches = \"1\" (n0,r1)\n"
               "/local/domain/1/control/shutdown = \"\" (n1)\n"
               "/local/domain/1/control/sysrq = \"\" (n1)\n");
-    EXPECT_EQ(m.scripts.calls, (std::vector<std::string>{"block add", "vif-bridge online vif1.0"}));
+    EXPECT_EQ(m.scripts.calls, (std::vector<std::string>{"vif-bridge online vif1.0"}));
     EXPECT_EQ(m.records.all.begin()->second.state, xend::RecordState::live);
 }
 
@@ -318,8 +323,7 @@ TEST(Create, EveryFailureIsUndoneAndNamed) {
     EXPECT_EQ(create_error(m, m.demo(), "build"), "out of luck");
     m.hypervisor.build_error.clear();
     m.scripts.error = "Could not find bridge device xenbr0";
-    EXPECT_EQ(create_error(m, m.demo(), "script"),
-              "Device 51712 (vbd) could not be connected. Could not find bridge device xenbr0");
+    EXPECT_EQ(create_error(m, m.demo(), "script"), "Device 0 (vif) could not be connected. Could not find bridge device xenbr0");
     m.scripts.error.clear();
     m.stores.tree.back_ends = false;
     EXPECT_EQ(create_error(m, m.demo(), "back end"), "Device 51712 (vbd) could not be connected. Backend device not found.");
@@ -475,7 +479,7 @@ TEST(Reap, ADomainThatVanishedIsForgotten) {
     Machine m;
     const Before before(m);
     run_demo(m, ExitAction::restart, ExitAction::restart, ExitAction::restart);
-    ASSERT_TRUE(m.hypervisor.destroy(base::DomId{1}));
+    ASSERT_TRUE(m.hypervisor.destroy({base::DomId{1}, m.demo().uuid}));
     ASSERT_TRUE(m.manager.reap());
     before.expect_same(m, "vanished");
 }
@@ -486,7 +490,7 @@ TEST(Recover, WhatWasHalfDoneIsFinished) {
         const Before before(m);
         run_demo(m, ExitAction::destroy, ExitAction::restart, ExitAction::destroy);
         m.records.all.begin()->second.state = state;
-        xend::Manager next(xend::Ports{m.hypervisor, m.stores, m.scripts, m.records, m.clock, Machine::settings()});
+        xend::Manager next(xend::Ports{m.hypervisor, m.stores, m.scripts, m.blocks, m.records, m.clock, Machine::settings()});
         ASSERT_TRUE(next.recover());
         if (state == xend::RecordState::restarting) {
             EXPECT_EQ(id_of(m, "demo"), "2");
@@ -497,9 +501,83 @@ TEST(Recover, WhatWasHalfDoneIsFinished) {
     Machine m;
     run_demo(m, ExitAction::destroy, ExitAction::restart, ExitAction::destroy);
     const std::string nodes = m.nodes();
-    xend::Manager next(xend::Ports{m.hypervisor, m.stores, m.scripts, m.records, m.clock, Machine::settings()});
+    xend::Manager next(xend::Ports{m.hypervisor, m.stores, m.scripts, m.blocks, m.records, m.clock, Machine::settings()});
     ASSERT_TRUE(next.recover());
     EXPECT_EQ(m.nodes(), nodes) << "a running domain does not notice";
+}
+
+TEST(Recover, AScriptThatWasKilledWithXendIsEndedAndUndone) {
+    // What each kill leaves: the record as it stood when the script ran, and what the script had done by then.
+    Machine m;
+    const Before before(m);
+    xend::Record at_kill;
+    m.scripts.before = [&] { at_kill = m.records.all.begin()->second; };
+    ASSERT_TRUE(m.manager.create(m.demo()));
+    m.scripts.before = nullptr;
+    ASSERT_EQ(at_kill.state, xend::RecordState::creating);
+    ASSERT_EQ(at_kill.devices.size(), 2U) << "the intent of each device is written before a script runs";
+    EXPECT_EQ(at_kill.devices[0].script, "") << "a file needs no script";
+    EXPECT_EQ(at_kill.devices[1].script, "/etc/xen/scripts/vif-bridge");
+    EXPECT_EQ(at_kill.devices[1].running, m.scripts.tags.at(0));
+    for (const char* status : {"", "connected", "error"}) {
+        Machine again;
+        const Before nothing(again);
+        ASSERT_TRUE(again.manager.create(again.demo()));
+        again.records.all.begin()->second = at_kill;
+        again.stores.tree.write("/local/domain/0/backend/vif/1/0/hotplug-status", status);
+        again.scripts.calls.clear();
+        ASSERT_TRUE(again.manager.recover());
+        EXPECT_EQ(again.scripts.ended, (std::vector<std::string>{at_kill.devices[1].running}));
+        EXPECT_EQ(again.scripts.calls, (std::vector<std::string>{"vif-bridge offline vif1.0"})) << "whatever its status is";
+        nothing.expect_same(again, status);
+    }
+}
+
+TEST(Recover, AStaleRecordHurtsNobody) {
+    Machine m;
+    run_demo(m, ExitAction::destroy, ExitAction::restart, ExitAction::destroy);
+    const xend::Record stale = m.records.all.begin()->second;
+    ASSERT_TRUE(m.manager.destroy("demo"));
+    // Another domain gets the number.
+    m.hypervisor.next_id = 1;
+    auto other = m.demo("other");
+    other.uuid = config::Uuid::random();
+    ASSERT_TRUE(m.manager.create(other));
+    ASSERT_TRUE(m.manager.unpause("other"));
+    const std::string nodes = m.nodes("/local/domain");
+    for (const auto state : {xend::RecordState::creating, xend::RecordState::destroying, xend::RecordState::live}) {
+        m.records.all[stale.config.uuid] = stale;
+        m.records.all[stale.config.uuid].state = state;
+        ASSERT_TRUE(m.manager.recover());
+        EXPECT_EQ(id_of(m, "other"), "1");
+        EXPECT_FALSE(m.hypervisor.at(base::DomId{1})->paused);
+        EXPECT_EQ(m.nodes("/local/domain"), nodes);
+        EXPECT_FALSE(m.records.all.contains(stale.config.uuid));
+    }
+}
+
+TEST(Disks, AFileIsALoopDeviceThatGoesWithItsLastHolder) {
+    Machine m;
+    ASSERT_TRUE(m.manager.create(m.demo()));
+    EXPECT_EQ(*m.manager.store_value("/local/domain/0/backend/vbd/1/51712/physical-device"), "7:0");
+    EXPECT_EQ(*m.manager.store_value("/local/domain/0/backend/vbd/1/51712/node"), "/dev/loop0");
+    EXPECT_EQ(m.blocks.looks, 3) << "xend holds it until the back end does";
+    ASSERT_EQ(m.blocks.loops.size(), 1U);
+    EXPECT_TRUE(m.blocks.loops[0].expired()) << "and no longer";
+    ASSERT_TRUE(m.manager.destroy("demo"));
+    EXPECT_EQ(m.scripts.calls, (std::vector<std::string>{"vif-bridge online vif1.0", "vif-bridge offline vif1.0"}));
+    m.blocks.error = "no loop device";
+    EXPECT_EQ(create_error(m, m.demo(), "loop"), "Device 51712 (vbd) could not be connected. no loop device");
+}
+
+TEST(Disks, OtherTypesHaveTheirScripts) {
+    Machine m;
+    auto c = m.demo();
+    c.disks[0] = *config::parse_disk("drbd:x,xvda,w");
+    ASSERT_TRUE(m.manager.create(c));
+    EXPECT_EQ(m.scripts.calls[0], "block-drbd add");
+    ASSERT_TRUE(m.manager.destroy("demo"));
+    EXPECT_EQ(m.scripts.calls[2], "block-drbd remove");
 }
 
 TEST(Manager, RenameMemoryAndScheduler) {
@@ -532,6 +610,7 @@ TEST(Records, SurviveInFiles) {
     record.start_time = 123;
     record.previous_restart = 99;
     record.restarts = 2;
+    record.devices = {{"vbd", 51712, 0, "", ""}, {"vif", 0, 3, "/etc/xen/scripts/vif-bridge", "tag"}};
     ASSERT_TRUE(records.save(record));
     auto found = records.find(record.config.uuid);
     ASSERT_TRUE(found && *found) << text_of(found);
@@ -539,6 +618,7 @@ TEST(Records, SurviveInFiles) {
     EXPECT_EQ((*found)->state, record.state);
     EXPECT_EQ((*found)->domid, 7U);
     EXPECT_EQ((*found)->previous_restart, 99);
+    EXPECT_EQ((*found)->devices, record.devices);
     std::ofstream(folder.path / "domains" / "broken.sxp") << "(record";
     auto all = records.load();
     ASSERT_TRUE(all);
@@ -560,6 +640,22 @@ TEST(Scripts, ReportAndTimeOut) {
     EXPECT_EQ(text_of(runner.run({bad, {}, {}, std::chrono::seconds(5)})), bad + " failed (exit status 3): two");
     const std::string slow = script("slow", "sleep 60");
     EXPECT_EQ(text_of(runner.run({slow, {}, {}, std::chrono::seconds(1)})), slow + " did not end within 1 s");
+    // What a script leaves in the background holds its pipe, and does not hold us.
+    const auto start = std::chrono::steady_clock::now();
+    EXPECT_TRUE(runner.run({script("leaves", "sleep 20 & echo $! >${0%/*}/pid"), {}, {}, std::chrono::seconds(5), "left"}));
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(3));
+    pid_t left = 0;
+    std::ifstream(folder.path / "pid") >> left;
+    runner.end({"another"});
+    EXPECT_EQ(::kill(left, 0), 0);
+    runner.end({"left", "another"});
+    EXPECT_TRUE(::kill(left, 0) != 0 || std::ifstream("/proc/" + std::to_string(left) + "/cmdline").get() == EOF)
+        << "a zombie at most";
+    const int leak = ::open("/dev/null", O_RDONLY);
+    EXPECT_TRUE(runner.run({script("fds", "test ! -e /proc/$$/fd/9"), {}, {}, std::chrono::seconds(5)}));
+    ASSERT_GE(::dup2(leak, 9), 0);
+    EXPECT_TRUE(runner.run({script("fds", "test ! -e /proc/$$/fd/9"), {}, {}, std::chrono::seconds(5)}))
+        << "no descriptor of ours";
     EXPECT_EQ(text_of(runner.run({"/nowhere/script", {}, {}, std::chrono::seconds(1)})), "there is no script /nowhere/script");
 }
 

@@ -11,6 +11,20 @@ using base::Outcome;
 
 Outcome<std::vector<xenctrl::DomainInfo>> ControlHypervisor::list() { return control_.list(); }
 
+Outcome<std::optional<xenctrl::DomainInfo>> ControlHypervisor::domain(DomId id) {
+    auto info = control_.info(id);
+    if (info) return std::optional(std::move(info).take());
+    if (info.failure().code == base::Errc::srch) return std::optional<xenctrl::DomainInfo>{};
+    return std::move(info).take_failure();
+}
+
+/// Whether the number is still this domain's. Errors: srch.
+Outcome<> ControlHypervisor::same(const DomainRef& domain) {
+    const xenctrl::DomainInfo info = OTRY(control_.info(domain.id));
+    if (info.handle == domain.uuid.bytes) return base::ok;
+    return base::fail(base::Errc::srch, "Domain " + std::to_string(domain.id.raw) + " is another one by now");
+}
+
 Outcome<std::vector<VcpuState>> ControlHypervisor::vcpus(const xenctrl::DomainInfo& domain) {
     std::vector<VcpuState> out;
     for (uint32_t i = 0; i < domain.vcpus; ++i) {
@@ -39,12 +53,25 @@ Outcome<std::string> ControlHypervisor::console_ring(bool clear) {
 }
 
 Outcome<> ControlHypervisor::debug_keys(const std::string& keys) { return control_.debug_keys(keys); }
-Outcome<> ControlHypervisor::pause(DomId domain) { return control_.pause(domain); }
-Outcome<> ControlHypervisor::unpause(DomId domain) { return control_.unpause(domain); }
-Outcome<> ControlHypervisor::destroy(DomId domain) { return control_.destroy(domain); }
 
-Outcome<> ControlHypervisor::set_handle(DomId domain, const config::Uuid& uuid) {
-    return control_.set_handle(domain, uuid.bytes);
+Outcome<> ControlHypervisor::pause(const DomainRef& domain) {
+    OTRY(same(domain));
+    return control_.pause(domain.id);
+}
+
+Outcome<> ControlHypervisor::unpause(const DomainRef& domain) {
+    OTRY(same(domain));
+    return control_.unpause(domain.id);
+}
+
+Outcome<> ControlHypervisor::destroy(const DomainRef& domain) {
+    OTRY(same(domain));
+    return control_.destroy(domain.id);
+}
+
+Outcome<> ControlHypervisor::set_handle(const DomainRef& domain, const config::Uuid& uuid) {
+    OTRY(same(domain));
+    return control_.set_handle(domain.id, uuid.bytes);
 }
 
 Outcome<> ControlHypervisor::set_max_memory(DomId domain, uint64_t kib) { return control_.set_max_memory(domain, kib); }

@@ -13,18 +13,21 @@ class ControlHypervisor final : public Hypervisor {
     std::mutex build_mutex_;  // mappings of a Backend belong to one caller at a time
     builder::ImageCache images_;
 
+    base::Outcome<> same(const DomainRef& domain);
+
 public:
     explicit ControlHypervisor(xenctrl::Control& control) : control_(control) {}
 
     base::Outcome<std::vector<xenctrl::DomainInfo>> list() override;
+    base::Outcome<std::optional<xenctrl::DomainInfo>> domain(base::DomId id) override;
     base::Outcome<std::vector<VcpuState>> vcpus(const xenctrl::DomainInfo& domain) override;
     base::Outcome<HostState> host() override;
     base::Outcome<std::string> console_ring(bool clear) override;
     base::Outcome<> debug_keys(const std::string& keys) override;
-    base::Outcome<> pause(base::DomId domain) override;
-    base::Outcome<> unpause(base::DomId domain) override;
-    base::Outcome<> destroy(base::DomId domain) override;
-    base::Outcome<> set_handle(base::DomId domain, const config::Uuid& uuid) override;
+    base::Outcome<> pause(const DomainRef& domain) override;
+    base::Outcome<> unpause(const DomainRef& domain) override;
+    base::Outcome<> destroy(const DomainRef& domain) override;
+    base::Outcome<> set_handle(const DomainRef& domain, const config::Uuid& uuid) override;
     base::Outcome<> set_max_memory(base::DomId domain, uint64_t kib) override;
     base::Outcome<xenctrl::SchedParams> sched_params(base::DomId domain) override;
     base::Outcome<> set_sched_params(base::DomId domain, const xenctrl::SchedParams& params) override;

@@ -43,6 +43,13 @@ Sxp to_sxp(const Record& record) {
     out.add("start_time", std::to_string(record.start_time));
     out.add("previous_restart", std::to_string(record.previous_restart));
     out.add("restarts", std::to_string(record.restarts));
+    for (const DeviceIntent& device : record.devices) {
+        Sxp one = Sxp::named("device");
+        one.add("kind", device.kind).add("devid", std::to_string(device.devid)).add("back", std::to_string(device.back));
+        if (!device.script.empty()) one.add("script", device.script);
+        if (!device.running.empty()) one.add("running", device.running);
+        out.add(std::move(one));
+    }
     return out.add(config::to_sxp(record.config));
 }
 
@@ -59,6 +66,11 @@ Outcome<Record> record_from_sxp(const Sxp& sxp) {
     out.start_time = number(sxp, "start_time");
     out.previous_restart = number(sxp, "previous_restart");
     out.restarts = static_cast<uint32_t>(number(sxp, "restarts"));
+    for (const Sxp* device : sxp.children("device")) {
+        out.devices.push_back({device->child_value("kind", ""), static_cast<uint32_t>(number(*device, "devid")),
+                               static_cast<uint32_t>(number(*device, "back")), device->child_value("script", ""),
+                               device->child_value("running", "")});
+    }
     return out;
 }
 

@@ -5,15 +5,24 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <set>
 #include <thread>
+
+#include "lib/base/number.hpp"
+#include "toolstack/service/fd.hpp"
+#include "toolstack/service/log.hpp"
 
 namespace xend {
 
@@ -22,6 +31,9 @@ using base::Outcome;
 using std::chrono::steady_clock;
 
 namespace {
+
+/// In the environment of every process of a script.
+const std::string tag_variable = "XEND_SCRIPT";
 
 /// The last line that is not blank.
 std::string last_line(std::string text) {
@@ -42,6 +54,7 @@ Outcome<pid_t> spawn(const ScriptCall& call, int output) {
     std::vector<std::string> arguments{call.path};
     arguments.insert(arguments.end(), call.arguments.begin(), call.arguments.end());
     std::vector<std::string> environment{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"};
+    if (!call.tag.empty()) environment.push_back(tag_variable + ("=" + call.tag));
     for (const auto& [key, value] : call.environment) environment.push_back(fmt::format("{}={}", key, value));
 
     posix_spawn_file_actions_t actions;
@@ -49,6 +62,7 @@ Outcome<pid_t> spawn(const ScriptCall& call, int output) {
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(&actions, output, 1);
     posix_spawn_file_actions_adddup2(&actions, output, 2);
+    posix_spawn_file_actions_addclosefrom_np(&actions, 3);  // nothing of ours lives on in a script, whoever opened it
     posix_spawnattr_t attributes;
     posix_spawnattr_init(&attributes);
     sigset_t none;
@@ -66,34 +80,49 @@ Outcome<pid_t> spawn(const ScriptCall& call, int output) {
     return pid;
 }
 
-/// Reads what the script says until its end or the deadline. False: the deadline came first.
-bool collect(int input, steady_clock::time_point deadline, std::string& out) {
+/// Takes what the pipe holds now. False: everybody has closed it.
+bool drain(int input, std::string& out) {
     std::array<char, 4096> buffer{};
     for (;;) {
-        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - steady_clock::now()).count();
-        if (left <= 0) return false;
-        struct pollfd p {
-            input, POLLIN, 0
-        };
-        const int ready = ::poll(&p, 1, static_cast<int>(std::min<int64_t>(left, 60'000)));
-        if (ready < 0 && errno != EINTR) return true;
-        if (ready <= 0) continue;
         const ssize_t got = ::read(input, buffer.data(), buffer.size());
-        if (got <= 0) return true;
+        if (got == 0) return false;
+        if (got < 0) return errno == EAGAIN || errno == EINTR;
         if (out.size() < 65536) out.append(buffer.data(), static_cast<size_t>(got));
     }
 }
 
-/// Waits for the end of the process up to the deadline.
-std::optional<int> reap_child(pid_t pid, steady_clock::time_point deadline) {
-    int status = 0;
+/// Reads what the script says until the process ends, whoever else holds its pipe; its status. Nothing: the deadline came first.
+std::optional<int> await_end(pid_t pid, int input, steady_clock::time_point deadline, std::string& out) {
+    const service::Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    bool open = true;
     for (;;) {
-        const pid_t got = ::waitpid(pid, &status, WNOHANG);
-        if (got == pid) return status;
-        if (got < 0 && errno != EINTR) return 0;
-        if (steady_clock::now() >= deadline) return std::nullopt;
-        std::this_thread::sleep_for(std::chrono::milliseconds{5});
+        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - steady_clock::now()).count();
+        if (left <= 0) return std::nullopt;
+        std::array<pollfd, 2> fds{pollfd{process.get(), POLLIN, 0}, pollfd{open ? input : -1, POLLIN, 0}};
+        ::poll(fds.data(), fds.size(), static_cast<int>(std::min<int64_t>(left + 1, process ? 60'000 : 10)));
+        int status = 0;
+        const pid_t ended = ::waitpid(pid, &status, WNOHANG);  // before the last look into the pipe
+        open = open && drain(input, out);
+        if (ended == pid) return status;
+        if (ended < 0 && errno != EINTR) return 0;
     }
+}
+
+/// The process groups of all processes whose environment holds one of `marks`.
+std::set<pid_t> marked_groups(const std::vector<std::string>& marks) {
+    std::set<pid_t> out;
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
+        const auto pid = base::parse_number<pid_t>(entry.path().filename().string());
+        if (!pid || *pid == ::getpid()) continue;
+        std::ifstream in(entry.path() / "environ");
+        for (std::string variable; std::getline(in, variable, '\0');) {
+            if (std::find(marks.begin(), marks.end(), variable) == marks.end()) continue;
+            const pid_t group = ::getpgid(*pid);
+            if (group > 0) out.insert(group == ::getpgrp() ? *pid : group);
+        }
+    }
+    return out;
 }
 
 void append_log(const std::string& file, const ScriptCall& call, const std::string& text) {
@@ -113,26 +142,20 @@ Outcome<> ScriptRunner::run(const ScriptCall& call) {
     int pipe_ends[2] = {-1, -1};
     if (::pipe2(pipe_ends, O_CLOEXEC) != 0)
         return base::fail(Errc::mfile, std::string("cannot make a pipe: ") + std::strerror(errno));
+    const service::Fd output(pipe_ends[0]);
+    ::fcntl(output.get(), F_SETFL, O_NONBLOCK);
     auto pid = spawn(call, pipe_ends[1]);
     ::close(pipe_ends[1]);
-    if (!pid) {
-        ::close(pipe_ends[0]);
-        return std::move(pid).take_failure();
-    }
-    const auto deadline = steady_clock::now() + call.timeout;
+    if (!pid) return std::move(pid).take_failure();
     std::string said;
-    bool in_time = collect(pipe_ends[0], deadline, said);
-    ::close(pipe_ends[0]);
-    std::optional<int> status;
-    if (in_time) status = reap_child(*pid, deadline);
+    const auto status = await_end(*pid, output.get(), steady_clock::now() + call.timeout, said);
     if (!status) {
         ::kill(-*pid, SIGKILL);
         int ignored = 0;
         ::waitpid(*pid, &ignored, 0);
-        in_time = false;
     }
     append_log(log_file_, call, said);
-    if (!in_time)
+    if (!status)
         return base::fail(Errc::timedout, call.path + " did not end within " + std::to_string(call.timeout.count()) + " s");
     if (WIFEXITED(*status) && WEXITSTATUS(*status) == 0) return base::ok;
     const std::string how = WIFEXITED(*status) ? "exit status " + std::to_string(WEXITSTATUS(*status))
@@ -145,6 +168,18 @@ int64_t SystemClock::local_offset() {
     const std::time_t now = std::time(nullptr);
     std::tm local{};
     return ::localtime_r(&now, &local) != nullptr ? local.tm_gmtoff : 0;
+}
+
+void ScriptRunner::end(const std::vector<std::string>& tags) {
+    std::vector<std::string> marks;
+    for (const std::string& tag : tags) marks.push_back(tag_variable + ("=" + tag));
+    for (int i = 0; i < 1000; ++i) {  // 5 s: a process inside the kernel may take its time
+        const std::set<pid_t> groups = marked_groups(marks);
+        if (groups.empty()) return;
+        for (const pid_t group : groups) ::kill(-group, SIGKILL) == 0 || ::kill(group, SIGKILL) == 0;
+        std::this_thread::sleep_for(std::chrono::milliseconds{5});
+    }
+    service::log(service::LogLevel::warning, "a hotplug script of an earlier xend does not end");
 }
 
 int64_t SystemClock::unix_seconds() {

@@ -12,6 +12,7 @@ class ScriptRunner final : public Scripts {
 public:
     explicit ScriptRunner(std::string log_file = "/var/log/xen/xen-hotplug.log") : log_file_(std::move(log_file)) {}
     base::Outcome<> run(const ScriptCall& call) override;
+    void end(const std::vector<std::string>& tags) override;
 };
 
 /// Time as the machine has it.

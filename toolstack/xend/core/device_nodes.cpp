@@ -58,9 +58,12 @@ DeviceNodes vbd_nodes(const DeviceEnds& ends, const config::Disk& disk, const st
     add(out.front, "device-type", type);
     add(out.front, "protocol", "x86_64-abi");
     const bool classic = disk.type.empty() || disk.type == "phy" || disk.type == "file";
+    const std::string script = scripts + (classic ? "/block" : "/block-" + disk.type);
+    if (!classic) out.script = script;
+    out.disk = disk;
     add(out.back, "type", disk.type.empty() ? "phy" : disk.type);
     add(out.back, "params", disk.target);
-    add(out.back, "script", scripts + (classic ? "/block" : "/block-" + disk.type));
+    add(out.back, "script", script);
     add(out.back, "dev", disk.vdev);
     add(out.back, "mode", std::string(config::name_of(disk.mode)));
     add(out.back, "device-type", type);
@@ -90,6 +93,7 @@ DeviceNodes vif_nodes(const DeviceEnds& ends, const config::Vif& vif, uint32_t i
     add_if(out.front, "trusted", vif.trusted);
     add(out.back, "script", script);
     add(out.back, "hotplug-status", "");
+    out.script = script;
     return out;
 }
 

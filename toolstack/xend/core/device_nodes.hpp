@@ -35,6 +35,8 @@ struct DeviceNodes {
     NodeSet front;
     NodeSet back;
     bool needs_script = true;
+    std::string script;  // empty: xend connects it itself, as `disk` says
+    config::Disk disk;   // of a vbd
 };
 
 enum class XenbusState : uint8_t { unknown = 0, initialising, init_wait, initialised, connected, closing, closed };

@@ -19,28 +19,31 @@ struct DeviceView {
     std::vector<std::pair<std::string, std::string>> back;
 };
 
-/// Connects devices of a domain to their back ends and takes them off again. Everything it needs to know for the way
-/// back is in the store, so a xend that was killed in between can finish.
+/// Connects devices of a domain to their back ends and takes them off again. What it is about to do stands in the domain's
+/// record before it does it, so that the next xend can finish. Disks of the classic types are connected without a script.
 class Devices {
+    struct Leaving;
     Ports& ports_;
 
     base::Outcome<> await_backend(xenstore::Store& store, const DeviceNodes& device);
-    base::Outcome<> hotplug(xenstore::Store& store, const DeviceNodes& device);
-    base::Outcome<> run_script(xenstore::Store& store, const std::string& kind, uint32_t devid, base::DomId front,
-                               const std::string& back_path, bool attach);
-    void close(xenstore::Store& store, const DeviceEnds& ends, const std::string& kind, uint32_t devid);
-    void finish_close(xenstore::Store& store, const DeviceEnds& ends, const std::string& kind, uint32_t devid);
+    base::Outcome<BlockDevice> take_disk(DeviceNodes& device);
+    base::Outcome<> await_served(xenstore::Store& store, const DeviceNodes& device);
+    base::Outcome<> hotplug(xenstore::Store& store, const DeviceNodes& device, DeviceIntent& intent);
+    base::Outcome<> run_script(xenstore::Store& store, const DeviceIntent& intent, base::DomId front, bool attach);
+    std::vector<Leaving> leaving(xenstore::Store& store, base::DomId domain, Record* record);
+    void close(xenstore::Store& store, const Leaving& device);
+    void finish_close(xenstore::Store& store, Leaving& device);
 
 public:
     explicit Devices(Ports& ports) : ports_(ports) {}
 
-    /// Writes all nodes in one transaction, waits for each back end and runs its script.
+    /// Writes all nodes in one transaction, waits for each back end and runs its script. `record` is the domain's.
     /// Errors: timedout or io, "Device N (vbd) could not be connected. REASON"; the caller detaches what there is.
-    base::Outcome<> attach(xenstore::Store& store, base::DomId domain, const std::vector<DeviceNodes>& devices);
+    base::Outcome<> attach(xenstore::Store& store, Record& record, std::vector<DeviceNodes> devices);
 
     /// Takes every device of `domain` off its back end by force: the guest is not asked. Never fails; what does not
-    /// close in time is logged and removed from the store all the same.
-    void detach_all(xenstore::Store& store, base::DomId domain);
+    /// close in time is logged and removed from the store all the same. `record`: null for a domain that is not ours.
+    void detach_all(xenstore::Store& store, base::DomId domain, Record* record);
 
     /// The devices of one kind. Errors: of the store.
     base::Outcome<std::vector<DeviceView>> list(xenstore::Store& store, base::DomId domain, const std::string& kind);

@@ -87,21 +87,21 @@ Outcome<DomainView> Manager::operate(const std::string& who, Operation operation
 Outcome<> Manager::pause(const std::string& who) {
     const DomainView view = OTRY(operate(who, Operation::pause));
     const Job job(*this, view.uuid);
-    return ports_.hypervisor.pause(view.info.id);
+    return ports_.hypervisor.pause(view.ref());
 }
 
 Outcome<> Manager::unpause(const std::string& who) {
     DomainView view = OTRY(operate(who, Operation::unpause));
     const Job job(*this, view.uuid);
     const bool first = view.record && view.record->start_time == 0;
-    if (!first) return ports_.hypervisor.unpause(view.info.id);
+    if (!first) return ports_.hypervisor.unpause(view.ref());
     view.record->start_time = ports_.clock.unix_seconds();
     OTRY(ports_.records.save(*view.record));
     {
         auto store = OTRY(stores_.lease());
         OTRY(store->write(vm_path(view.uuid) + "/start_time", std::to_string(view.record->start_time)));
     }
-    OTRY(ports_.hypervisor.unpause(view.info.id).context("Failed to unpause domain " + view.name));
+    OTRY(ports_.hypervisor.unpause(view.ref()).context("Failed to unpause domain " + view.name));
     return watch_first_moments(view);
 }
 

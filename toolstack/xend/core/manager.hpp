@@ -19,7 +19,8 @@ namespace xend {
 struct DomainView {
     xenctrl::DomainInfo info;
     std::string name;
-    config::Uuid uuid;
+    config::Uuid uuid;  // its handle
+    DomainRef ref() const { return {info.id, uuid}; }
     std::optional<Record> record;
     uint64_t target_kib = 0;  // memory/target; 0: not told
 };
@@ -32,7 +33,13 @@ public:
 
     Hypervisor& hypervisor() { return ports_.hypervisor; }
 
-    /// Finishes what an earlier xend left half done. Call once, before anything else.
+    /// Writes what tools expect to find of dom0 in the store. Errors: of the store.
+    base::Outcome<> announce_dom0();
+    /// The records of domains that an earlier xend left half done: each wants finish_interrupted().
+    base::Outcome<std::vector<Record>> interrupted();
+    /// Brings to its end what interrupted() named.
+    base::Outcome<> finish_interrupted(const Record& record);
+    /// All of the above, and reap(), one after the other.
     base::Outcome<> recover();
     /// The records of domains that stopped or vanished by themselves: each wants follow_up().
     base::Outcome<std::vector<Record>> ended();
@@ -82,16 +89,15 @@ private:
     base::Outcome<base::DomId> backend_domain(xenstore::Store& store, const std::string& who);
     base::Outcome<> watch_first_moments(const DomainView& view);
 
-    void remove_domain(xenstore::Store& store, base::DomId domain, const config::Uuid& uuid);
-    void remove_nodes(xenstore::Store& store, base::DomId domain, const config::Uuid& uuid);
+    void remove_domain(xenstore::Store& store, const DomainRef& domain, Record* record);
     void await_gone(base::DomId domain);
     void finish(const DomainView& view);
     bool asked_for(const DomainView& view);
     void follow_stop(const DomainView& view);
     void restart(const DomainView& view, Follow how);
+    void start_again(xenstore::Store& store, Record& record);
     void preserve(const DomainView& view);
     base::Outcome<> set_aside(xenstore::Store& store, const DomainView& view);
-    void recover_one(xenstore::Store& store, Record record, const std::vector<xenctrl::DomainInfo>& domains);
 
     std::shared_ptr<std::mutex> lock_of(const config::Uuid& uuid);
 

@@ -147,7 +147,7 @@ Outcome<> Manager::build_and_connect(xenstore::Store& store, Record& record) {
     const builder::BuiltDomain built = OTRY(ports_.hypervisor.build(plan, observer, observer));
     OTRY(write_all(store, ring_nodes(built, ports_.settings.console_limit_kib)).context("while writing the console's nodes"));
     const auto nodes = OTRY(device_nodes(store, built.id, record));
-    return devices_.attach(store, built.id, nodes);
+    return devices_.attach(store, record, nodes);
 }
 
 /// Makes the domain of `record` and leaves it paused. On failure nothing is left of it, the record included.
@@ -161,7 +161,7 @@ Outcome<DomId> Manager::start(xenstore::Store& store, Record& record) {
         if (made) made = ports_.records.save(record);
     }
     if (made) return DomId{static_cast<uint16_t>(record.domid.value_or(0))};
-    if (record.domid) remove_domain(store, DomId{static_cast<uint16_t>(*record.domid)}, record.config.uuid);
+    if (record.domid) remove_domain(store, {DomId{static_cast<uint16_t>(*record.domid)}, record.config.uuid}, &record);
     auto ignored = ports_.records.remove(record.config.uuid);
     return std::move(made).take_failure();
 }

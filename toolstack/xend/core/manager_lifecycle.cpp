@@ -24,38 +24,38 @@ void warn(const std::string& what, const Outcome<>& done) {
 
 }  // namespace
 
-/// Takes away everything of a domain: devices, the domain, its nodes. Goes on past failures, which are logged.
-void Manager::remove_domain(xenstore::Store& store, DomId domain, const config::Uuid& uuid) {
-    if (domain == DomId{0}) return;
-    const std::string what = "while removing domain " + std::to_string(domain.raw);
-    auto paused = ports_.hypervisor.pause(domain);  // the guest must not race with its devices; it may be gone already
-    devices_.detach_all(store, domain);
-    auto destroyed = ports_.hypervisor.destroy(domain);
-    if (!destroyed && destroyed.failure().code != base::Errc::srch) warn(what, destroyed);
-    auto introduced = store.is_introduced(domain);
-    if (introduced && *introduced) {
-        auto ignored = store.release(domain);  // the daemon may have seen the death first
+/// Takes away everything of a domain: devices, the domain, its nodes. Goes on past failures, which are logged. A domain that has
+/// the number by now is left alone with all that goes by it. `record`: what there is of it, with the devices to take off.
+void Manager::remove_domain(xenstore::Store& store, const DomainRef& domain, Record* record) {
+    const std::string what = "while removing domain " + std::to_string(domain.id.raw);
+    const auto now = ports_.hypervisor.domain(domain.id);
+    if (!now) return log(LogLevel::error, what + ": " + now.failure().text);
+    const bool there = *now && (*now)->handle == domain.uuid.bytes;
+    const bool reused = *now && !there;
+    if (domain.id != DomId{0} && !reused) {
+        if (there) auto paused = ports_.hypervisor.pause(domain);  // the guest must not race with its devices
+        devices_.detach_all(store, domain.id, record);
+        auto destroyed = there ? ports_.hypervisor.destroy(domain) : Outcome<>(base::ok);
+        if (!destroyed && destroyed.failure().code != base::Errc::srch) warn(what, destroyed);
+        auto introduced = store.is_introduced(domain.id);
+        if (introduced && *introduced) {
+            auto ignored = store.release(domain.id);  // the daemon may have seen the death first
+        }
+        warn(what, xenstore::remove_if_there(store, domain_path(domain.id)));
     }
-    remove_nodes(store, domain, uuid);
-    await_gone(domain);
-}
-
-void Manager::remove_nodes(xenstore::Store& store, DomId domain, const config::Uuid& uuid) {
-    // An id can be in use again, by xl or by us: only what is still this domain's goes.
-    auto vm = xenstore::read_if_there(store, domain_path(domain) + "/vm");
-    const bool ours = vm && (!*vm || **vm == vm_path(uuid));
-    if (ours) warn("while removing the store's nodes", xenstore::remove_if_there(store, domain_path(domain)));
-    if (!uuid.is_nil()) warn("while removing the store's nodes", xenstore::remove_if_there(store, vm_path(uuid)));
+    if (reused) log(LogLevel::warning, what + ": the number is another domain's by now, which is left alone");
+    if (!domain.uuid.is_nil()) warn(what, xenstore::remove_if_there(store, vm_path(domain.uuid)));
+    if (there) await_gone(domain.id);
 }
 
 /// Waits a little for the last references to go, so that the memory is free when we say so.
 void Manager::await_gone(DomId domain) {
-    for (int i = 0; i < 100; ++i) {
-        auto infos = ports_.hypervisor.list();
-        if (!infos) return;
-        const bool there = std::any_of(infos->begin(), infos->end(), [&](const auto& info) { return info.id == domain; });
-        if (!there) return;
-        ports_.clock.sleep(milliseconds{i < 20 ? 10 : 50});
+    milliseconds waited{0};
+    for (milliseconds pause{1}; waited < milliseconds{4000}; pause = std::min(2 * pause, milliseconds{50})) {
+        const auto now = ports_.hypervisor.domain(domain);
+        if (!now || !*now) return;
+        ports_.clock.sleep(pause);
+        waited += pause;
     }
     log(LogLevel::warning, "domain " + std::to_string(domain.raw) + " is still dying: something holds its memory");
 }
@@ -67,13 +67,13 @@ void Manager::finish(const DomainView& view) {
         log(LogLevel::error, store.failure().text);
         return;
     }
-    if (view.record) {
-        Record record = *view.record;
-        warn("journal", advance(record, RecordEvent::take_away));
-        warn("journal", ports_.records.save(record));
+    std::optional<Record> record = view.record;
+    if (record) {
+        warn("journal", advance(*record, RecordEvent::take_away));
+        warn("journal", ports_.records.save(*record));
     }
-    remove_domain(**store, view.info.id, view.uuid);
-    if (view.record) warn("journal", ports_.records.remove(view.uuid));
+    remove_domain(**store, view.ref(), record ? &*record : nullptr);
+    if (record) warn("journal", ports_.records.remove(view.uuid));
 }
 
 Outcome<> Manager::destroy(const std::string& who) {
@@ -133,9 +133,11 @@ Outcome<> Manager::set_aside(xenstore::Store& store, const DomainView& view) {
     kept.config.uuid = config::Uuid::random();
     kept.config.name = "Domain-" + kept.config.uuid.text();
     OTRY(advance(kept, RecordEvent::keep));
-    devices_.detach_all(store, view.info.id);
+    Record with_devices = *view.record;
+    devices_.detach_all(store, view.info.id, &with_devices);
+    kept.devices.clear();
     OTRY(ports_.records.save(kept));
-    OTRY(ports_.hypervisor.set_handle(view.info.id, kept.config.uuid));
+    OTRY(ports_.hypervisor.set_handle(view.ref(), kept.config.uuid));
     return xenstore::in_transaction(store, [&](xenstore::Transaction& tx) -> Outcome<> {
         OTRY(tx.write(domain_path(view.info.id) + "/name", kept.config.name));
         OTRY(tx.write(domain_path(view.info.id) + "/vm", vm_path(kept.config.uuid)));
@@ -157,20 +159,23 @@ void Manager::restart(const DomainView& view, Follow how) {
     if (how == Follow::rename_restart) {
         auto aside = set_aside(**store, view);
         if (!aside) log(LogLevel::error, "domain '" + view.name + "' cannot be set aside: " + aside.failure().text);
-        if (!aside) remove_domain(**store, view.info.id, view.uuid);
+        if (!aside) remove_domain(**store, view.ref(), &record);
     } else {
-        remove_domain(**store, view.info.id, view.uuid);
+        remove_domain(**store, view.ref(), &record);
     }
-    record.domid.reset();
-    auto made = start(**store, record);
-    if (!made) {
-        log(LogLevel::error, "domain '" + view.name + "' could not be restarted: " + made.failure().text);
-        return;
-    }
+    start_again(**store, record);
+}
+
+/// Makes the domain of `record` anew and lets it run.
+void Manager::start_again(xenstore::Store& store, Record& record) {
+    const std::string& name = record.config.name;
+    record.devices.clear();
+    const auto made = start(store, record);
+    if (!made) return log(LogLevel::error, "domain '" + name + "' could not be restarted: " + made.failure().text);
     record.start_time = ports_.clock.unix_seconds();
     warn("journal", ports_.records.save(record));
-    warn("while starting domain '" + view.name + "' again", ports_.hypervisor.unpause(*made));
-    log(LogLevel::info, "domain '" + view.name + "' was restarted with ID " + std::to_string(made->raw));
+    warn("while starting domain '" + name + "' again", ports_.hypervisor.unpause({*made, record.config.uuid}));
+    log(LogLevel::info, "domain '" + name + "' was restarted with ID " + std::to_string(made->raw));
 }
 
 namespace {
@@ -232,36 +237,50 @@ Outcome<bool> Manager::reap() {
     return again;
 }
 
-void Manager::recover_one(xenstore::Store& store, Record record, const std::vector<xenctrl::DomainInfo>& domains) {
-    const auto at = std::find_if(domains.begin(), domains.end(),
-                                 [&](const xenctrl::DomainInfo& info) { return info.handle == record.config.uuid.bytes; });
-    if (record.state == RecordState::live || record.state == RecordState::preserved) return;  // reap() looks at these
-    // A domain whose id never reached the journal is found by its uuid.
-    const DomId id = at != domains.end() ? at->id : id_of(record);
-    log(LogLevel::warning, "finishing what was interrupted for domain '" + record.config.name + "'");
-    if (id != DomId{0}) remove_domain(store, id, record.config.uuid);
-    if (record.state != RecordState::restarting) {
-        warn("journal", ports_.records.remove(record.config.uuid));
-        return;
-    }
-    auto made = start(store, record);
-    if (!made) {
-        log(LogLevel::error, "domain '" + record.config.name + "' could not be restarted: " + made.failure().text);
-        return;
-    }
-    record.start_time = ports_.clock.unix_seconds();
-    warn("journal", ports_.records.save(record));
-    warn("while starting domain '" + record.config.name + "' again", ports_.hypervisor.unpause(*made));
-}
-
-Outcome<> Manager::recover() {
+Outcome<> Manager::announce_dom0() {
     auto store = OTRY(stores_.lease());
     const std::string dom0 = domain_path(DomId{0});
     for (const auto& [key, value] : {std::pair{"/name", "Domain-0"}, std::pair{"/domid", "0"}}) {
         if (!OTRY(xenstore::read_if_there(*store, dom0 + key))) OTRY(store->write(dom0 + key, value));
     }
-    const auto infos = OTRY(ports_.hypervisor.list());
-    for (const Record& record : OTRY(ports_.records.load())) recover_one(*store, record, infos);
+    return base::ok;
+}
+
+Outcome<std::vector<Record>> Manager::interrupted() {
+    std::vector<Record> out = OTRY(ports_.records.load());
+    std::erase_if(out, [](const Record& record) {
+        return record.state == RecordState::live || record.state == RecordState::preserved;  // reap() looks at these
+    });
+    return out;
+}
+
+Outcome<> Manager::finish_interrupted(const Record& seen) {
+    const Job job(*this, seen.config.uuid);
+    const auto now = OTRY(ports_.records.find(seen.config.uuid));
+    if (!now || now->state != seen.state || now->domid != seen.domid) return base::ok;  // somebody has seen to it
+    Record record = *now;
+    log(LogLevel::warning, "finishing what was interrupted for domain '" + record.config.name + "'");
+    // First of all those who would go on writing behind our back.
+    std::vector<std::string> running;
+    for (const DeviceIntent& device : record.devices) {
+        if (!device.running.empty()) running.push_back(device.running);
+    }
+    if (!running.empty()) ports_.scripts.end(running);
+    // A domain whose number never reached the journal is found by its handle.
+    DomainRef domain{id_of(record), record.config.uuid};
+    for (const auto& info : OTRY(ports_.hypervisor.list())) {
+        if (info.handle == record.config.uuid.bytes) domain.id = info.id;
+    }
+    auto store = OTRY(stores_.lease());
+    remove_domain(*store, domain, &record);
+    if (record.state != RecordState::restarting) return ports_.records.remove(record.config.uuid);
+    start_again(*store, record);
+    return base::ok;
+}
+
+Outcome<> Manager::recover() {
+    OTRY(announce_dom0());
+    for (const Record& record : OTRY(interrupted())) OTRY(finish_interrupted(record));
     OTRY(reap());
     return base::ok;
 }

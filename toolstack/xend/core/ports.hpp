@@ -31,20 +31,29 @@ struct HostState {
     std::vector<xenctrl::CpuTopology> cpus;
 };
 
+/// A domain. Its number is given to another one when it is gone; number and handle together are not.
+struct DomainRef {
+    base::DomId id{0};
+    config::Uuid uuid;
+};
+
 /// The hypervisor and the builder. Thread-safe.
 class Hypervisor {
 public:
     virtual ~Hypervisor() = default;
     virtual base::Outcome<std::vector<xenctrl::DomainInfo>> list() = 0;
+    /// The domain of this number, if there is one.
+    virtual base::Outcome<std::optional<xenctrl::DomainInfo>> domain(base::DomId id) = 0;
     virtual base::Outcome<std::vector<VcpuState>> vcpus(const xenctrl::DomainInfo& domain) = 0;
     virtual base::Outcome<HostState> host() = 0;
     virtual base::Outcome<std::string> console_ring(bool clear) = 0;
     virtual base::Outcome<> debug_keys(const std::string& keys) = 0;
 
-    virtual base::Outcome<> pause(base::DomId domain) = 0;
-    virtual base::Outcome<> unpause(base::DomId domain) = 0;
-    virtual base::Outcome<> destroy(base::DomId domain) = 0;
-    virtual base::Outcome<> set_handle(base::DomId domain, const config::Uuid& uuid) = 0;
+    // Errors of these: srch, also when the number is another domain's by now, which is left alone.
+    virtual base::Outcome<> pause(const DomainRef& domain) = 0;
+    virtual base::Outcome<> unpause(const DomainRef& domain) = 0;
+    virtual base::Outcome<> destroy(const DomainRef& domain) = 0;
+    virtual base::Outcome<> set_handle(const DomainRef& domain, const config::Uuid& uuid) = 0;
     virtual base::Outcome<> set_max_memory(base::DomId domain, uint64_t kib) = 0;
     virtual base::Outcome<xenctrl::SchedParams> sched_params(base::DomId domain) = 0;
     virtual base::Outcome<> set_sched_params(base::DomId domain, const xenctrl::SchedParams& params) = 0;
@@ -68,14 +77,37 @@ struct ScriptCall {
     std::vector<std::string> arguments;
     std::vector<std::pair<std::string, std::string>> environment;  // added to a clean one
     std::chrono::seconds timeout{60};
+    std::string tag{};  // marks every process of this call, for end()
 };
 
 /// Runs hotplug scripts.
 class Scripts {
 public:
     virtual ~Scripts() = default;
-    /// Waits for the end. Errors: noent (no such script), timedout, io (exit status; the text has the last line of stderr).
+    /// Waits for the script's end, not for that of what it leaves in the background.
+    /// Errors: noent (no such script), timedout, io (exit status; the text has the last line of stderr).
     virtual base::Outcome<> run(const ScriptCall& call) = 0;
+    /// Ends every process of calls with these tags, also of an earlier xend's, and waits until they are gone.
+    virtual void end(const std::vector<std::string>& tags) = 0;
+};
+
+/// A block device for a back end to serve.
+struct BlockDevice {
+    std::string path;
+    std::string numbers;         // "MAJOR:MINOR" in hexadecimal, as the back end reads it
+    std::shared_ptr<void> held;  // a loop device that nobody holds vanishes
+};
+
+/// Block devices of dom0. Thread-safe.
+class BlockDevices {
+public:
+    virtual ~BlockDevices() = default;
+    /// Errors: noent, inval (no block device).
+    virtual base::Outcome<BlockDevice> device(const std::string& path) = 0;
+    /// Makes a loop device on the file; it goes by itself with its last holder. Errors: the system's.
+    virtual base::Outcome<BlockDevice> loop(const std::string& file, config::DiskMode mode) = 0;
+    /// True when the back end holds the device of this vbd by itself.
+    virtual bool served(base::DomId front, uint32_t devid) = 0;
 };
 
 class Clock {
@@ -101,6 +133,7 @@ struct Ports {
     Hypervisor& hypervisor;
     Stores& stores;
     Scripts& scripts;
+    BlockDevices& blocks;
     Records& records;
     Clock& clock;
     Settings settings;

@@ -6,7 +6,9 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "lib/base/outcome.hpp"
 #include "toolstack/config/domain_config.hpp"
@@ -27,6 +29,16 @@ enum class RecordEvent : uint8_t {
 };
 inline constexpr std::array<std::string_view, 4> record_event_names = {"built", "keep", "restart", "take away"};
 
+/// A device as xend meant to connect it, noted before anything was done for it.
+struct DeviceIntent {
+    std::string kind;
+    uint32_t devid = 0;
+    uint32_t back = 0;    // the back end's domain
+    std::string script;   // to be run with `remove` in the end, whatever became of it; empty: xend connected it itself
+    std::string running;  // the tag of a run that may not have ended; empty: none
+    bool operator==(const DeviceIntent&) const = default;
+};
+
 /// What xend remembers of a domain it made: kept in a file that lives as long as the domain.
 struct Record {
     config::DomainConfig config;  // with uuid and MAC addresses filled in
@@ -35,6 +47,7 @@ struct Record {
     int64_t start_time = 0;  // Unix seconds
     int64_t previous_restart = 0;
     uint32_t restarts = 0;
+    std::vector<DeviceIntent> devices;
 };
 
 /// The state that follows; nothing for an event that cannot come in this state.

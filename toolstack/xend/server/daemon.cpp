@@ -16,6 +16,7 @@
 #include "toolstack/xencall/privcmd.hpp"
 #include "toolstack/xend/adapters/control_hypervisor.hpp"
 #include "toolstack/xend/adapters/file_records.hpp"
+#include "toolstack/xend/adapters/linux_blocks.hpp"
 #include "toolstack/xend/adapters/script_runner.hpp"
 #include "toolstack/xend/core/manager.hpp"
 #include "toolstack/xend/server/dispatcher.hpp"
@@ -66,9 +67,66 @@ Outcome<> listen(HttpServer& server, const ServerSettings& settings) {
     return base::ok;
 }
 
+/// What is done once, while requests are answered already.
+class Startup {
+    static constexpr std::chrono::milliseconds before_next_try{500};
+
+    service::EventLoop& loop_;
+    Dispatcher& dispatcher_;
+    Manager& manager_;
+    std::function<void()> network_;
+    Ready ready_;
+    Life life_;
+    Outcome<> result_ = base::ok;
+
+    void announced(const Outcome<>& done) {
+        if (done) {
+            log(LogLevel::info, "xend is ready, pid " + std::to_string(::getpid()));
+            return ready_();
+        }
+        log(LogLevel::error, done.failure().text);
+        if (life_ == Life::again) {
+            loop_.after(before_next_try, [this] { announce(); });
+        } else {
+            result_ = base::Failure(done.failure()).with("while looking at the domains that run");
+            loop_.stop();
+        }
+    }
+    void announce() {
+        dispatcher_.post("startup", [this] {
+            const auto done = manager_.announce_dom0();
+            if (done) network_();
+            loop_.post([this, done] { announced(done); });
+        });
+    }
+
+public:
+    Startup(service::EventLoop& loop, Dispatcher& dispatcher, Manager& manager, std::function<void()> network, Ready ready,
+            Life life)
+        : loop_(loop),
+          dispatcher_(dispatcher),
+          manager_(manager),
+          network_(std::move(network)),
+          ready_(std::move(ready)),
+          life_(life) {}
+
+    /// Before the loop turns: so what an earlier xend left of a domain comes before requests for it.
+    Outcome<> begin() {
+        for (const Record& record : OTRY(manager_.interrupted())) {
+            dispatcher_.post(Dispatcher::lane_of_domain(record.config.name), [this, record] {
+                auto finished = manager_.finish_interrupted(record);
+                if (!finished) log(LogLevel::error, "domain '" + record.config.name + "': " + finished.failure().text);
+            });
+        }
+        announce();
+        return base::ok;
+    }
+    const Outcome<>& result() const { return result_; }
+};
+
 }  // namespace
 
-Outcome<> serve(const ServerSettings& settings, const Ready& ready) {
+Outcome<> serve(const ServerSettings& settings, Life life, const Ready& ready) {
     ::signal(SIGPIPE, SIG_IGN);
     const auto loop = OTRY(service::EventLoop::make());
     // Before any thread: all inherit the mask, only the loop hears of these.
@@ -82,13 +140,11 @@ Outcome<> serve(const ServerSettings& settings, const Ready& ready) {
     ControlHypervisor hypervisor(control);
     RealStores stores;
     ScriptRunner scripts;
+    LinuxBlocks blocks;
     SystemClock clock;
     FileRecords records(settings.records);
     OTRY(records.prepare());
-    Manager manager(Ports{hypervisor, stores, scripts, records, clock, settings.core});
-    OTRY(manager.recover().context("while looking at the domains that run"));
-    run_network_script(settings, scripts);
-
+    Manager manager(Ports{hypervisor, stores, scripts, blocks, records, clock, settings.core});
     Router router(manager, settings.log_file);
     Dispatcher dispatcher([&router](const Request& request) { return router.handle(request); });
     HttpServer server(
@@ -96,23 +152,24 @@ Outcome<> serve(const ServerSettings& settings, const Ready& ready) {
     OTRY(listen(server, settings));
     Reaper reaper(*loop, manager, stores, dispatcher);
     reaper.start();
-    log(LogLevel::info, "xend is ready, pid " + std::to_string(::getpid()));
-    ready();
+    Startup startup(
+        *loop, dispatcher, manager, [&] { run_network_script(settings, scripts); }, ready, life);
+    OTRY(startup.begin());
     auto ran = loop->run();
     dispatcher.finish();  // what runs is brought to its end
-    return ran;
+    return ran ? startup.result() : ran;
 }
 
 namespace {
 
 /// One life of the server, in a child of the supervisor.
-[[noreturn]] void server_life(const ServerSettings& settings, Detachment& detachment) {
+[[noreturn]] void server_life(const ServerSettings& settings, Life life, Detachment& detachment) {
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);  // a server without its supervisor would be a second xend beside the next
     auto target = service::rotating_log(settings.log_file, service::log_level_named(settings.log_level));
     Outcome<> served = target ? Outcome<>(base::ok) : Outcome<>(target.failure());
     if (target) {
         service::set_log(std::move(target).take());
-        served = serve(settings, [&] { detachment.ready(); });
+        served = serve(settings, life, [&] { detachment.ready(); });
     }
     if (served) std::exit(0);
     log(LogLevel::error, served.failure().text);
@@ -137,12 +194,12 @@ void on_stop(int signal) {
     ::sigaction(SIGINT, &action, nullptr);
     ::signal(SIGHUP, SIG_IGN);
     int status = 0;
-    while (stop_asked == 0) {
+    for (Life life = Life::first; stop_asked == 0; life = Life::again) {
         const pid_t pid = ::fork();
         if (pid == 0) {
             ::signal(SIGTERM, SIG_DFL);
             ::signal(SIGINT, SIG_DFL);
-            server_life(settings, detachment);
+            server_life(settings, life, detachment);
         }
         detachment.leave_it_to_child();
         server_pid = pid;

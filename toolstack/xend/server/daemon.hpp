@@ -13,8 +13,11 @@ namespace xend {
 /// Called by the server once it can be used: whoever started it goes on.
 using Ready = std::function<void()>;
 
-/// Opens hypervisor and store, takes over what is there, serves until SIGTERM or SIGINT.
-base::Outcome<> serve(const ServerSettings& settings, const Ready& ready);
+/// Whether somebody waits for `ready`, or a server that died is there again, which must not end for want of a store.
+enum class Life : uint8_t { first, again };
+
+/// Opens hypervisor and sockets and serves until SIGTERM or SIGINT; what an earlier xend left is finished meanwhile.
+base::Outcome<> serve(const ServerSettings& settings, Life life, const Ready& ready);
 
 /// How long a new xend waits for the lock of one that was killed.
 inline constexpr std::chrono::milliseconds lock_patience{1000};

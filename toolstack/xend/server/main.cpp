@@ -52,7 +52,7 @@ int foreground(const xend::ServerSettings& settings) {
     auto logging = service::terminal_log(service::log_level_named(settings.log_level));
     if (!logging) return complain(logging.failure().text);
     service::set_log(std::move(logging).take());
-    auto served = xend::serve(settings, [] {});
+    auto served = xend::serve(settings, xend::Life::first, [] {});
     pid_file->retire();
     return served ? 0 : complain(served.failure().text);
 }

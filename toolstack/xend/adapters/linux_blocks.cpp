@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "toolstack/xend/adapters/linux_blocks.hpp"
+
+#include <fcntl.h>
+#include <linux/loop.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include <fmt/format.h>
+
+#include "toolstack/service/fd.hpp"
+
+namespace xend {
+
+using base::Errc;
+using base::Outcome;
+using service::Fd;
+using service::system_failure;
+
+namespace {
+
+constexpr int loop_tries = 50;  // another program may take the free one before us
+
+std::string numbers_of(dev_t device) { return fmt::format("{:x}:{:x}", ::major(device), ::minor(device)); }
+
+/// A free loop device on `backing`. Errors: the system's; busy: somebody else was faster.
+Outcome<BlockDevice> bind_free(const Fd& control, const Fd& backing, const std::string& file, bool read_only) {
+    const int number = ::ioctl(control.get(), LOOP_CTL_GET_FREE);
+    if (number < 0) return system_failure("Failed to find an unused loop device for " + file);
+    BlockDevice out;
+    out.path = "/dev/loop" + std::to_string(number);
+    auto fd = std::make_shared<Fd>(::open(out.path.c_str(), (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC));
+    if (!*fd) return system_failure("Cannot open " + out.path);
+    loop_config config{};
+    config.fd = static_cast<__u32>(backing.get());
+    config.info.lo_flags = LO_FLAGS_AUTOCLEAR;
+    if (read_only) config.info.lo_flags |= LO_FLAGS_READ_ONLY;
+    file.copy(reinterpret_cast<char*>(config.info.lo_file_name), LO_NAME_SIZE - 1);
+    if (::ioctl(fd->get(), LOOP_CONFIGURE, &config) != 0) return system_failure("Cannot put " + out.path + " on " + file);
+    struct stat s {};
+    if (::fstat(fd->get(), &s) != 0) return system_failure(out.path);
+    out.numbers = numbers_of(s.st_rdev);
+    out.held = std::move(fd);
+    return out;
+}
+
+}  // namespace
+
+Outcome<BlockDevice> LinuxBlocks::device(const std::string& path) {
+    struct stat s {};
+    if (::stat(path.c_str(), &s) != 0) return base::fail(Errc::noent, path + " does not exist.");
+    if (!S_ISBLK(s.st_mode)) return base::fail(Errc::inval, path + " is not a block device.");
+    return BlockDevice{path, numbers_of(s.st_rdev), nullptr};
+}
+
+Outcome<BlockDevice> LinuxBlocks::loop(const std::string& file, config::DiskMode mode) {
+    const bool read_only = mode == config::DiskMode::read_only;
+    const Fd backing(::open(file.c_str(), (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC));
+    if (!backing && errno == ENOENT) return base::fail(Errc::noent, file + " does not exist.");
+    if (!backing) return system_failure("Cannot open " + file);
+    const Fd control(::open("/dev/loop-control", O_RDWR | O_CLOEXEC));
+    if (!control) return system_failure("Cannot open /dev/loop-control (is the module loop loaded?)");
+    for (int tries = 1;; ++tries) {
+        auto made = bind_free(control, backing, file, read_only);
+        if (made || made.failure().code != Errc::busy || tries == loop_tries) return made;
+    }
+}
+
+bool LinuxBlocks::served(base::DomId front, uint32_t devid) {
+    // The driver makes this file when it has opened the device.
+    const std::string file = fmt::format("/sys/bus/xen-backend/devices/vbd-{}-{}/physical_device", front.raw, devid);
+    return ::access(file.c_str(), F_OK) == 0 || ::access("/sys/bus/xen-backend", F_OK) != 0;
+}
+
+}  // namespace xend
