@@ -7,11 +7,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <deque>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 #include <map>
+#include <mutex>
 #include <set>
 #include <sstream>
 
@@ -31,7 +33,10 @@ struct Tree {
     };
     std::map<std::string, Node> nodes{{"/", {"", {{DomId{0}, xenstore::Access::none}}}}};
     std::set<uint16_t> introduced;
-    bool back_ends = true;  // they answer
+    bool back_ends = true;             // they answer
+    std::vector<std::string> changes;  // paths, for watches
+    size_t requests = 0;
+    mutable std::recursive_mutex mutex;
 
     static std::string parent(const std::string& path) {
         const size_t slash = path.find_last_of('/');
@@ -43,9 +48,13 @@ struct Tree {
         nodes[path] = {"", nodes[parent(path)].permissions};
     }
     void remove(const std::string& path) {
+        const std::lock_guard guard(mutex);
+        changes.push_back(path);
         std::erase_if(nodes, [&](const auto& n) { return n.first == path || n.first.starts_with(path + "/"); });
     }
     void write(const std::string& path, const std::string& value) {
+        const std::lock_guard guard(mutex);
+        changes.push_back(path);
         make(path);
         nodes[path].value = value;
         const bool back_end = path.starts_with("/local/domain/0/backend/") && path.ends_with("/state") &&
@@ -56,6 +65,7 @@ struct Tree {
     }
     /// "path = value (permissions)" for each node, without the root.
     std::string dump(const std::string& below = "/") const {
+        const std::lock_guard guard(mutex);
         std::string out;
         for (const auto& [path, node] : nodes) {
             if (path == "/" || !path.starts_with(below)) continue;
@@ -70,28 +80,42 @@ struct Tree {
 class FakeStore final : public xenstore::Store {
     Tree& tree_;
     using Tx = xenstore::TransactionId;
+    std::vector<std::pair<std::string, std::string>> watches_;
+    std::deque<xenstore::Event> events_;
+    size_t seen_ = 0;  // of the tree's changes
+
+    std::unique_lock<std::recursive_mutex> request() {
+        std::unique_lock guard(tree_.mutex);
+        ++tree_.requests;
+        return guard;
+    }
 
 public:
     explicit FakeStore(Tree& tree) : tree_(tree) {}
     Outcome<std::string> read(std::string_view path, Tx) override {
+        const auto guard = request();
         const auto at = tree_.nodes.find(std::string(path));
         if (at == tree_.nodes.end()) return base::fail(Errc::noent, "no node " + std::string(path));
         return at->second.value;
     }
     Status write(std::string_view path, std::string_view value, Tx) override {
+        const auto guard = request();
         tree_.write(std::string(path), std::string(value));
         return base::ok;
     }
     Status mkdir(std::string_view path, Tx) override {
+        const auto guard = request();
         tree_.make(std::string(path));
         return base::ok;
     }
     Status remove(std::string_view path, Tx) override {
+        const auto guard = request();
         if (!tree_.nodes.contains(Tree::parent(std::string(path)))) return base::fail(Errc::noent, "no parent");
         tree_.remove(std::string(path));
         return base::ok;
     }
     Outcome<std::vector<std::string>> directory(std::string_view path, Tx) override {
+        const auto guard = request();
         if (!tree_.nodes.contains(std::string(path))) return base::fail(Errc::noent, "no node");
         std::vector<std::string> out;
         for (const auto& [name, node] : tree_.nodes) {
@@ -100,31 +124,63 @@ public:
         return out;
     }
     Outcome<xenstore::Permissions> permissions(std::string_view path, Tx) override {
+        const auto guard = request();
         return tree_.nodes[std::string(path)].permissions;
     }
     Status set_permissions(std::string_view path, const xenstore::Permissions& p, Tx) override {
+        const auto guard = request();
         tree_.nodes[std::string(path)].permissions = p;
         return base::ok;
     }
     Outcome<Tx> start_transaction() override { return Tx{1}; }
     Status end_transaction(Tx, xenstore::Ending) override { return base::ok; }
-    Status watch(std::string_view, std::string_view) override { return base::ok; }
-    Status unwatch(std::string_view, std::string_view) override { return base::ok; }
+    Status watch(std::string_view path, std::string_view token) override {
+        const auto guard = request();
+        if (watches_.empty()) seen_ = tree_.changes.size();
+        watches_.emplace_back(path, token);
+        events_.push_back({std::string(path), std::string(token)});
+        return base::ok;
+    }
+    Status unwatch(std::string_view path, std::string_view token) override {
+        const auto guard = request();
+        std::erase_if(watches_, [&](const auto& w) { return w.first == path && w.second == token; });
+        std::erase_if(events_, [&](const auto& e) { return e.token == token; });
+        return base::ok;
+    }
     int event_fd() const override { return -1; }
-    Outcome<std::optional<xenstore::Event>> poll_event() override { return std::optional<xenstore::Event>{}; }
+    Outcome<std::optional<xenstore::Event>> poll_event() override {
+        const std::lock_guard guard(tree_.mutex);
+        for (; seen_ < tree_.changes.size(); ++seen_) {
+            const std::string& path = tree_.changes[seen_];
+            for (const auto& [watched, token] : watches_) {
+                if (path == watched || path.starts_with(watched + "/") || watched.starts_with(path + "/"))
+                    events_.push_back({path, token});
+            }
+        }
+        if (events_.empty()) return std::optional<xenstore::Event>{};
+        std::optional<xenstore::Event> first(std::move(events_.front()));
+        events_.pop_front();
+        return first;
+    }
     Outcome<std::optional<xenstore::Event>> next_event(std::chrono::milliseconds timeout) override {
+        if (auto event = poll_event(); *event) return event;
         ::usleep(static_cast<useconds_t>(std::min<int64_t>(timeout.count(), 5) * 1000));
-        return std::optional<xenstore::Event>{};
+        return poll_event();
     }
     Status introduce(DomId domid, base::Gfn, base::Port) override {
+        const auto guard = request();
         tree_.introduced.insert(domid.raw);
         return base::ok;
     }
     Status release(DomId domid) override {
+        const auto guard = request();
         tree_.introduced.erase(domid.raw);
         return base::ok;
     }
-    Outcome<bool> is_introduced(DomId domid) override { return tree_.introduced.contains(domid.raw); }
+    Outcome<bool> is_introduced(DomId domid) override {
+        const auto guard = request();
+        return tree_.introduced.contains(domid.raw);
+    }
     Status set_target(DomId, DomId) override { return base::ok; }
     Status resume(DomId) override { return base::ok; }
     Outcome<std::string> domain_path(DomId domid) override { return "/local/domain/" + std::to_string(domid.raw); }
@@ -144,6 +200,10 @@ struct FakeHypervisor final : xend::Hypervisor {
     std::string build_error;     // a build fails late with this
     builder::BuildInput asked;   // of the last domain planned
     bool crash_at_once = false;  // a new domain crashes as soon as it runs
+    bool busy = false;           // a new domain neither waits nor computes for long
+    std::function<void()> before_unpause;
+    size_t looks = 0;  // at one domain
+    std::recursive_mutex mutex;
     std::map<uint16_t, xenctrl::SchedParams> params;
 
     FakeHypervisor() {
@@ -163,6 +223,7 @@ struct FakeHypervisor final : xend::Hypervisor {
         return nullptr;
     }
     Outcome<> with(const xend::DomainRef& ref, const std::function<void(xenctrl::DomainInfo&)>& change) {
+        const std::lock_guard guard(mutex);
         auto* info = at(ref.id);
         if (info == nullptr || !same(ref)) return base::fail(Errc::srch, "No such domain");
         change(*info);
@@ -176,8 +237,13 @@ struct FakeHypervisor final : xend::Hypervisor {
         info->reason = reason;
     }
 
-    Outcome<std::vector<xenctrl::DomainInfo>> list() override { return all; }
+    Outcome<std::vector<xenctrl::DomainInfo>> list() override {
+        const std::lock_guard guard(mutex);
+        return all;
+    }
     Outcome<std::optional<xenctrl::DomainInfo>> domain(DomId id) override {
+        const std::lock_guard guard(mutex);
+        ++looks;
         const auto* info = at(id);
         return info == nullptr ? std::optional<xenctrl::DomainInfo>{} : std::optional(*info);
     }
@@ -215,17 +281,20 @@ struct FakeHypervisor final : xend::Hypervisor {
         return with(ref, [](auto& info) { info.paused = true; });
     }
     Outcome<> unpause(const xend::DomainRef& ref) override {
+        if (before_unpause) before_unpause();
         return with(ref, [this](auto& info) {
             info.paused = false;
-            info.blocked = true;
-            info.cpu_time = base::Nanos::ms(300);
+            info.blocked = !busy;
+            info.cpu_time = base::Nanos::ms(busy ? 1 : 300);
             if (!crash_at_once) return;
             info.cpu_time = base::Nanos::ms(1);
+            info.blocked = false;
             info.shutdown = true;
             info.reason = xenctrl::ShutdownReason::crash;
         });
     }
     Outcome<> destroy(const xend::DomainRef& ref) override {
+        const std::lock_guard guard(mutex);
         if (!same(ref)) return base::fail(Errc::srch, "No such domain");
         free_pages += at(ref.id)->pages;
         std::erase_if(all, [&](const auto& i) { return i.id == ref.id; });
@@ -251,6 +320,7 @@ struct FakeHypervisor final : xend::Hypervisor {
     }
     Outcome<builder::BuiltDomain> build(const builder::Plan& plan, builder::StoreIntroduce& store,
                                         builder::BuildObserver& observer) override {
+        const std::lock_guard guard(mutex);
         xenctrl::DomainInfo info{};
         info.id = DomId{next_id++};
         info.paused = true;
@@ -282,8 +352,9 @@ struct FakeScripts final : xend::Scripts {
 
     explicit FakeScripts(Tree& t) : tree(t) {}
     Outcome<> run(const xend::ScriptCall& call) override {
-        tags.push_back(call.tag);
         if (before) before();
+        const std::lock_guard guard(tree.mutex);
+        tags.push_back(call.tag);
         std::string path, vif;
         for (const auto& [key, value] : call.environment) {
             if (key == "XENBUS_PATH") path = value;
@@ -308,11 +379,13 @@ struct FakeScripts final : xend::Scripts {
 struct FakeBlocks final : xend::BlockDevices {
     std::vector<std::weak_ptr<void>> loops;
     std::string error;
-    int looks = 0;
+    std::atomic<int> looks = 0;
+    std::mutex mutex;
 
     Outcome<xend::BlockDevice> device(const std::string& path) override { return xend::BlockDevice{path, "fe:1", nullptr}; }
     Outcome<xend::BlockDevice> loop(const std::string&, config::DiskMode) override {
         if (!error.empty()) return base::fail(Errc::io, error);
+        const std::lock_guard guard(mutex);
         std::shared_ptr<void> held = std::make_shared<int>();
         loops.emplace_back(held);
         return xend::BlockDevice{"/dev/loop0", "7:0", held};
@@ -322,20 +395,25 @@ struct FakeBlocks final : xend::BlockDevices {
 
 struct FakeRecords final : xend::Records {
     std::map<config::Uuid, xend::Record> all;
+    std::mutex mutex;
     Outcome<std::vector<xend::Record>> load() override {
+        const std::lock_guard guard(mutex);
         std::vector<xend::Record> out;
         for (const auto& [uuid, record] : all) out.push_back(record);
         return out;
     }
     Outcome<std::optional<xend::Record>> find(const config::Uuid& uuid) override {
+        const std::lock_guard guard(mutex);
         const auto at = all.find(uuid);
         return at == all.end() ? std::optional<xend::Record>{} : std::optional(at->second);
     }
     Outcome<> save(const xend::Record& record) override {
+        const std::lock_guard guard(mutex);
         all[record.config.uuid] = record;
         return base::ok;
     }
     Outcome<> remove(const config::Uuid& uuid) override {
+        const std::lock_guard guard(mutex);
         all.erase(uuid);
         return base::ok;
     }

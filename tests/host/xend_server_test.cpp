@@ -57,6 +57,7 @@ protected:
     Reply answer(const Request& request) {
         const auto op = request.fields.find("op");
         const bool changes = op != request.fields.end() && (op->second == "create" || op->second == "destroy");
+        if (changes) ++waiting_;
         if (changes) slow_.wait();
         if (request.path == "/throw") throw std::runtime_error("x");
         std::string body = request.path;
@@ -106,6 +107,7 @@ protected:
     std::promise<void> release_;
     std::shared_future<void> slow_ = release_.get_future().share();
     bool released_ = false;
+    std::atomic<int> waiting_ = 0;
     std::unique_ptr<service::EventLoop> loop_;
     std::unique_ptr<Dispatcher> dispatcher_;
     std::unique_ptr<xend::HttpServer> server_;
@@ -184,6 +186,24 @@ TEST_F(XendServer, NobodyWaitsForSlowScriptsOrSilentClients) {
     for (auto& job : jobs) EXPECT_TRUE(job.get());
 }
 
+TEST_F(XendServer, TwentyCreationsAtOnce) {
+    std::vector<std::future<base::Outcome<Reply>>> jobs;
+    for (int i = 0; i < 20; ++i) {
+        jobs.push_back(std::async(std::launch::async, [&, i] {
+            Request create = post("/xend/domain", "create");
+            create.fields["config"] = "(vm (name guest" + std::to_string(i) + "))";
+            return call(create);
+        }));
+    }
+    for (int i = 0; i < 500 && waiting_ < 20; ++i) std::this_thread::sleep_for(10ms);
+    EXPECT_EQ(waiting_, 20) << "all are under way";
+    const auto start = std::chrono::steady_clock::now();
+    EXPECT_TRUE(call(get("/xend/domain")));
+    EXPECT_LT(std::chrono::steady_clock::now() - start, 1s);
+    release();
+    for (auto& job : jobs) EXPECT_TRUE(job.get());
+}
+
 TEST(Dispatcher, LooksHaveNoLaneAndJobsOfADomainShareOne) {
     EXPECT_EQ(Dispatcher::lane_of(get("/xend/domain/x")), "");
     EXPECT_EQ(Dispatcher::lane_of(post("/xend/node", "debug_keys")), "");
@@ -191,8 +211,11 @@ TEST(Dispatcher, LooksHaveNoLaneAndJobsOfADomainShareOne) {
         EXPECT_EQ(Dispatcher::lane_of(post("/xend/domain/x", op)), "") << op;
     for (const char* op : {"pause", "unpause", "shutdown", "destroy", "mem_target_set"})
         EXPECT_EQ(Dispatcher::lane_of(post("/xend/domain/x/", op)), "domain x") << op;
-    EXPECT_EQ(Dispatcher::lane_of(post("/xend/domain", "create")), Dispatcher::lane_of(post("/xend/domain/", "create")));
-    EXPECT_EQ(Dispatcher::lane_of(post("/xend/domain", "create")), Dispatcher::lane_of(post("/xend/domain/x", "rename")));
+    Request create = post("/xend/domain/", "create");
+    create.fields["config"] = "(vm (name x))";
+    EXPECT_EQ(Dispatcher::lane_of(create), "domain x");
+    create.fields["config"] = "(vm (name y))";
+    EXPECT_EQ(Dispatcher::lane_of(create), "domain y") << "creations of different domains do not wait for each other";
 }
 
 }  // namespace

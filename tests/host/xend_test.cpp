@@ -1,13 +1,10 @@
 // link: xendcore
 // SPDX-License-Identifier: Apache-2.0
-#include "xend_fakes.hpp"
+#include "xend_checks.hpp"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
-
-#include <future>
-#include <thread>
 
 #include "toolstack/config/device_kinds.hpp"
 #include "toolstack/xend/adapters/file_records.hpp"
@@ -19,11 +16,14 @@
 namespace {
 
 using config::ExitAction;
+using fakes::Before;
+using fakes::create_error;
+using fakes::id_of;
 using fakes::Machine;
+using fakes::run_demo;
+using fakes::text_of;
 using xenctrl::ShutdownReason;
 using xend::Follow;
-
-std::string text_of(const auto& outcome) { return outcome ? "" : outcome.failure().text; }
 
 // --- decisions -----------------------------------------------------------------------------------------------------
 
@@ -78,6 +78,8 @@ TEST(Record, StatesChangeByTheTableAlone) {
     const std::map<std::pair<xend::RecordState, xend::RecordEvent>, xend::RecordState> allowed = {
         {{creating, built}, live},
         {{restarting, built}, live},
+        {{restarting, fail}, failed},
+        {{failed, take_away}, destroying},
         {{live, keep}, preserved},
         {{live, restart}, restarting},
         {{creating, take_away}, destroying},
@@ -159,257 +161,7 @@ TEST(Devices, CpuLists) {
     for (const char* bad : {"x", "3-1", "^0", "1-", "1-x", "0-99999"}) EXPECT_FALSE(config::parse_cpu_list(bad, 4)) << bad;
 }
 
-// --- creation ------------------------------------------------------------------------------------------------------
-
-TEST(Create, WritesWhatLinuxExpects) {
-    Machine m;
-    auto made = m.manager.create(m.demo());
-    ASSERT_TRUE(made) << text_of(made);
-    EXPECT_EQ(made->name, "demo");
-    EXPECT_TRUE(made->info.paused);
-    const std::string mac = config::derived_mac(made->uuid, 0);
-    EXPECT_EQ(m.nodes("/local/domain/1/device/"),
-              "/local/domain/1/device/suspend = \"\" (n0,r1)\n"
-              "/local/domain/1/device/suspend/event-channel = \"\" (n1)\n"
-              "/local/domain/1/device/vbd = \"\" (n0,r1)\n"
-              "/local/domain/1/device/vbd/51712 = \"\" (n1,r0)\n"
-              "/local/domain/1/device/vbd/51712/backend = \"/local/domain/0/backend/vbd/1/51712\" (n1,r0)\n"
-              "/local/domain/1/device/vbd/51712/backend-id = \"0\" (n1,r0)\n"
-              "/local/domain/1/device/vbd/51712/device-type = \"disk\" (n1,r0)\n"
-              "/local/domain/1/device/vbd/51712/protocol = \"x86_64-abi\" (n1,r0)\n"
-              "/local/domain/1/device/vbd/51712/state = \"1\" (n1,r0)\n"
-              "/local/domain/1/device/vbd/51712/virtual-device = \"51712\" (n1,r0)\n"
-              "/local/domain/1/device/vif = \"\" (n0,r1)\n"
-              "/local/domain/1/device/vif/0 = \"\" (n1,r0)\n"
-              "/local/domain/1/device/vif/0/backend = \"/local/domain/0/backend/vif/1/0\" (n1,r0)\n"
-              "/local/domain/1/device/vif/0/backend-id = \"0\" (n1,r0)\n"
-              "/local/domain/1/device/vif/0/handle = \"0\" (n1,r0)\n"
-              "/local/domain/1/device/vif/0/mac = \"" +
-                  mac +
-                  "\" (n1,r0)\n"
-                  "/local/domain/1/device/vif/0/state = \"1\" (n1,r0)\n");
-    const std::string disk = made->record->config.disks[0].target;
-    EXPECT_EQ(m.nodes("/local/domain/0/backend/vbd/1/51712"),
-              "/local/domain/0/backend/vbd/1/51712 = \"\" (n0,r1)\n"
-              "/local/domain/0/backend/vbd/1/51712/bootable = \"1\" (n0,r1)\n"
-              "/local/domain/0/backend/vbd/1/51712/dev = \"xvda\" (n0,r1)\n"
-              "/local/domain/0/backend/vbd/1/51712/device-type = \"disk\" (n0,r1)\n"
-              "/local/domain/0/backend/vbd/1/51712/discard-enable = \"1\" (n0,r1)\n"
-              "/local/domain/0/backend/vbd/1/51712/frontend = \"/local/domain/1/device/vbd/51712\" (n0,r1)\n"
-              "/local/domain/0/backend/vbd/1/51712/frontend-id = \"1\" (n0,r1)\n"
-              "/local/domain/0/backend/vbd/1/51712/hotplug-status = \"connected\" (n0,r1)\n"
-              "/local/domain/0/backend/vbd/1/51712/mode = \"w\" (n0,r1)\n"
-              "/local/domain/0/backend/vbd/1/51712/node = \"/dev/loop0\" (n0,r1)\n"
-              "/local/domain/0/backend/vbd/1/51712/online = \"1\" (n0,r1)\n"
-              "/local/domain/0/backend/vbd/1/51712/params = \"" +
-                  disk +
-                  "\" (n0,r1)\n"
-                  "/local/domain/0/backend/vbd/1/51712/physical-device = \"7:0\" (n0,r1)\n"
-                  "/local/domain/0/backend/vbd/1/51712/physical-device-path = \"/dev/loop0\" (n0,r1)\n"
-                  "/local/domain/0/backend/vbd/1/51712/removable = \"0\" (n0,r1)\n"
-                  "/local/domain/0/backend/vbd/1/51712/script = \"/etc/xen/scripts/block\" (n0,r1)\n"
-                  "/local/domain/0/backend/vbd/1/51712/state = \"2\" (n0,r1)\n"
-                  "/local/domain/0/backend/vbd/1/51712/type = \"file\" (n0,r1)\n");
-    EXPECT_EQ(m.nodes("/local/domain/1/console"),
-              "/local/domain/1/console = \"\" (n0,r1)\n"
-              "/local/domain/1/console/backend = \"/local/domain/0/backend/console/1/0\" (n0,r1)\n"
-              "/local/domain/1/console/backend-id = \"0\" (n0,r1)\n"
-              "/local/domain/1/console/limit = \"1048576\" (n0,r1)\n"
-              "/local/domain/1/console/output = \"pty\" (n0,r1)\n"
-              "/local/domain/1/console/port = \"2\" (n0,r1)\n"
-              "/local/domain/1/console/ring-ref = \"1001\" (n0,r1)\n"
-              "/local/domain/1/console/tty = \"\" (n0,r1)\n"
-              "/local/domain/1/console/type = \"xenconsoled\" (n0,r1)\n");
-    EXPECT_EQ(m.nodes("/local/domain/1/control"),
-              "/local/domain/1/control = \"\" (n0,r1)\n"
-              "/local/domain/1/control/feature-poweroff = \"\" (n1)\n"
-              "/local/domain/1/control/feature-reboot = \"\" (n1)\n"
-              "/local/domain/1/control/feature-suspend = \"\" (n1)\n"
-              "/local/domain/1/control/platform-feature-multiprocessor-suspend = \"1\" (n0,r1)\n"
-              "/local/domain/1/control/platform-feature-xs_reset_watches = \"1\" (n0,r1)\n"
-              "/local/domain/1/control/shutdown = \"\" (n1)\n"
-              "/local/domain/1/control/sysrq = \"\" (n1)\n");
-    EXPECT_EQ(m.scripts.calls, (std::vector<std::string>{"vif-bridge online vif1.0"}));
-    EXPECT_EQ(m.records.all.begin()->second.state, xend::RecordState::live);
-}
-
-/// What must be as before when a creation failed.
-struct Before {
-    std::string nodes;
-    uint64_t free_pages;
-    size_t domains;
-    explicit Before(const Machine& m) : nodes(m.nodes()), free_pages(m.hypervisor.free_pages), domains(m.hypervisor.all.size()) {}
-    void expect_same(const Machine& m, const char* what) const {
-        // Folders of the store that all domains share may have come into being.
-        const auto without_empty = [](const std::string& dump) {
-            std::string out;
-            std::istringstream lines(dump);
-            for (std::string line; std::getline(lines, line);) {
-                if (line.find("= \"\" (n0)") == std::string::npos) out += line + "\n";
-            }
-            return out;
-        };
-        EXPECT_EQ(without_empty(m.nodes()), without_empty(nodes)) << what;
-        EXPECT_EQ(m.hypervisor.free_pages, free_pages) << what;
-        EXPECT_EQ(m.hypervisor.all.size(), domains) << what;
-        EXPECT_EQ(m.records.all.size(), domains - 1) << what;
-    }
-};
-
-std::string create_error(Machine& m, const config::DomainConfig& config, const char* what) {
-    const Before before(m);
-    auto made = m.manager.create(config);
-    EXPECT_FALSE(made) << what;
-    before.expect_same(m, what);
-    return text_of(made);
-}
-
-// What a file says of the machine is what the builder is asked for.
-TEST(Create, VariablesReachTheBuilder) {
-    Machine m;
-    auto config = m.demo();
-    config.vcpus = 3;
-    config.cpus = "0;2-3,^2";
-    config.tsc_mode = 2;
-    config.rtc_timeoffset = -3600;
-    config.max_event_channels = 127;
-    config.max_grant_frames = 8;
-    config.max_maptrack_frames = 9;
-    config.max_grant_version = 1;
-    config.cpu_weight = 512;
-    config.cpu_cap = 50;
-    ASSERT_TRUE(m.manager.create(config));
-    const builder::BuildInput& asked = m.hypervisor.asked;
-    EXPECT_EQ(asked.vcpu_affinity, (std::vector<std::vector<uint8_t>>{{1}, {8}, {}}));
-    EXPECT_EQ(asked.tsc_mode, 2U);
-    EXPECT_EQ(asked.time_offset, -3600);
-    EXPECT_EQ(asked.max_event_channels, 127U);
-    EXPECT_EQ(asked.max_grant_frames, 8);
-    EXPECT_EQ(asked.max_maptrack_frames, 9);
-    EXPECT_EQ(asked.max_grant_version, 1);
-    EXPECT_EQ(asked.sched_weight, 512);
-    EXPECT_EQ(asked.sched_cap, 50);
-    config.name = "local";
-    config.uuid = {};
-    config.disks.clear();
-    config.vifs.clear();
-    config.localtime = true;
-    ASSERT_TRUE(m.manager.create(config));
-    EXPECT_EQ(m.hypervisor.asked.time_offset, 3600);
-}
-
-TEST(Create, EveryFailureIsUndoneAndNamed) {
-    Machine m;
-    auto c = m.demo();
-    c.kernel = "/nowhere/vmlinuz";
-    EXPECT_EQ(create_error(m, c, "kernel"), "Kernel image does not exist: /nowhere/vmlinuz");
-    c = m.demo();
-    c.ramdisk = "/nowhere/initrd";
-    EXPECT_EQ(create_error(m, c, "ramdisk"), "Kernel ramdisk does not exist: /nowhere/initrd");
-    c = m.demo();
-    c.disks[0].target = "/nowhere/disk";
-    EXPECT_EQ(create_error(m, c, "disk"), "Disk image does not exist: /nowhere/disk");
-    c = m.demo();
-    c.disks[0].type = "phy";
-    EXPECT_EQ(create_error(m, c, "phy"), "Disk " + c.disks[0].target + " is not a block device; use file: for image files");
-    c = m.demo();
-    c.memory_mib = 4096;
-    EXPECT_EQ(
-        create_error(m, c, "memory"),
-        "Not enough free memory and dom0_min_mem is 0, so I cannot release any more. I need 4196352 KiB but only have 400000.");
-    c = m.demo("Domain-0");
-    EXPECT_EQ(create_error(m, c, "dom0's name"), "Domain 'Domain-0' already exists with ID '0'");
-    m.hypervisor.build_error = "out of luck";
-    EXPECT_EQ(create_error(m, m.demo(), "build"), "out of luck");
-    m.hypervisor.build_error.clear();
-    m.scripts.error = "Could not find bridge device xenbr0";
-    EXPECT_EQ(create_error(m, m.demo(), "script"), "Device 0 (vif) could not be connected. Could not find bridge device xenbr0");
-    m.scripts.error.clear();
-    m.stores.tree.back_ends = false;
-    EXPECT_EQ(create_error(m, m.demo(), "back end"), "Device 51712 (vbd) could not be connected. Backend device not found.");
-    m.stores.tree.back_ends = true;
-    EXPECT_TRUE(m.manager.create(m.demo()));
-}
-
-TEST(Create, NamesAndDisksAreNotSharedByAccident) {
-    Machine m;
-    ASSERT_TRUE(m.manager.create(m.demo()));
-    auto second = m.demo();
-    second.uuid = config::Uuid::random();
-    EXPECT_EQ(create_error(m, second, "name"), "Domain 'demo' already exists with ID '1'");
-    second.name = "second";
-    EXPECT_EQ(create_error(m, second, "disk"),
-              "File " + second.disks[0].target +
-                  " is in use: it is mounted read-write in guest domain 'demo', and so cannot be mounted read-write now.");
-    second.disks[0].mode = config::DiskMode::read_only;
-    EXPECT_NE(create_error(m, second, "read of a written disk").find("mounted read-only now"), std::string::npos);
-    second.disks[0].mode = config::DiskMode::shared_write;
-    EXPECT_TRUE(m.manager.create(second));
-    auto third = m.demo("third");
-    EXPECT_EQ(create_error(m, third, "uuid"), "The uuid f4bc2456-e4ce-11f1-a449-af95deeadde8 belongs to domain 'demo'");
-}
-
-TEST(Create, AKernelThatDiesAtOnceFailsTheStart) {
-    Machine m;
-    const Before before(m);
-    ASSERT_TRUE(m.manager.create(m.demo()));
-    m.hypervisor.crash_at_once = true;
-    const auto started = m.manager.unpause("demo");
-    EXPECT_EQ(text_of(started), "Domain 'demo' crashed at once after its start; see 'xm dmesg'. It was destroyed.");
-    before.expect_same(m, "crash");
-}
-
-TEST(Create, WhoLooksDoesNotWaitForAScript) {
-    Machine m;
-    std::promise<void> running, release;
-    m.scripts.before = [&] {
-        running.set_value();
-        release.get_future().wait();
-        m.scripts.before = nullptr;
-    };
-    std::thread creator([&] { EXPECT_TRUE(m.manager.create(m.demo())); });
-    running.get_future().wait();
-    auto look = std::async(std::launch::async, [&] {
-        const auto all = m.manager.domains();
-        return all && all->size() == 2 && m.manager.find("demo") && m.manager.devices("demo", "vbd") && m.manager.ended() &&
-               *m.manager.follow_up(m.records.all.begin()->second);  // busy
-    });
-    EXPECT_EQ(look.wait_for(std::chrono::seconds(10)), std::future_status::ready) << "a lock is held while a script runs";
-    release.set_value();
-    EXPECT_TRUE(look.get());
-    creator.join();
-}
-
-TEST(Create, DestroyLeavesNothing) {
-    Machine m;
-    for (int i = 0; i < 50; ++i) {
-        const Before before(m);
-        ASSERT_TRUE(m.manager.create(m.demo()));
-        ASSERT_TRUE(m.manager.unpause("demo"));
-        ASSERT_TRUE(m.manager.destroy("demo"));
-        before.expect_same(m, "round");
-    }
-    EXPECT_EQ(text_of(m.manager.destroy("demo")), "Domain 'demo' does not exist.");
-    EXPECT_EQ(text_of(m.manager.destroy("0")), "Cannot destroy privileged domain 0");
-    EXPECT_EQ(text_of(m.manager.pause("Domain-0")), "Cannot pause privileged domain");
-}
-
 // --- the end of a domain -------------------------------------------------------------------------------------------
-
-/// A running demo domain with these actions.
-void run_demo(Machine& m, ExitAction off, ExitAction reboot, ExitAction crash) {
-    auto c = m.demo();
-    c.on_poweroff = off;
-    c.on_reboot = reboot;
-    c.on_crash = crash;
-    ASSERT_TRUE(m.manager.create(c));
-    ASSERT_TRUE(m.manager.unpause("demo"));
-}
-
-std::string id_of(Machine& m, const std::string& name) {
-    auto view = m.manager.find(name);
-    return view ? std::to_string(view->info.id.raw) : "none";
-}
 
 TEST(Reap, FollowsTheActions) {
     Machine m;
@@ -533,6 +285,45 @@ TEST(Recover, AScriptThatWasKilledWithXendIsEndedAndUndone) {
     }
 }
 
+TEST(Recover, ACreationThatWasKilledBeforeItsEndLeavesNothing) {
+    Machine m;
+    const Before before(m);
+    xend::Record at_kill;
+    m.hypervisor.before_unpause = [&] { at_kill = m.records.all.begin()->second; };
+    ASSERT_TRUE(m.manager.create(m.demo(), xend::Run::now));
+    EXPECT_EQ(at_kill.state, xend::RecordState::creating) << "until it runs";
+    m.records.all.begin()->second = at_kill;
+    ASSERT_TRUE(m.manager.recover());
+    before.expect_same(m, "killed");
+}
+
+TEST(Reap, AFailedRestartIsKeptWithItsReason) {
+    Machine m;
+    run_demo(m, ExitAction::destroy, ExitAction::restart, ExitAction::destroy);
+    const auto stop_and_fail = [&](const std::string& id) {
+        m.scripts.error = "the bridge is gone";
+        m.hypervisor.stop(id, ShutdownReason::reboot);
+        ASSERT_TRUE(m.manager.reap());
+        ASSERT_TRUE(m.manager.reap());
+        m.scripts.error.clear();
+    };
+    stop_and_fail("1");
+    EXPECT_EQ(id_of(m, "demo"), "none");
+    ASSERT_EQ(m.manager.failed()->size(), 1U);
+    EXPECT_EQ((*m.manager.failed())[0].reason, "Device 0 (vif) could not be connected. the bridge is gone");
+    EXPECT_EQ(xend::failed_remedy((*m.manager.failed())[0]), "'xm create' makes it again, 'xm destroy demo' forgets it.");
+    ASSERT_TRUE(m.manager.recover());
+    ASSERT_EQ(m.manager.failed()->size(), 1U) << "the next xend knows too";
+    ASSERT_TRUE(m.manager.create(m.demo(), xend::Run::now)) << "its name, uuid and disk are free";
+    EXPECT_EQ(m.manager.failed()->size(), 0U);
+    m.clock.now += 100;
+    stop_and_fail("3");
+    ASSERT_EQ(m.manager.failed()->size(), 1U);
+    EXPECT_TRUE(m.manager.destroy("demo"));
+    EXPECT_EQ(m.records.all.size(), 0U);
+    EXPECT_EQ(text_of(m.manager.destroy("demo")), "Domain 'demo' does not exist.");
+}
+
 TEST(Recover, AStaleRecordHurtsNobody) {
     Machine m;
     run_demo(m, ExitAction::destroy, ExitAction::restart, ExitAction::destroy);
@@ -612,7 +403,7 @@ TEST(Records, SurviveInFiles) {
     record.restarts = 2;
     record.devices = {{"vbd", 51712, 0, "", ""}, {"vif", 0, 3, "/etc/xen/scripts/vif-bridge", "tag"}};
     ASSERT_TRUE(records.save(record));
-    auto found = records.find(record.config.uuid);
+    auto found = xend::FileRecords((folder.path / "domains").string()).find(record.config.uuid);
     ASSERT_TRUE(found && *found) << text_of(found);
     EXPECT_EQ((*found)->config, record.config);
     EXPECT_EQ((*found)->state, record.state);
@@ -620,11 +411,12 @@ TEST(Records, SurviveInFiles) {
     EXPECT_EQ((*found)->previous_restart, 99);
     EXPECT_EQ((*found)->devices, record.devices);
     std::ofstream(folder.path / "domains" / "broken.sxp") << "(record";
-    auto all = records.load();
+    auto all = xend::FileRecords((folder.path / "domains").string()).load();
     ASSERT_TRUE(all);
     EXPECT_EQ(all->size(), 1U) << "a broken file is no reason to forget the others";
     ASSERT_TRUE(records.remove(record.config.uuid));
     EXPECT_FALSE(*records.find(record.config.uuid));
+    EXPECT_EQ(xend::FileRecords((folder.path / "domains").string()).load()->size(), 0U);
 }
 
 TEST(Scripts, ReportAndTimeOut) {

@@ -93,6 +93,25 @@ TEST(Xm, CreatesAndLists) {
     EXPECT_EQ(s.m.hypervisor.params[1].weight, 512);
 }
 
+TEST(Xm, ADomainThatCouldNotBeRestartedIsListed) {
+    Shell s;
+    ASSERT_EQ(s.xm({"create", s.config}).status, 0);
+    s.m.scripts.error = "the bridge is gone";
+    s.m.hypervisor.stop("1", xenctrl::ShutdownReason::reboot);
+    ASSERT_TRUE(s.m.manager.reap());
+    Ran r = s.xm({"list"});
+    EXPECT_EQ(r.status, 0);
+    EXPECT_TRUE(r.out.ends_with("\ndemo                                         -    64     0     ------       0.0\n")) << r.out;
+    EXPECT_EQ(r.err,
+              "Warning: Domain 'demo' could not be restarted: Device 0 (vif) could not be connected. the bridge is gone "
+              "'xm create' makes it again, 'xm destroy demo' forgets it.\n");
+    EXPECT_NE(s.xm({"list", "-l"}).out.find("(status failed)"), std::string::npos);
+    EXPECT_EQ(s.xm({"list", "--state=running"}).out.find("demo"), std::string::npos);
+    EXPECT_EQ(s.xm({"shutdown", "-a"}).status, 0);
+    EXPECT_EQ(s.xm({"destroy", "demo"}).status, 0);
+    EXPECT_EQ(s.xm({"list"}).err, "");
+}
+
 TEST(Xm, OptionsOfCreate) {
     Shell s;
     Ran r = s.xm({"create", "-n", s.config, "memory=32", "name=other"});

@@ -3,10 +3,6 @@
 
 namespace service {
 
-JobQueues::JobQueues(unsigned threads) {
-    for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
-}
-
 JobQueues::~JobQueues() { finish(); }
 
 void JobQueues::post(const std::string& key, Job job) {
@@ -16,13 +12,16 @@ void JobQueues::post(const std::string& key, Job job) {
     queue.push_back(std::move(job));
     if (queue.size() > 1) return;  // its turn comes after those before it
     ready_.push_back(key);
+    if (ready_.size() > idle_ && threads_.size() < most_) threads_.emplace_back([this] { work(); });
     wake_.notify_one();
 }
 
 void JobQueues::work() {
     std::unique_lock lock(mutex_);
     for (;;) {
+        ++idle_;
         wake_.wait(lock, [this] { return !ready_.empty() || (ending_ && queues_.empty()); });
+        --idle_;
         if (ready_.empty()) return;
         const std::string key = std::move(ready_.front());
         ready_.pop_front();

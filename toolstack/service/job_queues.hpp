@@ -13,14 +13,14 @@
 
 namespace service {
 
-/// A queue for each key, and a few threads that work on them: jobs of one key follow each other in the order in which they
+/// A queue for each key, and threads that work on them, made when they are needed: jobs of one key follow each other in the order in which they
 /// were posted, those of different keys run side by side. So whoever waits for one thing occupies one thread, however
 /// many others wait for the same.
 class JobQueues {
 public:
     using Job = std::function<void()>;
 
-    explicit JobQueues(unsigned threads);
+    explicit JobQueues(unsigned most_threads) : most_(most_threads) {}
     /// finish()es.
     ~JobQueues();
     JobQueues(const JobQueues&) = delete;
@@ -38,6 +38,8 @@ private:
     std::condition_variable wake_;
     std::map<std::string, std::deque<Job>> queues_;  // those with a job, running or waiting; a running one is still in front
     std::deque<std::string> ready_;                  // keys whose first job nobody has taken
+    const unsigned most_;
+    unsigned idle_ = 0;
     bool ending_ = false;
     std::vector<std::thread> threads_;
 };

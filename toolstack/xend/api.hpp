@@ -9,7 +9,9 @@
 //   GET  /xend/node/dmesg              text;  POST op=clear
 //   GET  /xend/node/log                text
 //   GET  /xend/domain                  (Domain-0 demo …);  ?detail=1: (domains (domain …) …)
-//   POST /xend/domain   op=create config=SXP    201, Location, (domain …); the domain is paused, its devices are ready
+//                          failed=1 too: behind them those that are no more because their restart failed, with status and reason
+//   POST /xend/domain   op=create config=SXP    201, Location, (domain …); the domain is paused, its devices are ready;
+//                          start=1: it runs, and did not die at once
 //   GET  /xend/domain/NAME-OR-ID       (domain …)
 //   POST /xend/domain/X op=pause|unpause|shutdown(reason)|destroy|rename(name)|mem_target_set(target)|maxmem_set(memory)
 //                          |sysrq(key)|wait_for_devices|devices(type)|vcpuinfo|domain_sched_credit_get|_set(weight,cap)

@@ -53,9 +53,7 @@ Outcome<config::DomainConfig> from_sxp_file(Call& call) {
     return config::from_sxp(sxp).context(file);
 }
 
-/// Starts the paused domain; `Started domain` is said once it really runs.
-Outcome<> unpause_new(Call& call, const std::string& name) {
-    OTRY(call.xend.operate(name, "unpause"));
+Outcome<> started(Call& call, const std::string& name) {
     if (!call.line.has("quiet")) call.out << "Started domain " << name << std::endl;
     return base::ok;
 }
@@ -79,22 +77,19 @@ Outcome<> create(Call& call) {
         call.out << proto::to_pretty_string(sxp) << "\n";
         return base::ok;
     }
-    const Sxp made = OTRY(call.xend.post("/xend/domain", "create", {{"config", proto::to_string(sxp)}}));
-    const std::string name = made.child_value("name", config.name);
-    OTRY(call.xend.operate(name, "wait_for_devices"));
     const bool paused = call.line.has("paused");
-    if (!call.line.has("console_autoconnect")) {
-        if (paused) {
-            if (!call.line.has("quiet")) call.out << "Started domain " << name << std::endl;
-            return base::ok;
-        }
-        return unpause_new(call, name);
-    }
+    const bool joins = call.line.has("console_autoconnect");
+    std::map<std::string, std::string> fields = {{"config", proto::to_string(sxp)}};
+    if (!paused && !joins) fields["start"] = "1";  // one request: whoever is killed in between leaves nothing half-done
+    const Sxp made = OTRY(call.xend.post("/xend/domain", "create", std::move(fields)));
+    const std::string name = made.child_value("name", config.name);
+    if (!joins) return started(call, name);
     // The console is joined before the domain runs, so that its first line is not lost.
     const std::string tty = OTRY(console_tty(call, name));
     return call.world.console(tty, [&]() -> Outcome<> {
         if (paused) return base::ok;
-        return unpause_new(call, name);
+        OTRY(call.xend.operate(name, "unpause"));
+        return started(call, name);
     });
 }
 

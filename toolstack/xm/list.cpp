@@ -35,6 +35,7 @@ Outcome<std::vector<Sxp>> chosen(Call& call) {
 bool in_state(const Sxp& sxp, const std::string& wanted) {
     const std::string state = sxp.child_value("state", "------");
     if (wanted == "all") return true;
+    if (sxp.child_value("status", "") == "failed") return wanted == "halted";
     if (wanted == "paused") return state.find('p') != std::string::npos;
     if (wanted == "shutdown" || wanted == "halted") return state.find_first_of("sc") != std::string::npos;
     if (wanted == "running") return state.find_first_of("pscd") == std::string::npos;
@@ -128,7 +129,10 @@ Outcome<> list(Call& call) {
     }
     std::vector<Sxp> domains;
     if (call.line.has("long") && call.line.arguments.empty()) {
-        const Sxp all = OTRY(call.xend.get("/xend/domain", {{"detail", "1"}, {"full", "1"}}));
+        const Sxp all = OTRY(call.xend.get("/xend/domain", {{"detail", "1"}, {"full", "1"}, {"failed", "1"}}));
+        domains = all.items();
+    } else if (call.line.arguments.empty()) {
+        const Sxp all = OTRY(call.xend.get("/xend/domain", {{"detail", "1"}, {"failed", "1"}}));
         domains = all.items();
     } else {
         domains = OTRY(chosen(call));
@@ -140,11 +144,17 @@ Outcome<> list(Call& call) {
     }
     call.out << format("%-40s %5s %5s %5s %10s %9s", "Name", "ID", "Mem", "VCPUs", "State", "Time(s)") << "\n";
     for (const Sxp& sxp : domains) {
-        call.out << format("%-40s %5lld %5lld %5lld %10s %9.1f", sxp.child_value("name", "").c_str(),
-                           static_cast<long long>(number(sxp, "domid")), static_cast<long long>(number(sxp, "memory")),
+        call.out << format("%-40s %5s %5lld %5lld %10s %9.1f", sxp.child_value("name", "").c_str(),
+                           sxp.child_value("domid", "-").c_str(), static_cast<long long>(number(sxp, "memory")),
                            static_cast<long long>(number(sxp, "online_vcpus")), sxp.child_value("state", "------").c_str(),
                            seconds(sxp))
                  << "\n";
+    }
+    for (const Sxp& sxp : domains) {
+        if (sxp.child_value("status", "") != "failed") continue;
+        call.world.err << "Warning: Domain '" << sxp.child_value("name", "")
+                       << "' could not be restarted: " << sxp.child_value("reason", "") << " " << sxp.child_value("remedy", "")
+                       << "\n";
     }
     return base::ok;
 }

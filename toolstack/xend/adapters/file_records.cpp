@@ -43,6 +43,7 @@ Sxp to_sxp(const Record& record) {
     out.add("start_time", std::to_string(record.start_time));
     out.add("previous_restart", std::to_string(record.previous_restart));
     out.add("restarts", std::to_string(record.restarts));
+    if (!record.reason.empty()) out.add("reason", record.reason);
     for (const DeviceIntent& device : record.devices) {
         Sxp one = Sxp::named("device");
         one.add("kind", device.kind).add("devid", std::to_string(device.devid)).add("back", std::to_string(device.back));
@@ -66,6 +67,7 @@ Outcome<Record> record_from_sxp(const Sxp& sxp) {
     out.start_time = number(sxp, "start_time");
     out.previous_restart = number(sxp, "previous_restart");
     out.restarts = static_cast<uint32_t>(number(sxp, "restarts"));
+    out.reason = sxp.child_value("reason", "");
     for (const Sxp* device : sxp.children("device")) {
         out.devices.push_back({device->child_value("kind", ""), static_cast<uint32_t>(number(*device, "devid")),
                                static_cast<uint32_t>(number(*device, "back")), device->child_value("script", ""),
@@ -84,24 +86,35 @@ Outcome<> FileRecords::prepare() {
 
 Outcome<std::vector<Record>> FileRecords::load() {
     const std::lock_guard guard(mutex_);
+    read_all();
     std::vector<Record> out;
+    out.reserve(known_->size());
+    for (const auto& [uuid, record] : *known_) out.push_back(record);
+    return out;
+}
+
+/// The files are read once: nobody else writes them.
+void FileRecords::read_all() {
+    if (known_) return;
+    known_.emplace();
     std::error_code error;
     for (const auto& entry : std::filesystem::directory_iterator(folder_, error)) {
         if (entry.path().extension() != ".sxp") continue;
         auto record = read_record(entry.path().string());
         if (record) {
-            out.push_back(std::move(record).take());
+            const config::Uuid uuid = record->config.uuid;
+            known_->insert_or_assign(uuid, std::move(record).take());
         } else {
             log(LogLevel::error, entry.path().string() + " is ignored: " + record.failure().text);
         }
     }
-    return out;
 }
 
 Outcome<std::optional<Record>> FileRecords::find(const config::Uuid& uuid) {
     const std::lock_guard guard(mutex_);
-    if (!std::filesystem::exists(path(uuid))) return std::optional<Record>{};
-    return std::optional<Record>{OTRY(read_record(path(uuid)))};
+    read_all();
+    const auto at = known_->find(uuid);
+    return at == known_->end() ? std::optional<Record>{} : std::optional<Record>{at->second};
 }
 
 Outcome<> FileRecords::save(const Record& record) {
@@ -119,6 +132,8 @@ Outcome<> FileRecords::save(const Record& record) {
         return base::fail(Errc::nospc, "cannot write " + fresh + ": " + std::strerror(error));
     }
     if (::rename(fresh.c_str(), to.c_str()) != 0) return base::fail(Errc::io, "cannot write " + to + ": " + std::strerror(errno));
+    read_all();
+    known_->insert_or_assign(record.config.uuid, record);
     return base::ok;
 }
 
@@ -127,6 +142,7 @@ Outcome<> FileRecords::remove(const config::Uuid& uuid) {
     if (::unlink(path(uuid).c_str()) != 0 && errno != ENOENT) {
         return base::fail(Errc::io, "cannot remove " + path(uuid) + ": " + std::strerror(errno));
     }
+    if (known_) known_->erase(uuid);
     return base::ok;
 }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <map>
 #include <mutex>
+#include <optional>
 
 #include "lib/proto/sxp.hpp"
 #include "toolstack/xend/core/ports.hpp"
@@ -12,6 +14,9 @@ namespace xend {
 class FileRecords final : public Records {
     std::string folder_;
     std::mutex mutex_;
+    std::optional<std::map<config::Uuid, Record>> known_;  // what the files hold
+
+    void read_all();
 
     std::string path(const config::Uuid& uuid) const { return folder_ + "/" + uuid.text() + ".sxp"; }
 

@@ -14,7 +14,9 @@ using config::DomainConfig;
 
 // Disks.
 
-base::Outcome<> check_vbds(xenstore::Store& store, const DomainConfig& config) { return check_disks(store, config); }
+base::Outcome<> check_vbds(xenstore::Store& store, const DomainConfig& config, std::span<const Record> records) {
+    return check_disks(store, config, records);
+}
 
 std::string vbd_backend(const DomainConfig& config, size_t index) { return config.disks[index].backend; }
 

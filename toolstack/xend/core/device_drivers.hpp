@@ -7,6 +7,7 @@
 #include <span>
 
 #include "toolstack/xend/core/device_nodes.hpp"
+#include "toolstack/xend/core/record.hpp"
 #include "toolstack/xend/core/settings.hpp"
 
 namespace xend {
@@ -30,8 +31,9 @@ struct DeviceDriver {
     bool in_kernel;         // a driver in the back end's kernel answers through `state`, and a script helps it
 
     // Devices of a configuration; null for a kind that none lists.
-    base::Outcome<> (*check)(xenstore::Store&, const config::DomainConfig&);  // before anything is made; may be null
-    std::string (*backend)(const config::DomainConfig&, size_t index);        // name or id of the back end's domain
+    /// Before anything is made, beside everything that has a record; may be null.
+    base::Outcome<> (*check)(xenstore::Store&, const config::DomainConfig&, std::span<const Record>);
+    std::string (*backend)(const config::DomainConfig&, size_t index);  // name or id of the back end's domain
     DeviceNodes (*nodes)(const DeviceEnds&, const config::DomainConfig&, size_t index, const Settings&);
 
     ScriptWords (*script)(const ScriptSubject&);  // null without a script

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -41,13 +42,33 @@ std::string read_or_empty(xenstore::Store& store, const std::string& path) {
     return value && *value ? **value : std::string();
 }
 
-/// Everybody who holds `wanted` through a vbd, except the domain `own`.
-Outcome<std::vector<User>> guest_users(xenstore::Store& store, const Identity& wanted, const std::string& own) {
+bool is_checked(const config::Disk& disk) {
+    return !disk.target.empty() && (disk.type == "phy" || disk.type == "file") && disk.backend == "0";
+}
+
+/// The domains of `records` that hold `wanted`, or are about to, except `own`.
+std::vector<User> record_users(std::span<const Record> records, const Identity& wanted, const config::Uuid& own) {
+    std::vector<User> out;
+    for (const Record& record : records) {
+        if (record.config.uuid == own || record.state == RecordState::failed) continue;
+        for (const config::Disk& disk : record.config.disks) {
+            if (is_checked(disk) && identify(disk.target) == wanted)
+                out.push_back({"guest domain '" + record.config.name + "'", disk.mode != config::DiskMode::read_only});
+        }
+    }
+    return out;
+}
+
+/// Everybody else who holds `wanted` through a vbd, except the domain `own`: domains that are not xend's.
+Outcome<std::vector<User>> guest_users(xenstore::Store& store, std::span<const Record> records, const Identity& wanted,
+                                       const std::string& own) {
     std::vector<User> out;
     const std::string root = "/local/domain/0/backend/vbd";
     auto domains = store.directory(root);
     if (!domains) return out;
     for (const std::string& domain : *domains) {
+        const auto ours = [&](const Record& record) { return record.domid && std::to_string(*record.domid) == domain; };
+        if (std::any_of(records.begin(), records.end(), ours)) continue;
         if (read_or_empty(store, "/local/domain/" + domain + "/vm") == "/vm/" + own) continue;
         auto devices = store.directory(fmt::format("{}/{}", root, domain));
         if (!devices) continue;
@@ -117,10 +138,10 @@ Outcome<> check_one(const config::Disk& disk, const std::vector<User>& users) {
 
 }  // namespace
 
-Outcome<> check_disks(xenstore::Store& store, const config::DomainConfig& config, const std::string& proc_mounts,
-                      const std::string& sys_block) {
+Outcome<> check_disks(xenstore::Store& store, const config::DomainConfig& config, std::span<const Record> records,
+                      const std::string& proc_mounts, const std::string& sys_block) {
     for (const config::Disk& disk : config.disks) {
-        if (disk.target.empty() || (disk.type != "phy" && disk.type != "file") || disk.backend != "0") continue;
+        if (!is_checked(disk)) continue;
         const auto identity = identify(disk.target);
         if (!identity) return base::fail(Errc::noent, "Disk image does not exist: " + disk.target);
         std::error_code ignored;
@@ -130,7 +151,8 @@ Outcome<> check_disks(xenstore::Store& store, const config::DomainConfig& config
             return base::fail(Errc::inval, "Disk " + disk.target + " is not a block device; use file: for image files");
         }
         if (disk.mode == config::DiskMode::shared_write) continue;
-        auto users = OTRY(guest_users(store, *identity, config.uuid.text()));
+        auto users = record_users(records, *identity, config.uuid);
+        for (User& user : OTRY(guest_users(store, records, *identity, config.uuid.text()))) users.push_back(std::move(user));
         if (auto dom0 = mounted_in_dom0(*identity, proc_mounts, sys_block)) users.push_back(*dom0);
         OTRY(check_one(disk, users));
     }

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <span>
+
 #include "toolstack/xend/core/ports.hpp"
 
 namespace xend {
 
 /// Checks before anything is made that every disk of `config` is there and that sharing it is safe: writing needs it
-/// alone, reading beside readers is fine, `w!` skips the check. Looks at every back end in the store and at what dom0
-/// has mounted. `own` is the domain's uuid: its own earlier incarnation does not count.
+/// alone, reading beside readers is fine, `w!` skips the check. Looks at the disks of `records`, at every other back end in the
+/// store and at what dom0 has mounted. `own` is the domain's uuid: its own earlier incarnation does not count.
 /// Errors: noent "Disk image does not exist: P", busy "Device P is mounted … in …, and so cannot be mounted … now."
-base::Outcome<> check_disks(xenstore::Store& store, const config::DomainConfig& config,
+base::Outcome<> check_disks(xenstore::Store& store, const config::DomainConfig& config, std::span<const Record> records,
                             const std::string& proc_mounts = "/proc/mounts", const std::string& sys_block = "/sys/block");
 
 }  // namespace xend

@@ -29,38 +29,36 @@ std::shared_ptr<std::mutex> Manager::lock_of(const config::Uuid& uuid) {
     return lock;
 }
 
-Outcome<std::vector<DomainView>> Manager::domains(xenstore::Store& store) {
+Outcome<std::vector<DomainView>> Manager::domains() {
     const auto infos = OTRY(ports_.hypervisor.list());
-    const auto records = OTRY(ports_.records.load());
+    const auto names = OTRY(names_.of(infos));
+    std::map<config::Uuid, Record> records;
+    for (Record& record : OTRY(ports_.records.load())) records[record.config.uuid] = std::move(record);
     std::vector<DomainView> out;
-    for (const xenctrl::DomainInfo& info : infos) {
+    for (size_t i = 0; i < infos.size(); ++i) {
         DomainView view;
-        view.info = info;
-        view.uuid.bytes = info.handle;
-        for (const Record& record : records) {
-            if (record.config.uuid == view.uuid && record.domid == info.id.raw) view.record = record;
-        }
-        const std::string path = domain_path(info.id);
-        const auto name = OTRY(xenstore::read_if_there(store, path + "/name"));
-        if (name && !name->empty()) {
-            view.name = *name;
-        } else if (info.id == DomId{0}) {
+        view.info = infos[i];
+        view.uuid.bytes = view.info.handle;
+        const uint32_t id = view.info.id.raw;
+        if (const auto at = records.find(view.uuid); at != records.end() && at->second.domid == id) view.record = at->second;
+        if (!names[i].empty()) {
+            view.name = names[i];
+        } else if (id == 0) {
             view.name = "Domain-0";
-        } else if (info.dying) {
-            view.name = "Zombie-" + (view.record ? view.record->config.name : std::to_string(info.id.raw));
+        } else if (view.info.dying) {
+            view.name = "Zombie-" + (view.record ? view.record->config.name : std::to_string(id));
         } else {
-            view.name = view.record ? view.record->config.name : "Domain-" + std::to_string(info.id.raw);
+            view.name = view.record ? view.record->config.name : "Domain-" + std::to_string(id);
         }
-        const auto target = OTRY(xenstore::read_if_there(store, path + "/memory/target"));
-        if (target) view.target_kib = base::parse_number<uint64_t>(*target).value_or(view.target_kib);
         out.push_back(std::move(view));
     }
     return out;
 }
 
-Outcome<std::vector<DomainView>> Manager::domains() {
-    auto store = OTRY(stores_.lease());
-    return domains(*store);
+Outcome<std::vector<Record>> Manager::failed() {
+    std::vector<Record> out = OTRY(ports_.records.load());
+    std::erase_if(out, [](const Record& record) { return record.state != RecordState::failed; });
+    return out;
 }
 
 Outcome<DomainView> Manager::find(const std::string& who) {
@@ -95,37 +93,44 @@ Outcome<> Manager::unpause(const std::string& who) {
     const Job job(*this, view.uuid);
     const bool first = view.record && view.record->start_time == 0;
     if (!first) return ports_.hypervisor.unpause(view.ref());
-    view.record->start_time = ports_.clock.unix_seconds();
+    auto store = OTRY(stores_.lease());
+    OTRY(let_run(*store, view.ref(), *view.record));
     OTRY(ports_.records.save(*view.record));
-    {
-        auto store = OTRY(stores_.lease());
-        OTRY(store->write(vm_path(view.uuid) + "/start_time", std::to_string(view.record->start_time)));
-    }
-    OTRY(ports_.hypervisor.unpause(view.ref()).context("Failed to unpause domain " + view.name));
-    return watch_first_moments(view);
+    return watch_first_moments(*store, view);
 }
 
-/// A kernel that dies in its first instructions should fail `xm create`, not a log that nobody reads.
-Outcome<> Manager::watch_first_moments(const DomainView& view) {
-    for (int i = 0; i < 10; ++i) {
-        const auto infos = OTRY(ports_.hypervisor.list());
-        const auto now = std::find_if(infos.begin(), infos.end(), [&](const auto& info) { return info.id == view.info.id; });
-        if (now == infos.end()) return base::ok;
-        const bool crashed = now->shutdown && now->reason == xenctrl::ShutdownReason::crash;
-        if (crashed) {
-            log(LogLevel::error, "domain '" + view.name + "' crashed at once after its start");
-            if (view.record->config.on_crash == config::ExitAction::preserve) {
-                return base::fail(Errc::noexec,
-                                  "Domain '" + view.name + "' crashed at once after its start and is preserved; see 'xm dmesg'");
-            }
-            finish(view);
-            return base::fail(Errc::noexec,
-                              "Domain '" + view.name + "' crashed at once after its start; see 'xm dmesg'. It was destroyed.");
-        }
-        if (now->shutdown || now->cpu_time.n >= 150'000'000) return base::ok;
-        ports_.clock.sleep(milliseconds{50});
+/// Whether the guest has come so far that it did not die at once: it waits for something, or has computed for a while.
+bool Manager::lives(const xenctrl::DomainInfo& info) const {
+    constexpr int64_t a_while = 150'000'000;  // ns
+    return info.blocked || info.cpu_time.n >= a_while;
+}
+
+/// A kernel that dies in its first instructions should fail `xm create`, not a log that nobody reads. The store tells of a death at
+/// once; of life there is no event.
+Outcome<> Manager::watch_first_moments(xenstore::Store& store, const DomainView& view) {
+    const std::string deaths = "@releaseDomain", token = "first-moments";
+    constexpr milliseconds long_enough{500};
+    const auto begin = std::chrono::steady_clock::now();
+    OTRY(store.watch(deaths, token));
+    std::optional<xenctrl::DomainInfo> now;
+    for (milliseconds pause{1};; pause = 2 * pause) {
+        now = OTRY(ports_.hypervisor.domain(view.info.id));
+        const bool enough = std::chrono::steady_clock::now() - begin >= long_enough;
+        if (!now || now->handle != view.uuid.bytes || now->shutdown || lives(*now) || enough) break;
+        auto event = store.next_event(std::min(pause, milliseconds{100}));
+        if (!event) break;
     }
-    return base::ok;
+    OTRY(store.unwatch(deaths, token));
+    const bool crashed = now && now->shutdown && now->reason == xenctrl::ShutdownReason::crash;
+    if (!crashed || now->handle != view.uuid.bytes) return base::ok;
+    log(LogLevel::error, "domain '" + view.name + "' crashed at once after its start");
+    if (view.record->config.on_crash == config::ExitAction::preserve) {
+        return base::fail(Errc::noexec,
+                          "Domain '" + view.name + "' crashed at once after its start and is preserved; see 'xm dmesg'");
+    }
+    finish(view);
+    return base::fail(Errc::noexec,
+                      "Domain '" + view.name + "' crashed at once after its start; see 'xm dmesg'. It was destroyed.");
 }
 
 Outcome<> Manager::shutdown(const std::string& who, const std::string& reason) {
@@ -165,12 +170,16 @@ void Manager::check_shutdown_timeouts() {
 
 Outcome<> Manager::rename(const std::string& who, const std::string& name) {
     if (!config::is_valid_name(name)) return base::fail(Errc::inval, "Invalid VM Name: '" + name.substr(0, 128) + "'");
-    const std::lock_guard creating(create_mutex_);
     DomainView view = OTRY(operate(who, Operation::rename));
     const Job job(*this, view.uuid);
+    const std::lock_guard claiming(claims_mutex_);
     auto store = OTRY(stores_.lease());
-    for (const DomainView& other : OTRY(domains(*store))) {
+    for (const DomainView& other : OTRY(domains())) {
         if (other.name == name && other.info.id != view.info.id)
+            return base::fail(Errc::exist, "VM name '" + name + "' already exists");
+    }
+    for (const Record& other : OTRY(ports_.records.load())) {
+        if (other.config.name == name && other.config.uuid != view.uuid && other.state != RecordState::failed)
             return base::fail(Errc::exist, "VM name '" + name + "' already exists");
     }
     OTRY(store->write(domain_path(view.info.id) + "/name", name));

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "toolstack/xend/core/devices.hpp"
+#include "toolstack/xend/core/domain_names.hpp"
 #include "toolstack/xend/core/lifecycle.hpp"
 #include "toolstack/xend/core/ports.hpp"
 #include "toolstack/xend/core/store_pool.hpp"
@@ -22,14 +23,17 @@ struct DomainView {
     config::Uuid uuid;  // its handle
     DomainRef ref() const { return {info.id, uuid}; }
     std::optional<Record> record;
-    uint64_t target_kib = 0;  // memory/target; 0: not told
 };
 
+/// Whether a new domain is left paused, or runs when its owner hears of it.
+enum class Run : uint8_t { later, now };
+
 /// xend's core: every operation on domains. Keeps no state of its own that it could lose: each call looks at the
-/// hypervisor, the store and the journal. Thread-safe; one job at a time for each domain, one creation at a time.
+/// hypervisor, the store and the journal. Thread-safe; one job at a time for each domain, one build at a time. Names, uuids and
+/// disks belong to whoever has a record with them, from before anything is made.
 class Manager {
 public:
-    explicit Manager(Ports ports) : ports_(std::move(ports)), stores_(ports_.stores), devices_(ports_) {}
+    explicit Manager(Ports ports) : ports_(std::move(ports)), stores_(ports_.stores), names_(ports_.stores), devices_(ports_) {}
 
     Hypervisor& hypervisor() { return ports_.hypervisor; }
 
@@ -55,9 +59,12 @@ public:
     /// By name, id or uuid. Errors: noent "Domain 'X' does not exist."
     base::Outcome<DomainView> find(const std::string& who);
 
-    /// Makes the domain with its devices; it is left paused. On failure nothing of it is left.
-    /// Errors: exist, noent, busy, nomem, …: one line.
-    base::Outcome<DomainView> create(config::DomainConfig config);
+    /// The records of domains that are no more, because they could not be made again: their names are not taken.
+    base::Outcome<std::vector<Record>> failed();
+
+    /// Makes the domain with its devices. On failure nothing of it is left; nor when this xend is killed before the end.
+    /// One that runs at once is watched for its first moments, as by unpause(). Errors: exist, noent, busy, nomem, …: one line.
+    base::Outcome<DomainView> create(config::DomainConfig config, Run run = Run::later);
     base::Outcome<> pause(const std::string& who);
     /// The first time, it also watches the first moments: a kernel that dies at once is destroyed and reported.
     base::Outcome<> unpause(const std::string& who);
@@ -77,21 +84,27 @@ private:
     class Job;       // holds a domain's lock
     class Observer;  // writes the store and the journal while the builder works
 
-    base::Outcome<std::vector<DomainView>> domains(xenstore::Store& store);
     base::Outcome<DomainView> operate(const std::string& who, Operation operation);
 
-    base::Outcome<> check_new(xenstore::Store& store, const config::DomainConfig& config);
+    base::Outcome<> check_name(const std::string& name, const config::Uuid& uuid);
+    base::Outcome<> check_drivers(xenstore::Store& store, const config::DomainConfig& config);
+    base::Outcome<> claim(xenstore::Store& store, const Record& record);
     base::Outcome<> check_memory(const builder::Plan& plan);
     void fill_in(config::DomainConfig& config) const;
-    base::Outcome<base::DomId> start(xenstore::Store& store, Record& record);
+    base::Outcome<base::DomId> start(xenstore::Store& store, Record& record, Run run);
+    base::Outcome<> let_run(xenstore::Store& store, const DomainRef& domain, Record& record);
+    base::Outcome<builder::BuiltDomain> build(xenstore::Store& store, Record& record, const builder::Plan& plan);
+    base::Outcome<> keep_failed(Record& record, const std::string& reason);
     base::Outcome<> build_and_connect(xenstore::Store& store, Record& record);
-    base::Outcome<std::vector<DeviceNodes>> device_nodes(xenstore::Store& store, base::DomId domain, const Record& record);
-    base::Outcome<base::DomId> backend_domain(xenstore::Store& store, const std::string& who);
-    base::Outcome<> watch_first_moments(const DomainView& view);
+    base::Outcome<std::vector<DeviceNodes>> device_nodes(base::DomId domain, const Record& record);
+    base::Outcome<base::DomId> backend_domain(const std::string& who);
+    base::Outcome<> watch_first_moments(xenstore::Store& store, const DomainView& view);
+    bool lives(const xenctrl::DomainInfo& info) const;
 
     void remove_domain(xenstore::Store& store, const DomainRef& domain, Record* record);
     void await_gone(base::DomId domain);
     void finish(const DomainView& view);
+    base::Outcome<> forget_failed(const std::string& who, const base::Failure& otherwise);
     bool asked_for(const DomainView& view);
     void follow_stop(const DomainView& view);
     void restart(const DomainView& view, Follow how);
@@ -103,10 +116,15 @@ private:
 
     Ports ports_;
     StorePool stores_;
+    DomainNames names_;
     Devices devices_;
-    std::mutex create_mutex_;  // taken before a domain's own lock
+    std::mutex claims_mutex_;  // of names, uuids and disks; taken after a domain's own lock
+    std::mutex build_mutex_;   // free memory is counted and taken; taken after a domain's own lock
     std::mutex locks_mutex_;
     std::map<config::Uuid, std::weak_ptr<std::mutex>> locks_;
 };
+
+/// What the owner of a failed domain can do about it.
+std::string failed_remedy(const Record& record);
 
 }  // namespace xend

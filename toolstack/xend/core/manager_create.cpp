@@ -65,23 +65,48 @@ void Manager::fill_in(config::DomainConfig& config) const {
     }
 }
 
-Outcome<> Manager::check_new(xenstore::Store& store, const config::DomainConfig& config) {
-    for (const DomainView& view : OTRY(domains(store))) {
+/// Errors: exist, when another domain, or a record without one, has the name or the uuid.
+Outcome<> Manager::check_name(const std::string& name, const config::Uuid& uuid) {
+    for (const DomainView& view : OTRY(domains())) {
         if (view.info.dying && !view.record) continue;
-        if (view.name == config.name) {
+        if (view.name == name) {
             return base::fail(Errc::exist,
-                              "Domain '" + config.name + "' already exists with ID '" + std::to_string(view.info.id.raw) + "'");
+                              "Domain '" + name + "' already exists with ID '" + std::to_string(view.info.id.raw) + "'");
         }
-        if (view.uuid == config.uuid) {
-            return base::fail(Errc::exist, "The uuid " + config.uuid.text() + " belongs to domain '" + view.name + "'");
-        }
+        if (view.uuid == uuid)
+            return base::fail(Errc::exist, "The uuid " + uuid.text() + " belongs to domain '" + view.name + "'");
     }
-    OTRY(check_file(config.kernel, "Kernel image"));
-    if (!config.ramdisk.empty()) OTRY(check_file(config.ramdisk, "Kernel ramdisk"));
-    for (const DeviceDriver& driver : device_drivers()) {
-        if (driver.check != nullptr) OTRY(driver.check(store, config));
+    for (const Record& record : OTRY(ports_.records.load())) {
+        if (record.state == RecordState::failed) continue;
+        const std::string doing = "; it is " + std::string(record_state_names[static_cast<size_t>(record.state)]) + " now";
+        if (record.config.name == name) return base::fail(Errc::exist, "Domain '" + name + "' already exists" + doing);
+        if (record.config.uuid == uuid) {
+            return base::fail(Errc::exist, "The uuid " + uuid.text() + " belongs to domain '" + record.config.name + "'" + doing);
+        }
     }
     return base::ok;
+}
+
+Outcome<> Manager::check_drivers(xenstore::Store& store, const config::DomainConfig& config) {
+    const std::vector<Record> records = OTRY(ports_.records.load());
+    for (const DeviceDriver& driver : device_drivers()) {
+        if (driver.check != nullptr) OTRY(driver.check(store, config, records));
+    }
+    return base::ok;
+}
+
+/// With the record its name, uuid and disks are the domain's, whoever else is being created.
+Outcome<> Manager::claim(xenstore::Store& store, const Record& record) {
+    const std::lock_guard claiming(claims_mutex_);
+    const config::DomainConfig& c = record.config;
+    OTRY(check_name(c.name, c.uuid));
+    OTRY(check_file(c.kernel, "Kernel image"));
+    if (!c.ramdisk.empty()) OTRY(check_file(c.ramdisk, "Kernel ramdisk"));
+    OTRY(check_drivers(store, c));
+    for (const Record& old : OTRY(failed())) {
+        if (old.config.name == c.name) OTRY(ports_.records.remove(old.config.uuid));
+    }
+    return ports_.records.save(record).context("while writing the journal");
 }
 
 Outcome<> Manager::check_memory(const builder::Plan& plan) {
@@ -95,23 +120,30 @@ Outcome<> Manager::check_memory(const builder::Plan& plan) {
                                        std::to_string(need) + " KiB but only have " + std::to_string(have) + ".");
 }
 
-Outcome<DomId> Manager::backend_domain(xenstore::Store& store, const std::string& who) {
+Outcome<DomId> Manager::backend_domain(const std::string& who) {
     if (who.empty() || who == "0" || who == "Domain-0") return DomId{0};
-    for (const DomainView& view : OTRY(domains(store))) {
+    for (const DomainView& view : OTRY(domains())) {
         if (view.name == who || std::to_string(view.info.id.raw) == who) return view.info.id;
     }
     return base::fail(Errc::noent, "invalid backend domain: " + who);
 }
 
-Outcome<std::vector<DeviceNodes>> Manager::device_nodes(xenstore::Store& store, DomId domain, const Record& record) {
+Outcome<std::vector<DeviceNodes>> Manager::device_nodes(DomId domain, const Record& record) {
     std::vector<DeviceNodes> out;
     for (const DeviceDriver& driver : device_drivers()) {
         for (size_t i = 0; i < driver.count(record.config); ++i) {
-            const DeviceEnds ends{domain, OTRY(backend_domain(store, driver.backend(record.config, i)))};
+            const DeviceEnds ends{domain, OTRY(backend_domain(driver.backend(record.config, i)))};
             out.push_back(driver.nodes(ends, record.config, i, ports_.settings));
         }
     }
     return out;
+}
+
+Outcome<builder::BuiltDomain> Manager::build(xenstore::Store& store, Record& record, const builder::Plan& plan) {
+    const std::lock_guard building(build_mutex_);  // the memory that one was promised is not another one's
+    OTRY(check_memory(plan));
+    Observer observer(ports_, store, record);
+    return ports_.hypervisor.build(plan, observer, observer);
 }
 
 Outcome<> Manager::build_and_connect(xenstore::Store& store, Record& record) {
@@ -142,46 +174,78 @@ Outcome<> Manager::build_and_connect(xenstore::Store& store, Record& record) {
         }
     }
     const builder::Plan plan = OTRY(ports_.hypervisor.prepare(input));
-    OTRY(check_memory(plan));
-    Observer observer(ports_, store, record);
-    const builder::BuiltDomain built = OTRY(ports_.hypervisor.build(plan, observer, observer));
+    const builder::BuiltDomain built = OTRY(build(store, record, plan));
     OTRY(write_all(store, ring_nodes(built, ports_.settings.console_limit_kib)).context("while writing the console's nodes"));
-    const auto nodes = OTRY(device_nodes(store, built.id, record));
+    const auto nodes = OTRY(device_nodes(built.id, record));
     return devices_.attach(store, record, nodes);
 }
 
-/// Makes the domain of `record` and leaves it paused. On failure nothing is left of it, the record included.
-Outcome<DomId> Manager::start(xenstore::Store& store, Record& record) {
+Outcome<> Manager::let_run(xenstore::Store& store, const DomainRef& domain, Record& record) {
+    record.start_time = ports_.clock.unix_seconds();
+    OTRY(store.write(vm_path(domain.uuid) + "/start_time", std::to_string(record.start_time)));
+    return ports_.hypervisor.unpause(domain).context("Failed to unpause domain " + record.config.name);
+}
+
+/// Makes the domain of `record`, which the journal has. On failure nothing is left of it but, of one that was to be restarted, the
+/// record with the reason.
+Outcome<DomId> Manager::start(xenstore::Store& store, Record& record, Run run) {
     record.domid.reset();
-    OTRY(ports_.records.save(record).context("while writing the journal"));
-    auto made = build_and_connect(store, record);
+    record.devices.clear();
+    record.start_time = 0;  // set when it first runs
+    auto made = ports_.records.save(record).context("while writing the journal");
+    if (made) made = build_and_connect(store, record);
+    const DomainRef domain{DomId{static_cast<uint16_t>(record.domid.value_or(0))}, record.config.uuid};
+    if (made && run == Run::now) made = let_run(store, domain, record);
     if (made) {
-        record.start_time = 0;  // set when it is first unpaused
-        made = advance(record, RecordEvent::built);
-        if (made) made = ports_.records.save(record);
+        Record live = record;
+        made = advance(live, RecordEvent::built);
+        if (made) made = ports_.records.save(live);
+        if (made) record = live;
     }
-    if (made) return DomId{static_cast<uint16_t>(record.domid.value_or(0))};
-    if (record.domid) remove_domain(store, {DomId{static_cast<uint16_t>(*record.domid)}, record.config.uuid}, &record);
-    auto ignored = ports_.records.remove(record.config.uuid);
+    if (made) return domain.id;
+    if (record.domid) remove_domain(store, domain, &record);
+    auto ignored = record.state == RecordState::restarting ? keep_failed(record, made.failure().text)
+                                                           : ports_.records.remove(record.config.uuid);
     return std::move(made).take_failure();
 }
 
-Outcome<DomainView> Manager::create(config::DomainConfig config) {
-    const std::lock_guard creating(create_mutex_);
+/// Who looks shall see what became of it, and what to do.
+Outcome<> Manager::keep_failed(Record& record, const std::string& reason) {
+    OTRY(advance(record, RecordEvent::fail));
+    record.domid.reset();
+    record.devices.clear();
+    record.reason = reason;
+    log(LogLevel::error, "domain '" + record.config.name + "' could not be restarted: " + reason + " " + failed_remedy(record));
+    return ports_.records.save(record);
+}
+
+std::string failed_remedy(const Record& record) {
+    return "'xm create' makes it again, 'xm destroy " + record.config.name + "' forgets it.";
+}
+
+Outcome<DomainView> Manager::create(config::DomainConfig config, Run run) {
     auto store = OTRY(stores_.lease());
     fill_in(config);
-    OTRY(check_new(*store, config));
-    const Job job(*this, config.uuid);
-    log(LogLevel::info, "creating domain '" + config.name + "' " + config.uuid.text());
     Record record;
     record.config = std::move(config);
-    const auto id = start(*store, record);
+    const Job job(*this, record.config.uuid);
+    OTRY(claim(*store, record));
+    log(LogLevel::info, "creating domain '" + record.config.name + "' " + record.config.uuid.text());
+    const auto id = start(*store, record, run);
     if (!id) {
         log(LogLevel::error, "domain '" + record.config.name + "' was not created: " + id.failure().text);
         return id.failure();
     }
     log(LogLevel::info, "domain '" + record.config.name + "' has ID " + std::to_string(id->raw));
-    return find(record.config.uuid.text());
+    const auto info = OTRY(ports_.hypervisor.domain(*id));
+    DomainView view;
+    view.info.id = *id;
+    if (info) view.info = *info;
+    view.name = record.config.name;
+    view.uuid = record.config.uuid;
+    view.record = record;
+    if (run == Run::now) OTRY(watch_first_moments(*store, view));
+    return view;
 }
 
 }  // namespace xend

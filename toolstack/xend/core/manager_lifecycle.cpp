@@ -77,13 +77,26 @@ void Manager::finish(const DomainView& view) {
 }
 
 Outcome<> Manager::destroy(const std::string& who) {
-    DomainView view = OTRY(operate(who, Operation::destroy));
+    auto found = operate(who, Operation::destroy);
+    if (!found && found.failure().code == base::Errc::noent) return forget_failed(who, found.failure());
+    if (!found) return std::move(found).take_failure();
+    const DomainView view = std::move(found).take();
     const Job job(*this, view.uuid);
     auto again = find(view.uuid.is_nil() ? who : std::to_string(view.info.id.raw));  // it may have ended while we waited
     if (!again || again->uuid != view.uuid) return base::ok;
     log(LogLevel::info, "destroying domain '" + view.name + "'");
     finish(*again);
     return base::ok;
+}
+
+/// Errors: `otherwise`, when there is none of this name or uuid.
+Outcome<> Manager::forget_failed(const std::string& who, const base::Failure& otherwise) {
+    for (const Record& record : OTRY(failed())) {
+        if (record.config.name != who && record.config.uuid.text() != who) continue;
+        log(LogLevel::info, "forgetting domain '" + record.config.name + "', which could not be restarted");
+        return ports_.records.remove(record.config.uuid);
+    }
+    return otherwise;
 }
 
 /// Whether somebody asked for this end with xm: such an end is no sign of a loop.
@@ -136,6 +149,8 @@ Outcome<> Manager::set_aside(xenstore::Store& store, const DomainView& view) {
     Record with_devices = *view.record;
     devices_.detach_all(store, view.info.id, &with_devices);
     kept.devices.clear();
+    kept.config.disks.clear();  // they are free for its successor
+    kept.config.vifs.clear();
     OTRY(ports_.records.save(kept));
     OTRY(ports_.hypervisor.set_handle(view.ref(), kept.config.uuid));
     return xenstore::in_transaction(store, [&](xenstore::Transaction& tx) -> Outcome<> {
@@ -168,14 +183,14 @@ void Manager::restart(const DomainView& view, Follow how) {
 
 /// Makes the domain of `record` anew and lets it run.
 void Manager::start_again(xenstore::Store& store, Record& record) {
-    const std::string& name = record.config.name;
-    record.devices.clear();
-    const auto made = start(store, record);
-    if (!made) return log(LogLevel::error, "domain '" + name + "' could not be restarted: " + made.failure().text);
-    record.start_time = ports_.clock.unix_seconds();
-    warn("journal", ports_.records.save(record));
-    warn("while starting domain '" + name + "' again", ports_.hypervisor.unpause({*made, record.config.uuid}));
-    log(LogLevel::info, "domain '" + name + "' was restarted with ID " + std::to_string(made->raw));
+    Outcome<> allowed = base::ok;
+    {
+        const std::lock_guard claiming(claims_mutex_);
+        allowed = check_drivers(store, record.config);  // somebody else may have taken its disks meanwhile
+    }
+    if (!allowed) return warn("journal", keep_failed(record, allowed.failure().text));
+    const auto made = start(store, record, Run::now);  // a failure is in the log
+    if (made) { log(LogLevel::info, "domain '" + record.config.name + "' was restarted with ID " + std::to_string(made->raw)); }
 }
 
 namespace {
@@ -204,8 +219,6 @@ Outcome<std::vector<Record>> Manager::ended() {
 }
 
 Outcome<bool> Manager::follow_up(const Record& record) {
-    const std::unique_lock creating(create_mutex_, std::try_to_lock);  // a restart is a creation
-    if (!creating.owns_lock()) return true;
     const Job job(*this, record.config.uuid, Job::Wait::not_at_all);
     if (!job.held()) return true;
     const auto now = OTRY(ports_.records.find(record.config.uuid));  // what was true before the lock may not be now
@@ -249,7 +262,8 @@ Outcome<> Manager::announce_dom0() {
 Outcome<std::vector<Record>> Manager::interrupted() {
     std::vector<Record> out = OTRY(ports_.records.load());
     std::erase_if(out, [](const Record& record) {
-        return record.state == RecordState::live || record.state == RecordState::preserved;  // reap() looks at these
+        return record.state == RecordState::live || record.state == RecordState::preserved ||  // reap() looks at these
+               record.state == RecordState::failed;
     });
     return out;
 }

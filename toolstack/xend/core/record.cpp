@@ -12,12 +12,13 @@ constexpr std::nullopt_t never = std::nullopt;
 
 // clang-format off
 constexpr std::array<Row, record_state_names.size()> transitions = {{
-    //                built   keep       restart     take away
-    /* creating   */ {live,   never,     never,      destroying},
-    /* live       */ {never,  preserved, restarting, destroying},
-    /* preserved  */ {never,  never,     never,      destroying},
-    /* restarting */ {live,   never,     never,      destroying},
-    /* destroying */ {never,  never,     never,      destroying},  // again, after a xend that was killed
+    //                built   keep       restart     fail    take away
+    /* creating   */ {live,   never,     never,      never,  destroying},
+    /* live       */ {never,  preserved, restarting, never,  destroying},
+    /* preserved  */ {never,  never,     never,      never,  destroying},
+    /* restarting */ {live,   never,     never,      failed, destroying},
+    /* destroying */ {never,  never,     never,      never,  destroying},  // again, after a xend that was killed
+    /* failed     */ {never,  never,     never,      never,  destroying},
 }};
 // clang-format on
 

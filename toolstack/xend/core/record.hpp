@@ -16,18 +16,19 @@
 namespace xend {
 
 /// Where a domain stands, as far as xend must know it again after being killed.
-enum class RecordState : uint8_t { creating, live, preserved, restarting, destroying };
-inline constexpr std::array<std::string_view, 5> record_state_names = {"creating", "live", "preserved", "restarting",
-                                                                       "destroying"};
+enum class RecordState : uint8_t { creating, live, preserved, restarting, destroying, failed };
+inline constexpr std::array<std::string_view, 6> record_state_names = {"creating",   "live",       "preserved",
+                                                                       "restarting", "destroying", "failed"};
 
 /// What happens to a domain that xend made.
 enum class RecordEvent : uint8_t {
     built,     // it is there, with its devices
     keep,      // it stopped and stays for whoever wants to look at it
     restart,   // it stopped and is to be made again
+    fail,      // it could not be made again
     take_away  // it is to go, whoever wants so
 };
-inline constexpr std::array<std::string_view, 4> record_event_names = {"built", "keep", "restart", "take away"};
+inline constexpr std::array<std::string_view, 5> record_event_names = {"built", "keep", "restart", "fail", "take away"};
 
 /// A device as xend meant to connect it, noted before anything was done for it.
 struct DeviceIntent {
@@ -39,7 +40,8 @@ struct DeviceIntent {
     bool operator==(const DeviceIntent&) const = default;
 };
 
-/// What xend remembers of a domain it made: kept in a file that lives as long as the domain.
+/// What xend remembers of a domain it made: kept in a file that lives as long as the domain, and when there is no domain any
+/// more because it could not be made again.
 struct Record {
     config::DomainConfig config;  // with uuid and MAC addresses filled in
     RecordState state = RecordState::creating;
@@ -48,6 +50,7 @@ struct Record {
     int64_t previous_restart = 0;
     uint32_t restarts = 0;
     std::vector<DeviceIntent> devices;
+    std::string reason;  // why it is failed
 };
 
 /// The state that follows; nothing for an event that cannot come in this state.

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <array>
 
+#include "lib/proto/sxp.hpp"
+
 namespace xend {
 
 namespace {
@@ -20,6 +22,14 @@ Reply safe_answer(const Dispatcher::Answer& answer, const Request& request) {
     }
 }
 
+/// The name in the configuration of a domain that is to be made.
+std::string name_in(const Request& request) {
+    const auto config = request.fields.find("config");
+    if (config == request.fields.end()) return {};
+    const auto sxp = proto::parse_sxp(config->second);
+    return sxp ? sxp->child_value("name", "") : std::string();
+}
+
 }  // namespace
 
 Dispatcher::Dispatcher(Answer answer, unsigned job_threads, unsigned look_threads)
@@ -32,7 +42,7 @@ std::string Dispatcher::lane_of(const Request& request) {
     std::string_view who = std::string_view(request.path).substr(domain_folder.size());
     while (who.starts_with('/')) who.remove_prefix(1);
     while (who.ends_with('/')) who.remove_suffix(1);
-    if (who.empty() || op->second == "rename") return "creations";  // a name is given once
+    if (who.empty()) return lane_of_domain(name_in(request));
     return lane_of_domain(std::string(who));
 }
 

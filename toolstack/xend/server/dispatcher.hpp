@@ -11,14 +11,14 @@ namespace xend {
 
 /// Between the event loop, which must not block, and the core, which may. A request that only looks is answered beside all
 /// others, by threads of its own; one that changes something waits in the lane of its domain, where jobs follow each other.
-/// So a script that hangs holds up its domain (and other creations, which follow each other too), and never a look.
+/// So a script that hangs holds up its domain, and nobody else.
 class Dispatcher {
 public:
     using Answer = std::function<Reply(const Request&)>;
     using Done = std::function<void(Reply)>;
 
     /// `answer` is called by several threads at once.
-    explicit Dispatcher(Answer answer, unsigned job_threads = 8, unsigned look_threads = 2);
+    explicit Dispatcher(Answer answer, unsigned job_threads = 64, unsigned look_threads = 16);
 
     /// Never blocks; `done` is called by another thread.
     void handle(Request request, Done done);

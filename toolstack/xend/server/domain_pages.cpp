@@ -77,6 +77,19 @@ Outcome<Sxp> domain_sxp(Manager& manager, const DomainView& view, Detail detail)
     return out;
 }
 
+Sxp failed_sxp(const Record& record) {
+    Sxp out = Sxp::named("domain");
+    out.add("uuid", record.config.uuid.text());
+    out.add("vcpus", text(record.config.vcpus));
+    out.add("name", record.config.name);
+    out.add("memory", text(record.config.memory_mib));
+    out.add("maxmem", text(record.config.max_memory_mib()));
+    out.add("state", "------");
+    out.add("status", "failed");
+    out.add("reason", record.reason);
+    return out.add("remedy", failed_remedy(record));
+}
+
 Outcome<Sxp> vcpu_sxp(Manager& manager, const DomainView& view) {
     const auto vcpus = OTRY(manager.hypervisor().vcpus(view.info));
     const HostState host = OTRY(manager.hypervisor().host());

@@ -102,6 +102,11 @@ Reply Router::domain_folder(const Request& request) {
         auto sxp = domain_sxp(manager_, view, flag(request, "full") ? Detail::full : Detail::brief);
         if (sxp) out.add(std::move(sxp).take());  // one that vanished just now is left out
     }
+    if (detail && flag(request, "failed")) {
+        auto failed = manager_.failed();
+        if (!failed) return error_reply(failed.failure());
+        for (const Record& record : *failed) out.add(failed_sxp(record));
+    }
     return sxp_reply(out);
 }
 
@@ -110,7 +115,7 @@ Reply Router::create(const Request& request) {
         const std::string text = OTRY(field(request, "config"));
         const Sxp sxp = OTRY(proto::parse_sxp(text).context("Invalid parameter: config"));
         config::DomainConfig config = OTRY(config::from_sxp(sxp));
-        const DomainView view = OTRY(manager_.create(std::move(config)));
+        const DomainView view = OTRY(manager_.create(std::move(config), flag(request, "start") ? Run::now : Run::later));
         const Sxp made = OTRY(domain_sxp(manager_, view, Detail::full));
         Reply reply = sxp_reply(made);
         reply.status = 201;

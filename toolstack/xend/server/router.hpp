@@ -41,6 +41,8 @@ base::Outcome<std::string> log_text(const std::string& file);
 /// (domain (domid N) (uuid U) …); `long_form` adds image and devices: domain_pages.cpp.
 enum class Detail : uint8_t { brief, full };
 base::Outcome<proto::Sxp> domain_sxp(Manager& manager, const DomainView& view, Detail detail);
+/// (domain (name N) … (status failed) (reason R) (remedy R)), without a domid.
+proto::Sxp failed_sxp(const Record& record);
 base::Outcome<proto::Sxp> vcpu_sxp(Manager& manager, const DomainView& view);
 proto::Sxp device_sxp(const DeviceView& view);
 

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// What xend's tests say again and again.
+
+#include <gtest/gtest.h>
+
+#include "xend_fakes.hpp"
+
+namespace fakes {
+
+std::string text_of(const auto& outcome) { return outcome ? "" : outcome.failure().text; }
+
+/// What must be as before when a creation failed.
+struct Before {
+    std::string nodes;
+    uint64_t free_pages;
+    size_t domains;
+    explicit Before(const Machine& m) : nodes(m.nodes()), free_pages(m.hypervisor.free_pages), domains(m.hypervisor.all.size()) {}
+    void expect_same(const Machine& m, const char* what) const {
+        // Folders of the store that all domains share may have come into being.
+        const auto without_empty = [](const std::string& dump) {
+            std::string out;
+            std::istringstream lines(dump);
+            for (std::string line; std::getline(lines, line);) {
+                if (line.find("= \"\" (n0)") == std::string::npos) out += line + "\n";
+            }
+            return out;
+        };
+        EXPECT_EQ(without_empty(m.nodes()), without_empty(nodes)) << what;
+        EXPECT_EQ(m.hypervisor.free_pages, free_pages) << what;
+        EXPECT_EQ(m.hypervisor.all.size(), domains) << what;
+        EXPECT_EQ(m.records.all.size(), domains - 1) << what;
+    }
+};
+
+inline std::string create_error(Machine& m, const config::DomainConfig& config, const char* what) {
+    const Before before(m);
+    auto made = m.manager.create(config);
+    EXPECT_FALSE(made) << what;
+    before.expect_same(m, what);
+    return text_of(made);
+}
+
+/// A running demo domain with these actions.
+inline void run_demo(Machine& m, config::ExitAction off, config::ExitAction reboot, config::ExitAction crash) {
+    auto c = m.demo();
+    c.on_poweroff = off;
+    c.on_reboot = reboot;
+    c.on_crash = crash;
+    ASSERT_TRUE(m.manager.create(c));
+    ASSERT_TRUE(m.manager.unpause("demo"));
+}
+
+inline std::string id_of(Machine& m, const std::string& name) {
+    auto view = m.manager.find(name);
+    return view ? std::to_string(view->info.id.raw) : "none";
+}
+
+}  // namespace fakes
