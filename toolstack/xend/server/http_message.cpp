@@ -7,6 +7,7 @@
 
 #include <optional>
 #include <sstream>
+#include <utility>
 
 namespace xend {
 
@@ -47,12 +48,14 @@ std::optional<std::string> unescape(std::string_view text) {
 
 struct HttpParser::Impl {
     std::optional<Parser> parser;
+    bool head_said = false;
 
     void begin() {
+        head_said = false;
         parser.emplace();
         parser->header_limit(max_header);
         parser->body_limit(max_body);
-        parser->eager(true);
+        parser->eager(false);
     }
 };
 
@@ -60,19 +63,22 @@ HttpParser::HttpParser() : impl_(std::make_unique<Impl>()) { impl_->begin(); }
 HttpParser::~HttpParser() = default;
 
 HttpParser::State HttpParser::feed(std::string& input) {
-    while (!input.empty() && !impl_->parser->is_done()) {
+    Parser& parser = *impl_->parser;
+    for (;;) {
+        if (parser.is_header_done() && !std::exchange(impl_->head_said, true)) return State::head;
+        if (parser.is_done()) return State::whole;
+        if (input.empty()) return State::more;
         beast::error_code error;
-        const size_t used = impl_->parser->put(boost::asio::buffer(input), error);
+        const size_t used = parser.put(boost::asio::buffer(input), error);
         input.erase(0, used);
         if (error == http::error::need_more) return State::more;
         if (error) return State::broken;
     }
-    return impl_->parser->is_done() ? State::whole : State::more;
 }
 
-HttpRequest HttpParser::take() {
-    auto in = impl_->parser->release();
-    impl_->begin();
+namespace {
+
+HttpRequest head_of(const http::request<http::string_body>& in) {
     HttpRequest out;
     out.get = in.method() == http::verb::get;
     out.post = in.method() == http::verb::post;
@@ -82,6 +88,17 @@ HttpRequest HttpParser::take() {
     out.has_origin = in.find(http::field::origin) != in.end();
     out.version = in.version();
     out.keep_alive = in.keep_alive();
+    return out;
+}
+
+}  // namespace
+
+HttpRequest HttpParser::head() const { return head_of(impl_->parser->get()); }
+
+HttpRequest HttpParser::take() {
+    auto in = impl_->parser->release();
+    impl_->begin();
+    HttpRequest out = head_of(in);
     out.body = std::move(in.body());
     return out;
 }

@@ -28,12 +28,15 @@ class HttpParser {
     std::unique_ptr<Impl> impl_;
 
 public:
-    enum class State : uint8_t { more, whole, broken };
+    /// head: all but the body is there, said once before any of the body is kept.
+    enum class State : uint8_t { more, head, whole, broken };
 
     HttpParser();
     ~HttpParser();
     /// Takes what belongs to the request off the front of `input`.
     State feed(std::string& input);
+    /// The request without its body, after State::head.
+    HttpRequest head() const;
     /// The whole request; the parser is ready for the next one.
     HttpRequest take();
 };

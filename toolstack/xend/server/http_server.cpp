@@ -26,8 +26,10 @@ using std::chrono::milliseconds;
 
 namespace {
 
-constexpr auto idle_timeout = std::chrono::seconds(30);  // for a whole request to come, for a reply to be read
-constexpr milliseconds accept_pause{100};                // when there is no descriptor left
+constexpr milliseconds idle_timeout{30'000};     // for a whole request to come, for a reply to be read
+constexpr milliseconds stranger_timeout{5'000};  // the same for one that has not shown who it is
+constexpr milliseconds accept_pause{100};        // when there is no descriptor left
+constexpr size_t most_strangers = 64;            // at once; the next ones wait in the kernel
 constexpr int accepted_at_once = 16;
 
 /// True when the socket at the other end of a loopback connection belongs to root: the kernel's own table says so.
@@ -59,14 +61,14 @@ bool is_local_host(std::string_view host) {
 
 enum class Peer : uint8_t { trusted, anybody };
 
-/// Why a request is refused before anybody looks at it; empty when it is not.
+/// Why a request is refused before its body is read; empty when it is not. It needs the head alone.
 std::string refusal(const HttpRequest& request, Peer peer, int fd) {
     if (!request.get && !request.post) return "Only GET and POST are understood.";
     if (peer == Peer::trusted) return {};
     // A page in a browser on this machine must not reach us under another host's name.
     if (!is_local_host(request.host)) return "Not this host.";
     if (request.has_origin) return "Requests of web pages are not served.";
-    if (request.post && !peer_is_root(fd)) return "Only root may do this.";
+    if (!peer_is_root(fd)) return "Only root may do this.";
     return {};
 }
 
@@ -81,6 +83,7 @@ struct Connection {
     unsigned version = 11;
     bool keep_alive = false;
     EventLoop::Timer timer = 0;
+    milliseconds patience() const { return peer == Peer::trusted ? idle_timeout : stranger_timeout; }
 };
 
 }  // namespace
@@ -90,6 +93,8 @@ struct HttpServer::Impl {
     Handler handler;
     std::vector<Fd> listeners;
     std::map<uint64_t, Connection> connections;
+    size_t strangers = 0;    // connections to be judged; root's socket is not theirs to fill
+    int full_listener = -1;  // which waits until one of them goes
     uint64_t next = 1;
 
     Impl(EventLoop& l, Handler h) : loop(l), handler(std::move(h)) {}
@@ -110,12 +115,19 @@ struct HttpServer::Impl {
             Fd fd(::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
             if (fd) {
                 const uint64_t number = next++;
+                if (peer == Peer::anybody && ++strangers >= most_strangers) {
+                    loop.change(listener, 0);
+                    full_listener = listener;
+                }
                 connections.try_emplace(number, std::move(fd), peer);
                 listen_to(number);
+                if (full_listener == listener) return;
             } else {
                 if (errno != EMFILE && errno != ENFILE && errno != ENOMEM) return;
                 loop.change(listener, 0);  // it would be ready all the time
-                loop.after(accept_pause, [this, listener] { loop.change(listener, EPOLLIN); });
+                loop.after(accept_pause, [this, listener] {
+                    if (listener != full_listener) loop.change(listener, EPOLLIN);
+                });
                 return;
             }
         }
@@ -126,13 +138,15 @@ struct HttpServer::Impl {
         if (at == connections.end()) return;
         loop.cancel(at->second.timer);
         loop.forget(at->second.fd.get());
+        if (at->second.peer == Peer::anybody) --strangers;
         connections.erase(at);
+        if (strangers < most_strangers && full_listener >= 0) loop.change(std::exchange(full_listener, -1), EPOLLIN);
     }
 
-    /// From now on the client is waited for: no longer than idle_timeout.
+    /// From now on the client is waited for: no longer than its patience().
     void wait_for(uint64_t number, uint32_t events, void (Impl::*ready)(uint64_t)) {
         Connection& c = connections.at(number);
-        c.timer = loop.after(idle_timeout, [this, number] { close(number); });
+        c.timer = loop.after(c.patience(), [this, number] { close(number); });
         if (!loop.watch(c.fd.get(), events, [this, number, ready](uint32_t) { (this->*ready)(number); })) close(number);
     }
 
@@ -159,20 +173,32 @@ struct HttpServer::Impl {
 
     void parse(uint64_t number) {
         Connection& c = connections.at(number);
-        switch (c.parser.feed(c.input)) {
-            case HttpParser::State::more: return;
-            case HttpParser::State::broken: return close(number);
-            case HttpParser::State::whole: break;
+        HttpParser::State state = c.parser.feed(c.input);
+        if (state == HttpParser::State::head) {
+            const HttpRequest head = c.parser.head();
+            if (const std::string why = refusal(head, c.peer, c.fd.get()); !why.empty()) return refuse(number, head, {403, why});
+            state = c.parser.feed(c.input);
         }
+        if (state == HttpParser::State::more) return;
+        if (state == HttpParser::State::broken) return close(number);
         stop_waiting(c);
         const HttpRequest in = c.parser.take();
         c.version = in.version;
         c.keep_alive = in.keep_alive;
-        Refusal why{403, refusal(in, c.peer, c.fd.get())};
-        auto request = why.text.empty() ? decode_request(in, why) : std::nullopt;
+        Refusal why;
+        auto request = decode_request(in, why);
         if (!request) return reply(number, {why.status, "text/plain", {}, why.text + "\n"});
         handler(std::move(*request),
                 [this, number](Reply made) { loop.post([this, number, made = std::move(made)] { reply(number, made); }); });
+    }
+
+    /// What comes behind the head is not read: the connection is of no more use.
+    void refuse(uint64_t number, const HttpRequest& head, const Refusal& why) {
+        Connection& c = connections.at(number);
+        stop_waiting(c);
+        c.version = head.version;
+        c.keep_alive = false;
+        reply(number, {why.status, "text/plain", {}, why.text + "\n"});
     }
 
     void reply(uint64_t number, const Reply& made) {

@@ -11,9 +11,10 @@
 
 namespace xend {
 
-/// HTTP over a unix socket (whoever may open it is trusted: root) and over loopback TCP (anybody on this machine may
-/// look; what changes something must come from a socket that root owns). Everything happens in the loop's thread and
-/// never blocks; a client that is slow or silent costs its own connection, which is closed after a while.
+/// HTTP over a unix socket (whoever may open it is trusted: root) and over loopback TCP, which anybody on this machine may open
+/// and only root may use: who it is is judged by the head of a request, before any of its body is kept. Everything happens in
+/// the loop's thread and never blocks; a client that is slow or silent costs its own connection, which is closed after a
+/// while, and those over TCP are so few that root's socket is always served.
 class HttpServer {
     struct Impl;
     std::unique_ptr<Impl> impl_;

@@ -14,7 +14,7 @@ namespace xend {
 struct ServerSettings {
     Settings core;
     std::string network_script;
-    bool http_server = true;
+    bool http_server = false;
     std::string unix_path = default_socket;
     std::string classic_unix_path = classic_socket;
     std::string address = "127.0.0.1";
