@@ -123,7 +123,7 @@ TEST(Config, ErrorsNameThePlace) {
 }
 
 TEST(Config, APythonProgramIsToldSo) {
-    const std::string tail = ": this file is a Python program, which is not supported yet; only plain assignments are";
+    const std::string tail = ": this file is a Python program, which is not supported here; only plain assignments are";
     EXPECT_EQ(error_of("import os"), "f:1:1: 'import'" + tail);
     EXPECT_EQ(error_of("memory = 1\ndef f(x):\n  return x"), "f:2:1: 'def'" + tail);
     EXPECT_EQ(error_of("memory = int('64')"), "f:1:13: a call of 'int'" + tail);

@@ -71,7 +71,8 @@ base::Failure Evaluator::unexpected(const std::string& wanted) const {
 
 base::Failure Evaluator::program(const Token& at, const std::string& what) const {
     return fail_at(file_, at.where,
-                   what + ": this file is a Python program, which is not supported yet; only plain assignments are", Errc::nosys);
+                   what + ": this file is a Python program, which is not supported here; only plain assignments are",
+                   Errc::nosys);
 }
 
 Outcome<> Evaluator::expect(std::string_view oper, const std::string& wanted) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,12 +25,17 @@ struct Loaded {
     std::vector<std::string> warnings;  // "FILE:LINE:COL: unknown variable 'x'"
 };
 
+/// Gives the variables of a file that is a program; run_program() is one.
+using Runner = std::function<base::Outcome<Variables>(std::string_view text, const std::string& file, const Variables& preset)>;
+
 /// Evaluates `text` and takes a DomainConfig from its variables; settings win over the file. Not yet validate()d.
-/// Errors: Errc::inval, nosys or toobig, "FILE:LINE:COL: what is wrong".
-base::Outcome<Loaded> parse_config(std::string_view text, const std::string& file, std::span<const Setting> settings = {});
+/// `run` gets what is no plain declaration; without one it is refused. Errors: Errc::inval, nosys or toobig,
+/// "FILE:LINE:COL: what is wrong".
+base::Outcome<Loaded> parse_config(std::string_view text, const std::string& file, std::span<const Setting> settings = {},
+                                   const Runner& run = {});
 
 /// Reads and parses `file`. Errors: also noent, access, isdir: "Cannot open config file "X": reason".
-base::Outcome<Loaded> load_config(const std::string& file, std::span<const Setting> settings = {});
+base::Outcome<Loaded> load_config(const std::string& file, std::span<const Setting> settings = {}, const Runner& run = {});
 
 /// Where `name` is: itself when it exists (relative to here), else below each element of the colon-separated
 /// `search_path`. Errors: noent `Cannot open config file "X"`.

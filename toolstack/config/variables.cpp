@@ -371,10 +371,17 @@ Outcome<> name_after_file(DomainConfig& config, const std::string& file) {
 
 }  // namespace
 
-Outcome<Loaded> parse_config(std::string_view text, const std::string& file, std::span<const Setting> settings) {
+Outcome<Loaded> parse_config(std::string_view text, const std::string& file, std::span<const Setting> settings,
+                             const Runner& run) {
     Variables preset;
     OTRY(apply_settings(preset, settings));
-    Variables variables = OTRY(evaluate(text, file, preset));
+    auto plain = evaluate(text, file, preset);
+    if (!plain && run && plain.failure().code != Errc::toobig) {
+        // What is no Python either is told in the words of the plain grammar, which knows what was wanted.
+        auto program = run(text, file, preset);
+        if (program || plain.failure().code == Errc::nosys) plain = std::move(program);
+    }
+    Variables variables = OTRY(std::move(plain));
     for (const auto& [name, value] : preset.items()) variables.set(name, value);  // the command line wins over the file
     Loaded out;
     Context context{file, out.config, {}, out.warnings};

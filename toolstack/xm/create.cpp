@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "toolstack/config/domain_sxp.hpp"
 #include "toolstack/config/load.hpp"
+#include "toolstack/config/program.hpp"
 #include "toolstack/xm/app.hpp"
 
 namespace xm {
@@ -38,8 +39,11 @@ Outcome<config::DomainConfig> from_file(Call& call) {
     const Wanted w = OTRY(wanted(call));
     const std::string path = call.line.has("path") ? call.line.value("path") : ".:/etc/xen";
     const std::string file = OTRY(config::find_config(w.file, path));
+    const auto run = [](std::string_view text, const std::string& name, const config::Variables& preset) {
+        return config::run_program(text, name, preset);
+    };
     if (!call.line.has("quiet")) call.out << "Using config file \"" << file << "\"." << std::endl;
-    config::Loaded loaded = OTRY(config::load_config(file, w.settings));
+    config::Loaded loaded = OTRY(config::load_config(file, w.settings, run));
     for (const std::string& warning : loaded.warnings) call.world.err << "Warning: " << warning << "\n";
     OTRY(config::validate(loaded.config).context(file));
     return std::move(loaded.config);

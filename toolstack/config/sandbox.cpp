@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "toolstack/config/sandbox.hpp"
+
+#include <fcntl.h>
+#include <seccomp.h>
+#include <sys/resource.h>
+
+#include <array>
+#include <cerrno>
+
+namespace config {
+
+namespace {
+
+/// What an interpreter needs to start, read files and compute. Whatever makes, changes or removes a file, a socket, a
+/// process or another one's memory is not here.
+constexpr std::array allowed = {
+    SCMP_SYS(read),
+    SCMP_SYS(pread64),
+    SCMP_SYS(readv),
+    SCMP_SYS(write),
+    SCMP_SYS(writev),
+    SCMP_SYS(close),
+    SCMP_SYS(fstat),
+    SCMP_SYS(stat),
+    SCMP_SYS(lstat),
+    SCMP_SYS(newfstatat),
+    SCMP_SYS(statx),
+    SCMP_SYS(statfs),
+    SCMP_SYS(fstatfs),
+    SCMP_SYS(lseek),
+    SCMP_SYS(access),
+    SCMP_SYS(faccessat),
+    SCMP_SYS(faccessat2),
+    SCMP_SYS(readlink),
+    SCMP_SYS(readlinkat),
+    SCMP_SYS(getdents64),
+    SCMP_SYS(getcwd),
+    SCMP_SYS(fadvise64),
+    SCMP_SYS(dup),
+    SCMP_SYS(mmap),
+    SCMP_SYS(mprotect),
+    SCMP_SYS(munmap),
+    SCMP_SYS(mremap),
+    SCMP_SYS(madvise),
+    SCMP_SYS(brk),
+    SCMP_SYS(futex),
+    SCMP_SYS(rt_sigaction),
+    SCMP_SYS(rt_sigprocmask),
+    SCMP_SYS(rt_sigreturn),
+    SCMP_SYS(sigaltstack),
+    SCMP_SYS(getpid),
+    SCMP_SYS(getppid),
+    SCMP_SYS(gettid),
+    SCMP_SYS(getuid),
+    SCMP_SYS(geteuid),
+    SCMP_SYS(getgid),
+    SCMP_SYS(getegid),
+    SCMP_SYS(getgroups),
+    SCMP_SYS(uname),
+    SCMP_SYS(sysinfo),
+    SCMP_SYS(getrandom),
+    SCMP_SYS(clock_gettime),
+    SCMP_SYS(clock_getres),
+    SCMP_SYS(clock_nanosleep),
+    SCMP_SYS(gettimeofday),
+    SCMP_SYS(time),
+    SCMP_SYS(times),
+    SCMP_SYS(getrusage),
+    SCMP_SYS(sched_getaffinity),
+    SCMP_SYS(sched_yield),
+    SCMP_SYS(arch_prctl),
+    SCMP_SYS(set_tid_address),
+    SCMP_SYS(set_robust_list),
+    SCMP_SYS(rseq),
+    SCMP_SYS(poll),
+    SCMP_SYS(select),
+    SCMP_SYS(execve),
+    SCMP_SYS(exit),
+    SCMP_SYS(exit_group),
+    SCMP_SYS(restart_syscall),
+    SCMP_SYS(membarrier),
+};
+
+int limit(int resource, rlim_t most) {
+    const rlimit value{most, most};
+    return ::setrlimit(static_cast<__rlimit_resource>(resource), &value) == 0 ? 0 : errno;
+}
+
+int add_rules(scmp_filter_ctx filter) {
+    for (const int call : allowed) {
+        if (const int bad = ::seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 0); bad != 0) return -bad;
+    }
+    // Files are opened for reading only, and nothing is made by opening it.
+    constexpr unsigned changing = O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND | (O_TMPFILE & ~O_DIRECTORY);
+    const std::array<std::pair<int, unsigned>, 2> opens = {{{SCMP_SYS(open), 1}, {SCMP_SYS(openat), 2}}};
+    for (const auto& [call, flags] : opens) {
+        const scmp_arg_cmp reading{flags, SCMP_CMP_MASKED_EQ, changing, 0};
+        if (const int bad = ::seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, call, 1, &reading); bad != 0) return -bad;
+    }
+    // Asking for descriptors' flags, and setting close-on-exec.
+    for (const unsigned command : {F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC}) {
+        const scmp_arg_cmp same{1, SCMP_CMP_EQ, command, 0};
+        if (const int bad = ::seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, &same); bad != 0) return -bad;
+    }
+    // prlimit64 of itself, which cannot raise what is set here.
+    const scmp_arg_cmp itself{0, SCMP_CMP_EQ, 0, 0};
+    return -::seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1, &itself);
+}
+
+}  // namespace
+
+int enter_sandbox(const ProgramLimits& limits) {
+    const scmp_filter_ctx filter = ::seccomp_init(SCMP_ACT_ERRNO(EPERM));
+    if (filter == nullptr) return ENOMEM;
+    int bad = add_rules(filter);
+    if (bad == 0) bad = -::seccomp_load(filter);
+    ::seccomp_release(filter);
+    if (bad != 0) return bad;
+    // Last, as making the filter takes memory.
+    for (const auto& [resource, most] : {std::pair<int, rlim_t>{RLIMIT_CPU, limits.cpu_seconds},
+                                         {RLIMIT_AS, limits.memory},
+                                         {RLIMIT_CORE, 0},
+                                         {RLIMIT_NOFILE, 64}}) {
+        if (const int failed = limit(resource, most); failed != 0) return failed;
+    }
+    return 0;
+}
+
+}  // namespace config
