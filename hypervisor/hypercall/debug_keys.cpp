@@ -4,6 +4,7 @@
 #include "hypervisor/event/event.hpp"
 #include "hypervisor/grant/grant.hpp"
 #include "hypervisor/hypercall/sysctl/sysctl.hpp"
+#include "hypervisor/irq/pci_device.hpp"
 #include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log.hpp"
 
@@ -65,9 +66,9 @@ struct Key {
     void (*run)();
 };
 constexpr Key keys[] = {
-    {'h', "show this help", show_help},      {'q', "show domains and vCPUs", show_domains}, {'m', "show memory", show_memory},
-    {'g', "show grant tables", show_grants}, {'r', "show what the CPUs run", show_cpus},    {'t', "show time", show_time},
-    {'R', "reboot the machine", reboot},
+    {'h', "show this help", show_help},          {'q', "show domains and vCPUs", show_domains}, {'m', "show memory", show_memory},
+    {'g', "show grant tables", show_grants},     {'r', "show what the CPUs run", show_cpus},    {'t', "show time", show_time},
+    {'Q', "show PCI devices", pci_devices_show}, {'R', "reboot the machine", reboot},
 };
 
 void show_help() {

@@ -6,6 +6,7 @@
 #include "hypervisor/hypercall/handlers.hpp"
 #include "hypervisor/hypercall/row.hpp"
 #include "hypervisor/irq/irq.hpp"
+#include "hypervisor/irq/pci_device.hpp"
 #include "hypervisor/irq/pirq.hpp"
 
 namespace hv {
@@ -45,8 +46,11 @@ Result<uint32_t> map(Domain& d, const xen::PhysdevMapPirq& m) {
         case xen::MAP_PIRQ_TYPE_MSI_SEG:
             // The segment is in the upper half of `bus`; machines reached through ports 0xcf8 have segment 0 only.
             if ((m.bus >> 16) != 0) return Err{Errc::opnotsupp};
-            return pirq_map_msi(d.pirqs, static_cast<uint8_t>(m.bus), static_cast<uint8_t>(m.devfn),
-                                static_cast<uint16_t>(m.entry_nr), m.table_base, m.pirq);
+            return pirq_map_msi(d.pirqs,
+                                {{0, static_cast<uint8_t>(m.bus), static_cast<uint8_t>(m.devfn)},
+                                 static_cast<uint16_t>(m.entry_nr),
+                                 m.table_base},
+                                m.pirq);
         default: return Err{Errc::inval};
     }
 }
@@ -97,8 +101,47 @@ Status free_pirq(Vcpu& v, GuestPtr<xen::PhysdevGetFreePirq> p) {
     return p.store(f);
 }
 
+PciAddress address_of(const xen::PhysdevPciDevice& p) { return {p.seg, p.bus, p.devfn}; }
+
+Status add_device(Vcpu& v, GuestPtr<xen::PhysdevPciDeviceAdd> p) {
+    const auto a = TRY(p.fetch());
+    // XEN_PCI_DEV_PXM tells the node; memory is one here.
+    return pci_device_add(
+        {a.seg, a.bus, a.devfn},
+        {(a.flags & xen::XEN_PCI_DEV_EXTFN) != 0, (a.flags & xen::XEN_PCI_DEV_VIRTFN) != 0, a.physfn.bus, a.physfn.devfn},
+        v.domain.id);
+}
+
+Status remove_device(Vcpu&, GuestPtr<xen::PhysdevPciDevice> p) { return pci_device_remove(address_of(TRY(p.fetch()))); }
+
+// The older calls know segment 0 only.
+Status add_in_segment_0(Vcpu& v, GuestPtr<xen::PhysdevManagePci> p) {
+    const auto a = TRY(p.fetch());
+    return pci_device_add({0, a.bus, a.devfn}, {}, v.domain.id);
+}
+
+Status add_ext_in_segment_0(Vcpu& v, GuestPtr<xen::PhysdevManagePciExt> p) {
+    const auto a = TRY(p.fetch());
+    if (a.is_extfn > 1 || a.is_virtfn > 1) return Err{Errc::inval};
+    return pci_device_add({0, a.bus, a.devfn}, {a.is_extfn != 0, a.is_virtfn != 0, a.physfn.bus, a.physfn.devfn}, v.domain.id);
+}
+
+Status remove_in_segment_0(Vcpu&, GuestPtr<xen::PhysdevManagePci> p) {
+    const auto a = TRY(p.fetch());
+    return pci_device_remove({0, a.bus, a.devfn});
+}
+
+Status restore_msi(Vcpu&, GuestPtr<xen::PhysdevPciDevice> p) { return pci_restore_msi(address_of(TRY(p.fetch()))); }
+
+Status restore_msi_in_segment_0(Vcpu&, GuestPtr<xen::PhysdevRestoreMsi> p) {
+    const auto a = TRY(p.fetch());
+    return pci_restore_msi({0, a.bus, a.devfn});
+}
+
+Status prepare_msix(Vcpu&, GuestPtr<xen::PhysdevPciDevice> p) { return pci_prepare_msix(address_of(TRY(p.fetch()))); }
+Status release_msix(Vcpu&, GuestPtr<xen::PhysdevPciDevice> p) { return pci_release_msix(address_of(TRY(p.fetch()))); }
+
 void apic_write(Vcpu&, AnyGuestPtr) {}  // the I/O APICs are programmed from setup_gsi
-void notice(Vcpu&, AnyGuestPtr) {}      // about PCI devices: there is no IOMMU to set up for them
 
 Status eoi(Vcpu& v, GuestPtr<xen::PhysdevEoi> p) {
     pirq_eoi(v.domain.pirqs, TRY(p.fetch()).irq);
@@ -118,12 +161,17 @@ using OnDevices = Operations<
     Op<xen::PHYSDEVOP_unmap_pirq,         unmap_pirq,   Who::hardware>,
     Op<xen::PHYSDEVOP_setup_gsi,          setup_gsi,    Who::hardware>,
     Op<xen::PHYSDEVOP_get_free_pirq,      free_pirq,    Who::hardware>,
-    Op<xen::PHYSDEVOP_manage_pci_add,     notice,       Who::hardware>,
-    Op<xen::PHYSDEVOP_manage_pci_add_ext, notice,       Who::hardware>,
-    Op<xen::PHYSDEVOP_manage_pci_remove,  notice,       Who::hardware>,
-    Op<xen::PHYSDEVOP_pci_device_add,     notice,       Who::hardware>,
-    Op<xen::PHYSDEVOP_pci_device_remove,  notice,       Who::hardware>,
-    Op<xen::PHYSDEVOP_pci_mmcfg_reserved, notice,       Who::hardware>>;
+    Op<xen::PHYSDEVOP_pci_device_add,     add_device,               Who::hardware>,
+    Op<xen::PHYSDEVOP_pci_device_remove,  remove_device,            Who::hardware>,
+    Op<xen::PHYSDEVOP_restore_msi_ext,    restore_msi,              Who::hardware>,
+    Op<xen::PHYSDEVOP_manage_pci_add,     add_in_segment_0,         Who::hardware>,
+    Op<xen::PHYSDEVOP_manage_pci_add_ext, add_ext_in_segment_0,     Who::hardware>,
+    Op<xen::PHYSDEVOP_manage_pci_remove,  remove_in_segment_0,      Who::hardware>,
+    Op<xen::PHYSDEVOP_restore_msi,        restore_msi_in_segment_0, Who::hardware>,
+    Op<xen::PHYSDEVOP_prepare_msix,       prepare_msix,             Who::hardware>,
+    Op<xen::PHYSDEVOP_release_msix,       release_msix,             Who::hardware>,
+    // Configuration space is reached through ports only.
+    Op<xen::PHYSDEVOP_pci_mmcfg_reserved, refused<Errc::nosys>,     Who::hardware>>;
 // clang-format on
 
 }  // namespace

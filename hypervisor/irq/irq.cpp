@@ -5,36 +5,37 @@
 
 #include "hypervisor/arch/x86/cpu.hpp"
 #include "hypervisor/arch/x86/ioapic.hpp"
+#include "hypervisor/irq/internal.hpp"
 #include "hypervisor/irq/message.hpp"
-#include "hypervisor/irq/msi.hpp"
 #include "hypervisor/mm/heap.hpp"
 #include "hypervisor/rt/log.hpp"
-#include "hypervisor/sync/spinlock.hpp"
 
 namespace hv {
+
+constinit Spinlock irq::lock{Rank::irq};
+
 namespace {
 
 constexpr uint8_t first_vector = 0x30, last_vector = 0xef, guest_syscall_vector = 0x80;
 
-constinit Spinlock irq_lock{Rank::irq};
 // Lines are never freed: irq_dispatch() reads them without the lock, and one that was given back meanwhile is still a line.
 IrqLine gsi_lines[max_gsis];
 IrqLine msi_lines[256];  ///< by vector
 std::atomic<IrqLine*> by_vector[256];
 
 /// 0: all are taken.
-uint8_t free_vector() REQUIRES(irq_lock) {
+uint8_t free_vector() REQUIRES(irq::lock) {
     for (unsigned v = first_vector; v <= last_vector; ++v)
         if (v != guest_syscall_vector && !by_vector[v].load(std::memory_order_relaxed)) return static_cast<uint8_t>(v);
     return 0;
 }
 
-void set_vector(IrqLine& line, uint8_t vector) REQUIRES(irq_lock) {
+void set_vector(IrqLine& line, uint8_t vector) REQUIRES(irq::lock) {
     line.vector = vector;
     by_vector[vector].store(&line, std::memory_order_release);
 }
 
-Status take_vector(IrqLine& line) REQUIRES(irq_lock) {
+Status take_vector(IrqLine& line) REQUIRES(irq::lock) {
     if (line.vector != 0) return ok;
     const uint8_t vector = free_vector();
     if (vector == 0) return Err{Errc::nospc};
@@ -42,19 +43,19 @@ Status take_vector(IrqLine& line) REQUIRES(irq_lock) {
     return ok;
 }
 
-void give_vector_back(IrqLine& line) REQUIRES(irq_lock) {
+void give_vector_back(IrqLine& line) REQUIRES(irq::lock) {
     if (line.vector != 0) by_vector[line.vector].store(nullptr, std::memory_order_release);
     line.vector = 0;
 }
 
-void route(const IrqLine& line) REQUIRES(irq_lock) {
+void route(const IrqLine& line) REQUIRES(irq::lock) {
     ioapic::route(line.gsi, x86::ioapic_entry_for(compose_message(line), line.level, line.active_low));
 }
 
 bool is_gsi(uint32_t number) { return number < ioapic::gsi_count() && number < max_gsis; }
 
 /// ISA interrupts are edge, active high; PCI ones level, active low; ACPI overrides come through gsi_setup().
-Status prepare_gsi(uint32_t gsi) REQUIRES(irq_lock) {
+Status prepare_gsi(uint32_t gsi) REQUIRES(irq::lock) {
     IrqLine& line = gsi_lines[gsi];
     if (line.kind != IrqKind::free) return ok;
     constexpr uint32_t isa_interrupts = 16;
@@ -66,21 +67,21 @@ Status prepare_gsi(uint32_t gsi) REQUIRES(irq_lock) {
     return ok;
 }
 
-void set_line_mask(IrqLine& line, bool masked) REQUIRES(irq_lock) {
+void set_line_mask(IrqLine& line, bool masked) REQUIRES(irq::lock) {
     if (line.kind == IrqKind::ioapic) ioapic::set_mask(line.gsi, masked);
-    else msi_set_mask(line, masked);
+    else irq::msi_set_mask(line, masked);
 }
 
 // -- numberings -------------------------------------------------------------------------------------------------------
 
-IrqLine* line_of(const PirqTable& t, uint32_t pirq) REQUIRES(irq_lock) {
+IrqLine* line_of(const PirqTable& t, uint32_t pirq) REQUIRES(irq::lock) {
     if (pirq >= PirqTable::capacity) return nullptr;
     IrqLine* const* chunk = t.chunks[pirq / PirqTable::chunk];
     return chunk ? chunk[pirq % PirqTable::chunk] : nullptr;
 }
 
 /// Nothing was mapped to this number. Errors: nomem.
-Status give(IrqLine& line, PirqTable& t, uint32_t pirq) REQUIRES(irq_lock) {
+Status give(IrqLine& line, PirqTable& t, uint32_t pirq) REQUIRES(irq::lock) {
     IrqLine**& chunk = t.chunks[pirq / PirqTable::chunk];
     if (!chunk) chunk = TRY(make_array<IrqLine*>(PirqTable::chunk));
     chunk[pirq % PirqTable::chunk] = &line;
@@ -89,34 +90,35 @@ Status give(IrqLine& line, PirqTable& t, uint32_t pirq) REQUIRES(irq_lock) {
 }
 
 /// The number under which the table has the line; `capacity` when it has not.
-uint32_t number_of(const PirqTable& t, const IrqLine& line) REQUIRES(irq_lock) {
+uint32_t number_of(const PirqTable& t, const IrqLine& line) REQUIRES(irq::lock) {
     uint32_t n = 0;
     while (n < PirqTable::capacity && line_of(t, n) != &line) ++n;
     return n;
 }
 
-bool interrupts(const IrqLine& line, const PirqTable& t) REQUIRES(irq_lock) {
+bool interrupts(const IrqLine& line, const PirqTable& t) REQUIRES(irq::lock) {
     return line.target.load(std::memory_order_relaxed) == &t.domain;
 }
 
-void unbind(IrqLine& line) REQUIRES(irq_lock) {
+void unbind(IrqLine& line) REQUIRES(irq::lock) {
     line.target.store(nullptr, std::memory_order_seq_cst);  // then deliveries are looked at: pairs with irq_dispatch()
     set_line_mask(line, true);
 }
 
-Status unmap(PirqTable& t, uint32_t pirq) REQUIRES(irq_lock) {
+Status unmap(PirqTable& t, uint32_t pirq) REQUIRES(irq::lock) {
     IrqLine* line = line_of(t, pirq);
     if (!line) return Err{Errc::inval};
     if (interrupts(*line, t)) unbind(*line);
     t.chunks[pirq / PirqTable::chunk][pirq % PirqTable::chunk] = nullptr;
     if (--line->mappings != 0) return ok;
     set_line_mask(*line, true);
+    if (std::exchange(line->device, nullptr)) line->of_device.unlink();
     give_vector_back(*line);
     line->kind = IrqKind::free;
     return ok;
 }
 
-Status map_gsi(PirqTable& t, uint32_t gsi, uint32_t pirq) REQUIRES(irq_lock) {
+Status map_gsi(PirqTable& t, uint32_t gsi, uint32_t pirq) REQUIRES(irq::lock) {
     TRY(prepare_gsi(gsi));
     return give(gsi_lines[gsi], t, pirq);
 }
@@ -149,7 +151,7 @@ void irq_dispatch(uint8_t vector) {
 
 Status irq_claim(uint32_t gsi, bool level, bool active_low, void (*handler)()) {
     if (gsi >= max_gsis) return Err{Errc::inval};
-    Guard g(irq_lock);
+    Guard g(irq::lock);
     IrqLine& line = gsi_lines[gsi];
     if (line.kind != IrqKind::free) return Err{Errc::busy};
     TRY(prepare_gsi(gsi));
@@ -187,7 +189,7 @@ Result<uint32_t> pirq_map_gsi(PirqTable& t, uint32_t gsi, int32_t wanted) {
     if (!is_gsi(gsi)) return Err{Errc::inval};
     const uint32_t pirq = wanted < 0 ? gsi : static_cast<uint32_t>(wanted);
     if (pirq >= PirqTable::capacity) return Err{Errc::inval};
-    Guard g(irq_lock);
+    Guard g(irq::lock);
     // The hypervisor's own line: it may be named, but an event channel will not bind to it.
     if (gsi_lines[gsi].handler) return pirq;
     const uint32_t current = number_of(t, gsi_lines[gsi]);
@@ -200,7 +202,7 @@ Result<uint32_t> pirq_map_gsi(PirqTable& t, uint32_t gsi, int32_t wanted) {
 namespace {
 
 /// From the top, so that the numbers of GSIs stay free.
-Result<uint32_t> free_number(const PirqTable& t) REQUIRES(irq_lock) {
+Result<uint32_t> free_number(const PirqTable& t) REQUIRES(irq::lock) {
     for (uint32_t i = PirqTable::capacity; i-- > ioapic::gsi_count();)
         if (!line_of(t, i)) return i;
     return Err{Errc::nospc};
@@ -209,39 +211,50 @@ Result<uint32_t> free_number(const PirqTable& t) REQUIRES(irq_lock) {
 }  // namespace
 
 Result<uint32_t> pirq_free_number(PirqTable& t) {
-    Guard g(irq_lock);
+    Guard g(irq::lock);
     return free_number(t);
 }
 
-Result<uint32_t> pirq_map_msi(PirqTable& t, uint8_t bus, uint8_t devfn, uint16_t entry, uint64_t bar, int32_t wanted) {
+Result<uint32_t> pirq_map_msi(PirqTable& t, const MsiRequest& m, int32_t wanted) {
     if (wanted >= static_cast<int32_t>(PirqTable::capacity)) return Err{Errc::inval};
-    Guard g(irq_lock);
+    Guard g(irq::lock);
+    PciDevice* dev = irq::find_device(m.device);
+    if (!dev) return Err{Errc::nodev};
     const uint32_t number = wanted >= 0 ? static_cast<uint32_t>(wanted) : TRY(free_number(t));
+    if (line_of(t, number)) return Err{Errc::exist};
     const uint8_t vector = free_vector();
-    if (line_of(t, number) || vector == 0) return Err{Errc::nospc};
+    if (vector == 0) return Err{Errc::nospc};
     IrqLine& line = msi_lines[vector];
-    TRY(msi_find(line, bus, devfn, entry, bar));
+    TRY(irq::msi_find(line, *dev, m));
     TRY(give(line, t, number));
+    line.device = dev;
+    line.numbering = &t;
+    line.pirq.store(number, std::memory_order_relaxed);
+    dev->lines.push_back(line);
     set_vector(line, vector);
-    msi_program(line);
+    irq::msi_program(line);
     return number;
 }
 
+void irq::unmap_msi(IrqLine& line) { (void)unmap(*line.numbering, line.pirq.load(std::memory_order_relaxed)); }
+
+uint32_t irq::machine_number(const IrqLine& line) { return line.kind == IrqKind::ioapic ? line.gsi : max_gsis + line.vector; }
+
 Status pirq_unmap(PirqTable& t, uint32_t pirq) {
-    Guard g(irq_lock);
+    Guard g(irq::lock);
     return unmap(t, pirq);
 }
 
 Result<uint32_t> pirq_machine_number(PirqTable& t, uint32_t pirq) {
-    Guard g(irq_lock);
+    Guard g(irq::lock);
     const IrqLine* line = line_of(t, pirq);
     if (!line) return Err{Errc::noent};
-    return line->kind == IrqKind::ioapic ? line->gsi : max_gsis + line->vector;
+    return irq::machine_number(*line);
 }
 
 Status gsi_setup(uint32_t gsi, bool level, bool active_low) {
     if (!is_gsi(gsi)) return Err{Errc::inval};
-    Guard g(irq_lock);
+    Guard g(irq::lock);
     IrqLine& line = gsi_lines[gsi];
     if (line.handler) return Err{Errc::busy};
     TRY(prepare_gsi(gsi));
@@ -255,13 +268,13 @@ Status gsi_setup(uint32_t gsi, bool level, bool active_low) {
 
 Result<uint8_t> gsi_vector(uint32_t gsi) {
     if (!is_gsi(gsi)) return Err{Errc::inval};
-    Guard g(irq_lock);
+    Guard g(irq::lock);
     TRY(prepare_gsi(gsi));
     return gsi_lines[gsi].vector;
 }
 
 Status pirq_bind(PirqTable& t, uint32_t pirq, Unmapped unmapped) {
-    Guard g(irq_lock);
+    Guard g(irq::lock);
     IrqLine* line = line_of(t, pirq);
     if (!line) {
         if (unmapped != Unmapped::is_gsi || !is_gsi(pirq)) return Err{Errc::inval};
@@ -278,20 +291,20 @@ Status pirq_bind(PirqTable& t, uint32_t pirq, Unmapped unmapped) {
 }
 
 void pirq_unbind(PirqTable& t, uint32_t pirq) {
-    Guard g(irq_lock);
+    Guard g(irq::lock);
     IrqLine* line = line_of(t, pirq);
     if (line && interrupts(*line, t)) unbind(*line);
 }
 
 void pirq_eoi(PirqTable& t, uint32_t pirq) {
-    Guard g(irq_lock);
+    Guard g(irq::lock);
     IrqLine* line = line_of(t, pirq);
     if (!line || !line->level || !interrupts(*line, t)) return;
     if (line->in_service.exchange(false, std::memory_order_relaxed)) ioapic::set_mask(line->gsi, false);
 }
 
 bool pirq_needs_eoi(PirqTable& t, uint32_t pirq) {
-    Guard g(irq_lock);
+    Guard g(irq::lock);
     const IrqLine* line = line_of(t, pirq);
     return line && line->level;
 }

@@ -5,11 +5,15 @@
 #include <atomic>
 #include <cstdint>
 
+#include "hypervisor/irq/pci_config.hpp"
 #include "hypervisor/irq/pirq.hpp"
 #include "hypervisor/mm/frame.hpp"
+#include "lib/base/list.hpp"
 #include "lib/base/result.hpp"
 
 namespace hv {
+
+struct PciDevice;  // pci_device.hpp
 
 inline constexpr unsigned max_gsis = 256;
 
@@ -27,9 +31,10 @@ struct IrqLine {
     std::atomic<Domain*> target{nullptr};  ///< bound: an event channel of this domain listens
     std::atomic<uint32_t> pirq{0};         ///< the target's number for it
     std::atomic<uint32_t> deliveries{0};   ///< interrupts on their way to what was the target when they came
-    // MSI and MSI-X
-    uint8_t bus = 0, devfn = 0;
-    uint16_t capability = 0;             ///< configuration space offset
+    // MSI and MSI-X, while they are mapped
+    PciDevice* device = nullptr;  ///< whose they are
+    base::ListNode of_device;
+    PirqTable* numbering = nullptr;
     volatile uint32_t* entry = nullptr;  ///< in the MSI-X table: address (2 words), data, vector control
 };
 
@@ -41,8 +46,14 @@ base::Status irq_claim(uint32_t gsi, bool level, bool active_low, void (*handler
 /// PHYSDEVOP_map_pirq for a GSI; `wanted` < 0: same number as the GSI. Several domains may have it mapped, one at a time may bind it.
 /// Errors: inval, exist (either is mapped to something else), nospc, nomem.
 base::Result<uint32_t> pirq_map_gsi(PirqTable& t, uint32_t gsi, int32_t wanted);
-/// For one MSI (`bar` 0) or MSI-X entry of a device; `bar` as in msi_find(). Errors: inval, noent (no such capability), nospc, nomem.
-base::Result<uint32_t> pirq_map_msi(PirqTable& t, uint8_t bus, uint8_t devfn, uint16_t entry, uint64_t bar, int32_t wanted);
+struct MsiRequest {
+    PciAddress device;
+    uint16_t entry = 0;  ///< of MSI-X
+    uint64_t table_base =
+        0;  ///< 0: MSI; else MSI-X, and where the memory with the table begins if the device does not say so itself
+};
+/// Errors: inval, nodev (not announced, or no such capability), exist (its message, or `wanted`, is in use), nospc, nomem.
+base::Result<uint32_t> pirq_map_msi(PirqTable& t, const MsiRequest& m, int32_t wanted);
 /// Unbinds it first if need be. Errors: inval.
 base::Status pirq_unmap(PirqTable& t, uint32_t pirq);
 /// PHYSDEVOP_setup_gsi: trigger mode and polarity, as ACPI told dom0. Errors: inval.

@@ -1,37 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hypervisor/irq/msi.hpp"
-
+/// Message-signalled interrupts: programming a device's MSI capability, or an entry of its MSI-X table.
 #include "abi/xen/basic.hpp"
 #include "hypervisor/arch/x86/features.hpp"
 #include "hypervisor/arch/x86/paging.hpp"
+#include "hypervisor/irq/internal.hpp"
 #include "hypervisor/irq/message.hpp"
 #include "hypervisor/irq/pci_config.hpp"
 
-namespace hv {
+namespace hv::irq {
 namespace {
 
-constexpr uint8_t capability_msi = 5, capability_msix = 0x11;
-constexpr uint16_t status_register = 0x06, capability_pointer = 0x34;
-constexpr uint32_t status_has_capabilities = 1u << 4;
-constexpr uint32_t msi_64bit = 1u << 7;
+constexpr uint32_t msi_enable = 1, msi_messages = 0x70, msi_64bit = 1u << 7, msix_enable_bit = 1u << 15;
 constexpr unsigned msix_entry_bytes = 16;
 
-uint32_t config(const IrqLine& l, uint16_t reg, unsigned bytes) {
-    return pci_config_read(pci_address(l.bus, l.devfn, reg), bytes);
+uint32_t config(const PciDevice& dev, uint32_t reg, unsigned bytes) {
+    return pci_config_read(pci_address(dev.at.bus, dev.at.devfn, static_cast<uint16_t>(reg)), bytes);
 }
-void set_config(const IrqLine& l, uint16_t reg, unsigned bytes, uint32_t v) {
-    pci_config_write(pci_address(l.bus, l.devfn, reg), bytes, v);
-}
-
-/// Configuration offset of a capability, 0 when absent. A list longer than the space is a broken device.
-uint16_t find_capability(const IrqLine& l, uint8_t id) {
-    if (!(config(l, status_register, 2) & status_has_capabilities)) return 0;
-    auto at = static_cast<uint16_t>(config(l, capability_pointer, 1) & 0xfc);
-    for (unsigned steps = 0; at >= 0x40 && steps < 48; ++steps) {
-        if (config(l, at, 1) == id) return at;
-        at = static_cast<uint16_t>(config(l, static_cast<uint16_t>(at + 1), 1) & 0xfc);
-    }
-    return 0;
+void set_config(const PciDevice& dev, uint32_t reg, unsigned bytes, uint32_t v) {
+    pci_config_write(pci_address(dev.at.bus, dev.at.devfn, static_cast<uint16_t>(reg)), bytes, v);
 }
 
 /// A table in memory would let dom0's mistake write over anyone's: what is no RAM is a device's.
@@ -45,51 +31,56 @@ void write_entry(const IrqLine& l, uint32_t control) {
     l.entry[3] = control;
 }
 
-}  // namespace
+/// Where the table begins: what the device says, or else (virtual functions have no BARs of their own) the caller.
+uint64_t table_base(const PciDevice& dev, const MsiRequest& m) {
+    const parse::PciBar bar = parse::pci_bar(pci_space(dev.at.bus, dev.at.devfn), dev.msix.table.bar);
+    return bar.kind == parse::PciBar::Kind::memory && bar.address != 0 ? bar.address : m.table_base;
+}
 
-base::Status msi_find(IrqLine& line, uint8_t bus, uint8_t devfn, uint16_t entry, uint64_t bar) {
-    line.bus = bus;
-    line.devfn = devfn;
-    const bool msix = bar != 0;
-    line.capability = find_capability(line, msix ? capability_msix : capability_msi);
-    if (line.capability == 0) return Err{Errc::noent};
-    line.kind = msix ? IrqKind::msix : IrqKind::msi;
-    if (!msix) return base::ok;
-    const uint32_t entries = (config(line, static_cast<uint16_t>(line.capability + 2), 2) & 0x7ff) + 1;
+Status find_entry(IrqLine& line, const PciDevice& dev, const MsiRequest& m) {
     const uint64_t address_end = uint64_t{1} << cpu_features.physical_bits;
-    if (entry >= entries || bar >= address_end) return Err{Errc::inval};
-    const uint64_t table = bar + (config(line, static_cast<uint16_t>(line.capability + 4), 4) & ~7u);
-    const uint64_t at = table + uint64_t{entry} * msix_entry_bytes;
+    const uint64_t base = table_base(dev, m);
+    if (m.entry >= dev.msix.entries || base >= address_end) return Err{Errc::inval};
+    const uint64_t at = base + dev.msix.table.offset + uint64_t{m.entry} * msix_entry_bytes;
     if (at >= address_end || !is_device(Mfn::of_address(at))) return Err{Errc::inval};
     line.entry = static_cast<volatile uint32_t*>(map_device(at));
-    return line.entry ? Status(base::ok) : Status(Err{Errc::nospc});
+    return line.entry ? Status(ok) : Status(Err{Errc::nospc});
+}
+
+}  // namespace
+
+Status msi_find(IrqLine& line, PciDevice& dev, const MsiRequest& m) {
+    const IrqKind kind = m.table_base != 0 ? IrqKind::msix : IrqKind::msi;
+    if ((kind == IrqKind::msix ? dev.msix.capability : dev.msi) == 0) return Err{Errc::nodev};
+    if (kind == IrqKind::msix) TRY(find_entry(line, dev, m));
+    for (const IrqLine& other : dev.lines)
+        if (other.kind == kind && (kind == IrqKind::msi || other.entry == line.entry)) return Err{Errc::exist};
+    line.kind = kind;
+    return ok;
 }
 
 void msi_program(IrqLine& line) {
-    if (line.kind == IrqKind::msix) {
-        write_entry(line, 1);
-        return;
-    }
-    const uint16_t cap = line.capability;
-    const uint32_t control = config(line, static_cast<uint16_t>(cap + 2), 2);
+    if (line.kind == IrqKind::msix) return write_entry(line, 1);
+    const PciDevice& dev = *line.device;
     const x86::InterruptMessage m = compose_message(line);
-    set_config(line, static_cast<uint16_t>(cap + 4), 4, static_cast<uint32_t>(m.address));
+    const uint32_t control = config(dev, dev.msi + 2u, 2);
     const bool wide = control & msi_64bit;
-    if (wide) set_config(line, static_cast<uint16_t>(cap + 8), 4, static_cast<uint32_t>(m.address >> 32));
-    set_config(line, static_cast<uint16_t>(cap + (wide ? 12 : 8)), 2, m.data);
+    set_config(dev, dev.msi + 4u, 4, static_cast<uint32_t>(m.address));
+    if (wide) set_config(dev, dev.msi + 8u, 4, static_cast<uint32_t>(m.address >> 32));
+    set_config(dev, dev.msi + (wide ? 12u : 8u), 2, m.data);
     // One message; the enable bit is the guest's to set when it is ready, as is MSI-X's.
-    set_config(line, static_cast<uint16_t>(cap + 2), 2, control & ~0x70u);
+    set_config(dev, dev.msi + 2u, 2, control & ~msi_messages);
 }
 
 void msi_set_mask(IrqLine& line, bool masked) {
-    if (line.kind == IrqKind::msix) {
-        write_entry(line, masked ? 1 : 0);
-        return;
-    }
-    constexpr uint32_t enable = 1;
-    const auto reg = static_cast<uint16_t>(line.capability + 2);
-    const uint32_t control = config(line, reg, 2);
-    set_config(line, reg, 2, masked ? control & ~enable : control | enable);
+    if (line.kind == IrqKind::msix) return write_entry(line, masked ? 1 : 0);
+    const uint32_t reg = line.device->msi + 2u, control = config(*line.device, reg, 2);
+    set_config(*line.device, reg, 2, masked ? control & ~msi_enable : control | msi_enable);
 }
 
-}  // namespace hv
+void msix_enable(const PciDevice& dev) {
+    const uint32_t reg = dev.msix.capability + 2u;
+    set_config(dev, reg, 2, config(dev, reg, 2) | msix_enable_bit);
+}
+
+}  // namespace hv::irq

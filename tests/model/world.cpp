@@ -13,6 +13,7 @@
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/guest/pv/traps.hpp"
 #include "hypervisor/guest/pv/types.hpp"
+#include "hypervisor/irq/pci_device.hpp"
 #include "tests/machine/host.hpp"
 #include "tests/machine/mmu.hpp"
 #include "tests/model/page_model.hpp"
@@ -95,6 +96,7 @@ World::~World() {
         while (!domain_kill(*d)) {}
     domains_reap();
     control_.reset();
+    pci_devices_forget();
     domains_reap();
     host::become(0);
     if (next_domain(DomId(0))) broken("a dead domain stays");

@@ -61,12 +61,15 @@ inline bool rdmsr_safe(uint32_t, uint64_t& value) {
     return true;
 }
 inline void wbinvd() {}
-inline uint8_t in8(uint16_t) { return 0xff; }
-inline uint16_t in16(uint16_t) { return 0xffff; }
-inline uint32_t in32(uint16_t) { return ~0u; }
-inline void out8(uint16_t, uint8_t) {}
-inline void out16(uint16_t, uint16_t) {}
-inline void out32(uint16_t, uint32_t) {}
+/// Who answers at the ports; null: nobody.
+inline uint32_t (*host_in)(uint16_t port, unsigned bytes) = nullptr;
+inline void (*host_out)(uint16_t port, unsigned bytes, uint32_t value) = nullptr;
+inline uint32_t in32(uint16_t p) { return host_in ? host_in(p, 4) : ~0u; }
+inline uint16_t in16(uint16_t p) { return static_cast<uint16_t>(host_in ? host_in(p, 2) : ~0u); }
+inline uint8_t in8(uint16_t p) { return static_cast<uint8_t>(host_in ? host_in(p, 1) : ~0u); }
+inline void out32(uint16_t p, uint32_t v) { host_out ? host_out(p, 4, v) : void(); }
+inline void out16(uint16_t p, uint16_t v) { host_out ? host_out(p, 2, v) : void(); }
+inline void out8(uint16_t p, uint8_t v) { host_out ? host_out(p, 1, v) : void(); }
 inline uint64_t rdtsc() { return 0; }
 inline void pause() {}
 inline CpuidResult cpuid(uint32_t, uint32_t = 0) { return {}; }

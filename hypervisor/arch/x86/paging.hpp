@@ -58,7 +58,8 @@ void seal_page_tables(Mfn (*take_page)());
 /// whose pages stay mapped, each machine page once. Null when its 512 pages are used up. Locks: callers come one at a time.
 volatile void* map_device(uint64_t physical);
 #else
-inline volatile void* map_device(uint64_t) { return nullptr; }
+inline volatile void* (*host_map_device)(uint64_t physical) = nullptr;  ///< null: there are no devices
+inline volatile void* map_device(uint64_t physical) { return host_map_device ? host_map_device(physical) : nullptr; }
 #endif
 
 }  // namespace hv
