@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The policies there are: the machine's, the one that PV guests are offered, and those of domains that have their own.
+#include <bit>
 #include <utility>
 
 #include "hypervisor/arch/x86/features.hpp"
@@ -7,6 +8,7 @@
 #include "hypervisor/cpu_policy/policy.hpp"
 #include "hypervisor/domain/guest_kind.hpp"
 #include "hypervisor/mm/heap.hpp"
+#include "hypervisor/rt/clock.hpp"
 
 namespace hv {
 
@@ -27,6 +29,16 @@ base::Status set_domain_policy(Domain& d, std::span<const xen::CpuidLeaf> leaves
         *d.policy = *d.kind.offered;
     }
     return x86::restrict_policy(*d.kind.offered, leaves, *d.policy);
+}
+
+xen::CpuidLeaf cpuid_of_xen(const Domain& d, uint32_t leaf, uint32_t subleaf) {
+    constexpr uint32_t invariant_tsc = 1u << 8;
+    const xen::CpuidLeaf* power = leaf == x86::xen_time_leaf ? raw_policy.find(0x80000007, 0) : nullptr;
+    // The guest reads the machine's own TSC, so there is no offset and no factor to tell.
+    return x86::cpuid_of_xen(
+        {d.privileged, power && (power->d & invariant_tsc), cpu_features.rdtscp, d.tsc_mode, d.tsc_incarnation,
+         static_cast<uint32_t>(clock::tsc_khz), static_cast<uint32_t>(std::bit_width(max_frame - 1)) + base::page_shift},
+        leaf, subleaf);
 }
 
 uint64_t domain_xcr0_allowed(const Domain& d) {

@@ -47,6 +47,17 @@ void make_policies(CpuidReader read, const OfferedMachine& m, CpuPolicy& raw, Cp
 /// goes too. Leaves that are not offered change nothing. Errors: nobufs.
 base::Status restrict_policy(const CpuPolicy& offered, std::span<const xen::CpuidLeaf> leaves, CpuPolicy& own);
 
+/// What the leaves from 0x40000000 on tell of a guest and its machine, and these leaves.
+inline constexpr uint32_t xen_time_leaf = 0x40000003;
+struct XenLeaves {
+    bool privileged = false;
+    bool tsc_is_safe = false;  ///< the machine's TSC runs at one rate; only the leaf of time says so
+    bool has_tsc_aux = false;
+    uint32_t tsc_mode = 0, tsc_incarnation = 0, tsc_khz = 0;
+    uint32_t address_bits = 0;  ///< of the machine's memory
+};
+xen::CpuidLeaf cpuid_of_xen(const XenLeaves& x, uint32_t leaf, uint32_t subleaf);
+
 /// Words in a feature set (XEN_SYSCTL_get_cpu_featureset), and what a policy says in word `i` of it.
 inline constexpr uint32_t feature_words = 14;
 uint32_t feature_word(const CpuPolicy& p, uint32_t i);

@@ -5,6 +5,7 @@
 #include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log.hpp"
+#include "lib/base/calendar.hpp"
 
 namespace hv {
 namespace {
@@ -91,16 +92,6 @@ uint8_t cmos(uint8_t reg) {
 
 unsigned from_bcd(uint8_t v) { return (v >> 4) * 10u + (v & 15u); }
 
-/// Days since 1970-01-01 of a Gregorian date.
-uint64_t days_since_epoch(unsigned year, unsigned month, unsigned day) {
-    // Years start in March, so that the leap day is the last.
-    const unsigned y = month <= 2 ? year - 1 : year;
-    const unsigned m = month <= 2 ? month + 9 : month - 3;
-    const uint64_t days = uint64_t{y} * 365 + y / 4 - y / 100 + y / 400 + (m * 153 + 2) / 5 + day - 1;
-    constexpr uint64_t epoch = 719468;
-    return days - epoch;
-}
-
 }  // namespace
 
 void calibrate_tsc(const parse::AcpiFadt* fadt, const parse::AcpiHpet* hpet) {
@@ -117,7 +108,7 @@ uint64_t read_cmos_seconds() {
     const auto value = [&](uint8_t reg) { return bcd ? from_bcd(cmos(reg)) : cmos(reg); };
     const unsigned second = value(0), minute = value(2), hour = value(4), day = value(7), month = value(8);
     const unsigned year = 2000 + value(9);
-    return days_since_epoch(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
+    return base::days_of({year, month, day}) * 86400 + hour * 3600 + minute * 60 + second;
 }
 
 }  // namespace hv

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The machine's CPUs and memory, as tools see them: one node.
 #include <algorithm>
+#include <iterator>
 
 #include "hypervisor/cpu_policy/policy.hpp"
 #include "hypervisor/hypercall/machine_info.hpp"
@@ -9,27 +10,6 @@
 #include "hypervisor/sched/scheduler.hpp"
 
 namespace hv::sysctl {
-
-namespace {
-
-/// The first eight words of the machine's feature set, which `xm info` prints as hw_caps.
-void hardware_caps(uint32_t (&caps)[8]) {
-    const auto leaf = [](uint32_t l, uint32_t sub) {
-        const xen::CpuidLeaf* found = raw_policy.find(l, sub);
-        return found ? *found : xen::CpuidLeaf{};
-    };
-    constexpr uint32_t none = xen::XEN_CPUID_NO_SUBLEAF;
-    caps[0] = leaf(1, none).d;
-    caps[1] = leaf(1, none).c;
-    caps[2] = leaf(0x80000001, none).d;
-    caps[3] = leaf(0x80000001, none).c;
-    caps[4] = leaf(0xd, 1).a;
-    caps[5] = leaf(7, 0).b;
-    caps[6] = leaf(7, 0).c;
-    caps[7] = leaf(0x80000007, none).d;
-}
-
-}  // namespace
 
 Status physinfo(const Call& c) {
     xen::SysctlPhysInfo& p = c.op.u.physinfo;
@@ -46,7 +26,7 @@ Status physinfo(const Call& c) {
     p.free_pages = heap::free_pages().n;
     p.outstanding_pages = claimed_pages().n;
     p.max_mfn = max_frame - 1;
-    hardware_caps(p.hw_cap);
+    for (uint32_t i = 0; i < std::size(p.hw_cap); ++i) p.hw_cap[i] = x86::feature_word(raw_policy, i);
     return c.done();
 }
 
