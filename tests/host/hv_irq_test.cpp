@@ -166,6 +166,50 @@ TEST_F(Interrupts, MostDomainsHaveNoNumbering) {
     EXPECT_EQ(bytes_of_one(true) - without, PirqTable::chunk * sizeof(void*));
 }
 
+TEST_F(Interrupts, AcpiSaysHowALineBehaves) {
+    constexpr uint32_t gsi = 9;
+    const auto set_up = [&](uint8_t level, uint8_t low) {
+        xen::PhysdevSetupGsi p{gsi, level, low, 0};
+        return physdev(dom0, xen::PHYSDEVOP_setup_gsi, &p);
+    };
+    ASSERT_EQ(map(dom0, 0, gsi), Errc{});
+    EXPECT_FALSE(entry(gsi) & (x86::ioapic_entry::level | x86::ioapic_entry::low)) << "as ISA's are";
+    ASSERT_EQ(set_up(1, 1), Errc{});
+    EXPECT_EQ(entry(gsi) & x86::ioapic_entry::level, x86::ioapic_entry::level);
+    EXPECT_EQ(entry(gsi) & x86::ioapic_entry::low, x86::ioapic_entry::low);
+    EXPECT_TRUE(masked(gsi));
+    ASSERT_EQ(bind(dom0, gsi), Errc{});
+    ASSERT_EQ(set_up(1, 0), Errc{});
+    EXPECT_FALSE(masked(gsi)) << "who listens goes on listening";
+    xen::PhysdevIrqStatusQuery q{gsi, 0};
+    EXPECT_EQ(physdev(dom0, xen::PHYSDEVOP_irq_status_query, &q), Errc{});
+    EXPECT_EQ(q.flags, xen::XENIRQSTAT_needs_eoi);
+    xen::PhysdevIrq v{gsi, 0};
+    EXPECT_EQ(physdev(dom0, xen::PHYSDEVOP_alloc_irq_vector, &v), Errc{});
+    EXPECT_EQ(v.vector, entry(gsi) & 0xff);
+    ASSERT_TRUE(event_close(dom0, port));
+    ASSERT_EQ(unmap(dom0, 0, gsi), Errc{});
+    ASSERT_EQ(bind(dom0, gsi), Errc{}) << "old kernels map nothing first";
+    ASSERT_TRUE(event_close(dom0, port));
+    ASSERT_EQ(unmap(dom0, 0, gsi), Errc{});
+}
+
+TEST_F(Interrupts, TheHypervisorsOwnIsNobodyElses) {
+    constexpr uint32_t gsi = 4;
+    static int came;
+    came = 0;
+    ASSERT_TRUE(irq_claim(gsi, false, false, [] { ++came; }));
+    EXPECT_EQ(irq_claim(gsi, false, false, [] {}).error(), Errc::busy);
+    interrupt(gsi);
+    EXPECT_EQ(came, 1);
+    xen::PhysdevSetupGsi p{gsi, 1, 1, 0};
+    EXPECT_EQ(physdev(dom0, xen::PHYSDEVOP_setup_gsi, &p), Errc{}) << "dom0 need not know";
+    EXPECT_FALSE(entry(gsi) & x86::ioapic_entry::level);
+    EXPECT_EQ(map(dom0, 0, gsi), Errc{}) << "it may be named";
+    EXPECT_EQ(bind(dom0, gsi), Errc::busy);
+    irq_dispatch(0xee);  // nobody's: it is acknowledged, and that is all
+}
+
 TEST_F(Interrupts, TheyAreComposedInOnePlace) {
     Guest g(1);
     const MessageComposer as_ever = compose_message;
