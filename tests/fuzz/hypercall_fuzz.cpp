@@ -21,6 +21,7 @@
 #include "hypervisor/event/event.hpp"
 #include "hypervisor/guest/kinds.hpp"
 #include "hypervisor/hypercall/table.hpp"
+#include "hypervisor/irq/pci_device.hpp"
 #include "tests/machine/host.hpp"
 
 namespace {
@@ -203,6 +204,8 @@ void World::play(const Record& r) {
 /// dom0 lives on: what it gathered is taken back.
 void tidy_dom0() {
     while (!event_reset(*dom0)) {}
+    pirqs_destroy(dom0->pirqs);
+    pci_devices_forget();
     while (dom0->page_list_head) domain_release_page(frame_table[dom0->page_list_head]);
     dom0->max_pages = 64;
     (void)domain_claim(*dom0, 0);
