@@ -52,6 +52,9 @@ private:
     Fd file_;
 };
 
+/// How long running() may be in the way of who takes the lock.
+inline constexpr std::chrono::milliseconds a_look_at_it{200};
+
 /// Writes this process's id into a file that nobody holds. Errors: the system's.
 base::Outcome<> write_pid_file(const std::string& path);
 /// Makes a directory and its parents. Errors: the system's.

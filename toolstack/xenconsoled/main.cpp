@@ -77,12 +77,14 @@ bool parse(int argc, char** argv, CommandLine& line) {
 }
 
 base::Outcome<> serve(CommandLine& line, service::Detachment& detachment) {
-    service::PidFile lock = OTRY(service::PidFile::take(line.pid_file));
+    service::PidFile lock = OTRY(service::PidFile::take(line.pid_file, service::a_look_at_it));
     OTRY(lock.write_pid());
     xenconsoled::Daemon daemon(line.daemon);
     OTRY(daemon.start());
     detachment.ready();
-    return daemon.run();
+    OTRY(daemon.run());
+    lock.retire();  // so nobody starts it again
+    return base::ok;
 }
 
 }  // namespace

@@ -108,7 +108,7 @@ void avoid_memory_killer() {
 }
 
 base::Outcome<> serve(CommandLine& line, service::Detachment& detachment) {
-    service::PidFile lock = OTRY(service::PidFile::take(line.daemon.directory + "/xenstored.pid"));
+    service::PidFile lock = OTRY(service::PidFile::take(line.daemon.directory + "/xenstored.pid", service::a_look_at_it));
     OTRY(lock.write_pid());
     avoid_memory_killer();
     xenstored::Daemon daemon(line.daemon);
@@ -119,7 +119,9 @@ base::Outcome<> serve(CommandLine& line, service::Detachment& detachment) {
         std::fflush(stdout);
     }
     detachment.ready();
-    return daemon.run();
+    OTRY(daemon.run());
+    lock.retire();  // so nobody starts it again
+    return base::ok;
 }
 
 }  // namespace

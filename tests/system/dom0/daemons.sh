@@ -50,4 +50,16 @@ if [ "$TOOL" = xm ]; then
     equal "and nothing stays behind" "" "$(nothing_left || show_left)"
     equal "no domain either" 1 "$($TOOL list | awk 'NR > 1' | wc -l)"
     rm -f /xen/images/killed.img
+
+    check "a domain is made" $TOOL create "$(tiny stays wait)"
+    id=$(domid_of stays)
+    kill -9 "$(cat /var/run/xend.pid)"
+    check "xend start after the supervisor was killed" xend start
+    check "starts one" $TOOL list
+    equal "and domains notice nothing" "$id" "$(domid_of stays)"
+    check "xend stop" xend stop
+    refused "stops it" "Unable to connect" $TOOL list
+    check "xend start starts it again" xend start
+    check "and it answers" $TOOL destroy stays
+    wait_until 30 gone stays
 fi

@@ -34,6 +34,15 @@ if [ "$TOOL" = xm ]; then
     check "and within a bearable time ($took s)" test $took -lt 45
     killall -CONT xenstored
     check "with the store back, tools work again" wait_until 30 $TOOL domid life
+    # Daemons that die are started again, and the guest goes on with what it has.
+    for daemon in xenstored xenconsoled; do
+        old=$(pidof $daemon)
+        kill -9 "$old"
+        check "$daemon that died is started again" wait_until 30 sh -c "new=\$(pidof $daemon) && [ \"\$new\" != $old ]"
+    done
+    check "the store has what it had" wait_until 20 sh -c "[ \"\$(xenstore-read /local/domain/$id/name)\" = life ]"
+    revived() { type_to life 'echo revived-$((2 * 8))' && sleep 1 && said life revived-16; }
+    check "the console is there again" wait_until 30 revived
 fi
 mv "$(console_log life)" $WORK/life.log.1 && kill -HUP "$(pidof xenconsoled)"
 check "log rotation: after SIGHUP the console's lines go into a new file" sh -c ". $TESTS/lib.sh; wait_until 10 test -e $(console_log life); type_to life 'echo rotated-\$((4 * 5))'; wait_until 20 said life 'rotated-20'"

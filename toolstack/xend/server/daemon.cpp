@@ -2,11 +2,8 @@
 #include "toolstack/xend/server/daemon.hpp"
 
 #include <signal.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -23,6 +20,7 @@
 #include "toolstack/xend/server/http_server.hpp"
 #include "toolstack/xend/server/reaper.hpp"
 #include "toolstack/xend/server/router.hpp"
+#include "toolstack/xend/server/supervisor.hpp"
 
 namespace xend {
 
@@ -163,53 +161,18 @@ Outcome<> serve(const ServerSettings& settings, Life life, const Ready& ready) {
 namespace {
 
 /// One life of the server, in a child of the supervisor.
-[[noreturn]] void server_life(const ServerSettings& settings, Life life, Detachment& detachment) {
-    ::prctl(PR_SET_PDEATHSIG, SIGTERM);  // a server without its supervisor would be a second xend beside the next
+int server_life(const ServerSettings& settings, Life life, Detachment& detachment) {
     auto target = service::rotating_log(settings.log_file, service::log_level_named(settings.log_level));
     Outcome<> served = target ? Outcome<>(base::ok) : Outcome<>(target.failure());
     if (target) {
         service::set_log(std::move(target).take());
         served = serve(settings, life, [&] { detachment.ready(); });
     }
-    if (served) std::exit(0);
+    if (served) return 0;
     log(LogLevel::error, served.failure().text);
     std::fprintf(stderr, "xend: %s\n", served.failure().text.c_str());
     detachment.failed();
-    std::_Exit(1);
-}
-
-volatile sig_atomic_t stop_asked = 0;
-volatile pid_t server_pid = 0;
-
-void on_stop(int signal) {
-    stop_asked = 1;
-    if (server_pid > 0) ::kill(server_pid, signal);
-}
-
-/// Starts the server, and again whenever it dies by a signal nobody sent on purpose.
-[[noreturn]] void supervise(const ServerSettings& settings, PidFile& pid_file, Detachment& detachment) {
-    struct sigaction action {};
-    action.sa_handler = on_stop;
-    ::sigaction(SIGTERM, &action, nullptr);
-    ::sigaction(SIGINT, &action, nullptr);
-    ::signal(SIGHUP, SIG_IGN);
-    int status = 0;
-    for (Life life = Life::first; stop_asked == 0; life = Life::again) {
-        const pid_t pid = ::fork();
-        if (pid == 0) {
-            ::signal(SIGTERM, SIG_DFL);
-            ::signal(SIGINT, SIG_DFL);
-            server_life(settings, life, detachment);
-        }
-        detachment.leave_it_to_child();
-        server_pid = pid;
-        while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
-        server_pid = 0;
-        if (pid < 0 || WIFEXITED(status)) break;
-        ::usleep(200'000);
-    }
-    pid_file.retire();
-    std::_Exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+    return 1;
 }
 
 }  // namespace
@@ -218,7 +181,8 @@ Outcome<> start_in_background(const ServerSettings& settings) {
     PidFile pid_file = OTRY(PidFile::take(settings.pid_file, lock_patience));
     Detachment detachment = OTRY(Detachment::start(false, "xend"));
     OTRY(pid_file.write_pid());
-    supervise(settings, pid_file, detachment);
+    supervise(settings.log_file, pid_file, detachment,
+              [&settings](Life life, Detachment& waiting) { return server_life(settings, life, waiting); });
 }
 
 }  // namespace xend

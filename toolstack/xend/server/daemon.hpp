@@ -20,9 +20,9 @@ enum class Life : uint8_t { first, again };
 base::Outcome<> serve(const ServerSettings& settings, Life life, const Ready& ready);
 
 /// How long a new xend waits for the lock of one that was killed.
-inline constexpr std::chrono::milliseconds lock_patience{1000};
+inline constexpr std::chrono::milliseconds lock_patience{10'000};
 
-/// Goes into the background and keeps serve() running: a server that dies by a signal is started again. The calling
+/// Goes into the background and keeps serve() running, and the daemons that it needs (supervisor.hpp). The calling
 /// process ends when the server is ready or has failed; this returns only when another xend has the lock, or the system refuses.
 base::Outcome<> start_in_background(const ServerSettings& settings);
 

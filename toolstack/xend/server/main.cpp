@@ -27,10 +27,16 @@ int complain(const std::string& text) {
     return 1;
 }
 
+/// Whether the pid file's process, and not only a server that it leaves behind for a moment, is there.
+bool is_supervised(const xend::ServerSettings& settings) {
+    const int pid = service::PidFile::running(settings.pid_file);
+    return pid > 0 && ::kill(pid, 0) == 0;
+}
+
 int start(const xend::ServerSettings& settings) {
-    if (service::PidFile::running(settings.pid_file) != 0) return 0;  // as it always was
+    if (is_supervised(settings)) return 0;  // as it always was
     auto started = xend::start_in_background(settings);
-    if (started || started.failure().code == base::Errc::busy) return 0;
+    if (started || is_supervised(settings)) return 0;  // somebody else was faster
     return complain(started.failure().text);
 }
 
