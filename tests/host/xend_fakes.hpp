@@ -314,7 +314,9 @@ struct FakeHypervisor final : xend::Hypervisor {
     }
     Outcome<builder::Plan> prepare(const builder::BuildInput& input) override {
         builder::Plan plan;
-        plan.input = asked = input;
+        plan.input = input;
+        const std::lock_guard guard(mutex);
+        asked = input;
         plan.pages = input.memory_kib / 4;
         return plan;
     }

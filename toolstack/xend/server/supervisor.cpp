@@ -25,7 +25,7 @@ using std::chrono::steady_clock;
 
 namespace {
 
-constexpr milliseconds first_pause{20}, longest_pause{10'000}, good_life{5'000};
+constexpr milliseconds first_pause{20}, longest_pause{2'000}, good_life{1'000};
 
 volatile sig_atomic_t stop_asked = 0;
 volatile pid_t server_pid = 0;
