@@ -17,8 +17,6 @@ uint32_t tlb_flush_begins() {
     return after(now);
 }
 
-void tlb_flush_ended(Cpu& cpu, uint32_t time) { cpu.tlb_time.store(time, std::memory_order_release); }
-
 namespace {
 
 bool may_hold(uint32_t flushed_at, uint32_t stamp, uint32_t now) {

@@ -14,6 +14,11 @@
 ///    can bring its translation back. A stamp of t or above makes whoever changes the page flush that CPU again.
 ///  - Others see t only when the flush is over: until then even the CPU's speculative walks count as not flushed.
 ///
+/// A flush in passing, which nobody asked for, reads the clock in its first step and leaves it at t. That holds as well: a stamp
+/// below t was read before the clock went to t, which was before the first step; and what is stamped t, before or after, counts as
+/// not flushed. Between the first step and the second stands no locked instruction, but loads stay in order, and the flush is one
+/// by MOV to CR3, which waits for all before it.
+///
 /// A page has many users, and each ends its use by steps 1 and 2; the last one (it takes the count to zero) does step 3 for
 /// all. Those before it passed step 2 earlier, so their entries had gone by the time of the stamp as well. In between the
 /// page has no users and no stamp yet, so it is marked `leaving`, and nobody takes it up before that is cleared: the mark
@@ -27,8 +32,6 @@
 #include "hypervisor/mm/frame.hpp"
 
 namespace hv {
-
-extern std::atomic<uint32_t> tlb_clock;
 
 /// Stamps a page whose last user has left: translations made until now may be cached. After a locked instruction that
 /// followed the clearing of the last entry, and before anybody can take the page up.

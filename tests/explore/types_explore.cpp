@@ -90,6 +90,37 @@ TEST(Types, a_mapping_ends_while_another_cpu_uses_the_page) {
     expect_holds("unmap, table | flush, map, write, unmap", s, bounded(3));
 }
 
+std::atomic<bool> mapped;
+
+/// The calling CPU's guest writes through another one's mapping, as long as that is there.
+void write_if_mapped() {
+    note("writes through the other's mapping");
+    if (mapped.load(std::memory_order_seq_cst)) tlb::write_through(*page);
+}
+
+TEST(Types, a_mapping_ends_while_another_cpu_turns_to_its_other_mode) {
+    Scenario s = on_world(
+        [] {
+            make_page(1);
+            mapped.store(true);
+        },
+        {[] {
+             mapped.store(false, std::memory_order_seq_cst);
+             unmap();
+             use_as_table();
+         },
+         [] {
+             write_if_mapped();
+             note("turns to its other mode");
+             tlb::flush_in_passing();
+             write_if_mapped();
+             flush_here();
+         },
+         flush_here});
+    s.end = is_idle;
+    expect_holds("unmap, table | write, turn, write | flush", s, bounded(2));
+}
+
 TEST(Types, the_same_with_a_third_cpu_that_makes_it_a_table) {
     Scenario s = on_world([] { make_page(1); }, {unmap,
                                                  [] {

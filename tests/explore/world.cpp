@@ -73,6 +73,11 @@ bool may_write(unsigned c, const PageInfo& p) { return find(c, p, &Cached::writa
 bool may_walk(unsigned c, const PageInfo& p) { return find(c, p, &Cached::table); }
 bool anyone_may_write(const PageInfo& p) { return anyone(p, &Cached::writable); }
 bool anyone_may_walk(const PageInfo& p) { return anyone(p, &Cached::table); }
+void flush_in_passing() {
+    const uint32_t time = tlb_flush_begins_in_passing();
+    for (Cached& e : cached[cpu()]) e = {};
+    tlb_flush_ended(cpus[cpu()], time);
+}
 void forget_all() {
     for (auto& of_cpu : cached)
         for (Cached& e : of_cpu) e = {};

@@ -41,6 +41,8 @@ bool may_write(unsigned cpu, const PageInfo& p);
 bool may_walk(unsigned cpu, const PageInfo& p);
 bool anyone_may_write(const PageInfo& p);
 bool anyone_may_walk(const PageInfo& p);
+/// The calling CPU loads other tables because its guest turns to its other mode.
+void flush_in_passing();
 void forget_all();
 }  // namespace tlb
 

@@ -178,6 +178,7 @@ protected:
     static uint64_t handler(uint8_t vector) { return handler_base + vector * 16u; }
     void SetUp() override {
         Emulate::SetUp();
+        g->give_roots();
         v().pv->kernel_sp = address(stack + 64);
         v().pv->in_kernel = false;
         v().pv->iopl = 3;

@@ -155,17 +155,60 @@ TEST_F(Traps, SysenterReachesItsCallbackFromUserCode) {
     EXPECT_EQ(r.rip, handler(trap_gp)) << "the kernel has no use for it";
 }
 
+/// Whatever the kernel's frame for its return says: SYSRET is chosen only where it leaves what the frame asks for.
+TEST_F(Traps, ReturnIsBySysretOnlyWhereThatChangesNothing) {
+    constexpr uint64_t flags_on = eflags_if | 2;
+    const uint64_t addresses[] = {0x401000, 0x402000, 0xffff'8800'0000'0000 - 0x1000, uint64_t{1} << 47};
+    const uint64_t flags[] = {flags_on, flags_on | 1, flags_on | eflags_tf, flags_on | eflags_ac, 2, flags_on | eflags_nt};
+    const uint64_t selectors[] = {xen::FLAT_RING3_CS64, xen::FLAT_RING3_CS64 & ~3, 0x33};
+    unsigned by_sysret = 0;
+    for (const uint64_t rip : addresses)
+        for (const uint64_t rcx : addresses)
+            for (const uint64_t rflags : flags)
+                for (const uint64_t r11 : flags)
+                    for (const uint64_t cs : selectors) {
+                        xen::IretContext f{1, r11, rcx, 0, rip, cs, rflags, 0x7fff0000, xen::FLAT_RING3_SS64};
+                        v().pv->in_kernel = true;
+                        r = {};
+                        r.rsp = address(&f);
+                        pv_return(v(), r);
+                        EXPECT_EQ(v().pv->in_kernel, (cs & 3) == 0);
+                        EXPECT_EQ(v().info.load()->evtchn_upcall_mask, (rflags & eflags_if) == 0);
+                        EXPECT_EQ(r.rip, rip);
+                        EXPECT_EQ(r.rcx, rcx);
+                        EXPECT_EQ(r.r11, r11);
+                        EXPECT_EQ(r.rflags, (rflags | eflags_if) & ~eflags_nt);
+                        EXPECT_EQ(r.cs, cs | 3);
+                        if (!pv_can_sysret(r)) continue;
+                        ++by_sysret;
+                        EXPECT_EQ(r.rcx, r.rip);
+                        EXPECT_EQ(r.r11, r.rflags);
+                        EXPECT_EQ(r.cs, xen::FLAT_RING3_CS64);
+                    }
+    EXPECT_GT(by_sysret, 0u);
+    // The kernel says itself that its user is in a system call.
+    xen::IretContext f{1, 2, 3, xen::VGCF_in_syscall, 0x401000, xen::FLAT_RING3_CS64, flags_on, 0x7fff0000, xen::FLAT_RING3_SS64};
+    v().pv->in_kernel = true;
+    r = {};
+    r.rsp = address(&f);
+    pv_return(v(), r);
+    EXPECT_TRUE(pv_can_sysret(r));
+}
+
 TEST_F(Traps, SystemCallWithoutCallbackIsUndefined) {
     bytes.assign(before + 32, 0x90);
     bytes[before] = 0x0f, bytes[before + 1] = 0x05;
     r = {};
     r.rip = start() + 2;
     r.vector = entry_syscall;
+    r.rcx = 0x1234, r.r11 = 0x5678;
     pv_system_call(v(), r);
     EXPECT_FALSE((*g)->shutting_down.load());
     ASSERT_EQ(r.rip, handler(trap_invalid_opcode));
     EXPECT_EQ(frame()[2], start());
-    EXPECT_EQ(r.vector, 0u) << "rcx and r11 are not to be lost on the way";
+    EXPECT_EQ(frame()[0], 0x1234u) << "rcx and r11 are in the frame: on the way they may be lost";
+    EXPECT_EQ(frame()[1], 0x5678u);
+    EXPECT_EQ(r.vector, entry_syscall);
 
     v().pv->in_kernel = false;
     trap({0x0f, 0x05}, 2, entry_syscall32);

@@ -195,6 +195,9 @@ void flush_tlb(const CpuSet& which) {
 void load_root(uint64_t cr3) {
     if (translated()) host::mmu::load_root(this_cpu().id, cr3);
 }
+void load_other_root(uint64_t cr3) {
+    if (translated()) host::mmu::load_other_root(this_cpu().id, cr3);
+}
 uint64_t read_tsc() { return host::tsc.load(std::memory_order_acquire); }
 void set_timer_deadline(base::Nanos t) { host::records[this_cpu().id].deadline.store(t.n, std::memory_order_relaxed); }
 

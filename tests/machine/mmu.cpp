@@ -260,6 +260,15 @@ void load_root(unsigned cpu, uint64_t cr3) {
     collect_eagerly(cpu);
 }
 
+void load_other_root(unsigned cpu, uint64_t cr3) {
+    std::lock_guard held(tlbs[cpu].lock);
+    __atomic_store_n(&cpus[cpu].loaded_cr3, cr3, __ATOMIC_SEQ_CST);
+    const uint32_t time = tlb_flush_begins_in_passing();
+    tlbs[cpu].clear();
+    tlb_flush_ended(cpus[cpu], time);
+    collect_eagerly(cpu);
+}
+
 void flush(unsigned cpu) {
     std::lock_guard held(tlbs[cpu].lock);
     const uint32_t time = tlb_flush_begins();

@@ -61,6 +61,8 @@ bool read(void* dst, uint64_t va, size_t n);
 bool write(uint64_t va, const void* src, size_t n);
 bool clear(uint64_t va, size_t n);
 void load_root(unsigned cpu, uint64_t cr3);
+/// The same without the clock's going on.
+void load_other_root(unsigned cpu, uint64_t cr3);
 void flush(unsigned cpu);
 void flush_page(unsigned cpu, uint64_t va);
 void long_operation(unsigned cpu);

@@ -93,10 +93,13 @@ inline CpuStackTop& stack_top() {
 inline Cpu& this_cpu() { return *stack_top().cpu; }
 #endif
 
-/// The TLB clock (mm/tlb.hpp): a flush of the calling CPU's whole TLB lies between these two. The first one's answer is for
-/// the second.
+extern std::atomic<uint32_t> tlb_clock;
+/// The TLB clock (mm/tlb.hpp): a flush of the calling CPU's whole TLB lies between a beginning and its end. A beginning's answer is
+/// for the end.
 uint32_t tlb_flush_begins();
-void tlb_flush_ended(Cpu& cpu, uint32_t time);
+/// Of a flush that nobody asked for: the clock stays as it is, and so no CPU waits for another one to touch it.
+inline uint32_t tlb_flush_begins_in_passing() { return tlb_clock.load(std::memory_order_acquire); }
+inline void tlb_flush_ended(Cpu& cpu, uint32_t time) { cpu.tlb_time.store(time, std::memory_order_release); }
 
 inline Vcpu& current() { return *this_cpu().current; }
 

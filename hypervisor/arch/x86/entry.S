@@ -65,12 +65,35 @@ syscall_common:
         push    %r11
         push    $RING3_CS64
         push    %rcx
-        push    $0
-        movl    $ENTRY_SYSCALL, 4(%rsp)
+        push    syscall_vector(%rip)
         PUSH_REST
         mov     %rsp, %rdi
         call    syscall_from_guest
-        jmp     exit_to_guest
+        mov     %rsp, %rdi
+        call    leave_after_syscall     /* eax: 0 IRET, 1 SYSRET; 2 more: with all registers */
+        cmp     $1, %eax
+        jne     1f
+        mov     R_R10(%rsp), %r10
+        mov     R_R9(%rsp), %r9
+        mov     R_R8(%rsp), %r8
+        mov     R_RAX(%rsp), %rax
+        mov     R_RDX(%rsp), %rdx
+        mov     R_RSI(%rsp), %rsi
+        mov     R_RDI(%rsp), %rdi
+        mov     R_RIP(%rsp), %rcx
+        mov     R_RFLAGS(%rsp), %r11
+        mov     R_RSP(%rsp), %rsp
+        sysretq
+1:      ja      2f
+        add     $R_R11, %rsp
+        POP_SCRATCH
+        add     $8, %rsp
+        jmp     guest_iret
+2:      and     $1, %eax
+        jmp     leave_with_all
+        .balign 8
+syscall_vector:                         /* and no error code */
+        .long   0, ENTRY_SYSCALL
 
         .balign 16
 syscall32_common:
@@ -90,6 +113,7 @@ syscall32_common:
         .global exit_to_guest
 exit_to_guest:
         call    prepare_exit            /* al: SYSRET will do */
+leave_with_all:
         test    %al, %al
         jz      2f
         POP_REST

@@ -4,6 +4,9 @@
 
 #include <cstdint>
 
+#include "hypervisor/arch/x86/cpu.hpp"
+#include "hypervisor/arch/x86/hw.hpp"
+
 namespace hv {
 
 struct Vcpu;
@@ -20,6 +23,7 @@ struct GuestState {
 namespace arch {
 #ifdef HV_HOST
 void load_root(uint64_t cr3);
+void load_other_root(uint64_t cr3);
 inline void swap_gs() {}
 inline void load_guest_cr4(const Vcpu&) {}
 inline void load_guest_ldt(const Vcpu&) {}
@@ -35,6 +39,18 @@ inline uint16_t read_segment(unsigned) { return 0; }
 #else
 /// Loads CR3 with the machine address of a root of the current PV guest's, which also flushes the TLB.
 void load_root(uint64_t cr3);
+/// The same from one root of the current guest's to its other one, as it goes to its user mode and comes from there.
+[[gnu::always_inline]] inline void load_other_root(uint64_t cr3) {
+    CpuStackTop& top = stack_top();
+    Cpu& cpu = *top.cpu;
+    // Not idle before and not after: nobody skips this CPU. MOV to CR3 waits until the store can be seen.
+    __atomic_store_n(&cpu.loaded_cr3, cr3, __ATOMIC_RELAXED);
+    const uint32_t time = tlb_flush_begins_in_passing();
+    if (top.hypervisor_cr3) [[unlikely]]
+        top.hypervisor_cr3 = cr3;
+    hw::write_cr3(cr3);
+    tlb_flush_ended(cpu, time);
+}
 /// Exchanges the guest's kernel and user GS bases.
 inline void swap_gs() { asm volatile("swapgs"); }
 void load_guest_cr4(const Vcpu& v);

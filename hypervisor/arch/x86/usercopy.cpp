@@ -1,57 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Copies between the hypervisor and the guest's address space that is loaded, safe against any guest address: a fault goes
 /// on behind the copy (`.extable`), where `done` is still false.
-#include "abi/xen/arch_x86.hpp"
-#include "hypervisor/arch/x86/cpu.hpp"
-
-// It would break a line of assembler in two where a macro's argument stands.
-// clang-format off
-// Three bytes of no operation, which become STAC and CLAC on CPUs with SMAP (patch_smap_sites()): the guest's memory is
-// open to ring 0 from the first to the second.
-#define SMAP_SITE(last_byte)                      \
-    "771: .byte 0x0f, 0x1f, 0x00\n\t"             \
-    ".pushsection .smap_sites, \"a\"\n\t"         \
-    ".quad 771b, " last_byte "\n\t"               \
-    ".popsection\n\t"
-#define OPEN_GUEST SMAP_SITE("0xcb")
-#define CLOSE_GUEST SMAP_SITE("0xca")
-#define RESUME(fault, at)                         \
-    ".pushsection .extable, \"a\"\n\t"            \
-    ".quad " fault ", " at "\n\t"                 \
-    ".popsection\n\t"
-// One instruction that touches the guest's memory; a fault in it leaves %[done] as it was, not 1.
-#define GUEST_ACCESS(instruction)                 \
-    OPEN_GUEST                                    \
-    "1: " instruction "\n\t"                      \
-    "movb $1, %[done]\n\t"                        \
-    "2:" CLOSE_GUEST RESUME("1b", "2b")
-// clang-format on
+#include "hypervisor/arch/x86/guest_access.hpp"
 
 namespace hv::arch {
-namespace {
 
-/// The guest's part of the address space: all but the hypervisor's, which reaches down to the gap of addresses that are not
-/// canonical. It is one range that goes on from the top to 0, as the CPU does.
-constexpr uint64_t guest_first = xen::HYPERVISOR_VIRT_END, guest_bytes = (uint64_t{1} << 47) - guest_first;
-/// Where an access of at most `plain_most` bytes may begin for the CPU to walk the tables without another question: wherever
-/// one of that size lies in the guest's part, or nowhere (walk_for_copies()). The few others are looked at more closely.
-constexpr size_t plain_most = 65536;
 std::atomic<uint64_t> plain_starts{guest_bytes - plain_most};
 
-/// `i < n`; else what the CPU does ahead of the answer finds `gva` at 0, which is the guest's: nothing of ours is read for it
-/// even then.
-bool below(uint64_t i, uint64_t n, uint64_t& gva) {
-    bool answer = false;
-    uint64_t mask = 0;
-    asm("cmp %[n], %[i]; sbb %[mask], %[mask]" : [mask] "=r"(mask), "=@ccb"(answer) : [n] "rm"(n), [i] "r"(i));
-    if (answer) gva &= mask;
-    return answer;
-}
-bool in_range(uint64_t& gva, size_t n) { return n <= guest_bytes && below(gva - guest_first, guest_bytes - n + 1, gva); }
-bool plain(uint64_t& gva, size_t n) {
-    return n <= plain_most && below(gva - guest_first, plain_starts.load(std::memory_order_relaxed), gva);
-}
+namespace {
 
+bool in_range(uint64_t& gva, size_t n) { return n <= guest_bytes && below(gva - guest_first, guest_bytes - n + 1, gva); }
 /// An access that is not plain: refused, walked for, or the ordinary one after all.
 template <class Walk, class Copy>
 bool careful(uint64_t& gva, size_t n, Walk by_walk, Copy by_cpu) {

@@ -142,8 +142,9 @@ extern "C" void trap_from_hypervisor(Regs* r) {
 
 extern "C" void syscall_from_guest(Regs* r) {
     Vcpu& v = entered_from(*r);
-    if (v.pv->in_kernel) hypercall_dispatch(v, *r);
-    else pv_system_call(v, *r);
+    if (!v.pv->in_kernel) pv_system_call(v, *r);
+    else if (r->rax == xen::HYPERVISOR_iret) pv_return(v, *r);
+    else hypercall_dispatch(v, *r);
 }
 
 namespace {
@@ -204,6 +205,24 @@ bool ready(Cpu& cpu, const Regs& r) {
 }
 
 }  // namespace
+
+namespace {
+/// For entry.S: by which instruction, and whether all registers are to be loaded again.
+enum class Leave : uint32_t { by_iret = 0, by_sysret = 1, with_all = 2 };
+Leave with_all(bool sysret) { return static_cast<Leave>(static_cast<uint32_t>(Leave::with_all) + sysret); }
+}  // namespace
+
+/// After a system call of the guest's: how it may be left at once. What C++ code gives back as it was in registers need not be loaded
+/// again then, since nobody has changed it in `r`: other vCPUs and other registers come by work_and_prepare() alone. A flush that is
+/// asked for comes with an interrupt, which is taken before the guest's first instruction.
+extern "C" Leave leave_after_syscall(Regs* r) {
+    Cpu& cpu = *reinterpret_cast<const CpuStackTop*>(r)->cpu;
+    if (cpu.pending.load(std::memory_order_relaxed) != 0) [[unlikely]]
+        return with_all(work_and_prepare());
+    if (pv_delivery_due(*cpu.current)) [[unlikely]]
+        return with_all(deliver_and_prepare());
+    return ready(cpu, *r) ? Leave::by_sysret : Leave::by_iret;
+}
 
 /// The last steps before a guest runs, and the idle loop. Returns to enter the guest by the stubs, so it runs those of other
 /// kinds itself; only work leads to them. True when SYSRET can take the guest back.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Entering a handler of the guest's kernel: the frame it finds on its stack, and the mode it runs in.
 #include "abi/xen/arch_x86.hpp"
+#include "hypervisor/arch/x86/guest_access.hpp"
 #include "hypervisor/arch/x86/guest_state.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/guest/pv/kind.hpp"
@@ -14,13 +15,6 @@ namespace {
 
 constexpr uint64_t clear_on_entry = eflags_ac | eflags_vm | eflags_rf | eflags_nt | eflags_tf;
 
-struct Target {
-    uint64_t address;
-    bool masks_events;
-    bool has_error_code;
-    uint32_t error_code;
-};
-
 /// The guest's virtual interrupt flag in the place of the real one, and its virtual IOPL when it keeps that there.
 uint64_t guest_rflags(const Vcpu& v, const Regs& r, bool masked) {
     uint64_t f = r.rflags & ~(eflags_if | eflags_iopl);
@@ -29,32 +23,46 @@ uint64_t guest_rflags(const Vcpu& v, const Regs& r, bool masked) {
     return f;
 }
 
+/// The guest's kernel and its user program take turns. The mode that comes has page tables.
+[[gnu::always_inline]] inline void turn(Vcpu& v, PvVcpu& pv, bool to_kernel, Mfn root) {
+    pv.in_kernel = to_kernel;
+    arch::swap_gs();
+    arch::load_other_root(root.address());
+    if (to_kernel && v.runstate_stale) [[unlikely]]
+        pv_write_runstate(v);
+}
+
+/// What entering a handler asks for.
+struct Target {
+    uint64_t address;
+    bool masks_events;
+};
+
+[[gnu::noinline]] void refuse_to_enter(Vcpu& v, const char* why) { domain_crash(v.domain, why); }
+
 /// Builds the frame of the PV ABI: rcx, r11, [error code,] rip, cs with the saved event mask, rflags, rsp, ss.
-void enter_handler(Vcpu& v, Regs& r, const Target& t) {
+template <class... ErrorCode>
+[[gnu::always_inline]] inline void enter_handler(Vcpu& v, Regs& r, Target t, ErrorCode... error_code) {
     PvVcpu& pv = *v.pv;
     xen::VcpuInfo* info = v.info.load(std::memory_order_relaxed);
-    const bool from_kernel = pv.in_kernel;
-    if (!from_kernel) pv_toggle_mode(v);
-    const bool masked = __atomic_load_n(&info->evtchn_upcall_mask, __ATOMIC_RELAXED) != 0;
-
-    uint64_t frame[8];
-    size_t n = 0;
-    frame[n++] = r.rcx;
-    frame[n++] = r.r11;
-    if (t.has_error_code) frame[n++] = t.error_code;
-    frame[n++] = r.rip;
-    // RPL 0 tells the guest that its kernel was interrupted.
-    frame[n++] = (from_kernel ? r.cs & ~uint64_t{3} : r.cs) | (uint64_t{masked} << 32);
-    frame[n++] = guest_rflags(v, r, masked);
-    frame[n++] = r.rsp;
-    frame[n++] = r.ss;
-
-    const uint64_t top = (from_kernel ? r.rsp : pv.kernel_sp) & ~uint64_t{15};
-    const uint64_t sp = top - n * 8;
-    if (t.address == 0 || !arch::copy_to_guest(sp, frame, n * 8)) {
-        domain_crash(v.domain, t.address == 0 ? "no handler is registered for a trap" : "kernel stack is not writable");
-        return;
+    uint64_t top = r.rsp;
+    uint64_t cs = r.cs;
+    if (pv.in_kernel) {
+        // RPL 0 tells the guest that its kernel was interrupted.
+        cs &= ~uint64_t{3};
+    } else {
+        top = pv.kernel_sp;
+        if (pv.kernel_root.raw == 0) [[unlikely]]
+            return refuse_to_enter(v, "no page tables for its kernel");
+        turn(v, pv, true, pv.kernel_root);
     }
+    const bool masked = __atomic_load_n(&info->evtchn_upcall_mask, __ATOMIC_RELAXED) != 0;
+    if (t.address == 0) [[unlikely]]
+        return refuse_to_enter(v, "no handler is registered for a trap");
+    const uint64_t sp = (top & ~uint64_t{15}) - (7 + sizeof...(error_code)) * 8;
+    if (!arch::store_frame(sp, r.rcx, r.r11, error_code..., r.rip, cs | (uint64_t{masked} << 32), guest_rflags(v, r, masked),
+                           r.rsp, r.ss)) [[unlikely]]
+        return refuse_to_enter(v, "kernel stack is not writable");
     if (t.masks_events) {
         __atomic_store_n(&info->evtchn_upcall_mask, uint8_t{1}, __ATOMIC_RELAXED);
         dirtied(info);
@@ -64,7 +72,13 @@ void enter_handler(Vcpu& v, Regs& r, const Target& t) {
     r.cs = xen::FLAT_KERNEL_CS;
     r.rip = t.address;
     r.rflags &= ~clear_on_entry;
-    r.vector = 0;
+    // The handler finds rcx and r11 in its frame, so SYSRET may go to it.
+    r.vector = entry_syscall;
+}
+
+/// For those that are not asked for all day.
+[[gnu::noinline]] void enter_plain_handler(Vcpu& v, Regs& r, uint64_t address, bool masks_events) {
+    enter_handler(v, r, {address, masks_events});
 }
 
 bool has_error_code(uint8_t vector) {
@@ -89,10 +103,7 @@ void pv_toggle_mode(Vcpu& v) {
         domain_crash(v.domain, "no page tables for the mode that a vCPU enters");
         return;
     }
-    pv.in_kernel = !pv.in_kernel;
-    arch::swap_gs();
-    arch::load_root(root.address());
-    if (pv.in_kernel && v.runstate_stale) pv_write_runstate(v);
+    turn(v, pv, !pv.in_kernel, root);
 }
 
 void pv_inject(Vcpu& v, Regs& r, uint8_t vector, uint32_t error_code) {
@@ -100,12 +111,13 @@ void pv_inject(Vcpu& v, Regs& r, uint8_t vector, uint32_t error_code) {
     if (t.address == 0)
         guest_log(LogLevel::warning, "d%uv%u: unhandled trap %u, code %x, rip %016lx, rsp %016lx", v.domain.id.raw, v.id.raw,
                   vector, error_code, r.rip, r.rsp);
-    enter_handler(v, r, {t.address, xen::TI_GET_IF(t), has_error_code(vector), error_code});
+    if (has_error_code(vector)) enter_handler(v, r, {t.address, xen::TI_GET_IF(t)}, uint64_t{error_code});
+    else enter_plain_handler(v, r, t.address, xen::TI_GET_IF(t));
 }
 
 void pv_inject_software(Vcpu& v, Regs& r, uint8_t vector) {
     const xen::TrapInfo& t = v.pv->traps[vector];
-    enter_handler(v, r, {t.address, xen::TI_GET_IF(t), false, 0});
+    enter_handler(v, r, {t.address, xen::TI_GET_IF(t)});
 }
 
 void pv_inject_page_fault(Vcpu& v, Regs& r, uint64_t address, uint32_t error_code) {
@@ -163,10 +175,10 @@ void pv_deliver(Vcpu& v, Regs& r) {
     PvVcpu& pv = *v.pv;
     if (pv.nmi_pending && pv.nmi.address != 0) {
         pv.nmi_pending = false;
-        enter_handler(v, r, {pv.nmi.address, true, false, 0});
+        enter_plain_handler(v, r, pv.nmi.address, true);
         return;
     }
-    if (vcpu_upcall_due(v)) enter_handler(v, r, {pv.event.address, true, false, 0});
+    if (vcpu_upcall_due(v)) enter_plain_handler(v, r, pv.event.address, true);
 }
 
 void pv_system_call(Vcpu& v, Regs& r) {
@@ -175,9 +187,37 @@ void pv_system_call(Vcpu& v, Regs& r) {
         refuse_system_call(v, r);
         return;
     }
-    enter_handler(v, r, {c.address, c.masks_events, false, 0});
-    // Nothing of the user's rcx and r11 is kept by SYSCALL, so SYSRET may go to the handler.
-    r.vector = entry_syscall;
+    enter_handler(v, r, {c.address, c.masks_events});
+}
+
+void pv_return(Vcpu& v, Regs& r) {
+    PvVcpu& pv = *v.pv;
+    xen::IretContext f;
+    if (!arch::load_frame(r.rsp, f.rax, f.r11, f.rcx, f.flags, f.rip, f.cs, f.rflags, f.rsp, f.ss)) [[unlikely]]
+        return refuse_to_enter(v, "IRET frame is not readable");
+    if ((f.cs & 3) == 3) {
+        if (pv.user_root.raw == 0) [[unlikely]]
+            return refuse_to_enter(v, "IRET to user mode without user page tables");
+        turn(v, pv, false, pv.user_root);
+    }
+    constexpr uint64_t never = eflags_iopl | eflags_vm | eflags_nt | eflags_vif | eflags_vip;
+    r.rax = f.rax;
+    r.rip = f.rip;
+    r.cs = (f.cs & 0xffff) | 3;
+    r.rflags = (f.rflags & 0x3f7fd7 & ~never) | eflags_if | 2;
+    r.rsp = f.rsp;
+    r.ss = (f.ss & 0xffff) | 3;
+    // A kernel that returns from a system call need not say so: where SYSRET would leave the registers as they are to be, it will.
+    const bool as_sysret = (f.flags & xen::VGCF_in_syscall) || (f.rcx == f.rip && f.r11 == r.rflags);
+    r.vector = as_sysret ? entry_syscall : 0;
+    if (!(f.flags & xen::VGCF_in_syscall)) {
+        r.r11 = f.r11;
+        r.rcx = f.rcx;
+    }
+    xen::VcpuInfo* info = v.info.load(std::memory_order_relaxed);
+    __atomic_store_n(&info->evtchn_upcall_mask, static_cast<uint8_t>((f.rflags & eflags_if) == 0), __ATOMIC_RELAXED);
+    dirtied(info);
+    if (pv_architectural_iopl(v.domain)) pv.iopl = static_cast<uint8_t>((f.rflags & eflags_iopl) >> eflags_iopl_shift);
 }
 
 bool pv_sysenter(Vcpu& v, Regs& r) {
@@ -189,7 +229,7 @@ bool pv_sysenter(Vcpu& v, Regs& r) {
     r.cs = no_selector_of_ring_3;
     r.rsp = 0;
     r.ss = xen::FLAT_USER_SS;
-    enter_handler(v, r, {c.address, c.masks_events, false, 0});
+    enter_plain_handler(v, r, c.address, c.masks_events);
     return true;
 }
 
@@ -199,7 +239,7 @@ void pv_compat_syscall(Vcpu& v, Regs& r) {
         refuse_system_call(v, r);
         return;
     }
-    enter_handler(v, r, {c.address, c.masks_events, false, 0});
+    enter_plain_handler(v, r, c.address, c.masks_events);
 }
 
 }  // namespace hv

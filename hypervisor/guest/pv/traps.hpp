@@ -13,6 +13,8 @@ namespace hv {
 void pv_trap(Vcpu& v, Regs& r);
 /// SYSCALL in the guest's user mode: a system call for its kernel.
 void pv_system_call(Vcpu& v, Regs& r);
+/// HYPERVISOR_iret: the guest's kernel returns from a trap, event or system call, perhaps to its user mode. The frame is on its stack.
+void pv_return(Vcpu& v, Regs& r);
 /// SYSENTER, in its user mode: another system call. False when the kernel has no callback for it.
 bool pv_sysenter(Vcpu& v, Regs& r);
 /// hypercall/: SYSCALL in its kernel, the hypercall in `r.rax`; defined there, called from guest/entry.

@@ -147,40 +147,10 @@ Status hypercall_vm_assist(Vcpu& v, uint64_t cmd, uint64_t type) {
     return ok;
 }
 
-/// The guest's kernel returns from a trap, event or system call, perhaps to its user mode.
 Answer hypercall_iret(Vcpu& v) {
     Regs& r = arch::guest_regs();
-    const auto frame = GuestPtr<xen::IretContext>(r.rsp).fetch();
-    if (!frame) {
-        domain_crash(v.domain, "IRET frame is not readable");
-        return 0;
-    }
-    const xen::IretContext& f = frame.value();
-    constexpr uint64_t never = eflags_iopl | eflags_vm | eflags_nt | eflags_vif | eflags_vip;
-    if ((f.cs & 3) == 3) {
-        if (v.pv->user_root.raw == 0) {
-            domain_crash(v.domain, "IRET to user mode without user page tables");
-            return 0;
-        }
-        pv_toggle_mode(v);
-    }
-    r.rip = f.rip;
-    r.cs = (f.cs & 0xffff) | 3;
-    r.rflags = (f.rflags & 0x3f7fd7 & ~never) | eflags_if | 2;
-    r.rsp = f.rsp;
-    r.ss = (f.ss & 0xffff) | 3;
-    r.vector = 0;
-    if (f.flags & xen::VGCF_in_syscall) {
-        r.vector = entry_syscall;
-    } else {
-        r.r11 = f.r11;
-        r.rcx = f.rcx;
-    }
-    xen::VcpuInfo* info = v.info.load(std::memory_order_relaxed);
-    __atomic_store_n(&info->evtchn_upcall_mask, static_cast<uint8_t>((f.rflags & eflags_if) == 0), __ATOMIC_RELAXED);
-    dirtied(info);
-    if (pv_architectural_iopl(v.domain)) v.pv->iopl = static_cast<uint8_t>((f.rflags & eflags_iopl) >> eflags_iopl_shift);
-    return f.rax;  // in the place of a result
+    pv_return(v, r);
+    return r.rax;  // in the place of a result
 }
 
 }  // namespace hv
