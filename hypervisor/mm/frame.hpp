@@ -80,18 +80,52 @@ inline void set_m2p(Mfn m, uint64_t pfn) {
     if (mfn_valid(m)) machine_to_phys[m.raw] = pfn;
 }
 
+// What each entry of a page table takes and gives back: in line, as far as nothing ends or begins with it.
+
+/// put_page() found one reference, or none, before it: the page is nobody's now.
+void put_last_page(PageInfo& p, uint64_t before);
+/// Drops a reference; the last one frees the frame and uncharges its owner.
+[[gnu::always_inline]] inline void put_page(PageInfo& p) {
+    const uint64_t before = p.count.fetch_sub(1, std::memory_order_acq_rel);
+    if ((before & page::count_mask) <= 1) [[unlikely]]
+        put_last_page(p, before);
+}
 /// Takes an existence reference if `owner` owns the page and it is in use. False otherwise or on overflow.
-bool get_page(PageInfo& p, DomId owner);
+[[gnu::always_inline]] inline bool get_page(PageInfo& p, DomId owner) {
+    uint64_t c = p.count.load(std::memory_order_acquire);
+    do {
+        // Unused, or at the limit: one comparison says both.
+        if (static_cast<uint32_t>(c & page::count_mask) - 1 >= page::count_limit - 1) return false;
+    } while (!p.count.compare_exchange_weak(c, c + 1, std::memory_order_acq_rel, std::memory_order_acquire));
+    // With the reference held the owner cannot change any more.
+    if (p.owner.load(std::memory_order_acquire) == owner.raw) [[likely]]
+        return true;
+    put_page(p);
+    return false;
+}
 /// Takes another reference; the caller already holds one.
 void get_page_again(PageInfo& p);
-/// Drops a reference; the last one frees the frame and uncharges its owner.
-void put_page(PageInfo& p);
 
-// The writable type; implemented by guest/pv, which has the rules of types.
+// The writable type; what begins or ends with a use is guest/pv's, which has the rules of types.
+bool get_first_writable(PageInfo& p);
+void put_last_writable(PageInfo& p);
 /// Raises the writable count of a page the caller has a reference on. Any CPU, no locks. False: it is a table.
-bool get_writable_type(PageInfo& p);
+[[gnu::always_inline]] inline bool get_writable_type(PageInfo& p) {
+    // Nearly every page that is to be written has a user already, for whom the flush is over.
+    constexpr uint64_t in_use = static_cast<uint64_t>(PageType::writable) << page::type_shift | page::validated;
+    uint64_t x = p.type.load(std::memory_order_acquire);
+    const uint64_t users = x - in_use;  // when nothing else is set
+    if (users - 1 < page::users_mask - 1 && p.type.compare_exchange_strong(x, x + 1, std::memory_order_acq_rel)) [[likely]]
+        return true;
+    return get_first_writable(p);
+}
 /// Drops a writable use. Any CPU, no locks.
-void put_writable_type(PageInfo& p);
+[[gnu::always_inline]] inline void put_writable_type(PageInfo& p) {
+    uint64_t x = p.type.load(std::memory_order_relaxed);
+    if ((x & page::users_mask) > 1 && p.type.compare_exchange_strong(x, x - 1, std::memory_order_acq_rel)) [[likely]]
+        return;
+    put_last_writable(p);
+}
 
 /// What put_page() calls when the last reference is gone; implemented by domain/, which knows the owners.
 void page_unreferenced(PageInfo& p);

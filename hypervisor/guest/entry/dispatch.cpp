@@ -210,6 +210,9 @@ namespace {
 /// For entry.S: by which instruction, and whether all registers are to be loaded again.
 enum class Leave : uint32_t { by_iret = 0, by_sysret = 1, with_all = 2 };
 Leave with_all(bool sysret) { return static_cast<Leave>(static_cast<uint32_t>(Leave::with_all) + sysret); }
+[[gnu::noinline]] Leave leave_with_work() { return with_all(work_and_prepare()); }
+[[gnu::noinline]] Leave leave_with_delivery() { return with_all(deliver_and_prepare()); }
+
 }  // namespace
 
 /// After a system call of the guest's: how it may be left at once. What C++ code gives back as it was in registers need not be loaded
@@ -218,10 +221,12 @@ Leave with_all(bool sysret) { return static_cast<Leave>(static_cast<uint32_t>(Le
 extern "C" Leave leave_after_syscall(Regs* r) {
     Cpu& cpu = *reinterpret_cast<const CpuStackTop*>(r)->cpu;
     if (cpu.pending.load(std::memory_order_relaxed) != 0) [[unlikely]]
-        return with_all(work_and_prepare());
+        return leave_with_work();
     if (pv_delivery_due(*cpu.current)) [[unlikely]]
-        return with_all(deliver_and_prepare());
-    return ready(cpu, *r) ? Leave::by_sysret : Leave::by_iret;
+        return leave_with_delivery();
+    if (ready(cpu, *r)) [[likely]]
+        return Leave::by_sysret;
+    return Leave::by_iret;
 }
 
 /// The last steps before a guest runs, and the idle loop. Returns to enter the guest by the stubs, so it runs those of other

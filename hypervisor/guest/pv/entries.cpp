@@ -4,6 +4,7 @@
 #include "abi/xen/basic.hpp"
 #include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/guest/pv/guest_memory.hpp"
+#include "hypervisor/guest/pv/present.hpp"
 #include "hypervisor/guest/pv/types.hpp"
 #include "hypervisor/mm/dirty.hpp"
 #include "hypervisor/rt/log.hpp"
@@ -23,36 +24,70 @@ Status io_entry(Domain& l1_owner, Mfn m) {
     return ok;
 }
 
-bool get_for(PageInfo& p, Domain& l1_owner, Domain& page_owner) {
-    if (get_page(p, page_owner.id)) return true;
-    // The control domain may map pages the hypervisor offers (trace buffers, M2P) read-only.
-    return l1_owner.privileged && get_page(p, DomId(xen::DOMID_XEN));
+/// A page of the owner's, nearly always. Else the control domain may map pages the hypervisor offers (trace buffers, M2P) read-only,
+/// and devices' frames take no references: null.
+[[gnu::noinline]] Result<PageInfo*> get_rarely(Domain& l1_owner, uint64_t& e) {
+    const Mfn m = frame_in(e);
+    e = l1_entry_bits(l1_owner, e);
+    if (!is_ram(m)) {
+        TRY(io_entry(l1_owner, m));
+        return nullptr;
+    }
+    if (!l1_owner.privileged || !get_page(page_of(m), DomId(xen::DOMID_XEN))) return Err{Errc::perm};
+    return &page_of(m);
+}
+
+/// What has an owner that is a domain is RAM: is_ram() need not be asked, as far as the answer is yes.
+[[gnu::always_inline]] inline Status entry_get(Domain& l1_owner, Domain& page_owner, uint64_t& e) {
+    const Mfn m = frame_in(e);
+    PageInfo* p = &page_of(m);
+    if (mfn_valid(m) && get_page(*p, page_owner.id)) [[likely]] {
+        e = (e | pte::user) & ~(l1_owner.privileged ? pte::global : pte::global | cache_bits);
+    } else {
+        p = TRY(get_rarely(l1_owner, e));
+        if (!p) return ok;
+    }
+    if (!(e & pte::rw)) return ok;
+    if (!get_writable_type(*p)) [[unlikely]] {
+        put_page(*p);
+        return Err{Errc::inval};
+    }
+    if (&l1_owner != &page_owner) dirtied(m);
+    return ok;
+}
+
+/// Of an entry that is present.
+[[gnu::always_inline]] inline void entry_put(uint64_t e) {
+    const Mfn m = frame_in(e);
+    if (!is_ram(m)) return;
+    PageInfo& p = page_of(m);
+    if (e & pte::rw) put_writable_type(p);
+    put_page(p);
 }
 
 }  // namespace
 
 uint64_t l1_cache_bits(uint64_t e) { return is_ram(frame_in(e)) ? e & ~cache_bits : e; }
 
-Status l1_entry_get(Domain& l1_owner, Domain& page_owner, uint64_t& e) {
-    const Mfn m = frame_in(e);
-    e = l1_entry_bits(l1_owner, e);
-    if (!is_ram(m)) return io_entry(l1_owner, m);
-    PageInfo& p = page_of(m);
-    if (!get_for(p, l1_owner, page_owner)) return Err{Errc::perm};
-    if ((e & pte::rw) && !get_writable_type(p)) {
-        put_page(p);
-        return Err{Errc::inval};
+Status l1_entry_get(Domain& l1_owner, Domain& page_owner, uint64_t& e) { return entry_get(l1_owner, page_owner, e); }
+
+void l1_entry_put(uint64_t e) {
+    if (e & pte::present) entry_put(e);
+}
+
+Status l1_table_get(Domain& d, uint64_t* table, unsigned& taken) {
+    for (taken = next_present(table, 0); taken < base::radix::entries; taken = next_present(table, taken + 1)) {
+        uint64_t e = table[taken];
+        TRY(entry_get(d, d, e));
+        if (e == table[taken]) continue;
+        table[taken] = e;
+        dirtied(table + taken);
     }
-    if ((e & pte::rw) && &l1_owner != &page_owner) dirtied(m);
     return ok;
 }
 
-void l1_entry_put(uint64_t e) {
-    const Mfn m = frame_in(e);
-    if (!(e & pte::present) || !is_ram(m)) return;
-    PageInfo& p = page_of(m);
-    if (e & pte::rw) put_writable_type(p);
-    put_page(p);
+void l1_table_put(const uint64_t* table, unsigned taken) {
+    for (unsigned end = last_present(table, taken); end > 0; end = last_present(table, end - 1)) entry_put(table[end - 1]);
 }
 
 namespace {

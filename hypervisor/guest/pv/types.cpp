@@ -68,9 +68,7 @@ bool adopt_writable(PageInfo& p, uint64_t seen) {
 
 }  // namespace
 
-namespace {
-
-[[gnu::noinline]] bool get_writable_slowly(PageInfo& p) {
+bool get_first_writable(PageInfo& p) {
     for (;;) {
         uint64_t x = p.type.load(std::memory_order_acquire);
         if (users(x) == 0) {
@@ -85,19 +83,7 @@ namespace {
     }
 }
 
-}  // namespace
-
-bool get_writable_type(PageInfo& p) {
-    // Nearly every page that is to be written has a user already, for whom the flush is over.
-    constexpr uint64_t in_use = static_cast<uint64_t>(PageType::writable) << type_shift | validated;
-    uint64_t x = p.type.load(std::memory_order_acquire);
-    const bool one_more = (x & (type_mask | validated)) == in_use && users(x) != 0 && users(x) != users_mask;
-    if (one_more && p.type.compare_exchange_weak(x, x + 1, std::memory_order_acq_rel)) [[likely]]
-        return true;
-    return get_writable_slowly(p);
-}
-
-void put_writable_type(PageInfo& p) {
+void put_last_writable(PageInfo& p) {
     uint64_t x = p.type.load(std::memory_order_relaxed);
     do { HV_DEBUG_ASSERT(users(x) != 0 && type_of(x) == PageType::writable); } while (!leave(p, x));
 }

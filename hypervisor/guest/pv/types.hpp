@@ -55,6 +55,10 @@ Status finish_put(Domain& owner, PageInfo& p) REQUIRES(owner.pv->lock);
 /// `l1_owner` owns the table, `page_owner` the page mapped. Errors: inval, perm.
 Status l1_entry_get(Domain& l1_owner, Domain& page_owner, uint64_t& e);
 void l1_entry_put(uint64_t e);
+/// All present entries of a whole L1 table at once. `taken`: entries before it hold their references, and are what
+/// l1_table_put() gives back. Errors: inval, perm.
+Status l1_table_get(Domain& d, uint64_t* table, unsigned& taken) REQUIRES(d.pv->lock);
+void l1_table_put(const uint64_t* table, unsigned taken);
 /// The cache type of RAM is the hypervisor's choice, unless the domain drives devices.
 uint64_t l1_cache_bits(uint64_t e);
 /// What of a present L1 entry may be stored: user bit, no global bit, and the hypervisor's choice of cache for RAM.

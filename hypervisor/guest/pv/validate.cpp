@@ -4,6 +4,7 @@
 #include "abi/xen/arch_x86.hpp"
 #include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/guest/pv/l1tf.hpp"
+#include "hypervisor/guest/pv/present.hpp"
 #include "hypervisor/mm/dirty.hpp"
 #include "hypervisor/rt/log.hpp"
 
@@ -15,8 +16,6 @@ constexpr unsigned entries_per_table = 512;
 uint64_t* entries_of(PageInfo& p) { return map_mfn<uint64_t>(mfn_of(p)); }
 
 PageType child_type(unsigned level) { return static_cast<PageType>(level - 1); }
-
-bool interruptible(unsigned level) { return level >= 2; }
 
 /// A child that is left partial stays with its parent: it gives up the reference of its own that a partial page has.
 void take_over_child(PageInfo& parent, PageInfo& child) {
@@ -54,10 +53,8 @@ Status finish_linear_child(Domain& d, PageInfo& p, uint64_t e) REQUIRES(d.pv->lo
 
 Status validate_entry(Domain& d, PageInfo& p, uint64_t& slot, unsigned level) REQUIRES(d.pv->lock) {
     uint64_t e = slot;
-    if (level > 1) TRY(finish_linear_child(d, p, e));
-    if (level == 1) {
-        TRY(l1_entry_get(d, d, e));
-    } else if (p.progress_flags & progress::child_partial) {
+    TRY(finish_linear_child(d, p, e));
+    if (p.progress_flags & progress::child_partial) {
         // The entry was taken and adjusted when the work was interrupted.
         PageInfo& child = give_back_child(p, e);
         const Status s = get_page_type(d, child, child_type(level));
@@ -84,11 +81,7 @@ Status validate_entry(Domain& d, PageInfo& p, uint64_t& slot, unsigned level) RE
 }
 
 /// Drops entry `i`. Errors: restart: the child in work now belongs to this table.
-Status release_entry(Domain& d, PageInfo& p, uint64_t e, unsigned level) REQUIRES(d.pv->lock) {
-    if (level == 1) {
-        l1_entry_put(e);
-        return ok;
-    }
+Status release_entry(Domain& d, PageInfo& p, uint64_t e) REQUIRES(d.pv->lock) {
     PageInfo& child = child_of(e);
     if (&child == &p) return ok;
     const bool resumed = p.progress_flags & progress::child_partial;
@@ -110,28 +103,29 @@ Status check_nonpresent(Domain& d, const uint64_t* table, unsigned level) {
     return ok;
 }
 
+/// Notes how far the work came when it ended with `s` at entry `i`.
+Status stop_at(Domain& d, PageInfo& p, unsigned i, unsigned level, Errc s) {
+    p.stamp.store(i, std::memory_order_relaxed);
+    if (s == Errc::restart) return Err{s};
+    guest_log(LogLevel::debug, "d%u: entry %u of L%u table %lx not allowed: %016lx (error %u)", d.id.raw, i, level, mfn_of(p).raw,
+              entries_of(p)[i], static_cast<unsigned>(s));
+    return Err{s == Errc::intr ? Errc::inval : s};
+}
+
 Status validate_entries(Domain& d, PageInfo& p, unsigned level) REQUIRES(d.pv->lock) {
     uint64_t* table = entries_of(p);
     const bool begins = p.stamp.load(std::memory_order_relaxed) == 0 && !(p.progress_flags & progress::child_partial);
     if (d.pv->checks_nonpresent && begins) TRY(check_nonpresent(d, table, level));
-    for (unsigned i = p.stamp.load(std::memory_order_relaxed); i < entries_per_table; ++i) {
-        if (!(table[i] & pte::present)) continue;  // most are: asked first
+    if (level == 1) {
+        unsigned i = 0;
+        if (const Status s = l1_table_get(d, table, i); !s) return stop_at(d, p, i, level, s.error());
+        return ok;
+    }
+    for (unsigned i = next_present(table, p.stamp.load(std::memory_order_relaxed)); i < entries_per_table;
+         i = next_present(table, i + 1)) {
         if (level == 4 && is_hypervisor_slot(i)) continue;
-        const Status s = validate_entry(d, p, table[i], level);
-        if (!s && s.error() == Errc::restart) {
-            p.stamp.store(i, std::memory_order_relaxed);
-            return Err{Errc::restart};
-        }
-        if (!s) {
-            guest_log(LogLevel::debug, "d%u: entry %u of L%u table %lx not allowed: %016lx (error %u)", d.id.raw, i, level,
-                      mfn_of(p).raw, table[i], static_cast<unsigned>(s.error()));
-            p.stamp.store(i, std::memory_order_relaxed);
-            return Err{s.error() == Errc::intr ? Errc::inval : s.error()};
-        }
-        if (interruptible(level) && i + 1 < entries_per_table && arch::preempt_wanted()) {
-            p.stamp.store(i + 1, std::memory_order_relaxed);
-            return Err{Errc::restart};
-        }
+        if (const Status s = validate_entry(d, p, table[i], level); !s) return stop_at(d, p, i, level, s.error());
+        if (i + 1 < entries_per_table && arch::preempt_wanted()) return stop_at(d, p, i + 1, level, Errc::restart);
     }
     if (level == 4) fill_hypervisor_slots(d, table);
     return ok;
@@ -140,19 +134,22 @@ Status validate_entries(Domain& d, PageInfo& p, unsigned level) REQUIRES(d.pv->l
 Status release_entries(Domain& d, PageInfo& p, unsigned level) REQUIRES(d.pv->lock) {
     uint64_t* table = entries_of(p);
     unsigned end = p.stamp.load(std::memory_order_relaxed);
+    if (level == 1) {
+        l1_table_put(table, end);
+        return ok;
+    }
     // The entry in work counts as still held.
     if (p.progress_flags & progress::child_partial) ++end;
-    for (unsigned i = end; i-- > 0;) {
-        if (level == 4 && is_hypervisor_slot(i)) {
-            table[i] = 0;
-            dirtied(table);
-            continue;
-        }
-        if (!(table[i] & pte::present)) continue;
-        const Status s = release_entry(d, p, table[i], level);
+    if (level == 4 && end > l4_slot_m2p) {
+        for (unsigned i = l4_slot_m2p; i < l4_slot_end && i < end; ++i) table[i] = 0;
+        dirtied(table);
+    }
+    for (end = last_present(table, end); end > 0; end = last_present(table, end - 1)) {
+        const unsigned i = end - 1;
+        const Status s = release_entry(d, p, table[i]);
         p.stamp.store(i, std::memory_order_relaxed);
         TRY(s);
-        if (interruptible(level) && i > 0 && arch::preempt_wanted()) return Err{Errc::restart};
+        if (i > 0 && arch::preempt_wanted()) return Err{Errc::restart};
     }
     return ok;
 }
