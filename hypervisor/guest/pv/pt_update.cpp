@@ -16,22 +16,6 @@
 namespace hv {
 namespace {
 
-constexpr uint64_t accessed_dirty = pte::accessed | pte::dirty;
-/// Bits whose change needs no references to change hands.
-constexpr uint64_t reference_bits = pte::frame_mask | pte::rw | pte::present;
-
-/// The CPU may set accessed and dirty at any time: with KeepAccessed they survive.
-void store_entry(uint64_t* slot, uint64_t entry, KeepAccessed keep) {
-    if (keep == KeepAccessed::no) {
-        __atomic_store_n(slot, entry, __ATOMIC_RELEASE);
-        dirtied(slot);
-        return;
-    }
-    uint64_t old = __atomic_load_n(slot, __ATOMIC_RELAXED);
-    while (!__atomic_compare_exchange_n(slot, &old, entry | (old & accessed_dirty), true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {}
-    dirtied(slot);
-}
-
 /// Leaves the rest of an interrupted release to finish_pending_put(). Takes over a reference of the caller's: the page
 /// must not become another's before that, who might have it partial for a reason of its own.
 void postpone(Vcpu& v, PageInfo& p) {
@@ -67,25 +51,6 @@ uint64_t* find_l1_slot(Mfn root, uint64_t va) {
         return (e & usual) == usual || leads_to_level(e, at.level - 1);
     });
     return end.level == 1 ? MappedTables::entry(end.slot) : nullptr;
-}
-
-Status update_l1(Domain& l1_owner, Domain& page_owner, uint64_t* slot, uint64_t entry, KeepAccessed keep) {
-    const uint64_t old = __atomic_load_n(slot, __ATOMIC_RELAXED);
-    if (!(entry & pte::present)) {
-        TRY(l1tf_check(l1_owner, entry, 1));
-        store_entry(slot, entry, KeepAccessed::no);
-        l1_entry_put(old);
-        return ok;
-    }
-    if (((old ^ entry) & reference_bits) == 0) {
-        // The same page, used in the same way: the old entry's references are the new one's.
-        store_entry(slot, l1_entry_bits(l1_owner, entry), keep);
-        return ok;
-    }
-    TRY(l1_entry_get(l1_owner, page_owner, entry));
-    store_entry(slot, entry, keep);
-    l1_entry_put(old);
-    return ok;
 }
 
 Status exchange_l1(Domain& d, uint64_t* slot, uint64_t seen, uint64_t entry) {

@@ -2,7 +2,9 @@
 /// Changing single page-table entries of PV guests.
 #pragma once
 
+#include "hypervisor/guest/pv/l1tf.hpp"
 #include "hypervisor/guest/pv/types.hpp"
+#include "hypervisor/mm/dirty.hpp"
 
 namespace hv {
 
@@ -13,10 +15,43 @@ enum class KeepAccessed : uint8_t { no, yes };
 /// Locks: the page_table lock of the tables' owner.
 uint64_t* find_l1_slot(Mfn root, uint64_t va);
 
+inline constexpr uint64_t accessed_dirty = pte::accessed | pte::dirty;
+/// Bits whose change needs no references to change hands.
+inline constexpr uint64_t reference_bits = pte::frame_mask | pte::rw | pte::present;
+
+/// The CPU may set accessed and dirty at any time: with KeepAccessed they survive.
+inline void store_entry(uint64_t* slot, uint64_t entry, KeepAccessed keep) {
+    if (keep == KeepAccessed::no) {
+        __atomic_store_n(slot, entry, __ATOMIC_RELEASE);
+        dirtied(slot);
+        return;
+    }
+    uint64_t old = __atomic_load_n(slot, __ATOMIC_RELAXED);
+    while (!__atomic_compare_exchange_n(slot, &old, entry | (old & accessed_dirty), true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {}
+    dirtied(slot);
+}
+
 /// Replaces an L1 entry; the new one's references are taken, the old one's dropped.
 /// Errors: inval, perm.
-Status update_l1(Domain& l1_owner, Domain& page_owner, uint64_t* slot, uint64_t entry, KeepAccessed keep)
-    REQUIRES(l1_owner.pv->lock);
+[[gnu::always_inline]] inline Status update_l1(Domain& l1_owner, Domain& page_owner, uint64_t* slot, uint64_t entry,
+                                               KeepAccessed keep) REQUIRES(l1_owner.pv->lock) {
+    const uint64_t old = __atomic_load_n(slot, __ATOMIC_RELAXED);
+    if (!(entry & pte::present)) {
+        TRY(l1tf_check(l1_owner, entry, 1));
+        store_entry(slot, entry, KeepAccessed::no);
+        l1_entry_put(old);
+        return ok;
+    }
+    if (((old ^ entry) & reference_bits) == 0) {
+        // The same page, used in the same way: the old entry's references are the new one's.
+        store_entry(slot, l1_entry_bits(l1_owner, entry), keep);
+        return ok;
+    }
+    TRY(l1_entry_get(l1_owner, page_owner, entry));
+    store_entry(slot, entry, keep);
+    l1_entry_put(old);
+    return ok;
+}
 /// The same as one step from `seen` to `entry`, of the owner's pages. Errors: inval, perm; again: the slot holds something
 /// else, since the CPU has marked the entry as accessed or dirty.
 Status exchange_l1(Domain& d, uint64_t* slot, uint64_t seen, uint64_t entry) REQUIRES(d.pv->lock);

@@ -12,7 +12,9 @@
 
 namespace hv {
 
-Result<MmuTarget> mmu_target(Vcpu& v, uint32_t foreign) {
+namespace {
+
+[[gnu::noinline]] Result<MmuTarget> foreign_target(Vcpu& v, uint32_t foreign) {
     const auto page_id = static_cast<uint16_t>(foreign);
     const auto table_id = static_cast<uint16_t>(foreign >> 16);
     MmuTarget t;
@@ -25,6 +27,14 @@ Result<MmuTarget> mmu_target(Vcpu& v, uint32_t foreign) {
     if (foreign_domain && !authorised(v.domain, Who::control)) return Err{Errc::perm};
     if (!t.tables->pv) return Err{Errc::inval};
     return t;
+}
+
+}  // namespace
+
+Result<MmuTarget> mmu_target(Vcpu& v, uint32_t foreign) {
+    if (foreign != xen::DOMID_SELF || !v.domain.pv) [[unlikely]]
+        return foreign_target(v, foreign);
+    return MmuTarget{DomainRef::borrow(v.domain), DomainRef::borrow(v.domain)};
 }
 
 void flush_local(const MmuFlush& f) {
@@ -73,29 +83,33 @@ KeepAccessed keep_of(uint64_t command) {
 }
 
 /// The guest writes to one of its own pages that is no table now.
-Status write_plain(PageRef page, uint64_t* slot, uint64_t value) {
-    const WritableRef as_memory = TRY(WritableRef::of(std::move(page)));
+[[gnu::noinline]] Status write_plain(PageInfo& p, uint64_t* slot, uint64_t value) {
+    get_page_again(p);
+    const WritableRef as_memory = TRY(WritableRef::of(PageRef::adopt(p)));
     __atomic_store_n(slot, value, __ATOMIC_RELEASE);
     dirtied(slot);
     return ok;
 }
 
-Status update_entry(Vcpu& v, MmuTarget& t, uint64_t ptr, uint64_t value, uint64_t command) {
+/// `table` is the one of the update before, which is nearly always this one's too.
+[[gnu::always_inline]] inline Status update_entry(Vcpu& v, Domain& owner, Domain& pages, PageRef& table, uint64_t ptr,
+                                                  uint64_t value, uint64_t command) REQUIRES(owner.pv->lock) {
     const Mfn m = Mfn::of_address(ptr);
-    PageRef ref = TRY(PageRef::acquire(m, t.tables->id));
-    PageInfo& p = ref.page();
+    if (!table || &table.page() != &page_of(m)) table = TRY(PageRef::acquire(m, owner.id));
+    PageInfo& p = table.page();
     uint64_t* slot = map_mfn<uint64_t>(m) + (ptr & (page_size - 1)) / 8;
-    Guard g(t.tables->pv->lock);
     const uint64_t x = p.type.load(std::memory_order_acquire);
-    if (!(x & page::users_mask) || !is_table(type_of(x))) return write_plain(std::move(ref), slot, value);
+    constexpr uint64_t l1_in_use = static_cast<uint64_t>(PageType::l1) << page::type_shift | page::validated;
+    if ((x & (page::type_mask | page::validated)) == l1_in_use && (x & page::users_mask)) [[likely]]
+        return update_l1(owner, pages, slot, value, keep_of(command));
+    if (!(x & page::users_mask) || !is_table(type_of(x))) return write_plain(p, slot, value);
     if (!(x & page::validated)) return Err{Errc::busy};
-    if (type_of(x) == PageType::l1) return update_l1(*t.tables, *t.pages, slot, value, keep_of(command));
-    if (&*t.pages != &*t.tables) return Err{Errc::inval};
-    return update_table(v, *t.tables, slot, value, static_cast<unsigned>(type_of(x)), keep_of(command));
+    if (&pages != &owner) return Err{Errc::inval};
+    return update_table(v, owner, slot, value, static_cast<unsigned>(type_of(x)), keep_of(command));
 }
 
-Status update_m2p(MmuTarget& t, uint64_t ptr, uint64_t pfn) {
-    const PageRef ref = TRY(PageRef::acquire(Mfn::of_address(ptr), t.pages->id));
+[[gnu::noinline]] Status update_m2p(const Domain& pages, uint64_t ptr, uint64_t pfn) {
+    const PageRef ref = TRY(PageRef::acquire(Mfn::of_address(ptr), pages.id));
     dirtied(ref.mfn());  // under its old number
     set_m2p(ref.mfn(), pfn);
     dirtied(ref.mfn());  // and under the new one
@@ -103,25 +117,35 @@ Status update_m2p(MmuTarget& t, uint64_t ptr, uint64_t pfn) {
 }
 
 /// PV entries hold machine frames already: MMU_PT_UPDATE_NO_TRANSLATE means the same as the normal update.
-Status one_update(Vcpu& v, MmuTarget& t, const xen::MmuUpdate& u) {
+[[gnu::always_inline]] inline Status one_update(Vcpu& v, Domain& owner, Domain& pages, PageRef& table, const xen::MmuUpdate& u)
+    REQUIRES(owner.pv->lock) {
     const uint64_t command = u.ptr & 7;
     switch (command) {
         case xen::MMU_NORMAL_PT_UPDATE:
         case xen::MMU_PT_UPDATE_PRESERVE_AD:
-        case xen::MMU_PT_UPDATE_NO_TRANSLATE: return update_entry(v, t, u.ptr & ~uint64_t{7}, u.val, command);
-        case xen::MMU_MACHPHYS_UPDATE: return update_m2p(t, u.ptr & ~uint64_t{7}, u.val);
+        case xen::MMU_PT_UPDATE_NO_TRANSLATE: return update_entry(v, owner, pages, table, u.ptr & ~uint64_t{7}, u.val, command);
+        case xen::MMU_MACHPHYS_UPDATE: return update_m2p(pages, u.ptr & ~uint64_t{7}, u.val);
         default: return Err{Errc::nosys};
     }
 }
 
-}  // namespace
+/// Updates that are fetched together, and done under one lock: a list is read ahead by so many.
+constexpr unsigned together = 16;
 
-namespace {
-
-Status refusal_logged(Vcpu& v, const MmuTarget& t, const xen::MmuUpdate& u, Status s) {
-    if (!s && s.error() != Errc::restart) [[unlikely]]
-        log_refused_update(v, t, u, s.error());
-    return s;
+/// Does updates until one is refused or leaves a release to finish. `n`: how many there are; then, how many are done.
+Status do_updates(Vcpu& v, MmuTarget& t, const xen::MmuUpdate (&list)[together], uint32_t& n) {
+    Domain& owner = *t.tables;
+    Domain& pages = *t.pages;
+    PageRef table;
+    Guard g(owner.pv->lock);
+    for (uint32_t i = 0; i < n; ++i) {
+        const Status s = one_update(v, owner, pages, table, list[i]);
+        if (s && !v.pv->pending_put) [[likely]]
+            continue;
+        n = s ? i + 1 : i;
+        return s;
+    }
+    return ok;
 }
 
 }  // namespace
@@ -135,15 +159,24 @@ Answer hypercall_mmu_update(Vcpu& v, GuestPtr<xen::MmuUpdate> list, uint32_t cou
 
     Status s = ok;
     uint32_t i = 0;
-    for (; i < count; ++i) {
-        if (v.pv->pending_put || (i != 0 && (i & 15) == 0 && arch::preempt_wanted())) {
+    while (i < count && s) {
+        if (v.pv->pending_put || (i != 0 && arch::preempt_wanted())) {
             s = Err{Errc::restart};
-        } else {
-            xen::MmuUpdate u;
-            s = (list + i).fetch_many(&u, 1);
-            if (s) s = refusal_logged(v, t, u, one_update(v, t, u));
+            break;
+        }
+        xen::MmuUpdate u[together];
+        uint32_t n = count - i < together ? count - i : together;
+        s = (list + i).fetch_many(u, n);
+        // Not all of them can be read: as far as they can, they are done.
+        if (!s && n > 1) {
+            n = 1;
+            s = (list + i).fetch_many(u, n);
         }
         if (!s) break;
+        s = do_updates(v, t, u, n);
+        i += n;
+        if (!s && s.error() != Errc::restart) [[unlikely]]
+            log_refused_update(v, t, u[n], s.error());
     }
     if (!done.null()) TRY(done.store(done_before + i));
     if (!s && s.error() == Errc::restart) return restart_with(v, list + i, (count - i) | preempted, done, domains);
