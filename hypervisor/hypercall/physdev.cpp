@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// physdev_op: interrupts and devices for the domain that drives them.
 #include "abi/xen/physdev.hpp"
-#include "hypervisor/arch/x86/ioapic.hpp"
 #include "hypervisor/domain/guest_kind.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
 #include "hypervisor/hypercall/row.hpp"
@@ -27,7 +26,7 @@ Status set_iobitmap(Vcpu& v, GuestPtr<xen::PhysdevSetIobitmap> p) {
 
 Status apic_read(Vcpu&, GuestPtr<xen::PhysdevApic> p) {
     auto a = TRY(p.fetch());
-    if (!ioapic::read(a.apic_physbase, a.reg, a.value)) return Err{Errc::inval};
+    a.value = TRY(ioapic_register(a.apic_physbase, a.reg));
     return p.store(a);
 }
 

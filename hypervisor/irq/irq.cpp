@@ -5,6 +5,7 @@
 
 #include "hypervisor/arch/x86/cpu.hpp"
 #include "hypervisor/arch/x86/ioapic.hpp"
+#include "hypervisor/arch/x86/speculation.hpp"
 #include "hypervisor/irq/internal.hpp"
 #include "hypervisor/irq/message.hpp"
 #include "hypervisor/mm/heap.hpp"
@@ -75,9 +76,10 @@ void set_line_mask(IrqLine& line, bool masked) REQUIRES(irq::lock) {
 // -- numberings -------------------------------------------------------------------------------------------------------
 
 IrqLine* line_of(const PirqTable& t, uint32_t pirq) REQUIRES(irq::lock) {
-    if (pirq >= PirqTable::capacity) return nullptr;
-    IrqLine* const* chunk = t.chunks[pirq / PirqTable::chunk];
-    return chunk ? chunk[pirq % PirqTable::chunk] : nullptr;
+    uint64_t n = pirq;
+    if (!index_below(n, PirqTable::capacity)) return nullptr;
+    IrqLine* const* chunk = t.chunks[n / PirqTable::chunk];
+    return chunk ? chunk[n % PirqTable::chunk] : nullptr;
 }
 
 /// Nothing was mapped to this number. Errors: nomem.
@@ -138,7 +140,9 @@ void irq_dispatch(uint8_t vector) {
         return;
     }
     if (line->level) {
-        // The line stays active until the guest has seen to its device.
+        // The line stays active until the guest has seen to its device. Under the lock: who binds the line or ends the interrupt
+        // finds both of these done or none, and masks are written through an index that all inputs share.
+        Guard g(irq::lock);
         line->in_service.store(true, std::memory_order_relaxed);
         ioapic::set_mask(line->gsi, true);
     }
@@ -271,6 +275,13 @@ Result<uint8_t> gsi_vector(uint32_t gsi) {
     Guard g(irq::lock);
     TRY(prepare_gsi(gsi));
     return gsi_lines[gsi].vector;
+}
+
+Result<uint32_t> ioapic_register(uint64_t physical, uint32_t reg) {
+    Guard g(irq::lock);
+    uint32_t value = 0;
+    if (!ioapic::read(physical, reg, value)) return Err{Errc::inval};
+    return value;
 }
 
 Status pirq_bind(PirqTable& t, uint32_t pirq, Unmapped unmapped) {

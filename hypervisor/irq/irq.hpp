@@ -60,6 +60,8 @@ base::Status pirq_unmap(PirqTable& t, uint32_t pirq);
 base::Status gsi_setup(uint32_t gsi, bool level, bool active_low);
 /// PHYSDEVOP_alloc_irq_vector. Errors: inval, nospc.
 base::Result<uint8_t> gsi_vector(uint32_t gsi);
+/// PHYSDEVOP_apic_read: a register of the I/O APIC at `physical`. Errors: inval.
+base::Result<uint32_t> ioapic_register(uint64_t physical, uint32_t reg);
 /// A number that nothing is mapped to, above the GSIs. Errors: nospc.
 base::Result<uint32_t> pirq_free_number(PirqTable& t);
 

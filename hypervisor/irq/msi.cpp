@@ -11,7 +11,7 @@ namespace hv::irq {
 namespace {
 
 constexpr uint32_t msi_enable = 1, msi_messages = 0x70, msi_64bit = 1u << 7, msix_enable_bit = 1u << 15;
-constexpr unsigned msix_entry_bytes = 16;
+constexpr unsigned msix_entry_bytes = 16, msix_entry_alignment = 8;
 
 uint32_t config(const PciDevice& dev, uint32_t reg, unsigned bytes) {
     return pci_config_read(pci_address(dev.at.bus, dev.at.devfn, static_cast<uint16_t>(reg)), bytes);
@@ -42,6 +42,8 @@ Status find_entry(IrqLine& line, const PciDevice& dev, const MsiRequest& m) {
     const uint64_t base = table_base(dev, m);
     if (m.entry >= dev.msix.entries || base >= address_end) return Err{Errc::inval};
     const uint64_t at = base + dev.msix.table.offset + uint64_t{m.entry} * msix_entry_bytes;
+    // An entry stands in one page, and that alone is mapped: where tables may be, all do.
+    if (at % msix_entry_alignment != 0 || at % page_size > page_size - msix_entry_bytes) return Err{Errc::inval};
     if (at >= address_end || !is_device(Mfn::of_address(at))) return Err{Errc::inval};
     line.entry = static_cast<volatile uint32_t*>(map_device(at));
     return line.entry ? Status(ok) : Status(Err{Errc::nospc});

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // link: hvcore
 /// Machine interrupts and who gets them: numberings of several domains, rights, one target at a time, and its end.
+#include <atomic>
+#include <chrono>
+#include <thread>
+
+#include "hypervisor/irq/internal.hpp"
 #include "tests/host/hv_interrupts.hpp"
 
 namespace {
@@ -192,6 +197,32 @@ TEST_F(Interrupts, AcpiSaysHowALineBehaves) {
     ASSERT_EQ(bind(dom0, gsi), Errc{}) << "old kernels map nothing first";
     ASSERT_TRUE(event_close(dom0, port));
     ASSERT_EQ(unmap(dom0, 0, gsi), Errc{});
+}
+
+/// An EOI or a new target on another CPU would otherwise come between the mark and the mask: masked, and nobody knows. And I/O APICs
+/// are written through an index, which one CPU at a time may use.
+TEST_F(Interrupts, ALevelInterruptIsMaskedUnderTheLock) {
+    ASSERT_EQ(map(dom0, 0, level_gsi), Errc{});
+    ASSERT_EQ(bind(dom0, level_gsi), Errc{});
+    const auto vector = static_cast<uint8_t>(entry(level_gsi));
+    std::atomic<bool> begun{false};
+    std::thread other_cpu;
+    {
+        Guard g(irq::lock);
+        other_cpu = std::thread([&] {
+            host::become(1);
+            begun = true;
+            irq_dispatch(vector);
+        });
+        while (!begun) std::this_thread::yield();
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        EXPECT_FALSE(masked(level_gsi));
+    }
+    other_cpu.join();
+    EXPECT_TRUE(masked(level_gsi));
+    EXPECT_TRUE(pending(dom0, port));
+    ASSERT_TRUE(event_close(dom0, port));
+    give_back();
 }
 
 TEST_F(Interrupts, TheHypervisorsOwnIsNobodyElses) {

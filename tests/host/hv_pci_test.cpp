@@ -209,6 +209,9 @@ TEST_F(Pci, EntriesOfATable) {
     EXPECT_EQ(word(3, 3), 1u);
     card.bar(1, 0x2000);
     EXPECT_EQ(map_message(0, registers_at, 1), Errc::inval) << "a table in memory";
+    card.bar(1, 0);
+    EXPECT_EQ(map_message(0, registers_at + 4, 1), Errc::inval) << "a virtual function's, where no table may be";
+    EXPECT_EQ(map_message(0, registers_at + 0xff8 - table_offset, 0), Errc::inval) << "an entry in two pages";
 }
 
 TEST_F(Pci, ATableIsKeptForSomebody) {

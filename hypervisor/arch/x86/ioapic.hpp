@@ -19,6 +19,7 @@ inline bool read(uint64_t, uint32_t, uint32_t&) { return false; }
 inline void local_eoi() {}
 inline uint32_t destination() { return 0; }
 #else
+// An I/O APIC's registers are reached through one index: after boot these are for who holds the interrupt lock.
 /// Boot: adds an I/O APIC; all its inputs are masked.
 void add(uint64_t physical, uint32_t gsi_base);
 /// GSIs 0..gsi_count()-1 may exist.
