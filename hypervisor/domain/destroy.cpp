@@ -103,9 +103,9 @@ void free_shared_info(Domain& d) {
 
 void free_domain(Domain& d) {
     domain_watchdogs_destroy(d);
+    pirqs_destroy(d.pirqs);  // first: an interrupt on its way looks for its event channel
     if (d.events) events_destroy(d);
     if (d.grants) grants_destroy(d);
-    pirqs_destroy(d.pirqs);
     for (uint32_t i = 0; d.vcpus && i < d.limits.max_vcpus; ++i)
         if (d.vcpus[i]) free_vcpu(*d.vcpus[i]);
     d.kind.destroy(d);

@@ -199,6 +199,33 @@ TEST_F(Interrupts, AcpiSaysHowALineBehaves) {
     ASSERT_EQ(unmap(dom0, 0, gsi), Errc{});
 }
 
+TEST_F(Interrupts, ADomainWaitsForThoseOnTheirWay) {
+    static IrqLine* line;
+    const MessageComposer as_ever = compose_message;
+    compose_message = [](const IrqLine& l) {
+        line = const_cast<IrqLine*>(&l);
+        return x86::InterruptMessage{0xfee00000, l.vector};
+    };
+    domains_reap();
+    const Domain* d = nullptr;
+    {
+        Guest g(1);
+        d = &*g.d;
+        ASSERT_EQ(map(dom0, 1, edge_gsi), Errc{});
+        ASSERT_EQ(bind(g, edge_gsi), Errc{});
+        ++line->deliveries;  // one has found its target, and looks at its event channels now
+    }
+    compose_message = as_ever;
+    std::thread other_cpu([] {
+        host::become(1);
+        domains_reap();
+    });
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    EXPECT_NE(d->events, nullptr);
+    --line->deliveries;
+    other_cpu.join();
+}
+
 /// An EOI or a new target on another CPU would otherwise come between the mark and the mask: masked, and nobody knows. And I/O APICs
 /// are written through an index, which one CPU at a time may use.
 TEST_F(Interrupts, ALevelInterruptIsMaskedUnderTheLock) {
