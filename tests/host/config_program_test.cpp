@@ -110,7 +110,7 @@ TEST(Program, NothingGetsOut) {
     std::filesystem::create_directory(folder);
     const std::string there = (folder / "there").string(), made = (folder / "made").string();
     std::ofstream(there) << "precious";
-    const std::string paths = "import os, socket, subprocess, ctypes\nthere, made = '" + there + "', '" + made + "'\n";
+    const std::string paths = "import os, resource, socket, subprocess, ctypes\nthere, made = '" + there + "', '" + made + "'\n";
     const char* const attempts[] = {
         "open(made, 'w')",
         "open(there, 'a').write('x')",
@@ -136,6 +136,7 @@ TEST(Program, NothingGetsOut) {
         "os.nice(-5)",
         "os.memfd_create('x')",
         "os.pipe()",
+        "resource.prlimit(0, resource.RLIMIT_AS, (-1, -1))",  // root may raise limits
     };
     for (const char* attempt : attempts) {
         // The error, and that it is one of permission: not a mistake in the attempt.
@@ -162,6 +163,12 @@ TEST(Program, LimitsHold) {
     hasty.time = std::chrono::milliseconds(300);
     auto slow = config::run_program("import time\ntime.sleep(60)", "f", {}, hasty);
     EXPECT_EQ(slow.failure().code, base::Errc::timedout);
+    slow = config::run_program("import os, time\nos.close(3)\ntime.sleep(5)", "f", {}, hasty);
+    EXPECT_EQ(slow ? std::string("no error") : slow.failure().text, "f: it runs for more than 0 s")
+        << "nobody waits for one that has closed its answer";
+    EXPECT_EQ(error_of("import os\nos.write(3, b'{\"variables\": [[\"a\", 1, 1, ' + b'[' * 200000 + b']' * 200000 + b']]}')\n"
+                       "os._exit(0)"),
+              "f:1:1: it is nested too deeply");
     // A program that answers itself, or not at all.
     EXPECT_EQ(error_of("import os\nos.write(3, b'nonsense')\nos._exit(0)"), "f: its program did not give variables");
     EXPECT_EQ(error_of("import os\nos.write(3, b'{\"variables\": [[1, 2]]}')\nos._exit(0)"),

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -55,6 +56,7 @@ protected:
         released_ = true;
     }
     Reply answer(const Request& request) {
+        if (request.path == "/gone") ++gone_;
         const auto op = request.fields.find("op");
         const bool changes = op != request.fields.end() && (op->second == "create" || op->second == "destroy");
         if (changes) ++waiting_;
@@ -108,6 +110,7 @@ protected:
     std::shared_future<void> slow_ = release_.get_future().share();
     bool released_ = false;
     std::atomic<int> waiting_ = 0;
+    std::atomic<int> gone_ = 0;
     std::unique_ptr<service::EventLoop> loop_;
     std::unique_ptr<Dispatcher> dispatcher_;
     std::unique_ptr<xend::HttpServer> server_;
@@ -156,6 +159,26 @@ TEST_F(XendServer, ABodyIsNotWaitedForFromWhomItIsNotTaken) {
               "HTTP/1.1 403");
     const Fd more = connect();
     EXPECT_EQ(exchange(more, "PUT / HTTP/1.1\r\nContent-Length: 4000000\r\n\r\nxxxx").substr(0, 12), "HTTP/1.1 403");
+}
+
+// The kernel shows a closed socket as root's: whoever sends and goes at once must not pass for root.
+TEST_F(XendServer, WhoHasGoneIsNotRoot) {
+    loop_->post([] { std::this_thread::sleep_for(300ms); });
+    const pid_t child = ::fork();
+    if (child == 0) {
+        if (::geteuid() == 0 && ::setuid(65534) != 0) ::_exit(1);
+        {
+            const Fd fd = connect_tcp();
+            send(fd, "POST /gone HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
+        }
+        ::_exit(0);
+    }
+    int status = -1;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    ASSERT_EQ(status, 0);
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(call(get("/later")));
+    std::this_thread::sleep_for(100ms);
+    EXPECT_EQ(gone_, 0);
 }
 
 TEST_F(XendServer, ManyIdleConnectionsOfOthersLeaveRootServed) {

@@ -6,6 +6,9 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <future>
+#include <thread>
+
 #include "toolstack/config/device_kinds.hpp"
 #include "toolstack/xend/adapters/file_records.hpp"
 #include "toolstack/xend/adapters/script_runner.hpp"
@@ -24,6 +27,7 @@ using fakes::run_demo;
 using fakes::text_of;
 using xenctrl::ShutdownReason;
 using xend::Follow;
+using xend::RecordState;
 
 // --- decisions -----------------------------------------------------------------------------------------------------
 
@@ -227,6 +231,18 @@ TEST(Reap, RenameRestartKeepsTheDeadOne) {
     EXPECT_EQ(id_of(m, "1"), "1");
 }
 
+// A xend that is killed in the middle of it must find that there is a restart to be finished.
+TEST(Reap, RenameRestartIsARestartThroughout) {
+    Machine m;
+    run_demo(m, ExitAction::destroy, ExitAction::restart, ExitAction::rename_restart);
+    std::vector<RecordState> seen;
+    m.scripts.before = [&] { seen.push_back(m.records.find(m.demo().uuid)->value().state); };
+    m.hypervisor.stop("1", ShutdownReason::crash);
+    ASSERT_TRUE(m.manager.reap());
+    ASSERT_FALSE(seen.empty());
+    for (const RecordState state : seen) EXPECT_EQ(state, RecordState::restarting);
+}
+
 TEST(Reap, ADomainThatVanishedIsForgotten) {
     Machine m;
     const Before before(m);
@@ -369,6 +385,24 @@ TEST(Disks, OtherTypesHaveTheirScripts) {
     EXPECT_EQ(m.scripts.calls[0], "block-drbd add");
     ASSERT_TRUE(m.manager.destroy("demo"));
     EXPECT_EQ(m.scripts.calls[2], "block-drbd remove");
+}
+
+// Whoever had to wait for a domain's lock must not write down what was true before.
+TEST(Manager, WhoWaitsForADomainSeesItAsItIsThen) {
+    Machine m;
+    std::future<base::Outcome<>> renamed;
+    m.scripts.before = [&] {
+        renamed = std::async(std::launch::async, [&] { return m.manager.rename("1", "fresh"); });
+        std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    };
+    ASSERT_TRUE(m.manager.create(m.demo()));
+    ASSERT_TRUE(renamed.valid());
+    const auto done = renamed.get();
+    EXPECT_TRUE(done) << text_of(done);
+    const auto& record = m.records.all.begin()->second;
+    EXPECT_EQ(record.config.name, "fresh");
+    EXPECT_EQ(record.state, RecordState::live) << "else the next xend destroys it";
+    EXPECT_EQ(record.devices.size(), 2U);
 }
 
 TEST(Manager, RenameMemoryAndScheduler) {

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -60,9 +61,13 @@ int left(Clock::time_point end) {
     return ms > 0 ? static_cast<int>(ms) : 0;
 }
 
+base::Failure too_slow(const ProgramLimits& limits) {
+    return base::fail(Errc::timedout, "it runs for more than " + std::to_string(limits.time.count() / 1000) + " s");
+}
+
 /// Writes the request and reads the answer, whichever moves. Errors: timedout, toobig.
-Outcome<std::string> converse(Pipe& request, Pipe& answer, std::string_view question, const ProgramLimits& limits) {
-    const auto end = Clock::now() + limits.time;
+Outcome<std::string> converse(Pipe& request, Pipe& answer, std::string_view question, Clock::time_point end,
+                              const ProgramLimits& limits) {
     ::fcntl(request.write.get(), F_SETFL, O_NONBLOCK);
     std::string out;
     std::array<char, 65536> buffer{};
@@ -70,8 +75,7 @@ Outcome<std::string> converse(Pipe& request, Pipe& answer, std::string_view ques
         std::array<pollfd, 2> ends = {
             {{answer.read.get(), POLLIN, 0}, {question.empty() ? -1 : request.write.get(), POLLOUT, 0}}};
         const int ready = ::poll(ends.data(), ends.size(), left(end));
-        if (ready == 0)
-            return base::fail(Errc::timedout, "it runs for more than " + std::to_string(limits.time.count() / 1000) + " s");
+        if (ready == 0) return too_slow(limits);
         if (ready < 0 && errno != EINTR) return base::fail(Errc::io, std::strerror(errno));
         if (ends[1].revents != 0) {
             const ssize_t put = ::write(request.write.get(), question.data(), question.size());
@@ -94,6 +98,16 @@ std::string death(int status) {
     return "python3 ended without an answer";
 }
 
+/// Whether it ends in time: one that has closed its answer may go on without it.
+bool ends_by(pid_t child, Clock::time_point end) {
+    const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
+    pollfd ended{process.get(), POLLIN, 0};
+    int ready = 0;
+    do ready = ::poll(&ended, 1, left(end));
+    while (ready < 0 && errno == EINTR);
+    return ready > 0;
+}
+
 Outcome<std::string> ask_python(const std::string& question, const ProgramLimits& limits) {
     Pipe request = OTRY(make_pipe());
     Pipe answer = OTRY(make_pipe());
@@ -103,9 +117,11 @@ Outcome<std::string> ask_python(const std::string& question, const ProgramLimits
     request.read = Fd();
     answer.write = Fd();
     void (*const before)(int) = ::signal(SIGPIPE, SIG_IGN);
-    auto out = converse(request, answer, question, limits);
+    const auto end = Clock::now() + limits.time;
+    auto out = converse(request, answer, question, end, limits);
     ::signal(SIGPIPE, before);
-    if (!out) ::kill(child, SIGKILL);
+    if (out && out->empty() && !ends_by(child, end)) out = too_slow(limits);
+    if (!out || !out->empty()) ::kill(child, SIGKILL);  // it has said what it had to say
     int status = 0;
     while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {}
     if (!out || !out->empty()) return out;
@@ -115,11 +131,14 @@ Outcome<std::string> ask_python(const std::string& question, const ProgramLimits
     return base::fail(Errc::inval, death(status));
 }
 
+constexpr int most_depth = 64;  // the helper leaves out what is deeper; a program that answers itself may not
+
 /// A value as the helper wrote it: tuples are {"t": […]}, dictionaries {"d": [[key, value], …]}.
-Outcome<Value> value_of(const Json& json, Position where) {
+Outcome<Value> value_of(const Json& json, Position where, int depth = 0) {
+    if (depth > most_depth) return base::fail(Errc::inval, "it is nested too deeply");
     const auto list_of = [&](const Json& items) -> Outcome<Value::List> {
         Value::List out;
-        for (const Json& item : items) out.push_back(OTRY(value_of(item, where)));
+        for (const Json& item : items) out.push_back(OTRY(value_of(item, where, depth + 1)));
         return out;
     };
     if (json.is_null()) return Value{Value::None{}, where};
@@ -134,8 +153,8 @@ Outcome<Value> value_of(const Json& json, Position where) {
     if (json.contains("t")) return Value{Value::Tuple{OTRY(list_of(json.at("t")))}, where};
     Value::Dict dict;
     for (const Json& pair : json.at("d")) {
-        dict.keys.push_back(OTRY(value_of(pair.at(0), where)));
-        dict.values.push_back(OTRY(value_of(pair.at(1), where)));
+        dict.keys.push_back(OTRY(value_of(pair.at(0), where, depth + 1)));
+        dict.values.push_back(OTRY(value_of(pair.at(1), where, depth + 1)));
     }
     return Value{std::move(dict), where};
 }

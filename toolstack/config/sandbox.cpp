@@ -2,7 +2,9 @@
 #include "toolstack/config/sandbox.hpp"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <seccomp.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include <array>
@@ -87,6 +89,13 @@ int limit(int resource, rlim_t most) {
     return ::setrlimit(static_cast<__rlimit_resource>(resource), &value) == 0 ? 0 : errno;
 }
 
+/// The interpreter gets no capability but to read what root may read. Who is not root has none, and may not drop them.
+void drop_capabilities() {
+    for (int capability = 0; capability < 64; ++capability) {
+        if (capability != CAP_DAC_READ_SEARCH) ::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
+    }
+}
+
 int add_rules(scmp_filter_ctx filter) {
     for (const int call : allowed) {
         if (const int bad = ::seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 0); bad != 0) return -bad;
@@ -103,7 +112,7 @@ int add_rules(scmp_filter_ctx filter) {
         const scmp_arg_cmp same{1, SCMP_CMP_EQ, command, 0};
         if (const int bad = ::seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, &same); bad != 0) return -bad;
     }
-    // prlimit64 of itself, which cannot raise what is set here.
+    // prlimit64 of itself, which cannot raise what is set here: not even root, without its capabilities.
     const scmp_arg_cmp itself{0, SCMP_CMP_EQ, 0, 0};
     return -::seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1, &itself);
 }
@@ -111,6 +120,7 @@ int add_rules(scmp_filter_ctx filter) {
 }  // namespace
 
 int enter_sandbox(const ProgramLimits& limits) {
+    drop_capabilities();
     const scmp_filter_ctx filter = ::seccomp_init(SCMP_ACT_ERRNO(EPERM));
     if (filter == nullptr) return ENOMEM;
     int bad = add_rules(filter);

@@ -82,15 +82,25 @@ Outcome<DomainView> Manager::operate(const std::string& who, Operation operation
     return view;
 }
 
+/// The same with the domain's lock in `job`: as it is when the lock is there, not as it was before, while another job had it.
+Outcome<DomainView> Manager::operate(const std::string& who, Operation operation, std::optional<Job>& job) {
+    const DomainView before = OTRY(operate(who, operation));
+    job.emplace(*this, before.uuid);
+    auto view = operate(std::to_string(before.info.id.raw), operation);
+    const bool gone = view ? view->uuid != before.uuid : view.failure().code == Errc::noent;
+    if (gone) return base::fail(Errc::noent, "Domain '" + who.substr(0, 128) + "' does not exist.");
+    return view;
+}
+
 Outcome<> Manager::pause(const std::string& who) {
-    const DomainView view = OTRY(operate(who, Operation::pause));
-    const Job job(*this, view.uuid);
+    std::optional<Job> job;
+    const DomainView view = OTRY(operate(who, Operation::pause, job));
     return ports_.hypervisor.pause(view.ref());
 }
 
 Outcome<> Manager::unpause(const std::string& who) {
-    DomainView view = OTRY(operate(who, Operation::unpause));
-    const Job job(*this, view.uuid);
+    std::optional<Job> job;
+    DomainView view = OTRY(operate(who, Operation::unpause, job));
     const bool first = view.record && view.record->start_time == 0;
     if (!first) return ports_.hypervisor.unpause(view.ref());
     auto store = OTRY(stores_.lease());
@@ -137,8 +147,8 @@ Outcome<> Manager::shutdown(const std::string& who, const std::string& reason) {
     if (reason != "poweroff" && reason != "halt" && reason != "reboot" && reason != "suspend" && reason != "crash") {
         return base::fail(Errc::inval, "Invalid reason: " + reason.substr(0, 40));
     }
-    const DomainView view = OTRY(operate(who, Operation::shutdown));
-    const Job job(*this, view.uuid);
+    std::optional<Job> job;
+    const DomainView view = OTRY(operate(who, Operation::shutdown, job));
     auto store = OTRY(stores_.lease());
     log(LogLevel::info, "asking domain '" + view.name + "' for " + reason);
     return xenstore::in_transaction(*store, [&](xenstore::Transaction& tx) -> Outcome<> {
@@ -170,8 +180,8 @@ void Manager::check_shutdown_timeouts() {
 
 Outcome<> Manager::rename(const std::string& who, const std::string& name) {
     if (!config::is_valid_name(name)) return base::fail(Errc::inval, "Invalid VM Name: '" + name.substr(0, 128) + "'");
-    DomainView view = OTRY(operate(who, Operation::rename));
-    const Job job(*this, view.uuid);
+    std::optional<Job> job;
+    DomainView view = OTRY(operate(who, Operation::rename, job));
     const std::lock_guard claiming(claims_mutex_);
     auto store = OTRY(stores_.lease());
     for (const DomainView& other : OTRY(domains())) {
@@ -190,21 +200,21 @@ Outcome<> Manager::rename(const std::string& who, const std::string& name) {
 }
 
 Outcome<> Manager::set_memory_target(const std::string& who, uint64_t mib) {
-    const DomainView view = OTRY(operate(who, Operation::set_memory));
+    std::optional<Job> job;
+    const DomainView view = OTRY(operate(who, Operation::set_memory, job));
     const uint64_t most = view.info.max_memory_kib();
     if (mib == 0 || mib > (1U << 24U) || (view.record && mib > view.record->config.max_memory_mib()) ||
         (!view.record && mib * 1024 > most)) {
         return base::fail(Errc::inval, "Invalid memory size");
     }
-    const Job job(*this, view.uuid);
     auto store = OTRY(stores_.lease());
     return store->write(domain_path(view.info.id) + "/memory/target", std::to_string(mib * 1024));
 }
 
 Outcome<> Manager::set_max_memory(const std::string& who, uint64_t mib) {
-    const DomainView view = OTRY(operate(who, Operation::set_memory));
+    std::optional<Job> job;
+    const DomainView view = OTRY(operate(who, Operation::set_memory, job));
     if (mib == 0 || mib > (1U << 24U) || mib * 256 < view.info.pages) return base::fail(Errc::inval, "Invalid memory size");
-    const Job job(*this, view.uuid);
     return ports_.hypervisor.set_max_memory(view.info.id, mib * 1024 + 1024);  // 1 MiB of slack, as everybody gives
 }
 

@@ -85,6 +85,7 @@ private:
     class Observer;  // writes the store and the journal while the builder works
 
     base::Outcome<DomainView> operate(const std::string& who, Operation operation);
+    base::Outcome<DomainView> operate(const std::string& who, Operation operation, std::optional<Job>& job);
 
     base::Outcome<> check_name(const std::string& name, const config::Uuid& uuid);
     base::Outcome<> check_drivers(xenstore::Store& store, const config::DomainConfig& config);
@@ -110,7 +111,7 @@ private:
     void restart(const DomainView& view, Follow how);
     void start_again(xenstore::Store& store, Record& record);
     void preserve(const DomainView& view);
-    base::Outcome<> set_aside(xenstore::Store& store, const DomainView& view);
+    base::Outcome<> set_aside(xenstore::Store& store, const DomainView& view, const Record& record);
 
     std::shared_ptr<std::mutex> lock_of(const config::Uuid& uuid);
 

@@ -141,12 +141,13 @@ void Manager::preserve(const DomainView& view) {
 }
 
 /// Renames a stopped domain out of the way and takes its devices; it stays for whoever wants to look at it.
-Outcome<> Manager::set_aside(xenstore::Store& store, const DomainView& view) {
+/// `record`: the restart's, which the journal has; it must not say again that the domain lives.
+Outcome<> Manager::set_aside(xenstore::Store& store, const DomainView& view, const Record& record) {
     Record kept = *view.record;
     kept.config.uuid = config::Uuid::random();
     kept.config.name = "Domain-" + kept.config.uuid.text();
     OTRY(advance(kept, RecordEvent::keep));
-    Record with_devices = *view.record;
+    Record with_devices = record;
     devices_.detach_all(store, view.info.id, &with_devices);
     kept.devices.clear();
     kept.config.disks.clear();  // they are free for its successor
@@ -172,7 +173,7 @@ void Manager::restart(const DomainView& view, Follow how) {
     ++record.restarts;
     warn("journal", ports_.records.save(record));
     if (how == Follow::rename_restart) {
-        auto aside = set_aside(**store, view);
+        auto aside = set_aside(**store, view, record);
         if (!aside) log(LogLevel::error, "domain '" + view.name + "' cannot be set aside: " + aside.failure().text);
         if (!aside) remove_domain(**store, view.ref(), &record);
     } else {

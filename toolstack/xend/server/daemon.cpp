@@ -90,6 +90,15 @@ class Startup {
             loop_.stop();
         }
     }
+    /// Until it succeeds: the store may be away, and till then the domain's name and disks belong to nobody else.
+    void finish(const Record& record) {
+        dispatcher_.post(Dispatcher::lane_of_domain(record.config.name), [this, record] {
+            const auto finished = manager_.finish_interrupted(record);
+            if (finished) return;
+            log(LogLevel::error, "domain '" + record.config.name + "': " + finished.failure().text);
+            loop_.post([this, record] { loop_.after(before_next_try, [this, record] { finish(record); }); });
+        });
+    }
     void announce() {
         dispatcher_.post("startup", [this] {
             const auto done = manager_.announce_dom0();
@@ -110,12 +119,7 @@ public:
 
     /// Before the loop turns: so what an earlier xend left of a domain comes before requests for it.
     Outcome<> begin() {
-        for (const Record& record : OTRY(manager_.interrupted())) {
-            dispatcher_.post(Dispatcher::lane_of_domain(record.config.name), [this, record] {
-                auto finished = manager_.finish_interrupted(record);
-                if (!finished) log(LogLevel::error, "domain '" + record.config.name + "': " + finished.failure().text);
-            });
-        }
+        for (const Record& record : OTRY(manager_.interrupted())) finish(record);
         announce();
         return base::ok;
     }

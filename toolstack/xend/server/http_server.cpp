@@ -32,7 +32,8 @@ constexpr milliseconds accept_pause{100};        // when there is no descriptor 
 constexpr size_t most_strangers = 64;            // at once; the next ones wait in the kernel
 constexpr int accepted_at_once = 16;
 
-/// True when the socket at the other end of a loopback connection belongs to root: the kernel's own table says so.
+/// True when the socket at the other end of a loopback connection belongs to root: the kernel's own table says so. One that its
+/// owner has closed is shown as root's, whoever that was, and without an inode: it is nobody's.
 bool peer_is_root(int fd) {
     sockaddr_in peer{}, ours{};
     socklen_t peer_size = sizeof peer, our_size = sizeof ours;
@@ -46,10 +47,11 @@ bool peer_is_root(int fd) {
     std::string line;
     while (std::getline(in, line)) {
         std::istringstream words(line);
-        std::string slot, local, remote, state, queues, timer, retransmit;
+        std::string slot, local, remote, state, queues, timer, retransmit, timeout;
         unsigned uid = ~0U;
-        if (!(words >> slot >> local >> remote >> state >> queues >> timer >> retransmit >> uid)) continue;
-        if (local.append(" ").append(remote) == wanted) return uid == 0;
+        uint64_t inode = 0;
+        if (!(words >> slot >> local >> remote >> state >> queues >> timer >> retransmit >> uid >> timeout >> inode)) continue;
+        if (local.append(" ").append(remote) == wanted) return uid == 0 && inode != 0;
     }
     return false;
 }
