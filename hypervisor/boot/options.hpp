@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "hypervisor/arch/x86/cpu_set.hpp"
+#include "hypervisor/arch/x86/online_cpus.hpp"
 #include "hypervisor/arch/x86/speculation_plan.hpp"
 #include "hypervisor/dev/serial.hpp"
 #include "hypervisor/rt/log_ring.hpp"

@@ -6,7 +6,7 @@
 #include <cstdint>
 
 #include "abi/xen/vcpu.hpp"
-#include "hypervisor/arch/x86/cpu_set.hpp"
+#include "hypervisor/arch/x86/online_cpus.hpp"
 #include "lib/base/types.hpp"
 
 namespace hv {

@@ -146,11 +146,11 @@ void expect_holds(const char* what, const Scenario& s, Bounds b) {
 
 // What the fake machine does at once takes its time here (the linker's --wrap sends the calls of hypervisor/ to these).
 extern "C" {
-void __wrap__ZN2hv4arch9flush_tlbERKNS_6CpuSetE(const hv::CpuSet& which);
+void __wrap__ZN2hv4arch9flush_tlbERKN3x866CpuSetE(const hv::CpuSet& which);
 void __wrap__ZN2hv4arch15flush_tlb_localEv();
 void __wrap__ZN2hv6detail9spin_waitEv();
 [[noreturn]] void __wrap__ZN2hv5panicEPKcz(const char* format, ...);
-void __real__ZN2hv4arch9flush_tlbERKNS_6CpuSetE(const hv::CpuSet& which);
+void __real__ZN2hv4arch9flush_tlbERKN3x866CpuSetE(const hv::CpuSet& which);
 void __real__ZN2hv4arch15flush_tlb_localEv();
 
 void __wrap__ZN2hv6detail9spin_waitEv() {
@@ -161,7 +161,7 @@ void __wrap__ZN2hv6detail9spin_waitEv() {
 void __wrap__ZN2hv4arch15flush_tlb_localEv() { explore::flush_cpu(explore::cpu()); }
 
 /// As the real one: asks, flushes here, and waits for the answers.
-void __wrap__ZN2hv4arch9flush_tlbERKNS_6CpuSetE(const hv::CpuSet& which) {
+void __wrap__ZN2hv4arch9flush_tlbERKN3x866CpuSetE(const hv::CpuSet& which) {
     using namespace hv;
     const unsigned self = explore::cpu();
     uint32_t ticket[explore::world_cpus] = {};

@@ -108,8 +108,8 @@ int add_rules(scmp_filter_ctx filter) {
         if (const int bad = ::seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, call, 1, &reading); bad != 0) return -bad;
     }
     // Asking for descriptors' flags, and setting close-on-exec.
-    for (const unsigned command : {F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC}) {
-        const scmp_arg_cmp same{1, SCMP_CMP_EQ, command, 0};
+    for (const int command : {F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC}) {
+        const scmp_arg_cmp same{1, SCMP_CMP_EQ, static_cast<scmp_datum_t>(command), 0};
         if (const int bad = ::seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, &same); bad != 0) return -bad;
     }
     // prlimit64 of itself, which cannot raise what is set here: not even root, without its capabilities.

@@ -5,7 +5,7 @@
 #include <atomic>
 #include <cstdint>
 
-#include "hypervisor/arch/x86/cpu_set.hpp"
+#include "hypervisor/arch/x86/online_cpus.hpp"
 #include "lib/base/types.hpp"
 #include "lib/x86/regs.hpp"
 

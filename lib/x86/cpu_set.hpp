@@ -9,7 +9,7 @@
 #include <bit>
 #include <cstdint>
 
-namespace hv {
+namespace x86 {
 
 inline constexpr unsigned max_cpus = 512;
 inline constexpr unsigned max_cpu_words = max_cpus / 64;
@@ -151,17 +151,6 @@ private:
     }
 };
 
-inline unsigned cpu_count = 0;  ///< CPUs 0..cpu_count-1 are online
-namespace detail {
-inline constinit CpuSet online;
-}
-inline const CpuSet& online_cpus() { return detail::online; }
-/// Boot: n CPUs are online from now on.
-inline void set_cpu_count(unsigned n) {
-    cpu_count = n;
-    detail::online = CpuSet::below(n);
-}
-
 /// A set of CPUs that any CPU may change and read. One CPU comes and goes in one locked operation; of more than one word,
 /// load() and store() are not one moment's: a reader sees each CPU as it was at some time in between.
 class CpuMask {
@@ -202,4 +191,4 @@ public:
     }
 };
 
-}  // namespace hv
+}  // namespace x86
