@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <utility>
 
 #include "abi/xen/basic.hpp"
 #include "abi/xen/vcpu.hpp"
@@ -19,11 +20,15 @@ namespace hv {
 struct Domain;
 struct PvVcpu;
 
-/// Arguments of the hypercall in progress. A handler that must stop early puts in what is left and returns restart.
+/// A handler that must stop early puts in what is left and returns restart.
 struct HypercallState {
     uint64_t args[6] = {};
-    bool rearmed = false;
+    uint8_t changed = 0;   ///< how many of `args` are for the next turn; the others stay as the guest gave them
+    bool rearmed = false;  ///< these two say so of the call in progress
     bool in_multicall = false;
+
+    /// How many arguments the restarted call gets; nobody's leftovers count for the next one.
+    unsigned take_changed() { return std::exchange(rearmed, false) ? changed : 0; }
 };
 
 struct Vcpu : SchedUnit {

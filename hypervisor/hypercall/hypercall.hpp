@@ -103,12 +103,14 @@ Err restart_with(Vcpu& v, A... a) {
     static_assert(sizeof...(A) <= 6);
     for (size_t i = 0; i < sizeof...(A); ++i) v.hypercall.args[i] = args[i];
     v.hypercall.rearmed = true;
+    v.hypercall.changed = sizeof...(A);
     return Err{Errc::restart};
 }
 
 /// The same where the arguments stay as they are: what was done shows elsewhere.
 inline Err restart_same(Vcpu& v) {
     v.hypercall.rearmed = true;
+    v.hypercall.changed = 0;
     return Err{Errc::restart};
 }
 

@@ -28,8 +28,12 @@ enum class Runs : uint8_t { whole, in_parts };
 /// The one domain that controls others is the one that drives the machine, too.
 inline bool authorised(const Domain& d, Who who) { return who == Who::anyone || d.privileged; }
 
-/// A decoded hypercall, as the dispatcher calls it.
+/// A decoded hypercall: its arguments are six words in a row, or stand in the registers of the guest that makes it.
 using Handler = Answer (*)(Vcpu& v, const uint64_t (&args)[6]);
+using RegsHandler = Answer (*)(Vcpu& v, const Regs& r);
+
+/// Where the arguments are in registers.
+inline constexpr uint64_t Regs::*argument_registers[6] = {&Regs::rdi, &Regs::rsi, &Regs::rdx, &Regs::r10, &Regs::r8, &Regs::r9};
 
 namespace detail {
 
@@ -40,15 +44,19 @@ template <class A>
     else return A::from_reg(r);
 }
 
+[[gnu::always_inline]] inline uint64_t word_of(const uint64_t (&args)[6], size_t i) { return args[i]; }
+[[gnu::always_inline]] inline uint64_t word_of(const Regs& r, size_t i) { return r.*argument_registers[i]; }
+
 template <auto handler>
 struct Decoder;
 template <class R, class... A, R (*handler)(Vcpu&, A...)>
 struct Decoder<handler> {
     static_assert(sizeof...(A) <= 6, "no more registers than that");
-    [[gnu::always_inline]] static R call(Vcpu& v, const uint64_t (&args)[6]) {
+    template <class From>
+    [[gnu::always_inline]] static R call(Vcpu& v, const From& args) {
         return [&]<size_t... i>(std::index_sequence<i...>) {
             (void)args;
-            return handler(v, argument<A>(args[i])...);
+            return handler(v, argument<A>(word_of(args, i))...);
         }
         (std::index_sequence_for<A...>{});
     }
@@ -88,9 +96,9 @@ template <class R, Who who, Runs runs, class F>
 
 }  // namespace detail
 
-/// Reads the handler's arguments out of the registers.
-template <auto handler, Who who, Runs runs>
-Answer decoded(Vcpu& v, const uint64_t (&args)[6]) {
+/// Reads the handler's arguments out of the six words, or the registers.
+template <auto handler, Who who, Runs runs, class From>
+Answer decoded(Vcpu& v, const From& args) {
     return detail::ask<Answer, who, runs>(v, [&] {
         if constexpr (std::is_invocable_v<decltype(handler)>) return handler();
         else return detail::Decoder<handler>::call(v, args);

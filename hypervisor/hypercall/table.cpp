@@ -13,9 +13,10 @@ struct Row {
     uint32_t number;
     Kinds kinds;
     Handler handler;
+    RegsHandler of_registers;
 };
 template <uint32_t number, auto handler, Kinds kinds, Who who, Runs runs>
-constexpr Row row{number, kinds, decoded<handler, who, runs>};
+constexpr Row row{number, kinds, decoded<handler, who, runs, uint64_t[6]>, decoded<handler, who, runs, Regs>};
 
 using enum Kinds;
 using enum Who;
@@ -76,20 +77,24 @@ void number_out_of_range_or_given_twice() {}
 /// What one kind of guest has.
 struct Table {
     Handler entry[table_size] = {};
+    RegsHandler of_registers[table_size] = {};
     consteval explicit Table(Kinds kind) {
         for (const Row& r : rows) {
             if (r.number >= table_size || entry[r.number]) number_out_of_range_or_given_twice();
-            if (r.kinds == kind || r.kinds == Kinds::all) entry[r.number] = r.handler;
+            if (r.kinds != kind && r.kinds != Kinds::all) continue;
+            entry[r.number] = r.handler;
+            of_registers[r.number] = r.of_registers;
         }
     }
 };
 constexpr Table table(Kinds::pv);
 
-Answer call(Vcpu& v, uint64_t number) {
+template <class H, class From>
+[[gnu::always_inline]] inline Answer call(const H (&handlers)[table_size], Vcpu& v, uint64_t number, const From& args) {
     if (!index_below(number, table_size)) return Err{Errc::nosys};
-    const Handler h = table.entry[number];
+    const H h = handlers[number];
     if (!h) return Err{Errc::nosys};
-    return h(v, v.hypercall.args);
+    return h(v, args);
 }
 
 constexpr uint64_t negative(Errc e) { return 0 - static_cast<uint64_t>(e); }
@@ -99,16 +104,7 @@ constexpr uint64_t negative(Errc e) { return 0 - static_cast<uint64_t>(e); }
 Handler hypercall_handler(uint64_t number) { return number < table_size ? table.entry[number] : nullptr; }
 
 void hypercall_dispatch(Vcpu& v, Regs& r) {
-    HypercallState& h = v.hypercall;
-    h.args[0] = r.rdi;
-    h.args[1] = r.rsi;
-    h.args[2] = r.rdx;
-    h.args[3] = r.r10;
-    h.args[4] = r.r8;
-    h.args[5] = r.r9;
-    h.rearmed = false;
-    const uint64_t number = r.rax;
-    const auto result = call(v, number);
+    const auto result = call(table.of_registers, v, r.rax, r);
     if (result) {
         r.rax = result.value();
         return;
@@ -119,12 +115,8 @@ void hypercall_dispatch(Vcpu& v, Regs& r) {
     }
     // The guest executes the call again, with what is left to do.
     r.rip -= v.domain.kind.hypercall_bytes;
-    r.rdi = h.args[0];
-    r.rsi = h.args[1];
-    r.rdx = h.args[2];
-    r.r10 = h.args[3];
-    r.r8 = h.args[4];
-    r.r9 = h.args[5];
+    const unsigned changed = v.hypercall.take_changed();
+    for (unsigned i = 0; i < changed; ++i) r.*argument_registers[i] = v.hypercall.args[i];
 }
 
 /// Multicall: entries one after the other; results go into the entries.
@@ -134,15 +126,14 @@ Answer hypercall_multicall(Vcpu& v, GuestPtr<xen::MulticallEntry> list, uint32_t
     for (uint32_t i = 0; i < count; ++i) {
         if (i != 0 && arch::preempt_wanted()) return restart_with(v, list + i, count - i);
         const xen::MulticallEntry e = TRY(list.fetch(i));
-        for (unsigned a = 0; a < 6; ++a) h.args[a] = e.args[a];
         h.in_multicall = true;
-        h.rearmed = false;
-        const auto result = call(v, e.op);
+        const auto result = call(table.entry, v, e.op, e.args);
         h.in_multicall = false;
         const auto slot = list + i;
         if (!result && result.error() == Errc::restart) {
             xen::MulticallEntry again = e;
-            for (unsigned a = 0; a < 6; ++a) again.args[a] = h.args[a];
+            const unsigned changed = h.take_changed();
+            for (unsigned a = 0; a < changed; ++a) again.args[a] = h.args[a];
             TRY(slot.store(again));
             return restart_with(v, slot, count - i);
         }
