@@ -92,7 +92,7 @@ struct Domain {  // NOLINT(clang-analyzer-optin.performance.Padding)
     uint32_t tsc_mode = 0;  ///< XEN_DOMCTL_settscinfo: TSC_MODE_*
     uint32_t tsc_incarnation = 0;
 
-    // -- what of the machine it may touch itself; read without a lock, changed while it is paused ------------------
+    // -- what of the machine it may touch itself; read without a lock, changed under its lock while it is paused -----
     RangeSet iomem;  ///< machine frames outside RAM
     RangeSet ioports;
     RangeSet irqs;             ///< by the numbers of pirq_machine_number()

@@ -60,7 +60,10 @@ Status permit(Domain& d, uint32_t pirq, bool allow) {
     const auto number = pirq_machine_number(d.pirqs, pirq);
     if (!number) return ok;
     domain_pause(d);  // it looks at the set without a lock
-    const Status s = allow ? d.irqs.add(number.value(), number.value()) : d.irqs.remove(number.value(), number.value());
+    const Status s = [&] {
+        Guard g(d.lock);
+        return allow ? d.irqs.add(number.value(), number.value()) : d.irqs.remove(number.value(), number.value());
+    }();
     domain_unpause(d);
     return s;
 }

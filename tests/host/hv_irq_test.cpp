@@ -226,6 +226,33 @@ TEST_F(Interrupts, ADomainWaitsForThoseOnTheirWay) {
     other_cpu.join();
 }
 
+/// Two vCPUs of the control domain map for the same domain.
+TEST_F(Interrupts, RightsAreGivenAndTakenSideBySide) {
+    Guest g(1);
+    std::atomic<unsigned> lost{0};
+    const auto change = [&](unsigned cpu, uint32_t gsi) {
+        host::become(cpu);
+        const auto call = [&](uint64_t op, auto argument) {
+            const uint64_t args[6] = {op, address(&argument)};
+            EXPECT_TRUE(hypercall_handler(xen::HYPERVISOR_physdev_op)(dom0.vcpu(), args));
+        };
+        auto m = xen::zeroed<xen::PhysdevMapPirq>();
+        m.domid = 1;
+        m.type = xen::MAP_PIRQ_TYPE_GSI;
+        m.index = m.pirq = static_cast<int32_t>(gsi);
+        for (unsigned i = 0; i < 300000; ++i) {
+            if (i % 2 == 0) call(xen::PHYSDEVOP_map_pirq, m);
+            else call(xen::PHYSDEVOP_unmap_pirq, xen::PhysdevUnmapPirq{1, 0, m.pirq});
+            Guard held(g.d->lock);
+            if (g.d->irqs.contains(gsi, gsi) != (i % 2 == 0)) ++lost;
+        }
+    };
+    std::thread first(change, 1, edge_gsi), second(change, 2, level_gsi);
+    first.join();
+    second.join();
+    EXPECT_EQ(lost, 0u);
+}
+
 /// An EOI or a new target on another CPU would otherwise come between the mark and the mask: masked, and nobody knows. And I/O APICs
 /// are written through an index, which one CPU at a time may use.
 TEST_F(Interrupts, ALevelInterruptIsMaskedUnderTheLock) {

@@ -7,9 +7,10 @@ namespace hv::domctl {
 
 namespace {
 
-/// The domain looks at its sets without a lock: it stands still while one changes.
+/// The domain looks at its sets without a lock: it stands still while one changes. Who changes them has its lock.
 Status change(const Call& c, RangeSet& set, uint64_t first, uint64_t last, bool allow) {
     Paused p(c);
+    Guard g(c.d.lock);
     return allow ? set.add(first, last) : set.remove(first, last);
 }
 
