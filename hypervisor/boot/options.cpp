@@ -111,7 +111,7 @@ bool set_number(std::string_view text, unsigned& out, unsigned min, unsigned max
 }
 
 bool set_com1(std::string_view text) {
-    auto s = parse_serial(text, options.com1);
+    auto s = parse::parse_serial(text, options.com1);
     if (!s) return false;
     options.com1 = s.value();
     return true;

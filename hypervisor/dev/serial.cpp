@@ -10,7 +10,6 @@
 #include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log_ring.hpp"
 #include "hypervisor/time/timer.hpp"
-#include "lib/parse/cmdline.hpp"
 
 namespace hv {
 namespace {
@@ -76,33 +75,7 @@ void interrupt() {
     }
 }
 
-/// "8n1": data bits, parity, stop bits.
-base::Result<uint8_t> line_bits(std::string_view s) {
-    if (s.size() != 3 || s[0] < '5' || s[0] > '8' || (s[2] != '1' && s[2] != '2')) return base::Err{base::Errc::inval};
-    uint8_t v = static_cast<uint8_t>((s[0] - '5') | (s[2] == '2' ? 4 : 0));
-    switch (s[1]) {
-        case 'n': return v;
-        case 'o': return static_cast<uint8_t>(v | 0x08);
-        case 'e': return static_cast<uint8_t>(v | 0x18);
-        case 'm': return static_cast<uint8_t>(v | 0x28);
-        case 's': return static_cast<uint8_t>(v | 0x38);
-        default: return base::Err{base::Errc::inval};
-    }
-}
-
 }  // namespace
-
-base::Result<SerialSettings> parse_serial(std::string_view text, SerialSettings s) {
-    parse::ValueList items(text);
-    if (auto baud = items.next(); baud && !baud->empty()) {
-        s.baud = *baud == "auto" ? 0 : static_cast<uint32_t>(TRY(parse::parse_integer(*baud)));
-        if (s.baud > uart::base_clock) return base::Err{base::Errc::inval};
-    }
-    if (auto dps = items.next(); dps && !dps->empty()) s.line = TRY(line_bits(*dps));
-    if (auto io = items.next(); io && !io->empty()) s.port = static_cast<uint16_t>(TRY(parse::parse_integer(*io)));
-    if (auto irq = items.next(); irq && !irq->empty()) s.irq = static_cast<uint8_t>(TRY(parse::parse_integer(*irq)));
-    return s;
-}
 
 void serial_start(const SerialSettings& s) {
     settings = s;

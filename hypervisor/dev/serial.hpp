@@ -3,16 +3,11 @@
 #pragma once
 
 #include <cstdint>
-#include <string_view>
 
 #include "hypervisor/dev/uart.hpp"
-#include "lib/base/result.hpp"
 
 namespace hv {
 
-/// "115200,8n1[,IO[,IRQ]]" as com1= and com2= have it; `auto` keeps the rate the firmware set.
-/// Errors: inval.
-base::Result<SerialSettings> parse_serial(std::string_view text, SerialSettings defaults);
 /// Takes the line as a console for output: what is written appears at once. Without such a port nothing happens.
 void serial_start(const SerialSettings& s);
 /// From now on output waits in a ring and leaves by interrupt `gsi`, or by a timer when that never comes; `synchronous`:

@@ -7,15 +7,11 @@
 #include <cstdint>
 
 #include "hypervisor/dev/transmit_ring.hpp"
+#include "lib/parse/serial.hpp"
 
 namespace hv {
 
-struct SerialSettings {
-    uint32_t baud = 115200;
-    uint16_t port = 0x3f8;
-    uint8_t irq = 4;
-    uint8_t line = 3;  ///< line control register: 8n1
-};
+using parse::SerialSettings;
 
 /// Registers by number, from the port's first.
 template <class T>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // link: parse
 #include "lib/parse/cmdline.hpp"
+#include "lib/parse/serial.hpp"
 
 #include <gtest/gtest.h>
 
@@ -68,6 +69,26 @@ TEST(CommandLine, Lists) {
     parse::ValueList one("");
     EXPECT_EQ(one.next(), "");
     EXPECT_EQ(one.next(), std::nullopt);
+}
+
+TEST(Serial, SettingsOfALine) {
+    const auto line = [](std::string_view text) { return parse::parse_serial(text, {}); };
+    EXPECT_EQ(line("").value().baud, 115200u);
+    EXPECT_EQ(line("9600,7e2").value().baud, 9600u);
+    EXPECT_EQ(line("9600,7e2").value().line, 0x1e);
+    EXPECT_EQ(line("auto,8n1").value().baud, 0u);
+    EXPECT_EQ(line(",,0x2f8,3").value().port, 0x2f8);
+    EXPECT_EQ(line(",,0x2f8,3").value().irq, 3);
+    EXPECT_EQ(line(",,0x2f8,3").value().line, 3);
+    EXPECT_EQ(line(",5o1").value().line, 0x08);
+    EXPECT_EQ(line(",8m1").value().line, 0x2b);
+    EXPECT_EQ(line(",6s1").value().line, 0x39);
+    for (const char* bad : {"fast", "115200,8n3", "115200,9n1", "115200,8x1", "115200,8n", ",,x", ",,,irq"}) {
+        EXPECT_EQ(line(bad).error(), Errc::inval) << bad;
+    }
+    for (const char* bad : {"0", "115201", ",,0x103f8", ",,0xfffc", ",,0", ",,,256"}) {
+        EXPECT_EQ(line(bad).error(), Errc::range) << bad;
+    }
 }
 
 }  // namespace
