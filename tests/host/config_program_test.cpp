@@ -4,6 +4,7 @@
 #include "toolstack/config/program.hpp"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -74,6 +75,7 @@ TEST(Program, AClassicFileWithANumber) {
 
 TEST(Program, WhatPythonCanSay) {
     EXPECT_EQ(parsed("disk = ['phy:sd%s,sd%s,w' % (c, c) for c in 'abc']").disks.size(), 3U);
+    EXPECT_EQ(parsed("disk = map(lambda c: 'phy:sd%s,sd%s,w' % (c, c), 'abc')").disks.size(), 3U);
     EXPECT_EQ(parsed("memory = 1 if True else 2").memory_mib, 1U);
     EXPECT_EQ(parsed("memory = int('64')").memory_mib, 64U);
     EXPECT_EQ(parsed("for i in range(3):\n    extra = 'x' * i").extra, "xx");
@@ -98,6 +100,10 @@ TEST(Program, ErrorsNameThePlace) {
     // What neither reads is told as plain declarations are.
     EXPECT_EQ(error_of("memory = lots"), "f:1:10: 'lots' has no value; a text needs quotes");
     EXPECT_EQ(error_of("import sys\nsys.exit(3)"), "f:2:1: SystemExit: 3");
+    EXPECT_EQ(error_of("import os\nvif = {''}"), "f:2:7: vif: a list of strings is wanted, not a set");
+    EXPECT_EQ(error_of("import os\nname = os"), "f:2:8: name: a string is wanted, not a module");
+    EXPECT_EQ(error_of("import os\npci = {1}"), "f:2:7: pci: PCI devices are not supported yet; take it out");
+    EXPECT_TRUE(load("import os\nhelper = {1}\nother = lambda: 3")->warnings.empty());
     EXPECT_EQ(error_of("import nothing"), "f:1:1: ModuleNotFoundError: No module named 'nothing'");
     EXPECT_EQ(error_of("ip = get_current_ipaddr()"),
               "f:1:1: configuration files cannot ask the network for its addresses: write them down");
@@ -175,6 +181,14 @@ TEST(Program, LimitsHold) {
               "f: its program did not give variables");
     EXPECT_EQ(error_of("import os\nos._exit(0)"), "f: python3 ended without an answer");
     EXPECT_EQ(error_of("import os\nos.close(3)\nmemory = 1"), "f: python3 ended without an answer");
+}
+
+TEST(Program, AClosedStandardInputIsNoHindrance) {
+    const int kept = ::dup(0);
+    ::close(0);
+    EXPECT_EQ(parsed("import os\nmemory = 7").memory_mib, 7U);
+    ::dup2(kept, 0);
+    ::close(kept);
 }
 
 TEST(Program, TheCallersEnvironmentStaysOutside) {

@@ -44,9 +44,11 @@ Outcome<Pipe> make_pipe() {
 /// The child's end of it all. Descriptors: 0 the request, 2 as it is, 3 the answer.
 [[noreturn]] void become_python(int request, int answer, const ProgramLimits& limits) {
     constexpr int answer_at = 3;
-    // A pipe that stands on 3 already keeps its close-on-exec: duplicated out of the way, it loses it on its way back.
-    const int aside = ::fcntl(answer, F_DUPFD, answer_at + 1);
-    if (::dup2(request, 0) < 0 || aside < 0 || ::dup2(aside, answer_at) < 0 || ::dup2(2, 1) < 0) ::_exit(no_sandbox);
+    // A pipe that stands where it is wanted already keeps its close-on-exec: duplicated out of the way, it loses it on its
+    // way back.
+    const int question_aside = ::fcntl(request, F_DUPFD, answer_at + 1), answer_aside = ::fcntl(answer, F_DUPFD, answer_at + 1);
+    if (question_aside < 0 || answer_aside < 0) ::_exit(no_sandbox);
+    if (::dup2(question_aside, 0) < 0 || ::dup2(answer_aside, answer_at) < 0 || ::dup2(2, 1) < 0) ::_exit(no_sandbox);
     ::close_range(answer_at + 1, ~0U, 0);
     for (int signal = 1; signal < 32; ++signal) ::signal(signal, SIG_DFL);
     if (enter_sandbox(limits) != 0) ::_exit(no_sandbox);
@@ -150,6 +152,7 @@ Outcome<Value> value_of(const Json& json, Position where, int depth = 0) {
     if (json.is_number()) return Value{json.get<int64_t>(), where};
     if (json.is_string()) return Value{json.get<std::string>(), where};
     if (json.is_array()) return Value{OTRY(list_of(json)), where};
+    if (json.contains("x")) return Value{Value::Opaque{json.at("x").get<std::string>().substr(0, 60)}, where};
     if (json.contains("t")) return Value{Value::Tuple{OTRY(list_of(json.at("t")))}, where};
     Value::Dict dict;
     for (const Json& pair : json.at("d")) {

@@ -115,12 +115,20 @@ def typed(value):
     return value
 
 names = [name for name in space if not name.startswith("_") and name not in ("xm_file", "xm_help", "xm_vars")]
+# What gave lists in Python 2.
+def listed(value):
+    lists = (map, filter, zip, range, type({}.keys()), type({}.values()), type({}.items()))
+    return list(value) if isinstance(value, lists) else value
+
 variables = []
 for name in names:
     line, column = places.get(name, (1, 1))
     try:
-        if plain(space[name]):
-            variables.append([name, line, column, typed(space[name])])
+        value = listed(space[name])
+        if plain(value):
+            variables.append([name, line, column, typed(value)])
+        elif name in places:
+            variables.append([name, line, column, {"x": type(value).__name__}])
     except Wrong as e:
         answer(error=str(e), line=line, column=column)
 answer(variables=variables)

@@ -9,6 +9,7 @@ namespace config {
 std::string_view Value::kind() const {
     static constexpr std::array<std::string_view, 8> names = {"None",   "True or False", "number", "number",
                                                               "string", "list",          "tuple",  "dictionary"};
+    if (const auto* opaque = as<Opaque>()) return opaque->type;
     return names[data.index()];
 }
 

@@ -28,7 +28,10 @@ struct Value {
         List keys;
         List values;
     };
-    std::variant<None, bool, int64_t, double, std::string, List, Tuple, Dict> data;
+    struct Opaque {  // what a program left that is no plain value
+        std::string type;
+    };
+    std::variant<None, bool, int64_t, double, std::string, List, Tuple, Dict, Opaque> data;
     Position where;
 
     template <class T>

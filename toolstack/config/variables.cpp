@@ -306,7 +306,8 @@ Outcome<> read_words(Context& c, const Variables& variables) {
     for (const auto& [name, value] : variables.items()) {
         if (const Word* word = find_word(name)) {
             OTRY(read_word(c, *word, value));
-        } else if (!is_known(name) && !name.starts_with("_") && !name.starts_with("xm_")) {
+        } else if (!is_known(name) && value.as<Value::Opaque>() == nullptr && !name.starts_with("_") &&
+                   !name.starts_with("xm_")) {
             warn(c, value, "unknown variable '" + name.substr(0, 60) + "'");
         }
     }

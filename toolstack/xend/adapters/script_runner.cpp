@@ -176,7 +176,7 @@ void ScriptRunner::end(const std::vector<std::string>& tags) {
     for (int i = 0; i < 1000; ++i) {  // 5 s: a process inside the kernel may take its time
         const std::set<pid_t> groups = marked_groups(marks);
         if (groups.empty()) return;
-        for (const pid_t group : groups) ::kill(-group, SIGKILL) == 0 || ::kill(group, SIGKILL) == 0;
+        for (const pid_t group : groups) static_cast<void>(::kill(-group, SIGKILL) == 0 || ::kill(group, SIGKILL) == 0);
         std::this_thread::sleep_for(std::chrono::milliseconds{5});
     }
     service::log(service::LogLevel::warning, "a hotplug script of an earlier xend does not end");
