@@ -121,16 +121,19 @@ Outcome<> Manager::watch_first_moments(xenstore::Store& store, const DomainView&
     const std::string deaths = "@releaseDomain", token = "first-moments";
     constexpr milliseconds long_enough{500};
     const auto begin = std::chrono::steady_clock::now();
-    OTRY(store.watch(deaths, token));
+    // The domain runs: that nobody can look at it now is no failure of its creation.
+    auto watched = store.watch(deaths, token);
     std::optional<xenctrl::DomainInfo> now;
-    for (milliseconds pause{1};; pause = 2 * pause) {
-        now = OTRY(ports_.hypervisor.domain(view.info.id));
+    for (milliseconds pause{1}; watched; pause = 2 * pause) {
+        auto looked = ports_.hypervisor.domain(view.info.id);
+        if (!looked) break;
+        now = *looked;
         const bool enough = std::chrono::steady_clock::now() - begin >= long_enough;
         if (!now || now->handle != view.uuid.bytes || now->shutdown || lives(*now) || enough) break;
         auto event = store.next_event(std::min(pause, milliseconds{100}));
         if (!event) break;
     }
-    OTRY(store.unwatch(deaths, token));
+    auto ignored = store.unwatch(deaths, token);
     const bool crashed = now && now->shutdown && now->reason == xenctrl::ShutdownReason::crash;
     if (!crashed || now->handle != view.uuid.bytes) return base::ok;
     log(LogLevel::error, "domain '" + view.name + "' crashed at once after its start");

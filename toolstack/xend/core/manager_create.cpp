@@ -237,10 +237,10 @@ Outcome<DomainView> Manager::create(config::DomainConfig config, Run run) {
         return id.failure();
     }
     log(LogLevel::info, "domain '" + record.config.name + "' has ID " + std::to_string(id->raw));
-    const auto info = OTRY(ports_.hypervisor.domain(*id));
+    const auto info = ports_.hypervisor.domain(*id);
     DomainView view;
     view.info.id = *id;
-    if (info) view.info = *info;
+    if (info && *info) view.info = **info;
     view.name = record.config.name;
     view.uuid = record.config.uuid;
     view.record = record;

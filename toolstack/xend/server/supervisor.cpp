@@ -102,7 +102,11 @@ void supervise(const std::string& log_file, service::PidFile& pid_file, service:
         detachment.leave_it_to_child();
         server_pid = pid;
         const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-        while (::waitpid(pid, &status, WNOHANG) == 0) watch(wards, process.get(), steady_clock::now() + std::chrono::seconds(1));
+        while (::waitpid(pid, &status, WNOHANG) == 0) {
+            // A signal that came before the server's number was known, or its handlers stood, is not lost.
+            if (stop_asked != 0) ::kill(pid, SIGTERM);
+            watch(wards, process.get(), steady_clock::now() + std::chrono::seconds(1));
+        }
         server_pid = 0;
         const bool told = WIFEXITED(status) && WEXITSTATUS(status) == 0;
         if (stop_asked != 0 || told || (life == Life::first && WIFEXITED(status))) break;
