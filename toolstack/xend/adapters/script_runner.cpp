@@ -54,7 +54,7 @@ Outcome<pid_t> spawn(const ScriptCall& call, int output) {
     std::vector<std::string> arguments{call.path};
     arguments.insert(arguments.end(), call.arguments.begin(), call.arguments.end());
     std::vector<std::string> environment{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"};
-    if (!call.tag.empty()) environment.push_back(tag_variable + ("=" + call.tag));
+    if (!call.tag.empty()) environment.push_back(fmt::format("{}={}", tag_variable, call.tag));
     for (const auto& [key, value] : call.environment) environment.push_back(fmt::format("{}={}", key, value));
 
     posix_spawn_file_actions_t actions;
@@ -172,11 +172,14 @@ int64_t SystemClock::local_offset() {
 
 void ScriptRunner::end(const std::vector<std::string>& tags) {
     std::vector<std::string> marks;
-    for (const std::string& tag : tags) marks.push_back(tag_variable + ("=" + tag));
+    marks.reserve(tags.size());
+    for (const std::string& tag : tags) marks.push_back(fmt::format("{}={}", tag_variable, tag));
     for (int i = 0; i < 1000; ++i) {  // 5 s: a process inside the kernel may take its time
         const std::set<pid_t> groups = marked_groups(marks);
         if (groups.empty()) return;
-        for (const pid_t group : groups) static_cast<void>(::kill(-group, SIGKILL) == 0 || ::kill(group, SIGKILL) == 0);
+        for (const pid_t group : groups) {
+            if (::kill(-group, SIGKILL) != 0) ::kill(group, SIGKILL);  // one in our own group is named by itself
+        }
         std::this_thread::sleep_for(std::chrono::milliseconds{5});
     }
     service::log(service::LogLevel::warning, "a hotplug script of an earlier xend does not end");

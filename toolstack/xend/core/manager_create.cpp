@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a domain comes into being: checks, build, store nodes, devices; and all of it undone on failure.
+#include <fmt/format.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -78,10 +79,12 @@ Outcome<> Manager::check_name(const std::string& name, const config::Uuid& uuid)
     }
     for (const Record& record : OTRY(ports_.records.load())) {
         if (record.state == RecordState::failed) continue;
-        const std::string doing = "; it is " + std::string(record_state_names[static_cast<size_t>(record.state)]) + " now";
-        if (record.config.name == name) return base::fail(Errc::exist, "Domain '" + name + "' already exists" + doing);
+        const auto doing = record_state_names[static_cast<size_t>(record.state)];
+        if (record.config.name == name)
+            return base::fail(Errc::exist, fmt::format("Domain '{}' already exists; it is {} now", name, doing));
         if (record.config.uuid == uuid) {
-            return base::fail(Errc::exist, "The uuid " + uuid.text() + " belongs to domain '" + record.config.name + "'" + doing);
+            return base::fail(Errc::exist, fmt::format("The uuid {} belongs to domain '{}'; it is {} now", uuid.text(),
+                                                       record.config.name, doing));
         }
     }
     return base::ok;
