@@ -111,12 +111,13 @@ base::Status pci_device_add(PciAddress at, const PciAnnouncement& said, DomId ow
 
 base::Status pci_device_remove(PciAddress at) {
     Guard g(irq::lock);
-    PciDevice* dev = irq::find_device(at);
+    Bus** place = place_of(at);
+    Bus* bus = *place;
+    PciDevice* dev = is(bus, at) ? bus->devices[at.devfn] : nullptr;
     if (!dev) return Err{Errc::nodev};
     while (IrqLine* line = dev->lines.front()) irq::unmap_msi(*line);
-    Bus** place = place_of(at);
-    (*place)->devices[at.devfn] = nullptr;
-    --(*place)->count;
+    bus->devices[at.devfn] = nullptr;
+    --bus->count;
     --device_count;
     free_if_empty(place);
     destroy(dev);

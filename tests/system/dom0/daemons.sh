@@ -31,8 +31,8 @@ if [ "$TOOL" = xm ]; then
         round=$((round + 1))
     done
     equal "xend is killed at work and comes back" "${KILLS:-12}" "$round"
-    # Two seconds are what it may take, on a machine that does nothing else.
-    check "it answers again at once (${longest}0 ms at most)" test $longest -le 500
+    # Two seconds are what it may take on a machine that does nothing else; ones that emulate several share their time.
+    check "it answers again at once (${longest}0 ms at most)" test $longest -le 1500
     wait_until 30 nothing_left
     equal "no back end, loop device or record stays of domains that are gone" "" "$(nothing_left || show_left)"
     same_memory "$before"
