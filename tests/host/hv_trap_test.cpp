@@ -160,7 +160,7 @@ TEST_F(Traps, ReturnIsBySysretOnlyWhereThatChangesNothing) {
     constexpr uint64_t flags_on = eflags_if | 2;
     const uint64_t addresses[] = {0x401000, 0x402000, 0xffff'8800'0000'0000 - 0x1000, uint64_t{1} << 47};
     const uint64_t flags[] = {flags_on, flags_on | 1, flags_on | eflags_tf, flags_on | eflags_ac, 2, flags_on | eflags_nt};
-    const uint64_t selectors[] = {xen::FLAT_RING3_CS64, xen::FLAT_RING3_CS64 & ~3, 0x33};
+    const uint64_t selectors[] = {xen::FLAT_RING3_CS64, xen::FLAT_RING3_CS64 & ~3u, 0x33};
     unsigned by_sysret = 0;
     for (const uint64_t rip : addresses)
         for (const uint64_t rcx : addresses)
