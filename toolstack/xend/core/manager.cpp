@@ -119,18 +119,18 @@ bool Manager::lives(const xenctrl::DomainInfo& info) const {
 /// once; of life there is no event.
 Outcome<> Manager::watch_first_moments(xenstore::Store& store, const DomainView& view) {
     const std::string deaths = "@releaseDomain", token = "first-moments";
-    constexpr milliseconds long_enough{500};
+    constexpr milliseconds long_enough{500}, longest_pause{100};
     const auto begin = std::chrono::steady_clock::now();
     // The domain runs: that nobody can look at it now is no failure of its creation.
     auto watched = store.watch(deaths, token);
     std::optional<xenctrl::DomainInfo> now;
-    for (milliseconds pause{1}; watched; pause = 2 * pause) {
+    for (milliseconds pause{1}; watched; pause = std::min(2 * pause, longest_pause)) {
         auto looked = ports_.hypervisor.domain(view.info.id);
         if (!looked) break;
         now = *looked;
         const bool enough = std::chrono::steady_clock::now() - begin >= long_enough;
         if (!now || now->handle != view.uuid.bytes || now->shutdown || lives(*now) || enough) break;
-        auto event = store.next_event(std::min(pause, milliseconds{100}));
+        auto event = store.next_event(pause);
         if (!event) break;
     }
     auto ignored = store.unwatch(deaths, token);
