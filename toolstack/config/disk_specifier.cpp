@@ -19,7 +19,6 @@ namespace {
 struct Said {
     std::optional<std::string> target, format, vdev, access, backend, script, uname, backendtype;
     bool cdrom = false;
-    bool disk = false;  // ":disk" behind the device
     bool discard = true;
     bool trusted = true;
 };
@@ -109,7 +108,7 @@ bool is_vdev(std::string_view word) {
     return device_number(word.substr(0, word.find(':', word.starts_with("ioemu:") ? 6 : 0))).has_value();
 }
 
-/// BACK,DEV,MODE[,BACKDOM]: told by a device in the second place and a mode, or its lack, in the third.
+/// BACK,DEV,MODE[,BACKDOM]: told by a device in the second place and a mode in the third.
 bool is_classic(const std::vector<std::string_view>& parts) {
     static constexpr std::array<std::string_view, 5> modes = {"r", "w", "w!", "ro", "rw"};
     return parts.size() >= 3 && is_vdev(parts[1]) && is_one_of(parts[2], modes) && parts[0].find('=') == std::string_view::npos;

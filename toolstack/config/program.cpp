@@ -25,21 +25,12 @@ using base::Outcome;
 using Clock = std::chrono::steady_clock;
 using Json = nlohmann::ordered_json;
 using service::Fd;
+using service::Pipe;
 
 namespace {
 
 constexpr const char* interpreter = "/usr/bin/python3";
 constexpr int no_interpreter = 127, no_sandbox = 126;
-
-struct Pipe {
-    Fd read, write;
-};
-
-Outcome<Pipe> make_pipe() {
-    std::array<int, 2> ends{};
-    if (::pipe2(ends.data(), O_CLOEXEC) != 0) return base::fail(Errc::io, std::string("pipe: ") + std::strerror(errno));
-    return Pipe{Fd(ends[0]), Fd(ends[1])};
-}
 
 /// The child's end of it all. Descriptors: 0 the request, 2 as it is, 3 the answer.
 [[noreturn]] void become_python(int request, int answer, const ProgramLimits& limits) {
@@ -111,8 +102,8 @@ bool ends_by(pid_t child, Clock::time_point end) {
 }
 
 Outcome<std::string> ask_python(const std::string& question, const ProgramLimits& limits) {
-    Pipe request = OTRY(make_pipe());
-    Pipe answer = OTRY(make_pipe());
+    Pipe request = OTRY(service::make_pipe());
+    Pipe answer = OTRY(service::make_pipe());
     const pid_t child = ::fork();
     if (child < 0) return base::fail(Errc::nomem, std::string("fork: ") + std::strerror(errno));
     if (child == 0) become_python(request.read.get(), answer.write.get(), limits);

@@ -2,6 +2,7 @@
 /// A file descriptor that closes itself, and the words for what went wrong with one.
 #pragma once
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -36,6 +37,17 @@ private:
 inline base::Failure system_failure(const std::string& what) {
     const int number = errno;
     return base::fail(static_cast<base::Errc>(number), what + ": " + std::strerror(number));
+}
+
+struct Pipe {
+    Fd read, write;
+};
+
+/// Both ends close on exec. Errors: the system's.
+inline base::Outcome<Pipe> make_pipe() {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) return system_failure("pipe");
+    return Pipe{Fd(ends[0]), Fd(ends[1])};
 }
 
 }  // namespace service

@@ -42,10 +42,9 @@ base::Outcome<> write_pid_to(const Fd& file, const std::string& path) {
 base::Outcome<Detachment> Detachment::start(bool stay, const std::string& name) {
     Detachment d;
     if (stay) return d;
-    int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) != 0) return system_failure("pipe");
-    const Fd from_child(ends[0]);
-    d.to_parent_ = Fd(ends[1]);
+    Pipe pipe = OTRY(make_pipe());
+    const Fd from_child = std::move(pipe.read);
+    d.to_parent_ = std::move(pipe.write);
     const pid_t child = ::fork();
     if (child < 0) return system_failure("fork");
     if (child > 0) {
@@ -122,6 +121,14 @@ base::Outcome<> make_parent(const std::string& path) {
     const size_t slash = path.rfind('/');
     if (slash == std::string::npos || slash == 0) return base::ok;
     return make_directories(path.substr(0, slash), 0755);
+}
+
+std::vector<char*> exec_texts(std::vector<std::string>& texts) {
+    std::vector<char*> out;
+    out.reserve(texts.size() + 1);
+    for (std::string& text : texts) out.push_back(text.data());
+    out.push_back(nullptr);
+    return out;
 }
 
 }  // namespace service

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <string>
+#include <vector>
 
 #include "lib/base/outcome.hpp"
 #include "toolstack/service/fd.hpp"
@@ -61,5 +62,7 @@ base::Outcome<> write_pid_file(const std::string& path);
 base::Outcome<> make_directories(const std::string& path, unsigned mode);
 /// Makes the directory that `path` lies in, and its parents, with mode 0755. Errors: the system's.
 base::Outcome<> make_parent(const std::string& path);
+/// Arguments or an environment as exec and spawn take them; they live as long as `texts`, unchanged.
+std::vector<char*> exec_texts(std::vector<std::string>& texts);
 
 }  // namespace service

@@ -25,14 +25,6 @@ std::vector<std::string> texts_of(const std::string& file) {
     return out;
 }
 
-std::vector<char*> pointers(std::vector<std::string>& texts) {
-    std::vector<char*> out;
-    out.reserve(texts.size() + 1);
-    for (std::string& text : texts) out.push_back(text.data());
-    out.push_back(nullptr);
-    return out;
-}
-
 bool has_ended(const Fd& process) {
     pollfd p{process.get(), POLLIN, 0};
     return ::poll(&p, 1, 0) > 0;
@@ -80,8 +72,8 @@ void Ward::look() {
 void Ward::start() {
     next_start_ = Clock::now() + pause_;
     pause_ = std::min(2 * pause_, longest_pause);
-    const std::vector<char*> arguments = pointers(command_.arguments);
-    const std::vector<char*> environment = pointers(command_.environment);
+    const std::vector<char*> arguments = exec_texts(command_.arguments);
+    const std::vector<char*> environment = exec_texts(command_.environment);
     starter_ = ::fork();
     if (starter_ < 0) starter_ = 0;
     if (starter_ != 0) return;

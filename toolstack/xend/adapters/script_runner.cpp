@@ -23,6 +23,7 @@
 #include "lib/base/number.hpp"
 #include "toolstack/service/fd.hpp"
 #include "toolstack/service/log.hpp"
+#include "toolstack/service/process.hpp"
 
 namespace xend {
 
@@ -40,14 +41,6 @@ std::string last_line(std::string text) {
     while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
     const size_t at = text.find_last_of('\n');
     return text.substr(at == std::string::npos ? 0 : at + 1).substr(0, 500);
-}
-
-std::vector<char*> pointers(std::vector<std::string>& texts) {
-    std::vector<char*> out;
-    out.reserve(texts.size() + 1);
-    for (std::string& text : texts) out.push_back(text.data());
-    out.push_back(nullptr);
-    return out;
 }
 
 Outcome<pid_t> spawn(const ScriptCall& call, int output) {
@@ -71,8 +64,8 @@ Outcome<pid_t> spawn(const ScriptCall& call, int output) {
     posix_spawnattr_setpgroup(&attributes, 0);  // its own group, so that a timeout reaches its children
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
     pid_t pid = 0;
-    const int error =
-        ::posix_spawn(&pid, call.path.c_str(), &actions, &attributes, pointers(arguments).data(), pointers(environment).data());
+    const int error = ::posix_spawn(&pid, call.path.c_str(), &actions, &attributes, service::exec_texts(arguments).data(),
+                                    service::exec_texts(environment).data());
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
     if (error == ENOENT) return base::fail(Errc::noent, "there is no script " + call.path);
@@ -139,13 +132,12 @@ void append_log(const std::string& file, const ScriptCall& call, const std::stri
 }  // namespace
 
 Outcome<> ScriptRunner::run(const ScriptCall& call) {
-    int pipe_ends[2] = {-1, -1};
-    if (::pipe2(pipe_ends, O_CLOEXEC) != 0)
-        return base::fail(Errc::mfile, std::string("cannot make a pipe: ") + std::strerror(errno));
-    const service::Fd output(pipe_ends[0]);
+    auto pipe = service::make_pipe();
+    if (!pipe) return base::fail(Errc::mfile, std::string("cannot make a pipe: ") + std::strerror(errno));
+    const service::Fd output = std::move(pipe->read);
     ::fcntl(output.get(), F_SETFL, O_NONBLOCK);
-    auto pid = spawn(call, pipe_ends[1]);
-    ::close(pipe_ends[1]);
+    auto pid = spawn(call, pipe->write.get());
+    pipe->write = service::Fd();
     if (!pid) return std::move(pid).take_failure();
     std::string said;
     const auto status = await_end(*pid, output.get(), steady_clock::now() + call.timeout, said);
