@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Where the bytes of a saved domain come from and go to.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "lib/base/outcome.hpp"
+
+namespace proto::saved {
+
+class Source {
+public:
+    virtual ~Source() = default;
+    /// Fills `out` from where the last call ended. Returns how much: less only at the end. Errors: of the file.
+    virtual base::Outcome<size_t> read(std::span<std::byte> out) = 0;
+};
+
+class Sink {
+public:
+    virtual ~Sink() = default;
+    /// Takes all of `bytes`, which need not live longer than the call. Errors: of the file.
+    virtual base::Outcome<> write(std::span<const std::byte> bytes) = 0;
+    /// As write() of so many zeros; a file need not store them.
+    virtual base::Outcome<> zeros(uint64_t count) = 0;
+};
+
+}  // namespace proto::saved
