@@ -75,6 +75,12 @@ TEST(Config, ReadsAClassicFile) {
     EXPECT_TRUE(config::validate(c));
 }
 
+TEST(Config, AWordWithASlipIsTold) {
+    const auto loaded = config::parse_config("kernel = '/k'\nmemroy = 64\n", "f", {});
+    ASSERT_TRUE(loaded);
+    EXPECT_EQ(loaded->warnings, (std::vector<std::string>{"f:2:10: unknown variable 'memroy': did you mean 'memory'?"}));
+}
+
 TEST(Config, StringsAreThoseOfPython) {
     EXPECT_EQ(parsed(R"(extra = 'a\tb' "c\x41\101" r'\n')").extra, "a\tbcAA\\n");
     EXPECT_EQ(parsed("extra = '''one\ntwo'''").extra, "one\ntwo");

@@ -347,6 +347,7 @@ struct FakeHypervisor final : xend::Hypervisor {
 struct FakeScripts final : xend::Scripts {
     Tree& tree;
     std::vector<std::string> calls;  // "vif-bridge online vif1.0"
+    std::vector<std::string> words;  // all arguments of the last call
     std::string error;               // hotplug-error of the next `add` or `online`
     std::function<void()> before;    // called when a script starts
     std::vector<std::string> tags;   // of all calls
@@ -364,6 +365,7 @@ struct FakeScripts final : xend::Scripts {
         }
         calls.push_back(call.path.substr(call.path.find_last_of('/') + 1) + " " + call.arguments[0] +
                         (vif.empty() ? "" : " " + vif));
+        words = call.arguments;
         const bool attach = call.arguments[0] == "add" || call.arguments[0] == "online";
         if (!attach) return base::ok;
         if (!error.empty()) {
@@ -425,7 +427,10 @@ struct FakeClock final : xend::Clock {
     int64_t now = 1'000'000;
     int64_t unix_seconds() override { return now; }
     int64_t local_offset() override { return 7200; }
-    void sleep(std::chrono::milliseconds) override {}
+    std::function<void()> slept;
+    void sleep(std::chrono::milliseconds) override {
+        if (slept) slept();
+    }
 };
 
 /// A folder that vanishes with the test.
@@ -453,7 +458,7 @@ struct Machine {
     FakeBlocks blocks;
     FakeRecords records;
     FakeClock clock;
-    xend::Manager manager{xend::Ports{hypervisor, stores, scripts, blocks, records, clock, settings()}};
+    xend::Manager manager;
 
     static xend::Settings settings() {
         xend::Settings out;
@@ -462,7 +467,10 @@ struct Machine {
         out.close_timeout = std::chrono::seconds(0);
         return out;
     }
-    Machine() { auto ignored = manager.recover(); }
+    explicit Machine(const xend::Settings& with = settings())
+        : manager(xend::Ports{hypervisor, stores, scripts, blocks, records, clock, with}) {
+        auto ignored = manager.recover();
+    }
 
     /// A domain with a kernel file, a disk file and a card.
     config::DomainConfig demo(const std::string& name = "demo") {

@@ -149,7 +149,9 @@ TEST(Devices, RatesInTheFormOfNetback) {
 
 TEST(Devices, WhatADiskSaysReachesTheStore) {
     const auto nodes = [](const char* specifier) {
-        return xend::vbd_nodes({base::DomId{7}, base::DomId{0}}, *config::parse_disk(specifier), "/scripts");
+        xend::Settings settings;
+        settings.scripts = "/scripts";
+        return xend::vbd_nodes({base::DomId{7}, base::DomId{0}}, *config::parse_disk(specifier), settings);
     };
     EXPECT_EQ(back_value(nodes("/dev/a,,xvda"), "discard-enable"), "1");
     EXPECT_EQ(back_value(nodes("/dev/a,,xvda,no-discard"), "discard-enable"), "0");

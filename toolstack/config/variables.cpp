@@ -10,6 +10,7 @@
 #include "toolstack/config/fields.hpp"
 #include "toolstack/config/lexer.hpp"
 #include "toolstack/config/load.hpp"
+#include "toolstack/config/similar.hpp"
 #include "toolstack/config/split.hpp"
 #include "toolstack/config/vocabulary.hpp"
 
@@ -274,10 +275,15 @@ void compose_ip(Context& c) {
     c.config.ip = a.ip + ":" + server + ":" + a.gateway + ":" + a.netmask + ":" + a.hostname + ":" + a.interface + ":" + dhcp;
 }
 
-bool is_known(std::string_view name) {
-    return std::ranges::any_of(fields(), [&](const Field& row) { return row.file == name; }) ||
-           std::ranges::any_of(device_kinds(), [&](const DeviceKind& row) { return row.variable == name; }) ||
-           std::ranges::any_of(others, [&](const Other& row) { return row.name == name; });
+/// Every variable that has an effect.
+std::vector<std::string_view> known_names() {
+    std::vector<std::string_view> out;
+    for (const Field& row : fields()) {
+        if (!row.file.empty()) out.push_back(row.file);
+    }
+    for (const DeviceKind& row : device_kinds()) out.push_back(row.variable);
+    for (const Other& row : others) out.push_back(row.name);
+    return out;
 }
 
 void warn(Context& c, const Value& value, const std::string& text) {
@@ -303,12 +309,13 @@ Outcome<> read_word(Context& c, const Word& word, const Value& value) {
 }
 
 Outcome<> read_words(Context& c, const Variables& variables) {
+    const std::vector<std::string_view> known = known_names();
     for (const auto& [name, value] : variables.items()) {
         if (const Word* word = find_word(name)) {
             OTRY(read_word(c, *word, value));
-        } else if (!is_known(name) && value.as<Value::Opaque>() == nullptr && !name.starts_with("_") &&
-                   !name.starts_with("xm_")) {
-            warn(c, value, "unknown variable '" + name.substr(0, 60) + "'");
+        } else if (std::ranges::find(known, name) == known.end() && value.as<Value::Opaque>() == nullptr &&
+                   !name.starts_with("_") && !name.starts_with("xm_")) {
+            warn(c, value, "unknown variable '" + name.substr(0, 60) + "'" + did_you_mean(name, known));
         }
     }
     return base::ok;

@@ -8,6 +8,7 @@
 //   GET  /xend/node                    (node (system …) (host …) …)
 //   GET  /xend/node/dmesg              text;  POST op=clear
 //   GET  /xend/node/log                text
+//   GET  /xend/node/config             (config (xend-port 8000) …): every option of xend-config.sxp as it stands
 //   GET  /xend/domain                  (Domain-0 demo …);  ?detail=1: (domains (domain …) …)
 //                          failed=1 too: behind them those that are no more because their restart failed, with status and reason
 //   POST /xend/domain   op=create config=SXP    201, Location, (domain …); the domain is paused, its devices are ready;

@@ -39,14 +39,14 @@ constexpr const char* info_lines[] = {"host",
 }  // namespace
 
 Outcome<> info(Call& call) {
-    const Sxp node = OTRY(call.xend.get("/xend/node"));
     if (call.line.has("config")) {
-        for (const auto& [name, value] :
-             {std::pair{"xend-unix-path", xend::default_socket}, std::pair{"xend-address", "127.0.0.1"}}) {
-            call.out << format("%-38s: %s", name, value) << "\n";
+        const Sxp config = OTRY(call.xend.get("/xend/node/config"));
+        for (const Sxp* option : config.children()) {
+            call.out << format("%-38s: %s", std::string(option->name()).c_str(), option->value().value_or("").c_str()) << "\n";
         }
         return base::ok;
     }
+    const Sxp node = OTRY(call.xend.get("/xend/node"));
     for (const char* name : info_lines) {
         std::string value = node.child_value(name, "");
         if (value.empty()) value = "(none)";

@@ -21,25 +21,27 @@ base::Outcome<> check_vbds(xenstore::Store& store, const DomainConfig& config, s
 std::string vbd_backend(const DomainConfig& config, size_t index) { return config.disks[index].backend; }
 
 DeviceNodes make_vbd(const DeviceEnds& ends, const DomainConfig& config, size_t index, const Settings& settings) {
-    return vbd_nodes(ends, config.disks[index], settings.scripts);
+    return vbd_nodes(ends, config.disks[index], settings);
 }
 
-ScriptWords vbd_script(const ScriptSubject& subject) { return {{subject.attach ? "add" : "remove"}, {}}; }
+ScriptWords vbd_script(const ScriptSubject& subject) { return {subject.attach ? "add" : "remove", {}, {}}; }
 
 // Network interfaces.
 
 std::string vif_backend(const DomainConfig& config, size_t index) { return config.vifs[index].backend; }
 
 DeviceNodes make_vif(const DeviceEnds& ends, const DomainConfig& config, size_t index, const Settings& settings) {
-    const config::Vif& vif = config.vifs[index];
-    const std::string& name = vif.script.empty() ? settings.vif_script : vif.script;
-    return vif_nodes(ends, vif, static_cast<uint32_t>(index), name[0] == '/' ? name : settings.scripts + "/" + name);
+    config::Vif vif = config.vifs[index];
+    if (vif.bridge.empty()) vif.bridge = settings.vif_bridge;
+    return vif_nodes(ends, vif, static_cast<uint32_t>(index),
+                     settings.script_path(vif.script.empty() ? settings.vif_script : vif.script));
 }
 
 ScriptWords vif_script(const ScriptSubject& subject) {
     const std::string vif = "vif" + std::to_string(subject.front.raw) + "." + std::to_string(subject.devid);
     ScriptWords out;
-    out.arguments = {subject.attach ? "online" : "offline", "type_if=vif"};
+    out.command = subject.attach ? "online" : "offline";
+    out.arguments = {"type_if=vif"};
     out.environment = {
         {"vif", subject.attach || subject.renamed.empty() ? vif : subject.renamed}, {"type_if", "vif"}, {"INTERFACE", vif}};
     return out;

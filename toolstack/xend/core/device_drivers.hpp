@@ -20,8 +20,9 @@ struct ScriptSubject {
     bool attach = true;
 };
 
-/// What else a script is told of its device.
+/// What a script is told of its device.
 struct ScriptWords {
+    std::string command;
     std::vector<std::string> arguments;
     std::vector<std::pair<std::string, std::string>> environment;
 };

@@ -51,14 +51,17 @@ std::string frontend_path(const DeviceEnds& ends, const std::string& kind, uint3
 
 xenstore::Permissions owned_by(DomId owner, DomId reader) { return {{owner, Access::none}, {reader, Access::read}}; }
 
-DeviceNodes vbd_nodes(const DeviceEnds& ends, const config::Disk& disk, const std::string& scripts) {
+DeviceNodes vbd_nodes(const DeviceEnds& ends, const config::Disk& disk, const Settings& settings) {
     DeviceNodes out = common(ends, "vbd", disk.devid);
     const std::string type = disk.cdrom ? "cdrom" : "disk";
     add(out.front, "virtual-device", std::to_string(disk.devid));
     add(out.front, "device-type", type);
     add(out.front, "protocol", "x86_64-abi");
-    const bool classic = disk.type.empty() || disk.type == "phy" || disk.type == "file";
-    const std::string script = scripts + (classic ? "/block" : "/block-" + disk.type);
+    const auto own = settings.block_scripts.find(disk.type);
+    const bool classic = own == settings.block_scripts.end() && (disk.type.empty() || disk.type == "phy" || disk.type == "file");
+    const std::string script = settings.script_path(classic                               ? "block"
+                                                    : own != settings.block_scripts.end() ? own->second
+                                                                                          : "block-" + disk.type);
     if (!classic) out.script = script;
     out.disk = disk;
     add(out.back, "type", disk.type.empty() ? "phy" : disk.type);

@@ -11,6 +11,7 @@
 
 #include "lib/base/types.hpp"
 #include "toolstack/config/domain_config.hpp"
+#include "toolstack/xend/core/settings.hpp"
 #include "toolstack/xenstore/client.hpp"
 
 namespace xend {
@@ -41,7 +42,7 @@ struct DeviceNodes {
 
 enum class XenbusState : uint8_t { unknown = 0, initialising, init_wait, initialised, connected, closing, closed };
 
-DeviceNodes vbd_nodes(const DeviceEnds& ends, const config::Disk& disk, const std::string& scripts);
+DeviceNodes vbd_nodes(const DeviceEnds& ends, const config::Disk& disk, const Settings& settings);
 /// `vif` has its MAC address by now; `index` is its number in the guest.
 DeviceNodes vif_nodes(const DeviceEnds& ends, const config::Vif& vif, uint32_t index, const std::string& script);
 

@@ -183,14 +183,14 @@ Outcome<> Devices::run_script(xenstore::Store& store, const DeviceIntent& intent
     const DeviceDriver* driver = device_driver(intent.kind);
     if (driver == nullptr || driver->script == nullptr || intent.script.empty()) return base::ok;
     const std::string back_path = backend_path({front, DomId{static_cast<uint16_t>(intent.back)}}, intent.kind, intent.devid);
+    ScriptWords words = driver->script({front, intent.devid, read_or_empty(store, back_path + "/vifname"), attach});
     ScriptCall call;
-    call.path = intent.script;
+    call.take_script(intent.script, words.command);
     call.timeout = ports_.settings.hotplug_timeout;
     call.tag = intent.running;
+    call.arguments.insert(call.arguments.end(), words.arguments.begin(), words.arguments.end());
     call.environment = {
         {"XENBUS_PATH", back_path}, {"XENBUS_TYPE", intent.kind}, {"XENBUS_BASE_PATH", "backend"}, {"script", call.path}};
-    ScriptWords words = driver->script({front, intent.devid, read_or_empty(store, back_path + "/vifname"), attach});
-    call.arguments = std::move(words.arguments);
     call.environment.insert(call.environment.end(), words.environment.begin(), words.environment.end());
     log(LogLevel::debug, "running " + call.path + " " + call.arguments[0] + " for " + back_path);
     return ports_.scripts.run(call);

@@ -90,7 +90,10 @@ private:
     base::Outcome<> check_name(const std::string& name, const config::Uuid& uuid);
     base::Outcome<> check_drivers(xenstore::Store& store, const config::DomainConfig& config);
     base::Outcome<> claim(xenstore::Store& store, const Record& record);
-    base::Outcome<> check_memory(const builder::Plan& plan);
+    base::Outcome<> find_memory(xenstore::Store& store, const builder::Plan& plan);
+    base::Outcome<uint64_t> free_memory_kib();
+    base::Outcome<> shrink_dom0(xenstore::Store& store, uint64_t need_kib);
+    base::Outcome<> limit_dom0_cpus(xenstore::Store& store);
     void fill_in(config::DomainConfig& config) const;
     base::Outcome<base::DomId> start(xenstore::Store& store, Record& record, Run run);
     base::Outcome<> let_run(xenstore::Store& store, const DomainRef& domain, Record& record);

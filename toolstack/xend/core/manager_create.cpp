@@ -112,15 +112,50 @@ Outcome<> Manager::claim(xenstore::Store& store, const Record& record) {
     return ports_.records.save(record).context("while writing the journal");
 }
 
-Outcome<> Manager::check_memory(const builder::Plan& plan) {
+/// What nobody has and nobody was promised.
+Outcome<uint64_t> Manager::free_memory_kib() {
     const HostState host = OTRY(ports_.hypervisor.host());
+    const uint64_t free_pages = host.phys.free_pages + host.phys.scrub_pages;
+    return (free_pages - std::min(free_pages, host.phys.outstanding_pages)) * 4;
+}
+
+/// Makes sure that there is memory for the domain, at dom0's cost as far as the settings allow. Errors: nomem.
+Outcome<> Manager::find_memory(xenstore::Store& store, const builder::Plan& plan) {
     constexpr uint64_t overhead_pages = 512;  // page tables of shadows, vCPUs, grant frames: a margin
     const uint64_t need = (plan.pages + overhead_pages) * 4;
-    const uint64_t free_pages = host.phys.free_pages + host.phys.scrub_pages;
-    const uint64_t have = (free_pages - std::min(free_pages, host.phys.outstanding_pages)) * 4;
+    const uint64_t have = OTRY(free_memory_kib());
     if (have >= need) return base::ok;
-    return base::fail(Errc::nomem, "Not enough free memory and dom0_min_mem is 0, so I cannot release any more. I need " +
-                                       std::to_string(need) + " KiB but only have " + std::to_string(have) + ".");
+    if (ports_.settings.dom0_min_mem_mib != 0) return shrink_dom0(store, need);
+    return base::fail(Errc::nomem,
+                      fmt::format("Not enough free memory and dom0_min_mem is 0, so I cannot release any more. I need "
+                                  "{} KiB but only have {}.",
+                                  need, have));
+}
+
+/// Asks dom0's balloon driver for what is missing. Errors: nomem: dom0 would get too small; timedout: it does not give it.
+Outcome<> Manager::shrink_dom0(xenstore::Store& store, uint64_t need_kib) {
+    const uint64_t have = OTRY(free_memory_kib());
+    const auto dom0 = OTRY(ports_.hypervisor.domain(DomId{0}));
+    const uint64_t floor = uint64_t{ports_.settings.dom0_min_mem_mib} * 1024;
+    const uint64_t size = dom0 ? dom0->memory_kib() : 0;
+    const uint64_t missing = need_kib - std::min(need_kib, have);
+    if (size < missing || size - missing < floor) {
+        return base::fail(
+            Errc::nomem,
+            fmt::format("I need {} KiB, but dom0_min_mem is {} and shrinking to {} KiB would leave only {} KiB free.", need_kib,
+                        floor, floor, have + (size - std::min(size, floor))));
+    }
+    log(LogLevel::info, fmt::format("dom0 gives {} KiB back for a new domain", missing));
+    const std::string target = domain_path(DomId{0}) + "/memory/target";
+    OTRY(store.write(target, std::to_string(size - missing)));
+    constexpr std::chrono::milliseconds pause{100};
+    for (std::chrono::milliseconds waited{0}; waited < ports_.settings.balloon_timeout; waited += pause) {
+        if (OTRY(free_memory_kib()) >= need_kib) return base::ok;
+        ports_.clock.sleep(pause);
+    }
+    OTRY(store.write(target, std::to_string(size)));
+    return base::fail(Errc::timedout, fmt::format("The privileged domain did not balloon: {} KiB are free, {} are needed.",
+                                                  OTRY(free_memory_kib()), need_kib));
 }
 
 Outcome<DomId> Manager::backend_domain(const std::string& who) {
@@ -144,7 +179,7 @@ Outcome<std::vector<DeviceNodes>> Manager::device_nodes(DomId domain, const Reco
 
 Outcome<builder::BuiltDomain> Manager::build(xenstore::Store& store, Record& record, const builder::Plan& plan) {
     const std::lock_guard building(build_mutex_);  // the memory that one was promised is not another one's
-    OTRY(check_memory(plan));
+    OTRY(find_memory(store, plan));
     Observer observer(ports_, store, record);
     return ports_.hypervisor.build(plan, observer, observer);
 }

@@ -257,6 +257,18 @@ Outcome<> Manager::announce_dom0() {
     for (const auto& [key, value] : {std::pair{"/name", "Domain-0"}, std::pair{"/domid", "0"}}) {
         if (!OTRY(xenstore::read_if_there(*store, dom0 + key))) OTRY(store->write(dom0 + key, value));
     }
+    return limit_dom0_cpus(*store);
+}
+
+/// dom0's kernel takes its vCPUs away, and brings them back, as these nodes say.
+Outcome<> Manager::limit_dom0_cpus(xenstore::Store& store) {
+    const uint32_t wanted = ports_.settings.dom0_cpus;
+    if (wanted == 0) return base::ok;
+    const auto info = OTRY(ports_.hypervisor.domain(DomId{0}));
+    for (uint32_t i = 0; info && i < info->vcpus; ++i) {
+        OTRY(store.write(domain_path(DomId{0}) + "/cpu/" + std::to_string(i) + "/availability",
+                         i < wanted ? "online" : "offline"));
+    }
     return base::ok;
 }
 

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -78,6 +79,14 @@ struct ScriptCall {
     std::vector<std::pair<std::string, std::string>> environment;  // added to a clean one
     std::chrono::seconds timeout{60};
     std::string tag{};  // marks every process of this call, for end()
+
+    /// "SCRIPT WORD …", as a setting names a script: its path, and the words behind the command.
+    void take_script(const std::string& text, std::string command) {
+        arguments = {std::move(command)};
+        std::istringstream words(text);
+        words >> path;
+        for (std::string word; words >> word;) arguments.push_back(word);
+    }
 };
 
 /// Runs hotplug scripts.

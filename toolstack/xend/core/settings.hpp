@@ -3,20 +3,30 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <string>
 
 namespace xend {
 
 /// What the core is told: where scripts are and how long things may take. The server's own part is server/settings.hpp.
 struct Settings {
+    bool operator==(const Settings&) const = default;
     std::string scripts = "/etc/xen/scripts";
-    std::string vif_script = "vif-bridge";
+    std::string vif_script = "vif-bridge";             // with the words that it gets, behind blanks
+    std::string vif_bridge;                            // of interfaces that name none; empty: the script chooses
+    std::map<std::string, std::string> block_scripts;  // by type of disk; else block-TYPE, none for phy and file
+    uint32_t dom0_min_mem_mib = 0;                     // what dom0 keeps when it makes room for a domain; 0: it makes no room
+    uint32_t dom0_cpus = 0;                            // vCPUs that dom0 goes on with; 0: all
     uint32_t console_limit_kib = 1024;
     std::chrono::seconds backend_timeout{20};   // for a back-end driver to notice a new device
     std::chrono::seconds hotplug_timeout{100};  // for a script
     std::chrono::seconds close_timeout{10};     // for a back end to let go
     std::chrono::seconds shutdown_timeout{300};
+    std::chrono::seconds balloon_timeout{20};  // for dom0 to give memory back
     int64_t min_restart_seconds = 20;
+
+    /// A script by its name in `scripts`, or by its path; with the words behind it.
+    std::string script_path(const std::string& name) const { return name.starts_with('/') ? name : scripts + "/" + name; }
 };
 
 }  // namespace xend

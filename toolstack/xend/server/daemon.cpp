@@ -36,24 +36,14 @@ namespace {
 void run_network_script(const ServerSettings& settings, Scripts& scripts) {
     if (settings.network_script.empty()) return;
     ScriptCall call;
-    std::string rest = settings.network_script;
-    std::vector<std::string> words;
-    for (size_t at = 0; at < rest.size();) {
-        const size_t end = std::min(rest.find(' ', at), rest.size());
-        if (end > at) words.push_back(rest.substr(at, end - at));
-        at = end + 1;
-    }
-    if (words.empty()) return;
-    call.path = words[0][0] == '/' ? words[0] : settings.core.scripts + "/" + words[0];
-    call.arguments = {"start"};
-    call.arguments.insert(call.arguments.end(), words.begin() + 1, words.end());
+    call.take_script(settings.core.script_path(settings.network_script), "start");
     auto ran = scripts.run(call);
     if (!ran) log(LogLevel::error, "network-script: " + ran.failure().text);
 }
 
 /// The sockets of this xend.
 Outcome<> listen(HttpServer& server, const ServerSettings& settings) {
-    for (const std::string& path : {settings.unix_path, settings.classic_unix_path}) {
+    for (const std::string& path : {settings.unix_path, settings.unix_server ? settings.classic_unix_path : ""}) {
         if (path.empty()) continue;
         OTRY(service::make_parent(path));
         OTRY(server.listen_unix(path));
@@ -147,7 +137,7 @@ Outcome<> serve(const ServerSettings& settings, Life life, const Ready& ready) {
     FileRecords records(settings.records);
     OTRY(records.prepare());
     Manager manager(Ports{hypervisor, stores, scripts, blocks, records, clock, settings.core});
-    Router router(manager, settings.log_file);
+    Router router(manager, settings.log_file, shown_options(settings));
     Dispatcher dispatcher([&router](const Request& request) { return router.handle(request); });
     HttpServer server(
         *loop, [&dispatcher](Request request, HttpServer::Done done) { dispatcher.handle(std::move(request), std::move(done)); });

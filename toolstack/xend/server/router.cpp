@@ -72,6 +72,11 @@ Reply Router::node(const Request& request, const std::string& below) {
         auto text = log_text(log_file_);
         return text ? text_reply(200, std::move(text).take()) : error_reply(text.failure());
     }
+    if (below == "config") {
+        Sxp out = Sxp::named("config");
+        for (const auto& [name, value] : options_) out.add(name, value);
+        return sxp_reply(out);
+    }
     if (!below.empty()) return text_reply(404, "Not found: " + request.path.substr(0, 200));
     if (request.method == Request::Method::post) {
         const std::string op = field_or(request, "op", "");

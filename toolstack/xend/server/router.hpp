@@ -12,8 +12,10 @@ namespace xend {
 /// Turns requests of api.hpp into calls of the core and its answers into replies; nothing else. Thread-safe. As a
 /// Transport it serves clients in the same process.
 class Router final : public Transport {
+    using Options = std::vector<std::pair<std::string, std::string>>;
     Manager& manager_;
     std::string log_file_;
+    Options options_;
 
     Reply node(const Request& request, const std::string& below);
     Reply domain_folder(const Request& request);
@@ -23,8 +25,9 @@ class Router final : public Transport {
     base::Outcome<Reply> domain_value_operation(const Request& request, const std::string& who, const std::string& op);
 
 public:
-    /// `log_file`: where the server logs, for those who ask to see it.
-    Router(Manager& manager, std::string log_file) : manager_(manager), log_file_(std::move(log_file)) {}
+    /// `log_file`: where the server logs, and `options`: how it is set, for those who ask to see it.
+    Router(Manager& manager, std::string log_file, Options options = {})
+        : manager_(manager), log_file_(std::move(log_file)), options_(std::move(options)) {}
     Reply handle(const Request& request);
     base::Outcome<Reply> call(const Request& request) override { return handle(request); }
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -12,22 +13,28 @@ namespace xend {
 
 /// What xend-config.sxp says, with classic names and defaults: the core's settings and the server's own.
 struct ServerSettings {
+    bool operator==(const ServerSettings&) const = default;
     Settings core;
     std::string network_script;
     bool http_server = false;
     std::string unix_path = default_socket;
     std::string classic_unix_path = classic_socket;
-    std::string address = "127.0.0.1";
+    bool unix_server = false;  // also at classic_unix_path
+    std::string address = "localhost";
     uint16_t port = default_port;
     std::string log_file = "/var/log/xen/xend.log";
-    std::string log_level = "INFO";
+    std::string log_level = "DEBUG";
     std::string pid_file = "/var/run/xend.pid";
     std::string records = "/var/run/xend/domains";
+    std::map<std::string, std::string> given;  // what the file says, by option
 };
 
-/// Takes the options of an xend-config.sxp that we know; the others are named in `warnings`.
-/// Errors: inval, with the line of the syntax error.
-base::Outcome<ServerSettings> parse_settings(std::string_view text, std::vector<std::string>& warnings);
+/// Takes what an xend-config.sxp says; unknown options and those without effect are named in `warnings`.
+/// Errors: inval, "FILE:LINE: …", for values of the wrong type and options that are refused.
+base::Outcome<ServerSettings> parse_settings(std::string_view text, const std::string& file, std::vector<std::string>& warnings);
+
+/// Every option with its value, given or not: what `xm info -c` prints.
+std::vector<std::pair<std::string, std::string>> shown_options(const ServerSettings& settings);
 
 /// $XEND_CONFIG or /etc/xen/xend-config.sxp; a file that is not there means the defaults.
 base::Outcome<ServerSettings> load_settings(std::vector<std::string>& warnings);

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "toolstack/xend/server/options.hpp"
+
+#include <array>
+
+#include "lib/base/number.hpp"
+
+namespace xend {
+
+namespace {
+
+using base::Errc;
+using base::Outcome;
+using enum OptionType;
+using enum OptionStanding;
+
+using Take = Outcome<> (*)(ServerSettings&, std::string_view, const std::string&);
+
+bool yes(const std::string& text) { return text == "yes" || text == "y" || text == "1" || text == "true" || text == "on"; }
+
+template <auto Member>
+constexpr Take server_text = [](ServerSettings& s, std::string_view, const std::string& value) -> Outcome<> {
+    s.*Member = value;
+    return base::ok;
+};
+
+template <auto Member>
+constexpr Take server_flag = [](ServerSettings& s, std::string_view, const std::string& value) -> Outcome<> {
+    s.*Member = yes(value);
+    return base::ok;
+};
+
+template <auto Member>
+constexpr Take core_text = [](ServerSettings& s, std::string_view, const std::string& value) -> Outcome<> {
+    s.core.*Member = value;
+    return base::ok;
+};
+
+template <auto Member>
+constexpr Take core_number = [](ServerSettings& s, std::string_view, const std::string& value) -> Outcome<> {
+    s.core.*Member = base::parse_number<uint32_t>(value).value_or(0);
+    return base::ok;
+};
+
+Outcome<> take_port(ServerSettings& s, std::string_view, const std::string& value) {
+    s.port = base::parse_number<uint16_t>(value).value_or(0);
+    return base::ok;
+}
+
+/// Classic xend took the empty one for all addresses; ours has no password and stays with this machine.
+Outcome<> take_address(ServerSettings& s, std::string_view, const std::string& value) {
+    if (!value.empty() && value != "localhost" && value != "::1" && !value.starts_with("127."))
+        return base::fail(Errc::inval, "xend listens on addresses of this machine alone: localhost");
+    s.address = value.empty() ? ServerSettings{}.address : value;
+    return base::ok;
+}
+
+/// (block-TYPE SCRIPT)
+Outcome<> take_block_script(ServerSettings& s, std::string_view name, const std::string& value) {
+    const std::string type(name.substr(std::string_view("block-").size()));
+    if (value.empty() || value == "block-" + type) {
+        s.core.block_scripts.erase(type);  // as without the option
+    } else {
+        s.core.block_scripts[type] = value;
+    }
+    return base::ok;
+}
+
+constexpr std::string_view no_events = "there is no port for events";
+constexpr std::string_view no_consoles = "consoles have no TCP port; xm console shows them";
+constexpr std::string_view no_xmlrpc = "xend speaks HTTP alone; nothing listens for XML-RPC";
+constexpr std::string_view no_relocation = "domains are not taken over from other machines; nothing listens for them";
+constexpr std::string_view no_displays = "no domain has a display";
+constexpr std::string_view no_folder = "nothing is kept there";
+
+using S = ServerSettings;
+
+// clang-format off
+constexpr std::array all_options = {
+    Option{"block-",                        text,   "",          effective, "", 0, take_block_script},
+    Option{"console-address",               text,   "localhost", harmless,  no_consoles},
+    Option{"console-limit",                 number, "1024",      effective, "", 1U << 20U, core_number<&Settings::console_limit_kib>},
+    Option{"console-port-base",             number, "9600",      harmless,  no_consoles, 65535},
+    Option{"dbroot",                        text,   "/var/lib/xen/xend-db", harmless, no_folder},
+    Option{"dom0-cpus",                     number, "0",         effective, "", 1U << 16U, core_number<&Settings::dom0_cpus>},
+    Option{"dom0-min-mem",                  number, "0",         effective, "", 1U << 24U, core_number<&Settings::dom0_min_mem_mib>},
+    Option{"enable-dump",                   flag,   "no",        refused,   "core dumps of domains that crash"},
+    Option{"external-migration-tool",       text,   "",          refused,   "devices that are migrated by a program"},
+    Option{"keymap",                        text,   "en-us",     harmless,  no_displays},
+    Option{"logfile",                       text,   "/var/log/xen/xend.log", effective, "", 0, server_text<&S::log_file>},
+    Option{"loglevel",                      level,  "DEBUG",     effective, "", 0, server_text<&S::log_level>},
+    Option{"network-script",                text,   "",          effective, "", 0, server_text<&S::network_script>},
+    Option{"resource-label-change-script",  text,   "",          refused,   "labels of a security policy"},
+    Option{"vif-antispoof",                 flag,   "no",        refused,   "filters against wrong addresses of guests"},
+    Option{"vif-bridge",                    text,   "",          effective, "", 0, core_text<&Settings::vif_bridge>},
+    Option{"vif-script",                    text,   "vif-bridge", effective, "", 0, core_text<&Settings::vif_script>},
+    Option{"vnc-listen",                    text,   "127.0.0.1", harmless,  no_displays},
+    Option{"vnc-tls",                       flag,   "0",         harmless,  no_displays},
+    Option{"vnc-x509-cert-dir",             text,   "/etc/xen/vnc", harmless, no_displays},
+    Option{"vnc-x509-verify",               flag,   "0",         harmless,  no_displays},
+    Option{"vncpasswd",                     text,   "",          harmless,  no_displays},
+    Option{"xen-api-server",                list,   "",          harmless,  "nothing listens for the Xen API"},
+    Option{"xend-address",                  text,   "localhost", effective, "", 0, take_address},
+    Option{"xend-config-format",            number, "4",         effective, "", 4, [](S&, std::string_view, const std::string&) -> Outcome<> { return base::ok; }},
+    Option{"xend-domains-path",             text,   "/var/lib/xend/domains", harmless, no_folder},
+    Option{"xend-event-port",               number, "8001",      harmless,  no_events, 65535},
+    Option{"xend-http-server",              flag,   "no",        effective, "", 0, server_flag<&S::http_server>},
+    Option{"xend-port",                     number, "8000",      effective, "", 65535, take_port},
+    Option{"xend-relocation-address",       text,   "",          harmless,  no_relocation},
+    Option{"xend-relocation-hosts-allow",   text,   "",          harmless,  no_relocation},
+    Option{"xend-relocation-port",          number, "8002",      harmless,  no_relocation, 65535},
+    Option{"xend-relocation-server",        flag,   "no",        harmless,  no_relocation},
+    Option{"xend-security-path",            text,   "/var/lib/xend/security", harmless, no_folder},
+    Option{"xend-state-path",               text,   "/var/lib/xend/state", harmless, no_folder},
+    Option{"xend-storage-path",             text,   "/var/lib/xend/storage", harmless, no_folder},
+    Option{"xend-tcp-xmlrpc-server",        flag,   "no",        harmless,  no_xmlrpc},
+    Option{"xend-tcp-xmlrpc-server-address", text,  "localhost", harmless,  no_xmlrpc},
+    Option{"xend-tcp-xmlrpc-server-port",   number, "8006",      harmless,  no_xmlrpc, 65535},
+    Option{"xend-tcp-xmlrpc-server-ssl-cert-file", text, "",     harmless,  no_xmlrpc},
+    Option{"xend-tcp-xmlrpc-server-ssl-key-file",  text, "",     harmless,  no_xmlrpc},
+    Option{"xend-unix-path",                text,   classic_socket, effective, "", 0, server_text<&S::classic_unix_path>},
+    Option{"xend-unix-server",              flag,   "no",        effective, "", 0, server_flag<&S::unix_server>},
+    Option{"xend-unix-xmlrpc-server",       flag,   "no",        harmless,  no_xmlrpc},
+};
+// clang-format on
+
+}  // namespace
+
+std::span<const Option> options() { return all_options; }
+
+const Option* find_option(std::string_view name) {
+    for (const Option& option : all_options) {
+        const bool all = option.name.ends_with('-');
+        if (all ? name.starts_with(option.name) && name != option.name : name == option.name) return &option;
+    }
+    return nullptr;
+}
+
+}  // namespace xend
