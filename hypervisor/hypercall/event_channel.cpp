@@ -12,14 +12,11 @@ namespace {
 
 DomId own_or(const Vcpu& v, uint16_t domid) { return domid == xen::DOMID_SELF ? v.domain.id : DomId(domid); }
 
-Status alloc_unbound(Vcpu& v, GuestPtr<xen::EvtchnAllocUnbound> p) {
-    auto op = TRY(p.fetch());
-    DomainRef other;
-    if (op.dom != xen::DOMID_SELF) other = TRY(target_domain(v, op.dom));
-    Domain& d = other ? *other : v.domain;
-    if (!d.events) return Err{Errc::srch};
-    const Port port = TRY(event_alloc_unbound(d, own_or(v, op.remote_dom)));
-    op.port = port.raw;
+/// Hands a new port of `d`'s to the caller; closes it again when the caller cannot be told.
+template <class Op>
+Status give_port(Domain& d, GuestPtr<Op> p, Op& op, xen::evtchn_port_t Op::*member, Result<Port> bound) {
+    const Port port = TRY(bound);
+    op.*member = port.raw;
     if (!p.store(op)) {
         (void)event_close(d, port);
         return Err{Errc::fault};
@@ -27,43 +24,36 @@ Status alloc_unbound(Vcpu& v, GuestPtr<xen::EvtchnAllocUnbound> p) {
     return ok;
 }
 
+Status alloc_unbound(Vcpu& v, GuestPtr<xen::EvtchnAllocUnbound> p) {
+    auto op = TRY(p.fetch());
+    DomainRef other;
+    if (op.dom != xen::DOMID_SELF) other = TRY(target_domain(v, op.dom));
+    Domain& d = other ? *other : v.domain;
+    if (!d.events) return Err{Errc::srch};
+    return give_port(d, p, op, &xen::EvtchnAllocUnbound::port, event_alloc_unbound(d, own_or(v, op.remote_dom)));
+}
+
 Status bind_interdomain(Vcpu& v, GuestPtr<xen::EvtchnBindInterdomain> p) {
     auto op = TRY(p.fetch());
     DomainRef remote = TRY(find_domain(DomId(op.remote_dom)));
     if (!remote->events) return Err{Errc::srch};
-    op.local_port = TRY(event_bind_interdomain(v.domain, *remote, Port(op.remote_port))).raw;
-    if (!p.store(op)) {
-        (void)event_close(v.domain, Port(op.local_port));
-        return Err{Errc::fault};
-    }
-    return ok;
-}
-
-/// Hands a new port to the guest; closes it again when the guest cannot be told.
-template <class Op>
-Status give_port(Vcpu& v, GuestPtr<Op> p, Op& op, Result<Port> bound) {
-    const Port port = TRY(bound);
-    op.port = port.raw;
-    if (!p.store(op)) {
-        (void)event_close(v.domain, port);
-        return Err{Errc::fault};
-    }
-    return ok;
+    return give_port(v.domain, p, op, &xen::EvtchnBindInterdomain::local_port,
+                     event_bind_interdomain(v.domain, *remote, Port(op.remote_port)));
 }
 
 Status bind_virq(Vcpu& v, GuestPtr<xen::EvtchnBindVirq> p) {
     auto op = TRY(p.fetch());
-    return give_port(v, p, op, event_bind_virq(v.domain, op.virq, VcpuId(op.vcpu)));
+    return give_port(v.domain, p, op, &xen::EvtchnBindVirq::port, event_bind_virq(v.domain, op.virq, VcpuId(op.vcpu)));
 }
 
 Status bind_ipi(Vcpu& v, GuestPtr<xen::EvtchnBindIpi> p) {
     auto op = TRY(p.fetch());
-    return give_port(v, p, op, event_bind_ipi(v.domain, VcpuId(op.vcpu)));
+    return give_port(v.domain, p, op, &xen::EvtchnBindIpi::port, event_bind_ipi(v.domain, VcpuId(op.vcpu)));
 }
 
 Status bind_pirq(Vcpu& v, GuestPtr<xen::EvtchnBindPirq> p) {
     auto op = TRY(p.fetch());
-    return give_port(v, p, op, event_bind_pirq(v.domain, op.pirq));
+    return give_port(v.domain, p, op, &xen::EvtchnBindPirq::port, event_bind_pirq(v.domain, op.pirq));
 }
 
 Status status(Vcpu& v, GuestPtr<xen::EvtchnStatus> p) {
@@ -78,16 +68,11 @@ Status status(Vcpu& v, GuestPtr<xen::EvtchnStatus> p) {
     return p.store(op);
 }
 
-Status done(Vcpu& v, Status s) {
-    if (!s && s.error() == Errc::restart) return restart_same(v);
-    return s;
-}
-
 Status reset(Vcpu& v, GuestPtr<xen::EvtchnReset> p) {
     auto op = TRY(p.fetch());
     DomainRef d = TRY(target_domain(v, op.dom));
     if (!d->events) return Err{Errc::srch};
-    return done(v, event_reset(*d));
+    return restarting_same(v, event_reset(*d));
 }
 
 Status init_control(Vcpu& v, GuestPtr<xen::EvtchnInitControl> p) {
@@ -99,7 +84,9 @@ Status init_control(Vcpu& v, GuestPtr<xen::EvtchnInitControl> p) {
 
 Status send(Vcpu& v, GuestPtr<xen::EvtchnSend> p) { return event_send(v.domain, Port(TRY(p.fetch()).port)); }
 Status unmask(Vcpu& v, GuestPtr<xen::EvtchnUnmask> p) { return event_unmask(v.domain, Port(TRY(p.fetch()).port)); }
-Status close(Vcpu& v, GuestPtr<xen::EvtchnClose> p) { return done(v, event_close(v.domain, Port(TRY(p.fetch()).port))); }
+Status close(Vcpu& v, GuestPtr<xen::EvtchnClose> p) {
+    return restarting_same(v, event_close(v.domain, Port(TRY(p.fetch()).port)));
+}
 
 Status bind_vcpu(Vcpu& v, GuestPtr<xen::EvtchnBindVcpu> p) {
     const auto op = TRY(p.fetch());

@@ -143,27 +143,27 @@ Result<GrantStatus> table_frames(const Call& c, Domain& d, const xen::GnttabSetu
     return fill(c, GuestPtr<uint64_t>::of(op.frame_list), op.nr_frames, [&](uint32_t i) { return get_grant_frame(d, i); });
 }
 
-Status setup_table(const Call& c) {
+/// An operation on the table of the domain that the argument names: `act` is asked for its status when there is one.
+template <class Op, class F>
+Status on_table(const Call& c, F act) {
     if (c.count != 1) return Err{Errc::inval};
-    const GuestPtr<xen::GnttabSetupTable> p = c.arg;
-    auto op = TRY(p.fetch());
-    Target t = table_of(c.v, op.dom);
-    op.status = t.status;
-    if (t.status == gntst(xen::GNTST_okay)) op.status = TRY(table_frames(c, *t.domain, op));
+    const GuestPtr<Op> p = c.arg;
+    Op op = TRY(p.fetch());
+    const Target t = table_of(c.v, op.dom);
+    op.status = t.status == gntst(xen::GNTST_okay) ? TRY(act(*t.domain, op)) : t.status;
     return p.store(op);
 }
 
+Status setup_table(const Call& c) {
+    return on_table<xen::GnttabSetupTable>(c, [&](Domain& d, xen::GnttabSetupTable& op) { return table_frames(c, d, op); });
+}
+
 Status query_size(const Call& c) {
-    if (c.count != 1) return Err{Errc::inval};
-    const GuestPtr<xen::GnttabQuerySize> p = c.arg;
-    auto op = TRY(p.fetch());
-    Target t = table_of(c.v, op.dom);
-    op.status = t.status;
-    if (t.status == gntst(xen::GNTST_okay)) {
-        op.nr_frames = grant_frames(*t.domain);
-        op.max_nr_frames = t.domain->grants->max_frames;
-    }
-    return p.store(op);
+    return on_table<xen::GnttabQuerySize>(c, [](Domain& d, xen::GnttabQuerySize& op) -> Result<GrantStatus> {
+        op.nr_frames = grant_frames(d);
+        op.max_nr_frames = d.grants->max_frames;
+        return gntst(xen::GNTST_okay);
+    });
 }
 
 Answer dump_table(const Call& c) {
@@ -202,19 +202,11 @@ Status version_of(const Call& c) {
     return p.store(op);
 }
 
-Answer status_frames(const Call& c) {
-    if (c.count != 1) return Err{Errc::inval};
-    const GuestPtr<xen::GnttabGetStatusFrames> p = c.arg;
-    auto op = TRY(p.fetch());
-    const Target t = table_of(c.v, op.dom);
-    op.status = t.status;
-    if (t.status == gntst(xen::GNTST_okay) && op.nr_frames > grant_status_frames(*t.domain))
-        op.status = gntst(xen::GNTST_general_error);
-    else if (t.status == gntst(xen::GNTST_okay))
-        op.status = TRY(fill(c, GuestPtr<uint64_t>::of(op.frame_list), op.nr_frames,
-                             [&](uint32_t i) { return get_status_frame(*t.domain, i); }));
-    TRY(p.store(op));
-    return 0;
+Status status_frames(const Call& c) {
+    return on_table<xen::GnttabGetStatusFrames>(c, [&](Domain& d, xen::GnttabGetStatusFrames& op) -> Result<GrantStatus> {
+        if (op.nr_frames > grant_status_frames(d)) return gntst(xen::GNTST_general_error);
+        return fill(c, GuestPtr<uint64_t>::of(op.frame_list), op.nr_frames, [&](uint32_t i) { return get_status_frame(d, i); });
+    });
 }
 
 /// x86 keeps caches coherent with devices: what is left is to check the request.

@@ -114,6 +114,12 @@ inline Err restart_same(Vcpu& v) {
     return Err{Errc::restart};
 }
 
+/// The answer of what stops with `restart` and is entered again as it was.
+inline Status restarting_same(Vcpu& v, Status s) {
+    if (!s && s.error() == Errc::restart) return restart_same(v);
+    return s;
+}
+
 /// Runs `step(i)` for the elements [first, n) of a guest's list. Between any two of them, whatever the step did with the
 /// first, it looks whether the CPU is wanted elsewhere and ends then with `stop(i)`: i is where the call goes on.
 /// The first element of each entry is always done, so that the call makes progress. Errors: those of `step` and `stop`.

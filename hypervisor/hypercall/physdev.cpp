@@ -103,8 +103,6 @@ Status free_pirq(Vcpu& v, GuestPtr<xen::PhysdevGetFreePirq> p) {
     return p.store(f);
 }
 
-PciAddress address_of(const xen::PhysdevPciDevice& p) { return {p.seg, p.bus, p.devfn}; }
-
 Status add_device(Vcpu& v, GuestPtr<xen::PhysdevPciDeviceAdd> p) {
     const auto a = TRY(p.fetch());
     // XEN_PCI_DEV_PXM tells the node; memory is one here.
@@ -113,8 +111,6 @@ Status add_device(Vcpu& v, GuestPtr<xen::PhysdevPciDeviceAdd> p) {
         {(a.flags & xen::XEN_PCI_DEV_EXTFN) != 0, (a.flags & xen::XEN_PCI_DEV_VIRTFN) != 0, a.physfn.bus, a.physfn.devfn},
         v.domain.id);
 }
-
-Status remove_device(Vcpu&, GuestPtr<xen::PhysdevPciDevice> p) { return pci_device_remove(address_of(TRY(p.fetch()))); }
 
 // The older calls know segment 0 only.
 Status add_in_segment_0(Vcpu& v, GuestPtr<xen::PhysdevManagePci> p) {
@@ -128,20 +124,14 @@ Status add_ext_in_segment_0(Vcpu& v, GuestPtr<xen::PhysdevManagePciExt> p) {
     return pci_device_add({0, a.bus, a.devfn}, {a.is_extfn != 0, a.is_virtfn != 0, a.physfn.bus, a.physfn.devfn}, v.domain.id);
 }
 
-Status remove_in_segment_0(Vcpu&, GuestPtr<xen::PhysdevManagePci> p) {
-    const auto a = TRY(p.fetch());
-    return pci_device_remove({0, a.bus, a.devfn});
+PciAddress address_of(const xen::PhysdevPciDevice& p) { return {p.seg, p.bus, p.devfn}; }
+PciAddress address_of(const auto& p) { return {0, p.bus, p.devfn}; }
+
+/// Operations that name a device and no more.
+template <auto act, class Argument>
+Status device(Vcpu&, GuestPtr<Argument> p) {
+    return act(address_of(TRY(p.fetch())));
 }
-
-Status restore_msi(Vcpu&, GuestPtr<xen::PhysdevPciDevice> p) { return pci_restore_msi(address_of(TRY(p.fetch()))); }
-
-Status restore_msi_in_segment_0(Vcpu&, GuestPtr<xen::PhysdevRestoreMsi> p) {
-    const auto a = TRY(p.fetch());
-    return pci_restore_msi({0, a.bus, a.devfn});
-}
-
-Status prepare_msix(Vcpu&, GuestPtr<xen::PhysdevPciDevice> p) { return pci_prepare_msix(address_of(TRY(p.fetch()))); }
-Status release_msix(Vcpu&, GuestPtr<xen::PhysdevPciDevice> p) { return pci_release_msix(address_of(TRY(p.fetch()))); }
 
 void apic_write(Vcpu&, AnyGuestPtr) {}  // the I/O APICs are programmed from setup_gsi
 
@@ -164,14 +154,14 @@ using OnDevices = Operations<
     Op<xen::PHYSDEVOP_setup_gsi,          setup_gsi,    Who::hardware>,
     Op<xen::PHYSDEVOP_get_free_pirq,      free_pirq,    Who::hardware>,
     Op<xen::PHYSDEVOP_pci_device_add,     add_device,               Who::hardware>,
-    Op<xen::PHYSDEVOP_pci_device_remove,  remove_device,            Who::hardware>,
-    Op<xen::PHYSDEVOP_restore_msi_ext,    restore_msi,              Who::hardware>,
+    Op<xen::PHYSDEVOP_pci_device_remove,  device<pci_device_remove, xen::PhysdevPciDevice>, Who::hardware>,
+    Op<xen::PHYSDEVOP_restore_msi_ext,    device<pci_restore_msi, xen::PhysdevPciDevice>, Who::hardware>,
     Op<xen::PHYSDEVOP_manage_pci_add,     add_in_segment_0,         Who::hardware>,
     Op<xen::PHYSDEVOP_manage_pci_add_ext, add_ext_in_segment_0,     Who::hardware>,
-    Op<xen::PHYSDEVOP_manage_pci_remove,  remove_in_segment_0,      Who::hardware>,
-    Op<xen::PHYSDEVOP_restore_msi,        restore_msi_in_segment_0, Who::hardware>,
-    Op<xen::PHYSDEVOP_prepare_msix,       prepare_msix,             Who::hardware>,
-    Op<xen::PHYSDEVOP_release_msix,       release_msix,             Who::hardware>,
+    Op<xen::PHYSDEVOP_manage_pci_remove,  device<pci_device_remove, xen::PhysdevManagePci>, Who::hardware>,
+    Op<xen::PHYSDEVOP_restore_msi,        device<pci_restore_msi, xen::PhysdevRestoreMsi>, Who::hardware>,
+    Op<xen::PHYSDEVOP_prepare_msix,       device<pci_prepare_msix, xen::PhysdevPciDevice>, Who::hardware>,
+    Op<xen::PHYSDEVOP_release_msix,       device<pci_release_msix, xen::PhysdevPciDevice>, Who::hardware>,
     // Configuration space is reached through ports only.
     Op<xen::PHYSDEVOP_pci_mmcfg_reserved, refused<Errc::nosys>,     Who::hardware>>;
 // clang-format on

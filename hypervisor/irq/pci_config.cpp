@@ -21,16 +21,12 @@ uint16_t select(uint32_t address) {
 
 uint32_t pci_config_read(uint32_t address, unsigned bytes) {
     Guard g(config_lock);
-    const uint16_t port = select(address);
-    return bytes == 1 ? hw::in8(port) : bytes == 2 ? hw::in16(port) : hw::in32(port);
+    return hw::port_in(select(address), bytes);
 }
 
 void pci_config_write(uint32_t address, unsigned bytes, uint32_t value) {
     Guard g(config_lock);
-    const uint16_t port = select(address);
-    if (bytes == 1) hw::out8(port, static_cast<uint8_t>(value));
-    else if (bytes == 2) hw::out16(port, static_cast<uint16_t>(value));
-    else hw::out32(port, value);
+    hw::port_out(select(address), bytes, value);
 }
 
 }  // namespace hv

@@ -242,9 +242,22 @@ void FairScheduler::affinity_changed(SchedUnit& u) {
     else relocate(u);
 }
 
+/// To the queue of another CPU; true when it goes before what runs there.
+bool FairScheduler::transfer(SchedUnit& u, FairQueue& from, FairQueue& to, unsigned target) REQUIRES(from.lock, to.lock) {
+    FairUnit& e = fair_data(u);
+    const bool queued = e.queued;
+    if (queued) from.dequeue(e);
+    u.cpu.store(target, std::memory_order_release);
+    if (!queued) return false;
+    const Nanos now = clock::now();
+    to.charge(now);
+    to.admit(e, fair::max_lag, newest_clock_.load(std::memory_order_relaxed));
+    to.enqueue(e);
+    return preempts(to, target, e, now);
+}
+
 /// Moves a queued unit to a CPU where it may be and where there is room.
 void FairScheduler::relocate(SchedUnit& u) {
-    FairUnit& e = fair_data(u);
     for (;;) {
         const unsigned home = u.cpu.load(std::memory_order_acquire);
         const unsigned target = choose_cpu(u, home);
@@ -258,17 +271,7 @@ void FairScheduler::relocate(SchedUnit& u) {
             if (u.cpu.load(std::memory_order_relaxed) != home) continue;
             running = u.running_on.load(std::memory_order_acquire) >= 0;
             if (!running && !may_run(u, target)) continue;  // the target has left meanwhile
-            if (!running) {
-                const bool queued = e.queued;
-                if (queued) from.dequeue(e);
-                u.cpu.store(target, std::memory_order_release);
-                if (!queued) return;
-                const Nanos now = clock::now();
-                to.charge(now);
-                to.admit(e, fair::max_lag, newest_clock_.load(std::memory_order_relaxed));
-                to.enqueue(e);
-                preempt = preempts(to, target, e, now);
-            }
+            if (!running) preempt = transfer(u, from, to, target);
         }
         if (running) sched::reschedule(home);
         else if (preempt) sched::reschedule(target);
@@ -435,17 +438,7 @@ void FairScheduler::leave(SchedUnit& prev, unsigned cpu) {
         Guard2 g(from.lock, to.lock);
         if (!may_run(prev, target)) continue;
         left = true;
-        FairUnit& e = fair_data(prev);
-        const bool queued = e.queued;
-        if (queued) from.dequeue(e);
-        prev.cpu.store(target, std::memory_order_release);
-        if (queued) {
-            const Nanos now = clock::now();
-            to.charge(now);
-            to.admit(e, fair::max_lag, newest_clock_.load(std::memory_order_relaxed));
-            to.enqueue(e);
-            preempt = preempts(to, target, e, now);
-        }
+        preempt = transfer(prev, from, to, target);
         prev.running_on.store(-1, std::memory_order_seq_cst);
     }
     if (preempt) sched::reschedule(target);

@@ -66,6 +66,7 @@ private:
     }
     void nudge_idle(const SchedUnit& u);
     void relocate(SchedUnit& u);
+    bool transfer(SchedUnit& u, FairQueue& from, FairQueue& to, unsigned target);
     void evict(unsigned cpu);
     static unsigned settled_cpu(const SchedUnit& u);
     void leave(SchedUnit& prev, unsigned cpu);

@@ -132,21 +132,15 @@ extern "C" uint64_t rdmsr_fault_safe(uint32_t msr, uint64_t* value);
 /// False where the CPU has no such register. Source: entry.S.
 inline bool rdmsr_safe(uint32_t msr, uint64_t& value) { return rdmsr_fault_safe(msr, &value) == 0; }
 inline void wbinvd() { asm volatile("wbinvd" : : : "memory"); }
-inline uint8_t in8(uint16_t p) {
-    uint8_t v;
+template <class T>
+T in(uint16_t p) {
+    T v;
     asm volatile("in %1, %0" : "=a"(v) : "Nd"(p));
     return v;
 }
-inline uint16_t in16(uint16_t p) {
-    uint16_t v;
-    asm volatile("in %1, %0" : "=a"(v) : "Nd"(p));
-    return v;
-}
-inline uint32_t in32(uint16_t p) {
-    uint32_t v;
-    asm volatile("in %1, %0" : "=a"(v) : "Nd"(p));
-    return v;
-}
+inline uint8_t in8(uint16_t p) { return in<uint8_t>(p); }
+inline uint16_t in16(uint16_t p) { return in<uint16_t>(p); }
+inline uint32_t in32(uint16_t p) { return in<uint32_t>(p); }
 inline void out8(uint16_t p, uint8_t v) { asm volatile("out %0, %1" : : "a"(v), "Nd"(p)); }
 inline void out16(uint16_t p, uint16_t v) { asm volatile("out %0, %1" : : "a"(v), "Nd"(p)); }
 inline void out32(uint16_t p, uint32_t v) { asm volatile("out %0, %1" : : "a"(v), "Nd"(p)); }
@@ -214,5 +208,13 @@ inline void triple_fault() {
     for (;;) asm volatile("cli; hlt");
 }
 #endif
+
+/// One, two or four bytes.
+inline uint32_t port_in(uint16_t port, unsigned bytes) { return bytes == 1 ? in8(port) : bytes == 2 ? in16(port) : in32(port); }
+inline void port_out(uint16_t port, unsigned bytes, uint32_t value) {
+    if (bytes == 1) out8(port, static_cast<uint8_t>(value));
+    else if (bytes == 2) out16(port, static_cast<uint16_t>(value));
+    else out32(port, value);
+}
 
 }  // namespace hv::hw

@@ -31,6 +31,17 @@ Status get_segdesc(Domain& d, Mfn m) REQUIRES(d.pv->lock) {
     return s;
 }
 
+/// All of them, or none.
+Status get_segdescs(Domain& d, const Mfn* frames, uint32_t n) REQUIRES(d.pv->lock) {
+    for (uint32_t i = 0; i < n; ++i) {
+        const Status s = get_segdesc(d, frames[i]);
+        if (s) continue;
+        while (i-- > 0) put_segdesc(d, frames[i]);
+        return s;
+    }
+    return ok;
+}
+
 /// CPUs walk the window at any time.
 void set_window(PvVcpu& pv, uint32_t i, uint64_t entry) { __atomic_store_n(pv.descriptor_l1 + i, entry, __ATOMIC_RELEASE); }
 
@@ -67,12 +78,7 @@ Status pv_set_gdt(Vcpu& v, const Mfn* frames, uint32_t entries) {
     PvVcpu& pv = *v.pv;
     const uint32_t pages = pages_for(entries);
     Guard g(v.domain.pv->lock);
-    for (uint32_t i = 0; i < pages; ++i) {
-        const Status s = get_segdesc(v.domain, frames[i]);
-        if (s) continue;
-        while (i-- > 0) put_segdesc(v.domain, frames[i]);
-        return s;
-    }
+    TRY(get_segdescs(v.domain, frames, pages));
     drop_gdt(v);
     for (uint32_t i = 0; i < pages; ++i) {
         pv.gdt_frames[i] = frames[i];
@@ -93,12 +99,9 @@ Status pv_set_ldt(Vcpu& v, uint64_t base, uint32_t entries) {
     Guard g(v.domain.pv->lock);
     for (uint32_t i = 0; i < pages; ++i) {
         const uint64_t* slot = find_l1_slot(pv.kernel_root, base + i * page_size);
-        frames[i] = Mfn::of_address(slot && (*slot & pte::present) ? *slot & pte::frame_mask : 0);
-        const Status s = frames[i].raw ? get_segdesc(v.domain, frames[i]) : Status(Err{Errc::inval});
-        if (s) continue;
-        while (i-- > 0) put_segdesc(v.domain, frames[i]);
-        return s;
+        frames[i] = Mfn::of_address(slot && (*slot & pte::present) ? *slot & pte::frame_mask : 0);  // 0 is no guest's
     }
+    TRY(get_segdescs(v.domain, frames, pages));
     drop_ldt(v);
     for (uint32_t i = 0; i < pages; ++i) {
         pv.ldt_frames[i] = frames[i];

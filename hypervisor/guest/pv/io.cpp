@@ -25,10 +25,6 @@ bool pci_register(const Vcpu& v, uint16_t port, uint32_t& address) {
     return v.domain.pci_address & enable;
 }
 
-uint32_t raw_in(uint16_t port, unsigned bytes) {
-    return bytes == 1 ? hw::in8(port) : bytes == 2 ? hw::in16(port) : hw::in32(port);
-}
-
 /// The bitmap lies in the address space of the guest's kernel. What cannot be read is closed.
 [[gnu::noinline]] bool open_in_bitmap(const Vcpu& v, uint16_t port, unsigned bytes) {
     const PvVcpu& pv = *v.pv;
@@ -40,12 +36,6 @@ uint32_t raw_in(uint16_t port, unsigned bytes) {
     const bool read = arch::copy_from_guest(bits, pv.io_bitmap + port / 8, needed);
     if (!pv.in_kernel) arch::load_root(pv.user_root.address());
     return read && ((bits[0] | bits[1] << 8) & static_cast<int>(mask)) == 0;
-}
-
-void raw_out(uint16_t port, unsigned bytes, uint32_t value) {
-    if (bytes == 1) hw::out8(port, static_cast<uint8_t>(value));
-    else if (bytes == 2) hw::out16(port, static_cast<uint16_t>(value));
-    else hw::out32(port, value);
 }
 
 }  // namespace
@@ -63,16 +53,13 @@ bool pv_port_allowed(const Vcpu& v, uint16_t port, unsigned bytes) {
 
 uint32_t pv_port_in(Vcpu& v, uint16_t port, unsigned bytes) {
     if (is_pci_address(port, bytes)) return v.domain.pci_address;
-    if (v.domain.privileged) {
-        if (is_pci_data(port)) {
-            uint32_t address = 0;
-            if (!pci_register(v, port, address)) return all_ones(bytes);
-            return pci_config_read(address, bytes);
-        }
+    if (v.domain.privileged && is_pci_data(port)) {
+        uint32_t address = 0;
+        return pci_register(v, port, address) ? pci_config_read(address, bytes) : all_ones(bytes);
     }
     // Ports the hypervisor keeps for itself read as if nothing was there.
     if (!v.domain.ioports.contains(port, uint64_t{port} + bytes - 1)) return all_ones(bytes);
-    return raw_in(port, bytes);
+    return hw::port_in(port, bytes);
 }
 
 void pv_port_out(Vcpu& v, uint16_t port, unsigned bytes, uint32_t value) {
@@ -80,14 +67,12 @@ void pv_port_out(Vcpu& v, uint16_t port, unsigned bytes, uint32_t value) {
         v.domain.pci_address = value;
         return;
     }
-    if (v.domain.privileged) {
-        if (is_pci_data(port)) {
-            uint32_t address = 0;
-            if (pci_register(v, port, address)) pci_config_write(address, bytes, value);
-            return;
-        }
+    if (v.domain.privileged && is_pci_data(port)) {
+        uint32_t address = 0;
+        if (pci_register(v, port, address)) pci_config_write(address, bytes, value);
+        return;
     }
-    if (v.domain.ioports.contains(port, uint64_t{port} + bytes - 1)) raw_out(port, bytes, value);
+    if (v.domain.ioports.contains(port, uint64_t{port} + bytes - 1)) hw::port_out(port, bytes, value);
 }
 
 }  // namespace hv

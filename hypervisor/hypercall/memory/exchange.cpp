@@ -100,12 +100,7 @@ struct Fresh {
     Fresh(const Fresh&) = delete;
     Fresh& operator=(const Fresh&) = delete;
     ~Fresh() {
-        while (head) {
-            const uint32_t m = head;
-            head = frame_table[m].next;
-            frame_table[m].next = 0;
-            heap::free(Mfn(m), order);
-        }
+        while (head) heap::free(take(), order);
     }
     void add(Mfn m) {
         frame_table[m.raw].next = head;

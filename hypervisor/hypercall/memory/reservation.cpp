@@ -50,8 +50,12 @@ Answer for_extents(const Call& c, const Reservation& r, F one) {
     return i;
 }
 
-void explain(const Call& c, Domain& d, const Reservation& r, Errc why) {
-    if (why == Errc::toobig) {
+/// One extent of memory for the domain; the log says why it gets none.
+Result<Mfn> allocate(const Call& c, const Reservation& r) {
+    Domain& d = *r.domain;
+    auto m = domain_alloc_pages(d, r.order, r.bits);
+    if (m) return m;
+    if (m.error() == Errc::toobig) {
         const uint64_t most = [&] {
             Guard g(d.page_list_lock);
             return d.max_pages;
@@ -61,6 +65,7 @@ void explain(const Call& c, Domain& d, const Reservation& r, Errc why) {
         guest_log(LogLevel::info, "d%u: could not give d%u 2^%u pages below %u bits", unsigned{c.v.domain.id.raw},
                   unsigned{d.id.raw}, r.order, r.bits);
     }
+    return m;
 }
 
 }  // namespace
@@ -68,15 +73,11 @@ void explain(const Call& c, Domain& d, const Reservation& r, Errc why) {
 Answer populate_physmap(const Call& c) {
     const Reservation r = TRY(decode(c));
     if (!r.usable) return c.start;
-    Domain& d = *r.domain;
     return for_extents(c, r, [&](uint64_t i) {
         const auto gpfn = r.extents.fetch(i);
         if (!gpfn) return false;
-        const auto m = domain_alloc_pages(d, r.order, r.bits);
-        if (!m) {
-            explain(c, d, r, m.error());
-            return false;
-        }
+        const auto m = allocate(c, r);
+        if (!m) return false;
         for (uint64_t j = 0; j < (uint64_t{1} << r.order); ++j) set_m2p(m.value() + Pages{j}, gpfn.value() + j);
         return static_cast<bool>(r.extents.store(m.value().raw, i));
     });
@@ -85,14 +86,9 @@ Answer populate_physmap(const Call& c) {
 Answer increase_reservation(const Call& c) {
     const Reservation r = TRY(decode(c));
     if (!r.usable) return c.start;
-    Domain& d = *r.domain;
     return for_extents(c, r, [&](uint64_t i) {
-        const auto m = domain_alloc_pages(d, r.order, r.bits);
-        if (!m) {
-            explain(c, d, r, m.error());
-            return false;
-        }
-        return r.extents.null() || r.extents.store(m.value().raw, i);
+        const auto m = allocate(c, r);
+        return m && (r.extents.null() || r.extents.store(m.value().raw, i));
     });
 }
 
