@@ -52,6 +52,8 @@ static_assert(exact_layout<FeatureInfo, 8>);
 inline constexpr std::uint32_t XENVER_pagesize = 7;
 inline constexpr std::uint32_t XENVER_guest_handle = 8;
 inline constexpr std::uint32_t XENVER_commandline = 9;
+
+inline constexpr std::uint64_t XEN_COMMANDLINE_LEN = 1024;
 inline constexpr std::uint32_t XENVER_build_id = 10;
 
 struct BuildId {

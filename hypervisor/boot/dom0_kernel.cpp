@@ -60,10 +60,6 @@ Dom0Kernel dom0_open_kernel(parse::Bytes module) {
     auto notes = parse::read_xen_notes(k.image);
     if (!notes) give_up("The dom0 kernel has no Xen notes: it was built without support for Xen PV");
     k.notes = notes.value();
-    if (k.notes.phys32_entry && !k.notes.entry && !k.notes.virt_base)
-        give_up("The dom0 kernel's notes name no PV entry point: it was built without support for Xen PV");
-    if (k.notes.paddr_offset && !k.notes.virt_base)
-        give_up("The dom0 kernel says where its physical addresses start, but not its virtual ones");
     k.entry = k.notes.entry.value_or(k.image.entry());
     log(LogLevel::info, "Dom0 kernel: %.*s %.*s, virt %lx-%lx, entry %lx", static_cast<int>(k.notes.guest_os.size()),
         k.notes.guest_os.data(), static_cast<int>(k.notes.guest_version.size()), k.notes.guest_version.data(),

@@ -20,7 +20,7 @@
 #include "hypervisor/boot/platform.hpp"
 #include "hypervisor/cpu_policy/policy.hpp"
 #include "hypervisor/domain/idle.hpp"
-#include "hypervisor/guest/pv/view.hpp"
+#include "hypervisor/guest/entry/switch.hpp"
 #include "hypervisor/hypercall/machine_info.hpp"
 #include "hypervisor/mm/heap.hpp"
 #include "hypervisor/mm/host_map.hpp"
@@ -91,7 +91,7 @@ bool equip_cpu(unsigned cpu) {
 /// False: no memory.
 bool prepare_cpu(unsigned cpu) {
     if (!equip_cpu(cpu)) return false;
-    if (speculation.isolates() && !view_create(cpu, pages_for_entries(cpu))) return false;
+    if (!prepare_for_guests(cpu)) return false;
     timer::init_cpu(cpu);
     auto idle = idle_vcpu_create(cpu);
     if (!idle) return false;
@@ -204,7 +204,7 @@ extern "C" [[noreturn]] void boot_main(uint32_t magic, uint32_t info) {
     must(system_domains_create(), "Creating the system domains");
     auto idle = idle_vcpu_create(0);
     if (!idle) panic("No memory for the idle vCPU");
-    if (speculation.isolates()) must(view_create(0, pages_for_entries(0)), "Making the first CPU's view");
+    must(prepare_for_guests(0), "Preparing the first CPU for guests");
     sched::init(options.scheduler);
     sched::init_cpu(0, *idle.value());
     cpu_policies_init([](uint32_t leaf, uint32_t subleaf) { return hw::cpuid(leaf, subleaf); });

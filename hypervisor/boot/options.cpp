@@ -4,7 +4,7 @@
 #include <bit>
 #include <cstring>
 
-#include "hypervisor/guest/pv/pv.hpp"
+#include "hypervisor/boot/dom0.hpp"
 #include "lib/parse/bytes.hpp"
 #include "lib/parse/cmdline.hpp"
 
@@ -172,7 +172,7 @@ bool apply(const parse::Option& o, bool& known) {
     if (o.key == "console") return set_consoles(o.value);
     if (o.key == "com1") return set_com1(o.value);
     if (o.key == "dom0_mem") return set_dom0_mem(o.value);
-    if (o.key == "dom0_max_vcpus") return set_number(o.value, options.dom0_max_vcpus, 1, pv_max_vcpus);
+    if (o.key == "dom0_max_vcpus") return set_number(o.value, options.dom0_max_vcpus, 1, dom0_most_vcpus());
     if (o.key == "maxcpus") return set_number(o.value, options.max_cpus, 1, max_cpus);
     if (o.key == "loglvl") return set_levels(o.value, options.own_levels);
     if (o.key == "guest_loglvl") return set_levels(o.value, options.guest_levels);

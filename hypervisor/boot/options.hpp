@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "abi/xen/version.hpp"
 #include "hypervisor/arch/x86/online_cpus.hpp"
 #include "hypervisor/arch/x86/speculation_plan.hpp"
 #include "hypervisor/dev/serial.hpp"
@@ -37,7 +38,7 @@ struct Options {
     bool console_to_ring = false;
     uint32_t ring_size = log_ring_size;  ///< of the log; a power of two
     char scheduler[16] = "credit2";
-    char command_line[1024] = {};
+    char command_line[xen::XEN_COMMANDLINE_LEN] = {};
 };
 extern Options options;
 

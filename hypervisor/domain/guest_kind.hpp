@@ -9,7 +9,6 @@
 
 namespace xen {
 struct DomctlExtVcpuContext;
-struct VcpuGuestContext;
 }  // namespace xen
 
 namespace hv {
@@ -31,9 +30,12 @@ struct GuestKind {
     Status (*relinquish)(Domain&) = nullptr;
 
     // -- a vCPU's state, while it does not run ------------------------------------------------------------------------------
-    /// Sets all registers. A vCPU that had none and is refused some is as before. Errors: inval, perm, restart, opnotsupp.
-    Status (*set_context)(Vcpu&, const xen::VcpuGuestContext&) = nullptr;
-    void (*get_context)(Vcpu&, xen::VcpuGuestContext&) = nullptr;
+    /// Sets all registers, from the structure of the kind's own that lies at `from` in the caller's memory; answers whether it says
+    /// "online". A vCPU that had none and is refused some is as before. Errors: fault, nomem, inval, perm, restart, opnotsupp.
+    Result<bool> (*set_context)(Vcpu&, uint64_t from) = nullptr;
+    /// The same for a vCPU that has no registers yet (VCPUOP_initialise). Takes the domain's lock. Errors: exist too.
+    Status (*initialise)(Vcpu&, uint64_t from) = nullptr;
+    Status (*get_context)(Vcpu&, uint64_t to) = nullptr;
     /// The callbacks of XEN_DOMCTL_{set,get}_ext_vcpucontext; get_callbacks() finds a structure of zeros. Errors: inval.
     Status (*set_callbacks)(Vcpu&, const xen::DomctlExtVcpuContext&) = nullptr;
     void (*get_callbacks)(const Vcpu&, xen::DomctlExtVcpuContext&) = nullptr;
@@ -60,6 +62,8 @@ struct GuestKind {
     /// Copies of the current vCPU that do not go through the page tables which are loaded (arch::walked_read()).
     arch::Walked (*read)(const Vcpu&, void* dst, uint64_t gva, size_t n) = nullptr;
     arch::Walked (*write)(const Vcpu&, uint64_t gva, const void* src, size_t n) = nullptr;
+    /// What a page of its is used as: a type and flags of XEN_DOMCTL_PFINFO_*.
+    uint64_t (*frame_type)(const PageInfo&) = nullptr;
     /// Writes the stubs for hypercalls into a page of its.
     void (*fill_hypercall_page)(void* page) = nullptr;
 };

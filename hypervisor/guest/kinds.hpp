@@ -19,6 +19,9 @@ Result<const GuestKind*> guest_kind_for(const xen::DomctlCreateDomain& c);
 /// Whether the guest is entered by the stubs that prepare_exit() returns to: exceptions and system calls come from no other.
 inline bool entered_by_stubs(const Domain& d) { return &d.kind == &pv_guest; }
 
+/// The hypercall in `r.rax` of a guest of any kind; defined in hypercall/.
+void hypercall_dispatch(Vcpu& v, Regs& r);
+
 /// An operation of v's kind: `frequent` directly, another one's by its table.
 template <auto frequent, auto operation, class... Args>
 inline auto of_kind(Vcpu& v, Args... args) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "abi/xen/version.hpp"
 #include "lib/parse/e820.hpp"
 
 namespace hv {
@@ -12,7 +13,7 @@ struct MachineInfo {
     static constexpr uint32_t max_ranges = parse::MemoryMap::capacity;
     parse::E820Entry memory_map[max_ranges] = {};  ///< as firmware tells it, sanitised
     uint32_t memory_map_entries = 0;
-    char command_line[1024] = {};  ///< without the image's name
+    char command_line[xen::XEN_COMMANDLINE_LEN] = {};  ///< without the image's name
     uint32_t cores_per_socket = 1;
     uint32_t threads_per_core = 1;
     char build_date[32] = {};  ///< when and by whom the image was built; may be empty

@@ -2,8 +2,7 @@
 /// What a guest can call: the whole interface on one screen, and the one place where errors become negative numbers.
 #include "hypervisor/hypercall/table.hpp"
 #include "abi/xen/basic.hpp"
-#include "hypervisor/domain/guest_kind.hpp"
-#include "hypervisor/guest/pv/traps.hpp"
+#include "hypervisor/guest/kinds.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
 
 namespace hv {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The dispatcher's table, for those who ask what is in it. Calling goes through guest/pv/traps.hpp.
+/// The dispatcher's table, for those who ask what is in it. Calling goes through guest/kinds.hpp.
 #pragma once
 
 #include "hypervisor/hypercall/row.hpp"

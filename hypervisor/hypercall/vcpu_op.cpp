@@ -13,18 +13,9 @@ namespace hv {
 
 namespace {
 
-/// Gives an offline vCPU its first context; the structure is too large for our stack.
-Status initialise(Vcpu& caller, Vcpu& target, GuestPtr<xen::VcpuGuestContext> p) {
+Status initialise(Vcpu& caller, Vcpu& target, AnyGuestPtr context) {
     if (target.info.load(std::memory_order_acquire) == &target.private_info) return Err{Errc::inval};
-    Owned<xen::VcpuGuestContext> context(TRY(make<xen::VcpuGuestContext>()));
-    TRY(p.fetch_many(context.get(), 1));
-    Guard g(target.domain.lock);
-    if (target.initialised) return Err{Errc::exist};
-    if (auto s = target.domain.kind.set_context(target, *context); !s) {
-        if (s.error() == Errc::restart) return restart_same(caller);
-        return Err{s.error()};
-    }
-    return ok;
+    return restarting_same(caller, target.domain.kind.initialise(target, context.address()));
 }
 
 Status up(Vcpu&, Vcpu& target, AnyGuestPtr) {

@@ -5,6 +5,7 @@
 #include "abi/xen/vcpu.hpp"
 #include "abi/xen/version.hpp"
 #include "hypervisor/event/event.hpp"
+#include "hypervisor/guest/kinds.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/guest/pv/traps.hpp"
 #include "hypervisor/sched/scheduler.hpp"

@@ -11,7 +11,7 @@
 #include "hypervisor/cpu_policy/policy.hpp"
 #include "hypervisor/event/event.hpp"
 #include "hypervisor/grant/grant.hpp"
-#include "hypervisor/guest/pv/traps.hpp"
+#include "hypervisor/guest/kinds.hpp"
 #include "hypervisor/hypercall/table.hpp"
 #include "tests/host/hv_calls.hpp"
 
@@ -39,15 +39,23 @@ Status relinquish(Domain&) {
     count("relinquish");
     return calls["relinquish"] < 3 ? Status(Err{Errc::restart}) : ok;
 }
-Status set_context(Vcpu& v, const xen::VcpuGuestContext& c) {
+/// Its context is a word: bit 0 says "online", bit 1 asks for something it cannot do.
+Result<bool> set_context(Vcpu& v, uint64_t from) {
     count("set_context");
-    if (c.flags & xen::VGCF_in_kernel) return Err{Errc::opnotsupp};
+    const uint64_t word = *reinterpret_cast<const uint64_t*>(from);
+    if (word & 2) return Err{Errc::opnotsupp};
     v.initialised = true;
-    return ok;
+    return (word & 1) != 0;
 }
-void get_context(Vcpu&, xen::VcpuGuestContext& c) {
+Status initialise(Vcpu& v, uint64_t from) {
+    count("initialise");
+    if (v.initialised) return Err{Errc::exist};
+    return set_context(v, from) ? Status(ok) : Status(Err{Errc::inval});
+}
+Status get_context(Vcpu&, uint64_t to) {
     count("get_context");
-    c.user_regs.rip = 0xfeed;
+    *reinterpret_cast<uint64_t*>(to) = 0xfeed;
+    return ok;
 }
 Status set_callbacks(Vcpu&, const xen::DomctlExtVcpuContext&) {
     count("set_callbacks");
@@ -79,6 +87,11 @@ arch::Walked write(const Vcpu&, uint64_t, const void*, size_t) {
     return arch::Walked::fault;
 }
 
+uint64_t frame_type(const PageInfo&) {
+    count("frame_type");
+    return xen::XEN_DOMCTL_PFINFO_L3TAB;
+}
+
 constexpr GuestKind test_kind{
     .max_vcpus = 3,
     .hypercall_bytes = 3,
@@ -89,6 +102,7 @@ constexpr GuestKind test_kind{
     .destroy_vcpu = [](Vcpu&) { count("destroy_vcpu"); },
     .relinquish = relinquish,
     .set_context = set_context,
+    .initialise = initialise,
     .get_context = get_context,
     .set_callbacks = set_callbacks,
     .get_callbacks = [](const Vcpu&, xen::DomctlExtVcpuContext&) { count("get_callbacks"); },
@@ -104,6 +118,7 @@ constexpr GuestKind test_kind{
     .report_crash = [](Vcpu&) { count("report_crash"); },
     .read = read,
     .write = write,
+    .frame_type = frame_type,
     .fill_hypercall_page = [](void*) { count("fill_hypercall_page"); },
 };
 
@@ -208,18 +223,25 @@ TEST_F(Kind, DomainsThatOnlyOwnHaveNoGuest) {
 TEST_F(Kind, ContextsAreTheKinds) {
     make(1);
     Vcpu& v = *must(vcpu_create(*d, VcpuId(0)));
-    auto context = std::make_unique<xen::VcpuGuestContext>();
-    const auto with_context = [&](auto& u) { u.vcpucontext.ctxt.addr = address(context.get()); };
+    uint64_t context = 2;
+    const auto with_context = [&](auto& u) { u.vcpucontext.ctxt.addr = address(&context); };
     EXPECT_EQ(control(xen::XEN_DOMCTL_getvcpucontext, with_context), Errc::nodata);
-    context->flags = xen::VGCF_in_kernel;
     EXPECT_EQ(control(xen::XEN_DOMCTL_setvcpucontext, with_context), Errc::opnotsupp);
     EXPECT_FALSE(v.initialised);
-    context->flags = xen::VGCF_online;
+    context = 1;
     EXPECT_EQ(control(xen::XEN_DOMCTL_setvcpucontext, with_context), Errc{});
     EXPECT_FALSE(v.pause_flags.load() & vpf_down);
+    context = 0;
+    EXPECT_EQ(control(xen::XEN_DOMCTL_setvcpucontext, with_context), Errc{});
+    EXPECT_TRUE(v.pause_flags.load() & vpf_down);
     EXPECT_EQ(control(xen::XEN_DOMCTL_getvcpucontext, with_context), Errc{});
-    EXPECT_EQ(context->user_regs.rip, 0xfeedu);
-    EXPECT_EQ(own(hypercall_handler(xen::HYPERVISOR_vcpu_op), xen::VCPUOP_initialise, 0, address(context.get())), Errc::exist);
+    EXPECT_EQ(context, 0xfeedu);
+    const Handler vcpu_op = hypercall_handler(xen::HYPERVISOR_vcpu_op);
+    EXPECT_EQ(own(vcpu_op, xen::VCPUOP_initialise, 0, address(&context)), Errc::exist);
+    v.initialised = false;
+    context = 2;
+    EXPECT_EQ(own(vcpu_op, xen::VCPUOP_initialise, 0, address(&context)), Errc::inval);
+    EXPECT_EQ(calls["initialise"], 2u);
 
     EXPECT_EQ(control(xen::XEN_DOMCTL_get_ext_vcpucontext), Errc{});
     EXPECT_EQ(last.u.ext_vcpucontext.sysenter_callback_eip, 0u);
@@ -251,6 +273,16 @@ TEST_F(Kind, OperationsGoThroughTheTable) {
     const Mfn page = must(domain_alloc_pages(*d, 0, 64));
     EXPECT_EQ(control(xen::XEN_DOMCTL_hypercall_init, [&](auto& u) { u.hypercall_init.gmfn = page.raw; }), Errc{});
     EXPECT_EQ(calls["fill_hypercall_page"], 1u);
+    uint64_t frames[] = {page.raw, ~uint64_t{0}};
+    EXPECT_EQ(control(xen::XEN_DOMCTL_getpageframeinfo3,
+                      [&](auto& u) {
+                          u.getpageframeinfo3.num = 2;
+                          u.getpageframeinfo3.array.addr = address(frames);
+                      }),
+              Errc{});
+    EXPECT_EQ(calls["frame_type"], 1u);
+    EXPECT_EQ(frames[0], xen::XEN_DOMCTL_PFINFO_L3TAB);
+    EXPECT_EQ(frames[1], xen::XEN_DOMCTL_PFINFO_XTAB);
 
     xen::PhysdevSetIopl level{3};
     auto bitmap = xen::zeroed<xen::PhysdevSetIobitmap>();

@@ -9,6 +9,7 @@
 #include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/domain/guest_kind.hpp"
 #include "hypervisor/domain/run.hpp"
+#include "hypervisor/guest/kinds.hpp"
 #include "hypervisor/guest/pv/pt_update.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/guest/pv/traps.hpp"

@@ -6,7 +6,6 @@
 
 #include "abi/xen/sched.hpp"
 #include "hypervisor/guest/kinds.hpp"
-#include "hypervisor/guest/pv/traps.hpp"
 #include "hypervisor/mm/heap.hpp"
 #include "hypervisor/sched/scheduler.hpp"
 #include "tests/machine/host.hpp"

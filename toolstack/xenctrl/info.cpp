@@ -240,7 +240,7 @@ Outcome<VersionInfo> Control::version() {
     v.capabilities = OTRY(version_text(xen::XENVER_capabilities, xen::XEN_CAPABILITIES_INFO_LEN));
     while (v.capabilities.ends_with(' ')) v.capabilities.pop_back();
     v.changeset = OTRY(version_text(xen::XENVER_changeset, xen::XEN_CHANGESET_INFO_LEN));
-    v.command_line = OTRY(version_text(xen::XENVER_commandline, 1024));
+    v.command_line = OTRY(version_text(xen::XENVER_commandline, xen::XEN_COMMANDLINE_LEN));
     auto compile = OTRY(Buffer<xen::CompileInfo>::make(backend_));
     if (const int64_t r = call(xen::HYPERVISOR_xen_version, xen::XENVER_compile_info, compile.address()); r < 0)
         return failure_of(r, "Cannot read how the hypervisor was built");

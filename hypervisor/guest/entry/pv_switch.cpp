@@ -101,6 +101,11 @@ void pv_switch_in(Vcpu& v) {
 
 namespace arch {
 
+void load_root(uint64_t cr3) {
+    Cpu& cpu = this_cpu();
+    set_root(cpu, cr3, [&] { return cpu.current->domain.pv->isolated; });
+}
+
 void load_guest_cr4(const Vcpu& v) {
     Cpu& cpu = this_cpu();
     const uint64_t want =

@@ -14,7 +14,7 @@
 #include "hypervisor/arch/x86/speculation_plan.hpp"
 #include "hypervisor/domain/domain.hpp"
 #include "hypervisor/guest/kinds.hpp"
-#include "hypervisor/guest/pv/pv.hpp"
+#include "hypervisor/guest/pv/view.hpp"
 
 namespace hv {
 
@@ -60,20 +60,6 @@ void load_fpu(Vcpu& v) {
     }
 }
 
-void set_root(Cpu& cpu, uint64_t cr3) {
-    // Others skip idle CPUs when they flush: say "guest" before its translations can exist, "idle" after they are gone.
-    const uint64_t idle = idle_cr3();
-    if (cr3 != idle) __atomic_store_n(&cpu.loaded_cr3, cr3, __ATOMIC_SEQ_CST);
-    const uint32_t time = tlb_flush_begins();
-    // What the entry stubs load before they go on when a view lies over these tables. Nothing when no view is loaded: an NMI
-    // in the idle loop must not load what the last guest left behind.
-    if (entries_guarded) [[unlikely]]
-        stack_top().hypervisor_cr3 = cr3 != idle && cpu.current->domain.pv->isolated ? cr3 : 0;
-    hw::write_cr3(cr3);
-    tlb_flush_ended(cpu, time);
-    if (cr3 == idle) __atomic_store_n(&cpu.loaded_cr3, cr3, __ATOMIC_SEQ_CST);
-}
-
 }  // namespace
 
 void save_guest_state(Vcpu& v) {
@@ -92,8 +78,10 @@ void load_guest_state(Vcpu& v) {
 void enter_idle(Cpu& cpu) {
     load_own_gdtr(cpu);
     load_ldt(cpu, 0, 0);
-    set_root(cpu, idle_cr3());
+    set_root(cpu, idle_cr3(), [] { return false; });
 }
+
+Status prepare_for_guests(unsigned cpu) { return speculation.isolates() ? view_create(cpu, pages_for_entries(cpu)) : Status(ok); }
 
 bool separate_domains(const Cpu& cpu, const Vcpu& v) {
     static uint64_t last_here[max_cpus];
@@ -119,8 +107,6 @@ void switch_to(Vcpu& prev, Vcpu& next) {
     }
     if (!prev.idle && &prev.domain != &next.domain) prev.domain.dirty_cpus.clear(cpu.id);
 }
-
-void load_root(uint64_t cr3) { set_root(this_cpu(), cr3); }
 
 void load_guest_xcr0(const Vcpu& v) {
     if (cpu_features.xsave) hw::xsetbv(v.state.xcr0);

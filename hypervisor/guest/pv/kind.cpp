@@ -6,6 +6,7 @@
 #include "hypervisor/guest/kinds.hpp"
 #include "hypervisor/guest/pv/hypercall_page.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
+#include "hypervisor/guest/pv/types.hpp"
 #include "lib/base/bits.hpp"
 
 namespace hv {
@@ -25,6 +26,46 @@ void pv_get_callbacks(const Vcpu& v, xen::DomctlExtVcpuContext& e) {
 }
 
 namespace {
+
+// -- contexts: too large for the stack ----------------------------------------------------------------------------------
+
+using Context = Owned<xen::VcpuGuestContext>;
+
+Result<Context> fetch_context(uint64_t from) {
+    Context c(TRY(make<xen::VcpuGuestContext>()));
+    if (!arch::copy_from_guest(c.get(), from, sizeof *c)) return Err{Errc::fault};
+    return c;
+}
+
+Result<bool> set_context(Vcpu& v, uint64_t from) {
+    const Context c = TRY(fetch_context(from));
+    TRY(pv_set_context(v, *c));
+    return (c->flags & xen::VGCF_online) != 0;
+}
+
+Status initialise(Vcpu& v, uint64_t from) {
+    const Context c = TRY(fetch_context(from));
+    Guard g(v.domain.lock);
+    return v.initialised ? Status(Err{Errc::exist}) : pv_set_context(v, *c);
+}
+
+Status get_context(Vcpu& v, uint64_t to) {
+    const Context c(TRY(make<xen::VcpuGuestContext>()));
+    pv_get_context(v, *c);
+    return arch::copy_to_guest(to, c.get(), sizeof *c) ? Status(ok) : Status(Err{Errc::fault});
+}
+
+// -- small things -------------------------------------------------------------------------------------------------------
+
+uint64_t frame_type(const PageInfo& p) {
+    const uint64_t word = p.type.load(std::memory_order_acquire);
+    if (!(word & page::users_mask)) return xen::XEN_DOMCTL_PFINFO_NOTAB;
+    static_assert(uint32_t{static_cast<uint8_t>(PageType::l4)} << xen::XEN_DOMCTL_PFINFO_LTAB_SHIFT ==
+                  xen::XEN_DOMCTL_PFINFO_L4TAB);
+    const uint64_t level = is_table(type_of(word)) ? static_cast<uint64_t>(type_of(word)) : 0;
+    const uint64_t type = level << xen::XEN_DOMCTL_PFINFO_LTAB_SHIFT;
+    return word & page::pinned ? type | xen::XEN_DOMCTL_PFINFO_LPINTAB : type;
+}
 
 void inject_nmi(Vcpu& v) { v.pv->nmi_pending = true; }
 
@@ -53,8 +94,9 @@ constinit const GuestKind pv_guest{
     .create_vcpu = pv_vcpu_create,
     .destroy_vcpu = pv_vcpu_destroy,
     .relinquish = pv_relinquish,
-    .set_context = pv_set_context,
-    .get_context = pv_get_context,
+    .set_context = set_context,
+    .initialise = initialise,
+    .get_context = get_context,
     .set_callbacks = pv_set_callbacks,
     .get_callbacks = pv_get_callbacks,
     .switch_out = pv_switch_out,
@@ -69,6 +111,7 @@ constinit const GuestKind pv_guest{
     .report_crash = pv_report_crash,
     .read = pv_read_walked,
     .write = pv_write_walked,
+    .frame_type = frame_type,
     .fill_hypercall_page = fill_hypercall_page,
 };
 

@@ -4,6 +4,10 @@
 
 #include "hypervisor/domain/guest_kind.hpp"
 
+namespace xen {
+struct VcpuGuestContext;
+}
+
 namespace hv {
 
 Status pv_domain_create(Domain& d);
@@ -13,7 +17,8 @@ void pv_vcpu_destroy(Vcpu& v);
 /// Drops page-table roots, pins, descriptor tables.
 Status pv_relinquish(Domain& d);
 
-/// One that had a context and is refused another may have new page tables and descriptor tables, never the registers.
+/// A vCPU's whole state. One that had some and is refused another may have new page tables and descriptor tables, never the
+/// registers. Errors: inval, perm, restart.
 Status pv_set_context(Vcpu& v, const xen::VcpuGuestContext& c);
 void pv_get_context(Vcpu& v, xen::VcpuGuestContext& c);
 Status pv_set_callbacks(Vcpu& v, const xen::DomctlExtVcpuContext& e);

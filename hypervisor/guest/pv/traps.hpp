@@ -17,8 +17,6 @@ void pv_system_call(Vcpu& v, Regs& r);
 void pv_return(Vcpu& v, Regs& r);
 /// SYSENTER, in its user mode: another system call. False when the kernel has no callback for it.
 bool pv_sysenter(Vcpu& v, Regs& r);
-/// hypercall/: SYSCALL in its kernel, the hypercall in `r.rax`; defined there, called from guest/entry.
-void hypercall_dispatch(Vcpu& v, Regs& r);
 /// IRETQ into the guest faulted: its failsafe callback decides, or it crashes.
 void pv_iret_failed(Vcpu& v, Regs& r);
 /// Enters the guest's handler for the NMI, else the events, that are pending.

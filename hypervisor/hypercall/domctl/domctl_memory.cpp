@@ -1,27 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// A domain's memory limit, its frames' types, and its hypercall page.
 #include "hypervisor/domain/guest_kind.hpp"
-#include "hypervisor/guest/pv/types.hpp"
 #include "hypervisor/hypercall/domctl/domctl.hpp"
 #include "hypervisor/mm/dirty.hpp"
 
 namespace hv::domctl {
-
-namespace {
-
-uint64_t frame_type(const Domain& d, Gfn frame) {
-    const auto page = guest_page(d, frame);
-    if (!page) return xen::XEN_DOMCTL_PFINFO_XTAB;
-    const uint64_t word = page.value().page().type.load(std::memory_order_acquire);
-    if (!(word & page::users_mask)) return xen::XEN_DOMCTL_PFINFO_NOTAB;
-    static_assert(uint32_t{static_cast<uint8_t>(PageType::l4)} << xen::XEN_DOMCTL_PFINFO_LTAB_SHIFT ==
-                  xen::XEN_DOMCTL_PFINFO_L4TAB);
-    const uint64_t level = is_table(type_of(word)) ? static_cast<uint64_t>(type_of(word)) : 0;
-    const uint64_t type = level << xen::XEN_DOMCTL_PFINFO_LTAB_SHIFT;
-    return word & page::pinned ? type | xen::XEN_DOMCTL_PFINFO_LPINTAB : type;
-}
-
-}  // namespace
 
 Status max_mem(const Call& c) {
     // May be less than the domain has: it then gets nothing new until it has given enough back.
@@ -37,7 +20,8 @@ Status getpageframeinfo3(const Call& c) {
     const auto array = GuestPtr<uint64_t>::of(p.array);
     for (uint64_t i = 0; i < p.num; ++i) {
         const Gfn frame(TRY(array.fetch(i)));
-        TRY(array.store(frame_type(c.d, frame), i));
+        const auto page = guest_page(c.d, frame);
+        TRY(array.store(page ? c.d.kind.frame_type(page.value().page()) : uint64_t{xen::XEN_DOMCTL_PFINFO_XTAB}, i));
     }
     return ok;
 }

@@ -1,49 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 /// vCPUs: registers, places, shares.
-#include "abi/xen/arch_x86.hpp"
 #include "hypervisor/domain/guest_kind.hpp"
 #include "hypervisor/hypercall/domctl/domctl.hpp"
 #include "hypervisor/sched/scheduler.hpp"
 
 namespace hv::domctl {
 
-namespace {
-
-Status set_context(const Call& c, Vcpu& v, const xen::VcpuGuestContext& context) {
-    Paused p(c);
-    if (auto s = c.d.kind.set_context(v, context); !s) {
-        if (s.error() == Errc::restart) return c.again();
-        return Err{s.error()};
-    }
-    // The builder has cleared the shared page since the domain was made: the clock is told to the guest that starts here.
-    if (v.id == VcpuId(0)) domain_update_wallclock(c.d);
-    if (context.flags & xen::VGCF_online) v.pause_flags.fetch_and(~uint32_t{vpf_down}, std::memory_order_acq_rel);
-    else v.pause_flags.fetch_or(vpf_down, std::memory_order_acq_rel);
-    return ok;
-}
-
-}  // namespace
-
 Status setvcpucontext(const Call& c) {
     const xen::DomctlVcpuContext& a = c.op.u.vcpucontext;
     Vcpu& v = *TRY(c.vcpu(a.vcpu));
     if (a.ctxt.is_null()) return Err{Errc::inval};  // resetting a vCPU is for HVM guests
-    // Too large for the stack.
-    Owned<xen::VcpuGuestContext> context(TRY(make<xen::VcpuGuestContext>()));
-    TRY(GuestPtr<xen::VcpuGuestContext>::of(a.ctxt).fetch_many(context.get(), 1));
-    return set_context(c, v, *context);
+    Paused p(c);
+    const auto online = c.d.kind.set_context(v, a.ctxt.addr);
+    if (!online) return online.error() == Errc::restart ? c.again() : Err{online.error()};
+    // The builder has cleared the shared page since the domain was made: the clock is told to the guest that starts here.
+    if (v.id == VcpuId(0)) domain_update_wallclock(c.d);
+    if (online.value()) v.pause_flags.fetch_and(~uint32_t{vpf_down}, std::memory_order_acq_rel);
+    else v.pause_flags.fetch_or(vpf_down, std::memory_order_acq_rel);
+    return ok;
 }
 
 Status getvcpucontext(const Call& c) {
     const xen::DomctlVcpuContext& a = c.op.u.vcpucontext;
     Vcpu& v = *TRY(c.vcpu(a.vcpu));
     if (!v.initialised) return Err{Errc::nodata};
-    Owned<xen::VcpuGuestContext> context(TRY(make<xen::VcpuGuestContext>()));
-    {
-        Paused p(c);
-        c.d.kind.get_context(v, *context);
-    }
-    return GuestPtr<xen::VcpuGuestContext>::of(a.ctxt).store_many(context.get(), 1);
+    Paused p(c);
+    return c.d.kind.get_context(v, a.ctxt.addr);
 }
 
 Status getvcpuinfo(const Call& c) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hypervisor/boot/dom0_tables.hpp"
+#include "hypervisor/boot/pv/pv_dom0_tables.hpp"
 
 #include <cstring>
 
