@@ -46,6 +46,7 @@ hypervisor_line() {
 }
 dom0_line() {
     local line="console=hvc0 earlyprintk=xen panic=1"
+    [ "$hypervisor" = none ] && line="console=ttyS0 panic=1"
     [ "$dom0" = debian ] && line+=" root=/dev/sda rw"
     [ "$emulator" = bochs ] && line+=" xenolith.out=0x2f8 xenolith.control=0x3e8"
     printf '%s' "$line$dom0_append"
@@ -63,7 +64,9 @@ qemu_command() {
     if [ "$accel" = kvm ]; then command+=(-accel kvm -cpu host); else command+=(-accel "tcg,thread=$threads" -cpu "$cpu"); fi
     [ -z "$icount" ] || command+=(-icount "shift=0,sleep=off")
     command+=(-m "$mem" -smp "$smp" -display none -no-reboot -net none)
-    if [ "$loader" = qemu ]; then
+    if [ "$hypervisor" = none ]; then
+        command+=(-kernel "$kernel" -append "$(dom0_line)" -initrd "$initrd")
+    elif [ "$loader" = qemu ]; then
         command+=(-kernel "$image" -append "$(hypervisor_line)")
         if [ -n "$kernel" ]; then
             modules=$(printf '%s %s' "$kernel" "$(dom0_line)" | sed 's/,/,,/g')
@@ -170,8 +173,9 @@ run_script() {
             line=$part$line part=''
             case $line in
                 up) stage="dom0's user space is up"; report_line "up=$(seconds_since "$start")";;
-                ready) stage="the tools are up"; report_line "ready=$(seconds_since "$start")";;
-                "exit "*) status=${line#exit }; stage=done; off_deadline=$((SECONDS + 60)); report_line "exit=$status";;
+                ready) stage="the tools are up"; report_line "ready=$(seconds_since "$start")"; [ -z "$profile" ] || kill -USR2 "$emulator_pid";;
+                "exit "*) [ -z "$profile" ] || kill -USR2 "$emulator_pid"
+                    status=${line#exit }; stage=done; off_deadline=$((SECONDS + 60)); report_line "exit=$status";;
             esac
             continue
         fi
@@ -190,6 +194,7 @@ run_script() {
     exec 6>&-
     wait $streamer || true
     [ -z "$log" ] || tr -d '\r\000' <"$run/console.log" >"$log"
+    [ -z "$profile" ] || profile_end
     if [ -n "$status" ]; then
         if [ -n "$died" ]; then report_line poweroff=yes; else report_line poweroff=no; say "warning: the machine did not power off after the script; it was stopped"; fi
         exit "$status"
