@@ -3,6 +3,7 @@
 // A daemon that dies is started again as it was, one that was told to end is not. The daemon is this program itself.
 #include "toolstack/service/ward.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -94,6 +95,20 @@ TEST_F(Wards, WhatDiesIsStartedAgainAndWhatWasToldToEndIsNot) {
     }
     EXPECT_EQ(PidFile::running(file_), 0);
     EXPECT_EQ(lives(), 2U);
+}
+
+// A daemon is gone, a process that it made holds the lock still, and the number in the file is somebody else's by now.
+TEST_F(Wards, AForeignProcessWithTheNumberOfADaemonIsLeftAlone) {
+    const std::string text = std::to_string(::getpid());
+    const int fd = ::open(file_.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC);
+    ASSERT_EQ(::write(fd, text.data(), text.size()), static_cast<ssize_t>(text.size()));
+    ::close(fd);
+    ASSERT_EQ(PidFile::running(file_), ::getpid());
+    ward_ = Ward("it", file_, [](const std::string&) {});
+    ward_.look();
+    EXPECT_LT(ward_.fd(), 0);
+    ::kill(first_, SIGKILL);
+    ::waitpid(first_, nullptr, 0);
 }
 
 TEST_F(Wards, WhatDoesNotLiveIsNotStartedInALoop) {

@@ -2,8 +2,11 @@
 // link: xenconsoled_core
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
 #include <random>
 
+#include "toolstack/xenconsoled/capped_log.hpp"
 #include "toolstack/xenconsoled/console.hpp"
 
 namespace xenconsoled {
@@ -45,6 +48,34 @@ TEST(Backlog, KeepsTheNewestUpToTheLimit) {
     EXPECT_EQ(b.front(), std::string(10, 'z'));
     b.consume(1000);
     EXPECT_TRUE(b.empty());
+}
+
+std::string contents(const std::string& path) {
+    std::ifstream in(path);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+}
+
+TEST(CappedLog, NeverHoldsMoreThanTwiceItsLimit) {
+    std::string folder = (std::filesystem::temp_directory_path() / "capped-XXXXXX").string();
+    ASSERT_NE(::mkdtemp(folder.data()), nullptr);
+    const std::string path = folder + "/g.log";
+    CappedLog log(100);
+    ASSERT_TRUE(log.open(path));
+    for (int i = 0; i < 1000; ++i) log.append("0123456789" + std::to_string(i) + "\n");
+    EXPECT_LE(std::filesystem::file_size(path), 100u);
+    EXPECT_LE(std::filesystem::file_size(path + ".1"), 100u);
+    EXPECT_TRUE(contents(path).ends_with("0123456789999\n"));
+    EXPECT_TRUE((contents(path + ".1") + contents(path)).ends_with("998\n0123456789999\n")) << "nothing between is lost";
+    // One that goes on with a file counts what is there; one that somebody moved away stays where it is.
+    CappedLog again(100);
+    ASSERT_TRUE(again.open(path));
+    std::filesystem::rename(path, folder + "/moved");
+    const std::string moved = contents(folder + "/moved"), old = contents(path + ".1");
+    again.append(std::string(90, 'x'));
+    EXPECT_EQ(contents(path), std::string(90, 'x'));
+    EXPECT_EQ(contents(folder + "/moved"), moved);
+    EXPECT_EQ(contents(path + ".1"), old);
+    std::filesystem::remove_all(folder);
 }
 
 TEST(Backlog, AgreesWithAString) {

@@ -34,6 +34,8 @@ struct Tree {
     std::map<std::string, Node> nodes{{"/", {"", {{DomId{0}, xenstore::Access::none}}}}};
     std::set<uint16_t> introduced;
     bool back_ends = true;             // they answer
+    bool guests_let_go = true;         // of devices that they are asked for
+    std::string broken;                // requests for paths below this fail
     std::vector<std::string> changes;  // paths, for watches
     size_t requests = 0;
     mutable std::recursive_mutex mutex;
@@ -61,7 +63,11 @@ struct Tree {
                               path.find("/console/") == std::string::npos;
         if (!back_end || !back_ends) return;
         if (value == "1") nodes[path].value = "2";  // the driver has taken the device
-        if (value == "5") nodes[path].value = "6";
+        if (value == "5" && (guests_let_go || !nodes.contains(nodes[parent(path) + "/frontend"].value))) nodes[path].value = "6";
+    }
+    Outcome<> fails(std::string_view path) const {
+        if (broken.empty() || !path.starts_with(broken)) return base::ok;
+        return base::fail(Errc::io, "the store has failed");
     }
     /// "path = value (permissions)" for each node, without the root.
     std::string dump(const std::string& below = "/") const {
@@ -94,12 +100,14 @@ public:
     explicit FakeStore(Tree& tree) : tree_(tree) {}
     Outcome<std::string> read(std::string_view path, Tx) override {
         const auto guard = request();
+        OTRY(tree_.fails(path));
         const auto at = tree_.nodes.find(std::string(path));
         if (at == tree_.nodes.end()) return base::fail(Errc::noent, "no node " + std::string(path));
         return at->second.value;
     }
     Status write(std::string_view path, std::string_view value, Tx) override {
         const auto guard = request();
+        OTRY(tree_.fails(path));
         tree_.write(std::string(path), std::string(value));
         return base::ok;
     }
@@ -110,12 +118,14 @@ public:
     }
     Status remove(std::string_view path, Tx) override {
         const auto guard = request();
+        OTRY(tree_.fails(path));
         if (!tree_.nodes.contains(Tree::parent(std::string(path)))) return base::fail(Errc::noent, "no parent");
         tree_.remove(std::string(path));
         return base::ok;
     }
     Outcome<std::vector<std::string>> directory(std::string_view path, Tx) override {
         const auto guard = request();
+        OTRY(tree_.fails(path));
         if (!tree_.nodes.contains(std::string(path))) return base::fail(Errc::noent, "no node");
         std::vector<std::string> out;
         for (const auto& [name, node] : tree_.nodes) {
@@ -198,6 +208,7 @@ struct FakeHypervisor final : xend::Hypervisor {
     uint64_t free_pages = 100'000;
     uint16_t next_id = 1;
     std::string build_error;     // a build fails late with this
+    std::string destroy_error;   // no domain can be destroyed
     builder::BuildInput asked;   // of the last domain planned
     bool crash_at_once = false;  // a new domain crashes as soon as it runs
     bool busy = false;           // a new domain neither waits nor computes for long
@@ -296,6 +307,7 @@ struct FakeHypervisor final : xend::Hypervisor {
     Outcome<> destroy(const xend::DomainRef& ref) override {
         const std::lock_guard guard(mutex);
         if (!same(ref)) return base::fail(Errc::srch, "No such domain");
+        if (!destroy_error.empty()) return base::fail(Errc::busy, destroy_error);
         free_pages += at(ref.id)->pages;
         std::erase_if(all, [&](const auto& i) { return i.id == ref.id; });
         return base::ok;

@@ -4,6 +4,7 @@
 // xend's server: what it answers, and that nobody who is slow holds up anybody else.
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -13,6 +14,7 @@
 #include <future>
 
 #include "toolstack/service/fd.hpp"
+#include "toolstack/service/listen.hpp"
 #include "toolstack/xend/client/http_client.hpp"
 #include "toolstack/xend/server/dispatcher.hpp"
 #include "toolstack/xend/server/http_message.hpp"
@@ -129,6 +131,29 @@ TEST_F(XendServer, AnswersAsItAlwaysDid) {
     EXPECT_EQ(made->location, "/xend/domain/made");
     EXPECT_EQ(made->body, "/xend/domain|op=create");
     EXPECT_EQ(call(get("/throw"))->body, "(xend.err 'internal error: exception')");
+}
+
+// A xend that dies at work: whoever asked is told what became of it.
+TEST_F(XendServer, WhoGetsNoAnswerIsToldWhatBecameOfTheRequest) {
+    const std::string path = folder_ + "/dying";
+    auto listening = service::listen_unix(path);
+    ASSERT_TRUE(listening);
+    const auto ask = [&](const Request& request) {
+        auto dying = std::async(std::launch::async, [&] {
+            pollfd ready{listening->get(), POLLIN, 0};
+            ::poll(&ready, 1, 5000);
+            const Fd client(::accept4(listening->get(), nullptr, nullptr, SOCK_CLOEXEC));
+            char some[16];
+            EXPECT_GT(::read(client.get(), some, sizeof some), 0);
+        });
+        const auto answer = xend::SocketTransport({path}).call(request);
+        dying.wait();
+        return answer ? "" : answer.failure().text;
+    };
+    const std::string crashed = "Xend has probably crashed!  Invalid or missing HTTP status code.  ";
+    EXPECT_EQ(ask(get("/xend/domain")), crashed + "Nothing was changed.");
+    EXPECT_EQ(ask(post("/xend/domain", "create")),
+              crashed + "What was asked for is finished or undone when xend is there again: see 'xm list'.");
 }
 
 TEST_F(XendServer, RefusesWhatItAlwaysDid) {

@@ -117,7 +117,7 @@ TEST(Devices, EveryKindOfAConfigurationHasADriver) {
         ASSERT_EQ(driver->count(config), 1U) << kind.name;
         ASSERT_TRUE(driver->backend != nullptr && driver->script != nullptr) << kind.name;
         EXPECT_EQ(driver->backend(config, 0), "0");
-        const auto nodes = driver->nodes({base::DomId{7}, base::DomId{0}}, config, 0, {});
+        const auto nodes = driver->nodes({base::DomId{7}, base::DomId{0}}, config, 0, 0, {});
         EXPECT_EQ(nodes.kind, kind.name);
         EXPECT_TRUE(nodes.back.path.starts_with("/local/domain/0/backend/" + nodes.kind + "/7/")) << nodes.back.path;
     }

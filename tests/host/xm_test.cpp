@@ -205,6 +205,40 @@ TEST(Xm, WithoutXend) {
     EXPECT_EQ(s.xm({"create", "--help"}, &none).status, 0);
 }
 
+TEST(Xm, DevicesComeAndGo) {
+    Shell s;
+    ASSERT_EQ(s.xm({"create", s.config}).status, 0);
+    const std::string image = s.m.folder.file("b.img");
+    const auto blocks = [&] { return s.xm({"block-list", "demo"}).out; };
+    for (const std::vector<std::string>& words : {std::vector<std::string>{"file:" + image, "xvdb", "w"},
+                                                  {"file:" + image + ",xvdb,w"},
+                                                  {"vdev=xvdb", "access=rw", "target=" + image},
+                                                  {"file:" + image, "/dev/xvdb", "r", "0"}}) {
+        std::vector<std::string> line = {"block-attach", "demo"};
+        line.insert(line.end(), words.begin(), words.end());
+        const Ran r = s.xm(line);
+        EXPECT_EQ(r.status, 0) << r.err;
+        EXPECT_EQ(r.out, "");
+        EXPECT_NE(blocks().find("\n51728 0 "), std::string::npos) << blocks();
+        EXPECT_EQ(s.xm({"block-detach", "demo", "xvdb"}).status, 0);
+        EXPECT_EQ(blocks().find("51728"), std::string::npos);
+    }
+    EXPECT_EQ(s.xm({"vbd-create", "demo", "file:" + image, "xvdb", "w"}).err,
+              "Command vbd-create is deprecated.  Please use xm block-attach instead.\n");
+    s.m.stores.tree.guests_let_go = false;
+    EXPECT_EQ(s.xm({"block-detach", "demo", "51728"}).status, 1);
+    EXPECT_EQ(s.xm({"block-detach", "demo", "51728", "-f"}).status, 0);
+    EXPECT_EQ(s.xm({"block-detach", "demo", "51728"}).err, "Error: Device 51728 (vbd) is not connected.\n");
+    s.m.stores.tree.guests_let_go = true;
+    EXPECT_EQ(s.xm({"block-configure", "demo", "file:" + image, "xvda", "w"}).status, 1);
+    EXPECT_EQ(s.xm({"network-attach", "demo", "mac=00:16:3e:01:02:03", "bridge=xenbr0", "rate=1Mb/s"}).status, 0);
+    EXPECT_NE(s.xm({"network-list", "demo"}).out.find("\n1   0  00:16:3e:01:02:03 "), std::string::npos);
+    EXPECT_EQ(s.xm({"network-attach", "demo", "colour=red"}).err, "Error: Invalid vif option: colour\n");
+    EXPECT_EQ(s.xm({"network-detach", "demo", "1"}).status, 0);
+    EXPECT_EQ(s.xm({"block-attach", "demo"}).err.substr(0, 62),
+              "Error: 'xm block-attach' requires between 2 and 12 arguments.\n");
+}
+
 TEST(Xm, HelpKnowsEveryVerb) {
     Shell s;
     const Ran all = s.xm({"help", "--long"});

@@ -25,6 +25,11 @@ void resize(DomainConfig& config, size_t size) {
     (config.*List).resize(size);
 }
 
+template <auto List>
+void erase(DomainConfig& config, size_t index) {
+    (config.*List).erase((config.*List).begin() + static_cast<std::ptrdiff_t>(index));
+}
+
 template <auto List, auto Parse>
 Outcome<> add(DomainConfig& config, std::string_view specifier) {
     (config.*List).push_back(OTRY(Parse(specifier)));
@@ -116,10 +121,10 @@ Outcome<> check_vifs(const DomainConfig& config) {
 using D = DomainConfig;
 
 constexpr std::array kinds = {
-    DeviceKind{"vbd", "tap", "disk", "disks", count<&D::disks>, resize<&D::disks>, show_disk, add<&D::disks, parse_disk>,
-               disk_specifier, check_disks},
-    DeviceKind{"vif", "", "vif", "vifs", count<&D::vifs>, resize<&D::vifs>, show_vif, add<&D::vifs, parse_vif>, vif_specifier,
-               check_vifs},
+    DeviceKind{"vbd", "tap", "disk", "disks", count<&D::disks>, resize<&D::disks>, erase<&D::disks>, show_disk,
+               add<&D::disks, parse_disk>, disk_specifier, check_disks},
+    DeviceKind{"vif", "", "vif", "vifs", count<&D::vifs>, resize<&D::vifs>, erase<&D::vifs>, show_vif, add<&D::vifs, parse_vif>,
+               vif_specifier, check_vifs},
 };
 
 }  // namespace

@@ -19,6 +19,7 @@ struct DeviceKind {
     std::string_view json;      // the list in JSON
     size_t (*count)(const DomainConfig&);
     void (*resize)(DomainConfig&, size_t);
+    void (*erase)(DomainConfig&, size_t index);
     Pairs (*show)(const DomainConfig&, size_t index);
     /// Appends one from its specifier in a file, `phy:/dev/x,xvda,w`. Errors: inval, the text names the specifier.
     base::Outcome<> (*add)(DomainConfig&, std::string_view specifier);

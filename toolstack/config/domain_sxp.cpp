@@ -55,10 +55,8 @@ Outcome<> read_devices(const Sxp& sxp, DomainConfig& config) {
     for (const Sxp* device : sxp.children("device")) {
         for (const Sxp* one : device->children()) {
             if (one->name() == "console") continue;  // every domain has one
-            const DeviceKind* kind = device_kind(one->name());
-            if (kind == nullptr) return base::fail(Errc::inval, "unknown device type: " + std::string(one->name()));
-            const std::string specifier = OTRY(kind->specifier(pairs_of(*one)));
-            OTRY(kind->add(config, specifier));
+            const NamedDevice named = OTRY(device_from_sxp(*one));
+            OTRY(named.kind->add(config, named.specifier));
         }
     }
     return base::ok;
@@ -70,6 +68,16 @@ Sxp device_sxp(const DeviceKind& kind, const DomainConfig& config, size_t index)
     Sxp out = Sxp::named(std::string(kind.name));
     for (auto& [key, value] : kind.show(config, index)) out.add(std::move(key), std::move(value));
     return Sxp::named("device").add(std::move(out));
+}
+
+Outcome<NamedDevice> device_from_sxp(const Sxp& sxp) {
+    const std::vector<const Sxp*> inside = sxp.children();
+    const Sxp& one = sxp.name() == "device" && inside.size() == 1 ? *inside[0] : sxp;
+    NamedDevice out;
+    out.kind = device_kind(one.name());
+    if (out.kind == nullptr) return base::fail(Errc::inval, "unknown device type: " + std::string(one.name()));
+    out.specifier = OTRY(out.kind->specifier(pairs_of(one)));
+    return out;
 }
 
 Sxp image_sxp(const DomainConfig& config) {

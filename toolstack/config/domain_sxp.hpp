@@ -18,6 +18,13 @@ base::Outcome<DomainConfig> from_sxp(const proto::Sxp& sxp);
 
 /// `(device (vbd …))` for number `index` of its kind.
 proto::Sxp device_sxp(const DeviceKind& kind, const DomainConfig& config, size_t index);
+/// A device by its kind and its specifier, as a file would have it.
+struct NamedDevice {
+    const DeviceKind* kind = nullptr;
+    std::string specifier;
+};
+/// Of `(device (vbd …))`, or `(vbd …)` alone. Errors: inval.
+base::Outcome<NamedDevice> device_from_sxp(const proto::Sxp& sxp);
 /// `(image (linux …))`
 proto::Sxp image_sxp(const DomainConfig& config);
 

@@ -3,11 +3,13 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <algorithm>
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -30,6 +32,18 @@ bool has_ended(const Fd& process) {
     return ::poll(&p, 1, 0) > 0;
 }
 
+/// Whether the process has the file open: one that was given the number of a daemon that is gone has not.
+bool has_open(const std::string& process_folder, const std::string& file) {
+    struct stat wanted {};
+    if (::stat(file.c_str(), &wanted) != 0) return false;
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(process_folder + "/fd", error)) {
+        struct stat s {};
+        if (::stat(entry.path().c_str(), &s) == 0 && s.st_dev == wanted.st_dev && s.st_ino == wanted.st_ino) return true;
+    }
+    return false;
+}
+
 }  // namespace
 
 /// The process that holds the pid file, if there is one that was not known.
@@ -43,7 +57,9 @@ void Ward::find() {
     Command command{size > 0 ? program : "", texts_of(folder + "/cmdline"), texts_of(folder + "/environ")};
     const std::string replaced = " (deleted)";  // by a newer one of the same name
     if (command.program.ends_with(replaced)) command.program.resize(command.program.size() - replaced.size());
-    if (!process || has_ended(process) || command.program.empty() || command.arguments.empty()) return;
+    // While the process lives its number is its own: so all that was read is of one process, and that is the daemon.
+    if (!has_open(folder, pid_file_) || !process || has_ended(process) || command.program.empty() || command.arguments.empty())
+        return;
     if (pid_ != 0) tell_(name_ + " runs again as process " + std::to_string(pid));
     pid_ = pid;
     process_ = std::move(process);

@@ -74,12 +74,12 @@ Outcome<std::unique_ptr<Console>> Daemon::attach(const Key& key, const Descripti
     auto granted = primary ? grants_->map(domid, refs, xencall::Access::read_write)
                            : Outcome<xencall::GrantMapping>(fail(base::Errc::noent, "Only a first console has a reserved grant"));
     if (granted) {
-        console = std::make_unique<Console>(d, granted->data());
+        console = std::make_unique<Console>(d, granted->data(), options_.log_limit);
         console->granted = std::move(*granted);
     } else {
         const base::Gfn frames[] = {base::Gfn{d.ring_ref}};
         auto foreign = OTRY(backend_->map_foreign(domid, frames, xencall::Access::read_write).context(granted.failure().text));
-        console = std::make_unique<Console>(d, foreign.data());
+        console = std::make_unique<Console>(d, foreign.data(), options_.log_limit);
         console->foreign = std::move(foreign);
     }
     OTRY(open_terminal(key, *console));
@@ -113,9 +113,8 @@ void Daemon::open_log(const Key& key, Console& console) {
     if (const size_t at = key.path.find("/device/console/"); at != std::string::npos) {
         file += "-" + safe_file_name(key.path.substr(key.path.rfind('/') + 1));
     }
-    console.log_path = options_.log_directory + "/" + file + ".log";
-    console.log = service::Fd(::open(console.log_path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640));
-    if (!console.log) log(system_failure("Cannot open " + console.log_path).text);
+    const auto opened = console.log.open(options_.log_directory + "/" + file + ".log");
+    if (!opened) log(opened.failure().text);
 }
 
 /// The last words count: what is still in the ring goes to the log and the reader.

@@ -23,18 +23,11 @@ namespace {
 
 int64_t now_ms() { return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::milliseconds(1); }
 
-void write_log(const service::Fd& file, std::string_view bytes) {
-    while (file && !bytes.empty()) {
-        const ssize_t n = ::write(file.get(), bytes.data(), bytes.size());
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return;  // a full disk must not stop the console
-        bytes.remove_prefix(static_cast<size_t>(n));
-    }
-}
-
 }  // namespace
 
-Daemon::Daemon(Options options) : options_(std::move(options)) { service::set_log(service::line_log(options_.daemon_log)); }
+Daemon::Daemon(Options options) : options_(std::move(options)), hypervisor_log_(options_.log_limit) {
+    service::set_log(service::line_log(options_.daemon_log));
+}
 
 Daemon::~Daemon() = default;
 
@@ -52,8 +45,7 @@ Outcome<Unit> Daemon::start() {
     if (options_.log_guests || options_.log_hypervisor) OTRY(service::make_directories(options_.log_directory, 0750));
     if (options_.log_hypervisor) {
         hypervisor_port_ = OTRY(events_->bind_virq(xen::VIRQ_CON_RING).context("Is another console daemon running?"));
-        open_hypervisor_log();
-        if (!hypervisor_log_) return system_failure("Cannot open " + options_.log_directory + "/hypervisor.log");
+        OTRY(open_hypervisor_log());
         read_hypervisor_log();
     }
     return base::ok;
@@ -61,17 +53,15 @@ Outcome<Unit> Daemon::start() {
 
 Outcome<Unit> Daemon::run() { return loop_->run(); }
 
-void Daemon::open_hypervisor_log() {
-    const std::string path = options_.log_directory + "/hypervisor.log";
-    hypervisor_log_ = service::Fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640));
-}
+Outcome<Unit> Daemon::open_hypervisor_log() { return hypervisor_log_.open(options_.log_directory + "/hypervisor.log"); }
 
 void Daemon::on_signal(int signal) {
     if (signal != SIGHUP) return loop_->stop();
     service::reopen_log();
     discovery_.refresh();
     for (auto& [key, console] : consoles_) open_log(key, *console);
-    if (hypervisor_log_) open_hypervisor_log();
+    if (!hypervisor_log_.is_open()) return;
+    if (const auto opened = open_hypervisor_log(); !opened) log(opened.failure().text);
 }
 
 void Daemon::on_event_channels() {
@@ -121,7 +111,7 @@ void Daemon::on_timer() {
 void Daemon::take_output(Console& console) {
     const bool took = console.ring.take_output([&](std::string_view bytes) {
         console.backlog.append(bytes);
-        write_log(console.log, bytes);
+        console.log.append(bytes);
     });
     if (took) (void)events_->notify(console.port);
     if (console.ring.broken() > 0 && !console.told_broken) {
@@ -169,7 +159,7 @@ void Daemon::read_hypervisor_log() {
     for (int i = 0; i < 64; ++i) {
         const auto text = control_->console_ring_since(hypervisor_position_);
         if (!text || text->empty()) return;
-        write_log(hypervisor_log_, *text);
+        hypervisor_log_.append(*text);
     }
 }
 

@@ -11,6 +11,7 @@
 #include "toolstack/service/event_loop.hpp"
 #include "toolstack/service/log.hpp"
 #include "toolstack/xencall/privcmd.hpp"
+#include "toolstack/xenconsoled/capped_log.hpp"
 #include "toolstack/xenconsoled/console.hpp"
 #include "toolstack/xenconsoled/discovery.hpp"
 #include "toolstack/xenctrl/control.hpp"
@@ -19,7 +20,8 @@ namespace xenconsoled {
 
 struct Options {
     std::string log_directory = "/var/log/xen/console";
-    std::string daemon_log;  ///< empty: standard error
+    std::string daemon_log;                   ///< empty: standard error
+    uint64_t log_limit = uint64_t{8} << 20U;  ///< bytes of each log, of which one older is kept; 0: none
     bool log_guests = false;
     bool log_hypervisor = false;
     bool verbose = false;
@@ -27,7 +29,8 @@ struct Options {
 
 /// A console that is being served.
 struct Console {
-    Console(Description d, void* page) : described(std::move(d)), ring(page), backlog(described.limit) {}
+    Console(Description d, void* page, uint64_t log_limit)
+        : described(std::move(d)), ring(page), backlog(described.limit), log(log_limit) {}
     Description described;
     ConsoleRing ring;
     Backlog backlog;
@@ -38,8 +41,7 @@ struct Console {
     service::Fd terminal;  ///< our end of the pseudo terminal
     service::Fd slave;     ///< the other end, kept open so that readers may come and go
     std::string terminal_name;
-    service::Fd log;
-    std::string log_path;
+    CappedLog log;
     bool masked = false;  ///< told to wait by the rate limit
     bool told_broken = false;
     uint32_t events = 0;  ///< what epoll was told about the terminal
@@ -60,7 +62,7 @@ private:
     void on_terminal(Console& console);
     void on_timer();
     void arm_timer();
-    void open_hypervisor_log();
+    base::Outcome<base::Unit> open_hypervisor_log();
     void read_hypervisor_log();
 
     void take_up(const Key& key, const Description& description);
@@ -88,7 +90,7 @@ private:
     std::map<uint32_t, Console*> by_port_;
     std::map<Key, Description> refused_;  ///< could not be attached, which was said once
     std::optional<base::Port> hypervisor_port_;
-    service::Fd hypervisor_log_;
+    CappedLog hypervisor_log_;
     uint32_t hypervisor_position_ = 0;
 };
 

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "lib/base/number.hpp"
 #include "toolstack/service/process.hpp"
 #include "toolstack/xenconsoled/daemon.hpp"
 
@@ -20,6 +21,7 @@ constexpr char usage_text[] =
     "      --log=none|guest|hv|all\n"
     "                           keep guests' output, the hypervisor's messages, or both (none)\n"
     "      --log-dir=DIR        where (/var/log/xen/console); SIGHUP reopens the files\n"
+    "      --log-size=MIB       a log that has grown so large becomes FILE.1 (8; 0: never)\n"
     "      --pid-file=FILE      write the daemon's process number to FILE (/run/xenconsoled.pid)\n"
     "  -V, --version\n"
     "  -h, --help\n";
@@ -30,7 +32,7 @@ struct CommandLine {
     bool foreground = false;
 };
 
-enum LongOption : int { log_option = 256, log_dir_option, pid_file_option, ignored_option };
+enum LongOption : int { log_option = 256, log_dir_option, log_size_option, pid_file_option, ignored_option };
 
 constexpr option long_options[] = {
     {"help", no_argument, nullptr, 'h'},
@@ -39,6 +41,7 @@ constexpr option long_options[] = {
     {"interactive", no_argument, nullptr, 'i'},
     {"log", required_argument, nullptr, log_option},
     {"log-dir", required_argument, nullptr, log_dir_option},
+    {"log-size", required_argument, nullptr, log_size_option},
     {"pid-file", required_argument, nullptr, pid_file_option},
     {"timestamp", required_argument, nullptr, ignored_option},
     {"overflow-data", required_argument, nullptr, ignored_option},
@@ -54,12 +57,22 @@ bool parse_log(std::string_view what, xenconsoled::Options& options) {
     return false;
 }
 
+bool parse_log_size(std::string_view text, xenconsoled::Options& options) {
+    const auto mib = base::parse_number<uint32_t>(text);
+    if (mib) options.log_limit = uint64_t{*mib} << 20U;
+    if (!mib) std::fprintf(stderr, "xenconsoled: --log-size wants a number of MiB\n");
+    return mib.has_value();
+}
+
 bool parse(int argc, char** argv, CommandLine& line) {
     for (int c; (c = ::getopt_long(argc, argv, "hVvit:", long_options, nullptr)) != -1;) {
         switch (c) {
             case 'i': line.foreground = true; break;
             case 'v': line.daemon.verbose = true; break;
             case log_dir_option: line.daemon.log_directory = ::optarg; break;
+            case log_size_option:
+                if (!parse_log_size(::optarg, line.daemon)) return false;
+                break;
             case pid_file_option: line.pid_file = ::optarg; break;
             case ignored_option:
             case 't': break;

@@ -15,7 +15,7 @@ const std::vector<Verb>& verbs() {
     static const Option wait{'w', "wait", "", "Wait for the domain to end."};
     static const Option all{'a', "all", "", "All domains but Domain-0."};
     static const Option as_sxp{'l', "long", "", "The whole description, as an s-expression."};
-    static const std::vector<Verb> table = {
+    static const std::vector<Verb> own = {
         {"console",
          "[-q] <Domain>",
          "Attach to <Domain>'s console.",
@@ -125,13 +125,21 @@ const std::vector<Verb>& verbs() {
          false,
          network_list},
     };
+    static const std::vector<Verb> table = [] {
+        std::vector<Verb> rows = own;
+        for (const auto& more : {device_verbs()}) rows.insert(rows.end(), more.begin(), more.end());
+        return rows;
+    }();
     return table;
 }
 
 namespace {
 
-constexpr std::pair<std::string_view, std::string_view> aliases[] = {
-    {"balloon", "mem-set"}, {"vif-list", "network-list"}, {"vbd-list", "block-list"}};
+constexpr std::pair<std::string_view, std::string_view> aliases[] = {{"balloon", "mem-set"},
+                                                                     {"vif-list", "network-list"},
+                                                                     {"vbd-list", "block-list"},
+                                                                     {"vbd-create", "block-attach"},
+                                                                     {"vbd-destroy", "block-detach"}};
 
 /// Groups of the long help; a verb in none of them would not be shown, which a test checks.
 const std::vector<std::pair<std::string_view, std::vector<std::string_view>>>& groups() {
@@ -141,7 +149,8 @@ const std::vector<std::pair<std::string_view, std::vector<std::string_view>>>& g
           "shutdown", "sysrq", "unpause", "uptime", "vcpu-list"}},
         {"Xen Host", {"debug-keys", "dmesg", "help", "info", "log"}},
         {"Scheduler", {"sched-credit"}},
-        {"Virtual Device", {"block-list", "network-list"}},
+        {"Virtual Device",
+         {"block-attach", "block-configure", "block-detach", "block-list", "network-attach", "network-detach", "network-list"}},
     };
     return table;
 }

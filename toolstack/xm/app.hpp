@@ -65,6 +65,8 @@ struct Verb {
 };
 
 const std::vector<Verb>& verbs();
+/// What that table takes from other files.
+std::vector<Verb> device_verbs();
 
 // The verbs, by file.
 base::Outcome<> create(Call& call);

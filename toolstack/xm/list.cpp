@@ -151,6 +151,11 @@ Outcome<> list(Call& call) {
                  << "\n";
     }
     for (const Sxp& sxp : domains) {
+        const std::string reason = sxp.child_value("reason", "");
+        if (!reason.empty() && sxp.child("domid") != nullptr) {
+            call.world.err << "Warning: Domain '" << sxp.child_value("name", "") << "' is not gone: " << reason
+                           << "; xend tries again\n";
+        }
         if (sxp.child_value("status", "") != "failed") continue;
         call.world.err << "Warning: Domain '" << sxp.child_value("name", "")
                        << "' could not be restarted: " << sxp.child_value("reason", "") << " " << sxp.child_value("remedy", "")

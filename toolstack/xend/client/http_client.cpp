@@ -61,6 +61,14 @@ base::Failure unreachable(const beast::error_code& error) {
     return base::fail(Errc::connrefused, "Unable to connect to xend: " + error.message() + ". Is xend running?");
 }
 
+/// The request was sent, and what became of it is not known here.
+base::Failure no_answer(const Request& request) {
+    const bool changes = request.method == Request::Method::post;
+    return base::fail(Errc::io, std::string("Xend has probably crashed!  Invalid or missing HTTP status code.  ") +
+                                    (changes ? "What was asked for is finished or undone when xend is there again: see 'xm list'."
+                                             : "Nothing was changed."));
+}
+
 }  // namespace
 
 Outcome<Reply> SocketTransport::call(const Request& request) {
@@ -84,7 +92,7 @@ Outcome<Reply> SocketTransport::call(const Request& request) {
     http::response_parser<http::string_body> parser;
     parser.body_limit(64U << 20U);
     http::read(socket, buffer, parser, error);
-    if (error) return base::fail(Errc::io, "Xend has probably crashed!  Invalid or missing HTTP status code.");
+    if (error) return no_answer(request);
     const auto& response = parser.get();
     Reply reply;
     reply.status = static_cast<int>(response.result_int());

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "toolstack/xend/core/device_drivers.hpp"
 
+#include <algorithm>
 #include <array>
 
+#include "lib/base/number.hpp"
 #include "toolstack/config/device_kinds.hpp"
 #include "toolstack/xend/core/disk_check.hpp"
 
@@ -20,9 +22,13 @@ base::Outcome<> check_vbds(xenstore::Store& store, const DomainConfig& config, s
 
 std::string vbd_backend(const DomainConfig& config, size_t index) { return config.disks[index].backend; }
 
-DeviceNodes make_vbd(const DeviceEnds& ends, const DomainConfig& config, size_t index, const Settings& settings) {
+DeviceNodes make_vbd(const DeviceEnds& ends, const DomainConfig& config, size_t index, uint32_t, const Settings& settings) {
     return vbd_nodes(ends, config.disks[index], settings);
 }
+
+uint32_t vbd_devid(const DomainConfig& config, size_t index, std::span<const DeviceIntent>) { return config.disks[index].devid; }
+
+std::optional<uint32_t> vbd_named(const std::string& word) { return config::device_number(word); }
 
 ScriptWords vbd_script(const ScriptSubject& subject) { return {subject.attach ? "add" : "remove", {}, {}}; }
 
@@ -30,12 +36,23 @@ ScriptWords vbd_script(const ScriptSubject& subject) { return {subject.attach ? 
 
 std::string vif_backend(const DomainConfig& config, size_t index) { return config.vifs[index].backend; }
 
-DeviceNodes make_vif(const DeviceEnds& ends, const DomainConfig& config, size_t index, const Settings& settings) {
+DeviceNodes make_vif(const DeviceEnds& ends, const DomainConfig& config, size_t index, uint32_t devid, const Settings& settings) {
     config::Vif vif = config.vifs[index];
     if (vif.bridge.empty()) vif.bridge = settings.vif_bridge;
-    return vif_nodes(ends, vif, static_cast<uint32_t>(index),
-                     settings.script_path(vif.script.empty() ? settings.vif_script : vif.script));
+    return vif_nodes(ends, vif, devid, settings.script_path(vif.script.empty() ? settings.vif_script : vif.script));
 }
+
+/// The lowest that is free.
+uint32_t vif_devid(const DomainConfig&, size_t, std::span<const DeviceIntent> taken) {
+    const auto is_taken = [&](uint32_t devid) {
+        return std::ranges::any_of(taken, [&](const DeviceIntent& one) { return one.kind == "vif" && one.devid == devid; });
+    };
+    uint32_t devid = 0;
+    while (is_taken(devid)) ++devid;
+    return devid;
+}
+
+std::optional<uint32_t> vif_named(const std::string& word) { return base::parse_number<uint32_t>(word); }
 
 ScriptWords vif_script(const ScriptSubject& subject) {
     const std::string vif = "vif" + std::to_string(subject.front.raw) + "." + std::to_string(subject.devid);
@@ -48,10 +65,10 @@ ScriptWords vif_script(const ScriptSubject& subject) {
 }
 
 constexpr std::array drivers = {
-    DeviceDriver{"vbd", true, check_vbds, vbd_backend, make_vbd, vbd_script},
-    DeviceDriver{"vif", true, nullptr, vif_backend, make_vif, vif_script},
+    DeviceDriver{"vbd", true, check_vbds, vbd_backend, make_vbd, vbd_devid, vbd_named, vbd_script},
+    DeviceDriver{"vif", true, nullptr, vif_backend, make_vif, vif_devid, vif_named, vif_script},
     // Every domain has one; its nodes are made with its rings (domain_nodes.cpp), xenconsoled serves it.
-    DeviceDriver{"console", false, nullptr, nullptr, nullptr, nullptr},
+    DeviceDriver{"console", false, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
 }  // namespace

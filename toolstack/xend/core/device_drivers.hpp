@@ -35,7 +35,11 @@ struct DeviceDriver {
     /// Before anything is made, beside everything that has a record; may be null.
     base::Outcome<> (*check)(xenstore::Store&, const config::DomainConfig&, std::span<const Record>);
     std::string (*backend)(const config::DomainConfig&, size_t index);  // name or id of the back end's domain
-    DeviceNodes (*nodes)(const DeviceEnds&, const config::DomainConfig&, size_t index, const Settings&);
+    DeviceNodes (*nodes)(const DeviceEnds&, const config::DomainConfig&, size_t index, uint32_t devid, const Settings&);
+    /// The device id for number `index`, beside those that the domain has.
+    uint32_t (*devid)(const config::DomainConfig&, size_t index, std::span<const DeviceIntent> taken);
+    /// The device id that a user's word for one says, if it does.
+    std::optional<uint32_t> (*named)(const std::string& word);
 
     ScriptWords (*script)(const ScriptSubject&);  // null without a script
 

@@ -30,24 +30,35 @@ class Devices {
     base::Outcome<> await_served(xenstore::Store& store, const DeviceNodes& device);
     base::Outcome<> hotplug(xenstore::Store& store, const DeviceNodes& device, DeviceIntent& intent);
     base::Outcome<> run_script(xenstore::Store& store, const DeviceIntent& intent, base::DomId front, bool attach);
-    std::vector<Leaving> leaving(xenstore::Store& store, base::DomId domain, Record* record);
-    void close(xenstore::Store& store, const Leaving& device);
-    void finish_close(xenstore::Store& store, Leaving& device);
+    static base::Outcome<std::vector<Leaving>> leaving(xenstore::Store& store, base::DomId domain, const Record* record);
+    static base::Outcome<> close(xenstore::Store& store, const Leaving& device);
+    base::Outcome<> finish_close(xenstore::Store& store, const Leaving& device);
+    base::Outcome<> take_off(xenstore::Store& store, const std::vector<Leaving>& devices);
 
 public:
     explicit Devices(Ports& ports) : ports_(ports) {}
 
-    /// Writes all nodes in one transaction, waits for each back end and runs its script. `record` is the domain's.
-    /// Errors: timedout or io, "Device N (vbd) could not be connected. REASON"; the caller detaches what there is.
+    /// Writes all nodes in one transaction, waits for each back end and runs its script. `record` is the domain's, and gets an
+    /// intent for each that it has none for. Errors: timedout or io, "Device N (vbd) could not be connected. REASON"; the caller
+    /// takes off what there is.
     base::Outcome<> attach(xenstore::Store& store, Record& record, std::vector<DeviceNodes> devices);
 
-    /// Takes every device of `domain` off its back end by force: the guest is not asked. Never fails; what does not
-    /// close in time is logged and removed from the store all the same. `record`: null for a domain that is not ours.
-    void detach_all(xenstore::Store& store, base::DomId domain, Record* record);
+    /// Takes every device of `domain` off its back end by force: the guest is not asked. What does not close in time is logged and
+    /// removed from the store all the same. `record`: null for a domain that is not ours. Errors: of the store, the first one; as
+    /// much as could be done is done, and `record` has still all of them.
+    base::Outcome<> detach_all(xenstore::Store& store, base::DomId domain, Record* record);
+
+    /// The same for one, which stays in the record. Errors: of the store.
+    base::Outcome<> detach(xenstore::Store& store, base::DomId domain, const DeviceIntent& intent);
+    /// Asks the guest to let go of one. False: it does not in time, and has it as before. Errors: of the store.
+    base::Outcome<bool> ask_to_close(xenstore::Store& store, base::DomId domain, const DeviceIntent& intent);
 
     /// The devices of one kind. Errors: of the store.
-    base::Outcome<std::vector<DeviceView>> list(xenstore::Store& store, base::DomId domain, const std::string& kind);
+    static base::Outcome<std::vector<DeviceView>> list(xenstore::Store& store, base::DomId domain, const std::string& kind);
 };
+
+/// "Device 51712 (vbd)"
+std::string device_label(const std::string& kind, uint32_t devid);
 
 /// Writes a folder with its permissions.
 base::Outcome<> write_nodes(xenstore::Transaction& tx, const NodeSet& set);

@@ -141,7 +141,7 @@ Outcome<> Manager::watch_first_moments(xenstore::Store& store, const DomainView&
         return base::fail(Errc::noexec,
                           "Domain '" + view.name + "' crashed at once after its start and is preserved; see 'xm dmesg'");
     }
-    finish(view);
+    OTRY(finish(view));
     return base::fail(Errc::noexec,
                       "Domain '" + view.name + "' crashed at once after its start; see 'xm dmesg'. It was destroyed.");
 }
@@ -216,9 +216,16 @@ Outcome<> Manager::set_memory_target(const std::string& who, uint64_t mib) {
 
 Outcome<> Manager::set_max_memory(const std::string& who, uint64_t mib) {
     std::optional<Job> job;
-    const DomainView view = OTRY(operate(who, Operation::set_memory, job));
+    DomainView view = OTRY(operate(who, Operation::set_memory, job));
     if (mib == 0 || mib > (1U << 24U) || mib * 256 < view.info.pages) return base::fail(Errc::inval, "Invalid memory size");
-    return ports_.hypervisor.set_max_memory(view.info.id, mib * 1024 + 1024);  // 1 MiB of slack, as everybody gives
+    OTRY(ports_.hypervisor.set_max_memory(view.info.id, mib * 1024 + 1024));  // 1 MiB of slack, as everybody gives
+    if (!view.record) return base::ok;
+    view.record->config.maxmem_mib = mib;
+    view.record->config.memory_mib = std::min(view.record->config.memory_mib, mib);
+    OTRY(ports_.records.save(*view.record).context("while writing the journal"));
+    auto store = OTRY(stores_.lease());
+    OTRY(store->write(vm_path(view.uuid) + "/maxmem", std::to_string(mib)));
+    return store->write(domain_path(view.info.id) + "/memory/static-max", std::to_string(mib * 1024));
 }
 
 Outcome<> Manager::sysrq(const std::string& who, char key) {
@@ -230,7 +237,7 @@ Outcome<> Manager::sysrq(const std::string& who, char key) {
 Outcome<std::vector<DeviceView>> Manager::devices(const std::string& who, const std::string& kind) {
     const DomainView view = OTRY(find(who));
     auto store = OTRY(stores_.lease());
-    return devices_.list(*store, view.info.id, kind);
+    return Devices::list(*store, view.info.id, kind);
 }
 
 Outcome<xenctrl::SchedParams> Manager::sched_params(const std::string& who) {

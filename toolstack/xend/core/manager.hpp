@@ -76,6 +76,15 @@ public:
     base::Outcome<> set_max_memory(const std::string& who, uint64_t mib);
     base::Outcome<> sysrq(const std::string& who, char key);
     base::Outcome<std::vector<DeviceView>> devices(const std::string& who, const std::string& kind);
+    /// Connects one more device to a domain that runs, and tells its id. Errors: exist, busy, and those of attaching; nothing of it is
+    /// left then, nor when this xend is killed before the end.
+    base::Outcome<uint32_t> attach_device(const std::string& who, const std::string& kind, const std::string& specifier);
+    /// Takes off the one that `device` names: its id, its name in the guest or its MAC address. Errors: noent; busy: the guest does
+    /// not let go of it, and nobody forced it to.
+    enum class Force : uint8_t { no, yes };
+    base::Outcome<> detach_device(const std::string& who, const std::string& kind, const std::string& device, Force force);
+    /// Puts another medium into a CD drive. On failure the old one is in it again.
+    base::Outcome<> change_medium(const std::string& who, const std::string& specifier);
     base::Outcome<xenctrl::SchedParams> sched_params(const std::string& who);
     base::Outcome<> set_sched_params(const std::string& who, const xenctrl::SchedParams& params);
     base::Outcome<std::string> store_value(const std::string& path);
@@ -105,9 +114,20 @@ private:
     base::Outcome<> watch_first_moments(xenstore::Store& store, const DomainView& view);
     bool lives(const xenctrl::DomainInfo& info) const;
 
-    void remove_domain(xenstore::Store& store, const DomainRef& domain, Record* record);
+    struct NewDevice;
+    base::Outcome<NewDevice> new_device(const Record& record, const std::string& kind, const std::string& specifier);
+    base::Outcome<> claim_device(xenstore::Store& store, Record& record, const NewDevice& device);
+    base::Outcome<> connect(xenstore::Store& store, Record& record, const NewDevice& device);
+    base::Outcome<> disconnect(xenstore::Store& store, Record& record, size_t intent, Force force);
+    base::Outcome<> forget_device(Record& record, size_t intent);
+    base::Outcome<> finish_device_changes(xenstore::Store& store, Record& record);
+    void end_scripts(const Record& record);
+
+    base::Outcome<> remove_domain(xenstore::Store& store, const DomainRef& domain, Record* record);
     void await_gone(base::DomId domain);
-    void finish(const DomainView& view);
+    base::Outcome<> finish(const DomainView& view);
+    base::Outcome<> finish_held(Record record);
+    void keep_trying(Record& record, const base::Failure& why);
     base::Outcome<> forget_failed(const std::string& who, const base::Failure& otherwise);
     bool asked_for(const DomainView& view);
     void follow_stop(const DomainView& view);

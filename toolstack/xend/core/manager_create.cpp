@@ -81,7 +81,8 @@ Outcome<> Manager::check_name(const std::string& name, const config::Uuid& uuid)
         if (record.state == RecordState::failed) continue;
         const auto doing = record_state_names[static_cast<size_t>(record.state)];
         if (record.config.name == name)
-            return base::fail(Errc::exist, fmt::format("Domain '{}' already exists; it is {} now", name, doing));
+            return base::fail(Errc::exist, fmt::format("Domain '{}' already exists; it is {} now{}{}", name, doing,
+                                                       record.reason.empty() ? "" : ": ", record.reason));
         if (record.config.uuid == uuid) {
             return base::fail(Errc::exist, fmt::format("The uuid {} belongs to domain '{}'; it is {} now", uuid.text(),
                                                        record.config.name, doing));
@@ -168,10 +169,13 @@ Outcome<DomId> Manager::backend_domain(const std::string& who) {
 
 Outcome<std::vector<DeviceNodes>> Manager::device_nodes(DomId domain, const Record& record) {
     std::vector<DeviceNodes> out;
+    std::vector<DeviceIntent> taken;
     for (const DeviceDriver& driver : device_drivers()) {
         for (size_t i = 0; i < driver.count(record.config); ++i) {
             const DeviceEnds ends{domain, OTRY(backend_domain(driver.backend(record.config, i)))};
-            out.push_back(driver.nodes(ends, record.config, i, ports_.settings));
+            const uint32_t devid = driver.devid(record.config, i, taken);
+            taken.push_back({std::string(driver.kind), devid, 0, "", "", {}});
+            out.push_back(driver.nodes(ends, record.config, i, devid, ports_.settings));
         }
     }
     return out;
@@ -241,7 +245,12 @@ Outcome<DomId> Manager::start(xenstore::Store& store, Record& record, Run run) {
         if (made) record = live;
     }
     if (made) return domain.id;
-    if (record.domid) remove_domain(store, domain, &record);
+    const auto removed = record.domid ? remove_domain(store, domain, &record) : Outcome<>(base::ok);
+    if (!removed) {
+        auto leaving = advance(record, RecordEvent::take_away);
+        keep_trying(record, removed.failure());
+        return std::move(made).take_failure();
+    }
     auto ignored = record.state == RecordState::restarting ? keep_failed(record, made.failure().text)
                                                            : ports_.records.remove(record.config.uuid);
     return std::move(made).take_failure();

@@ -24,28 +24,29 @@ void warn(const std::string& what, const Outcome<>& done) {
 
 }  // namespace
 
-/// Takes away everything of a domain: devices, the domain, its nodes. Goes on past failures, which are logged. A domain that has
-/// the number by now is left alone with all that goes by it. `record`: what there is of it, with the devices to take off.
-void Manager::remove_domain(xenstore::Store& store, const DomainRef& domain, Record* record) {
+/// Takes away everything of a domain: devices, the domain, its nodes. A domain that has the number by now is left alone with all
+/// that goes by it. `record`: what there is of it, with the devices to take off. Errors: of the hypervisor and the store; something
+/// of the domain is still there then, and `record` says what.
+Outcome<> Manager::remove_domain(xenstore::Store& store, const DomainRef& domain, Record* record) {
     const std::string what = "while removing domain " + std::to_string(domain.id.raw);
-    const auto now = ports_.hypervisor.domain(domain.id);
-    if (!now) return log(LogLevel::error, what + ": " + now.failure().text);
-    const bool there = *now && (*now)->handle == domain.uuid.bytes;
-    const bool reused = *now && !there;
+    const auto now = OTRY(ports_.hypervisor.domain(domain.id).context(what));
+    const bool there = now && now->handle == domain.uuid.bytes;
+    const bool reused = now && !there;
     if (domain.id != DomId{0} && !reused) {
         if (there) auto paused = ports_.hypervisor.pause(domain);  // the guest must not race with its devices
-        devices_.detach_all(store, domain.id, record);
+        OTRY(devices_.detach_all(store, domain.id, record).context(what));
         auto destroyed = there ? ports_.hypervisor.destroy(domain) : Outcome<>(base::ok);
-        if (!destroyed && destroyed.failure().code != base::Errc::srch) warn(what, destroyed);
+        if (!destroyed && destroyed.failure().code != base::Errc::srch) return std::move(destroyed).context(what);
         auto introduced = store.is_introduced(domain.id);
         if (introduced && *introduced) {
             auto ignored = store.release(domain.id);  // the daemon may have seen the death first
         }
-        warn(what, xenstore::remove_if_there(store, domain_path(domain.id)));
+        OTRY(xenstore::remove_if_there(store, domain_path(domain.id)).context(what));
     }
     if (reused) log(LogLevel::warning, what + ": the number is another domain's by now, which is left alone");
-    if (!domain.uuid.is_nil()) warn(what, xenstore::remove_if_there(store, vm_path(domain.uuid)));
+    if (!domain.uuid.is_nil()) OTRY(xenstore::remove_if_there(store, vm_path(domain.uuid)).context(what));
     if (there) await_gone(domain.id);
+    return base::ok;
 }
 
 /// Waits a little for the last references to go, so that the memory is free when we say so.
@@ -60,20 +61,29 @@ void Manager::await_gone(DomId domain) {
     log(LogLevel::warning, "domain " + std::to_string(domain.raw) + " is still dying: something holds its memory");
 }
 
-/// Removes the domain and, with it, what we remember. The caller holds its lock.
-void Manager::finish(const DomainView& view) {
-    auto store = stores_.lease();
-    if (!store) {
-        log(LogLevel::error, store.failure().text);
-        return;
-    }
+/// Whoever looks sees why the domain is not gone yet; the reaper tries again.
+void Manager::keep_trying(Record& record, const base::Failure& why) {
+    log(LogLevel::error, "domain '" + record.config.name + "': " + why.text + "; this is tried again");
+    record.reason = why.text;
+    warn("journal", ports_.records.save(record));
+}
+
+/// Removes the domain and, with it, what we remember. The caller holds its lock. Errors: it is not gone; of one that has a record
+/// that says so, and it is tried again.
+Outcome<> Manager::finish(const DomainView& view) {
     std::optional<Record> record = view.record;
     if (record) {
         warn("journal", advance(*record, RecordEvent::take_away));
         warn("journal", ports_.records.save(*record));
     }
-    remove_domain(**store, view.ref(), record ? &*record : nullptr);
-    if (record) warn("journal", ports_.records.remove(view.uuid));
+    auto store = stores_.lease();
+    const auto removed = store ? remove_domain(**store, view.ref(), record ? &*record : nullptr) : Outcome<>(store.failure());
+    if (!record) return removed;
+    if (!removed) {
+        keep_trying(*record, removed.failure());
+        return removed;
+    }
+    return ports_.records.remove(view.uuid);
 }
 
 Outcome<> Manager::destroy(const std::string& who) {
@@ -85,8 +95,7 @@ Outcome<> Manager::destroy(const std::string& who) {
     auto again = find(view.uuid.is_nil() ? who : std::to_string(view.info.id.raw));  // it may have ended while we waited
     if (!again || again->uuid != view.uuid) return base::ok;
     log(LogLevel::info, "destroying domain '" + view.name + "'");
-    finish(*again);
-    return base::ok;
+    return finish(*again);
 }
 
 /// Errors: `otherwise`, when there is none of this name or uuid.
@@ -122,9 +131,9 @@ void Manager::follow_stop(const DomainView& view) {
     switch (follow) {
         case Follow::too_fast:
             log(LogLevel::error, too_fast_text(view.name, facts));
-            finish(view);
+            warn("destroy", finish(view));
             break;
-        case Follow::destroy: finish(view); break;
+        case Follow::destroy: warn("destroy", finish(view)); break;
         case Follow::preserve: preserve(view); break;
         case Follow::restart:
         case Follow::rename_restart: restart(view, follow); break;
@@ -148,7 +157,7 @@ Outcome<> Manager::set_aside(xenstore::Store& store, const DomainView& view, con
     kept.config.name = "Domain-" + kept.config.uuid.text();
     OTRY(advance(kept, RecordEvent::keep));
     Record with_devices = record;
-    devices_.detach_all(store, view.info.id, &with_devices);
+    OTRY(devices_.detach_all(store, view.info.id, &with_devices));
     kept.devices.clear();
     kept.config.disks.clear();  // they are free for its successor
     kept.config.vifs.clear();
@@ -174,16 +183,17 @@ void Manager::restart(const DomainView& view, Follow how) {
     warn("journal", ports_.records.save(record));
     if (how == Follow::rename_restart) {
         auto aside = set_aside(**store, view, record);
-        if (!aside) log(LogLevel::error, "domain '" + view.name + "' cannot be set aside: " + aside.failure().text);
-        if (!aside) remove_domain(**store, view.ref(), &record);
-    } else {
-        remove_domain(**store, view.ref(), &record);
+        if (aside) return start_again(**store, record);
+        log(LogLevel::error, "domain '" + view.name + "' cannot be set aside: " + aside.failure().text);
     }
+    const auto removed = remove_domain(**store, view.ref(), &record);
+    if (!removed) return keep_trying(record, removed.failure());
     start_again(**store, record);
 }
 
 /// Makes the domain of `record` anew and lets it run.
 void Manager::start_again(xenstore::Store& store, Record& record) {
+    record.reason.clear();
     Outcome<> allowed = base::ok;
     {
         const std::lock_guard claiming(claims_mutex_);
@@ -203,8 +213,15 @@ const xenctrl::DomainInfo* info_of(const std::vector<xenctrl::DomainInfo>& infos
     return at == infos.end() ? nullptr : &*at;
 }
 
+/// Whether something of it failed, or was cut short, and is to be done again.
+bool wants_another_try(const Record& record) {
+    const bool leaves = record.state == RecordState::destroying || record.state == RecordState::restarting;
+    return leaves ? !record.reason.empty() : record.state == RecordState::live && record.changes_devices();
+}
+
 /// Whether `record`'s domain, of which the hypervisor says `info` (null: gone), ended by itself and nobody has seen to it.
 bool has_ended(const Record& record, const xenctrl::DomainInfo* info) {
+    if (wants_another_try(record)) return true;
     if (info != nullptr) return info->shutdown && !info->dying && record.state == RecordState::live;
     return record.state == RecordState::live || record.state == RecordState::preserved;  // else a job has it
 }
@@ -226,18 +243,22 @@ Outcome<bool> Manager::follow_up(const Record& record) {
     if (!now || now->state != record.state || now->domid != record.domid) return false;
     const auto infos = OTRY(ports_.hypervisor.list());
     const xenctrl::DomainInfo* info = info_of(infos, record);
-    if (!has_ended(record, info)) return false;
+    if (!has_ended(*now, info)) return false;
+    if (wants_another_try(*now) && (info != nullptr || now->state != RecordState::live)) {
+        OTRY(finish_held(*now));
+        return false;
+    }
     DomainView view;
     if (info != nullptr) view.info = *info;
     view.info.id = id_of(record);
     view.name = record.config.name;
     view.uuid = record.config.uuid;
-    view.record = record;
+    view.record = now;
     if (info != nullptr) {
         follow_stop(view);
     } else {
         log(LogLevel::info, "domain '" + record.config.name + "' is gone; somebody else destroyed it");
-        finish(view);
+        warn("destroy", finish(view));
     }
     return false;
 }
@@ -275,8 +296,8 @@ Outcome<> Manager::limit_dom0_cpus(xenstore::Store& store) {
 Outcome<std::vector<Record>> Manager::interrupted() {
     std::vector<Record> out = OTRY(ports_.records.load());
     std::erase_if(out, [](const Record& record) {
-        return record.state == RecordState::live || record.state == RecordState::preserved ||  // reap() looks at these
-               record.state == RecordState::failed;
+        return (record.state == RecordState::live && !record.changes_devices()) ||  // reap() looks at these
+               record.state == RecordState::preserved || record.state == RecordState::failed;
     });
     return out;
 }
@@ -285,21 +306,25 @@ Outcome<> Manager::finish_interrupted(const Record& seen) {
     const Job job(*this, seen.config.uuid);
     const auto now = OTRY(ports_.records.find(seen.config.uuid));
     if (!now || now->state != seen.state || now->domid != seen.domid) return base::ok;  // somebody has seen to it
-    Record record = *now;
-    log(LogLevel::warning, "finishing what was interrupted for domain '" + record.config.name + "'");
-    // First of all those who would go on writing behind our back.
-    std::vector<std::string> running;
-    for (const DeviceIntent& device : record.devices) {
-        if (!device.running.empty()) running.push_back(device.running);
-    }
-    if (!running.empty()) ports_.scripts.end(running);
+    log(LogLevel::warning, "finishing what was interrupted for domain '" + now->config.name + "'");
+    return finish_held(*now);
+}
+
+/// The caller holds the domain's lock. Errors: it could not be finished; the record says why, and it is tried again.
+Outcome<> Manager::finish_held(Record record) {
+    end_scripts(record);  // first of all those who would go on writing behind our back
     // A domain whose number never reached the journal is found by its handle.
     DomainRef domain{id_of(record), record.config.uuid};
     for (const auto& info : OTRY(ports_.hypervisor.list())) {
         if (info.handle == record.config.uuid.bytes) domain.id = info.id;
     }
     auto store = OTRY(stores_.lease());
-    remove_domain(*store, domain, &record);
+    if (record.state == RecordState::live) return finish_device_changes(*store, record);
+    const auto removed = remove_domain(*store, domain, &record);
+    if (!removed) {
+        keep_trying(record, removed.failure());
+        return removed;
+    }
     if (record.state != RecordState::restarting) return ports_.records.remove(record.config.uuid);
     start_again(*store, record);
     return base::ok;

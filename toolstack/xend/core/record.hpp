@@ -3,6 +3,7 @@
 
 // What xend remembers of a domain, and the table of how its state may change. Pure.
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -30,13 +31,19 @@ enum class RecordEvent : uint8_t {
 };
 inline constexpr std::array<std::string_view, 5> record_event_names = {"built", "keep", "restart", "fail", "take away"};
 
-/// A device as xend meant to connect it, noted before anything was done for it.
+/// What is under way with a device of a domain that runs.
+enum class DeviceStep : uint8_t { none, attaching, detaching };
+inline constexpr std::array<std::string_view, 3> device_step_names = {"none", "attaching", "detaching"};
+
+/// A device as xend meant to connect it, noted before anything was done for it. Those of a kind stand in the order of the
+/// configuration's.
 struct DeviceIntent {
     std::string kind;
     uint32_t devid = 0;
     uint32_t back = 0;    // the back end's domain
     std::string script;   // to be run with `remove` in the end, whatever became of it; empty: xend connected it itself
     std::string running;  // the tag of a run that may not have ended; empty: none
+    DeviceStep step = DeviceStep::none;
     bool operator==(const DeviceIntent&) const = default;
 };
 
@@ -50,7 +57,12 @@ struct Record {
     int64_t previous_restart = 0;
     uint32_t restarts = 0;
     std::vector<DeviceIntent> devices;
-    std::string reason;  // why it is failed
+    std::string reason;  // why it is failed, or why the step that it is in did not succeed yet
+
+    /// Whether a device of it, while it runs, was being connected or taken off.
+    bool changes_devices() const {
+        return std::any_of(devices.begin(), devices.end(), [](const DeviceIntent& one) { return one.step != DeviceStep::none; });
+    }
 };
 
 /// The state that follows; nothing for an event that cannot come in this state.

@@ -29,6 +29,11 @@ Outcome<StoreLease> StorePool::lease() {
     return StoreLease(*this, std::move(store).take());
 }
 
+Outcome<std::string> text_at(xenstore::Store& store, const std::string& path) {
+    auto value = OTRY(xenstore::read_if_there(store, path));
+    return value.value_or("");
+}
+
 Outcome<bool> wait_for(xenstore::Store& store, const std::string& path, milliseconds timeout,
                        const std::function<bool(const std::optional<std::string>&)>& done) {
     const std::string token = "xend-wait";

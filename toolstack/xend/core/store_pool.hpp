@@ -41,6 +41,9 @@ public:
     base::Outcome<StoreLease> lease();
 };
 
+/// The value at `path`; empty when there is none.
+base::Outcome<std::string> text_at(xenstore::Store& store, const std::string& path);
+
 /// Waits until `done` holds for the value of `path` (nullopt: no such node). True in time, false at the timeout.
 base::Outcome<bool> wait_for(xenstore::Store& store, const std::string& path, std::chrono::milliseconds timeout,
                              const std::function<bool(const std::optional<std::string>&)>& done);

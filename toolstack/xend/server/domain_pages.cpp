@@ -67,6 +67,7 @@ Outcome<Sxp> domain_sxp(Manager& manager, const DomainView& view, Detail detail)
     out.add("state", info.state());
     if (info.shutdown) out.add("shutdown_reason", xenctrl::shutdown_reason_name(info.reason));
     if (view.record && view.record->start_time != 0) out.add("start_time", text(static_cast<uint64_t>(view.record->start_time)));
+    if (view.record && !view.record->reason.empty()) out.add("reason", view.record->reason);
     if (detail == Detail::brief) return out;
     out.remove("start_time");
     if (view.record) add_config(out, *view.record);

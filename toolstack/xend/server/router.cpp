@@ -164,6 +164,8 @@ Outcome<Reply> Router::domain_operation(const Request& request, const std::strin
     } else if (op == "maxmem_set") {
         const uint64_t mib = OTRY(number_field(request, "memory", 1U << 24U));
         OTRY(manager_.set_max_memory(who, mib));
+    } else if (op == "device_create" || op == "device_configure" || op == "device_destroy") {
+        return device_operation(request, who, op);
     } else if (op == "sysrq") {
         const std::string key = OTRY(field(request, "key"));
         if (key.size() != 1) return base::fail(Errc::inval, "Invalid parameter: key");
@@ -171,6 +173,24 @@ Outcome<Reply> Router::domain_operation(const Request& request, const std::strin
     } else {
         return domain_value_operation(request, who, op);
     }
+    return done();
+}
+
+Outcome<Reply> Router::device_operation(const Request& request, const std::string& who, const std::string& op) {
+    if (op == "device_destroy") {
+        const std::string kind = OTRY(field(request, "type")), device = OTRY(field(request, "dev"));
+        OTRY(manager_.detach_device(who, kind, device, flag(request, "force") ? Manager::Force::yes : Manager::Force::no));
+        return done();
+    }
+    const std::string text = OTRY(field(request, "config"));
+    const Sxp sxp = OTRY(proto::parse_sxp(text).context("Invalid parameter: config"));
+    const config::NamedDevice device = OTRY(config::device_from_sxp(sxp));
+    if (op == "device_create") {
+        const uint32_t devid = OTRY(manager_.attach_device(who, std::string(device.kind->name), device.specifier));
+        return sxp_reply(Sxp::named(std::string(device.kind->name)).add("devid", std::to_string(devid)));
+    }
+    if (device.kind->name != "vbd") return base::fail(Errc::inval, "Refusing to reconfigure: this is no block device");
+    OTRY(manager_.change_medium(who, device.specifier));
     return done();
 }
 
