@@ -54,6 +54,20 @@ TEST(HotDevices, ADiskComesAndGoes) {
     EXPECT_EQ(m.nodes(), nodes);
 }
 
+TEST(HotDevices, TheLastOfItsKindLeavesNoFolder) {
+    Machine m;
+    auto c = m.demo();
+    c.disks.clear();
+    c.vifs.clear();
+    ASSERT_TRUE(m.manager.create(c));
+    ASSERT_TRUE(m.manager.attach_device("demo", "vbd", "file:" + m.folder.file("b.img") + ",xvdb,w"));
+    ASSERT_TRUE(m.manager.attach_device("demo", "vif", ""));
+    ASSERT_TRUE(m.manager.detach_device("demo", "vbd", "xvdb", Force::no));
+    ASSERT_TRUE(m.manager.detach_device("demo", "vif", "0", Force::yes));
+    EXPECT_EQ(m.nodes("/local/domain/0/backend/vbd/"), "");
+    EXPECT_EQ(m.nodes("/local/domain/0/backend/vif/"), "");
+}
+
 TEST(HotDevices, EachFormOfADiskIsTaken) {
     Running m;
     for (const std::string& specifier : {"file:" + m.image + ",xvdb,w", "file:" + m.image + ",xvdb,r,0", m.image + ",raw,xvdb,rw",

@@ -283,7 +283,8 @@ struct FakeHypervisor final : xend::Hypervisor {
         out.phys.total_pages = 262144;
         out.phys.free_pages = free_pages;
         out.version = {4, 17, ".5", "xen-3.0-x86_64", "", "g++", "me", "here", "today", "", 0xffff800000000000, 4096};
-        out.cpus.assign(4, {});
+        out.cpus = {{0, 0, 0}, {1, 0, 0}, {2, 0, 0}, {3, 0, 0}};
+        out.numa = {{{1U << 30U, 400U << 20U}}, {10}};
         return out;
     }
     Outcome<std::string> console_ring(bool) override { return std::string("(XEN) hello\n"); }
@@ -314,6 +315,15 @@ struct FakeHypervisor final : xend::Hypervisor {
     }
     Outcome<> set_handle(const xend::DomainRef& ref, const config::Uuid& uuid) override {
         return with(ref, [&](auto& info) { info.handle = uuid.bytes; });
+    }
+    std::map<std::pair<uint16_t, uint32_t>, xenctrl::BitMap> affinity;
+    Outcome<> set_affinity(const xend::DomainRef& ref, base::VcpuId vcpu, const xenctrl::BitMap& cpus) override {
+        return with(ref, [&](auto& info) { affinity[{info.id.raw, vcpu.raw}] = cpus; });
+    }
+    std::vector<std::string> triggers;
+    Outcome<> send_trigger(const xend::DomainRef& ref, xenctrl::Trigger trigger, base::VcpuId vcpu) override {
+        return with(
+            ref, [&](auto&) { triggers.push_back(std::to_string(static_cast<int>(trigger)) + " " + std::to_string(vcpu.raw)); });
     }
     Outcome<> set_max_memory(DomId id, uint64_t kib) override {
         at(id)->max_pages = kib / 4;

@@ -15,7 +15,8 @@
 //                          start=1: it runs, and did not die at once
 //   GET  /xend/domain/NAME-OR-ID       (domain …)
 //   POST /xend/domain/X op=pause|unpause|shutdown(reason)|destroy|rename(name)|mem_target_set(target)|maxmem_set(memory)
-//                          |device_create(config)|device_configure(config)|device_destroy(type,dev,force)|sysrq(key)|wait_for_devices|devices(type)|vcpuinfo|domain_sched_credit_get|_set(weight,cap)
+//                          |device_create(config)|device_configure(config)|device_destroy(type,dev,force)|sysrq(key)
+//                          |pincpu(vcpu,cpumap)|set_vcpus(vcpus)|send_trigger(type,vcpu)|wait_for_devices|devices(type)|vcpuinfo|domain_sched_credit_get|_set(weight,cap)
 //
 // A failed operation answers 200 with the body (xend.err 'text'), as classic xend did; clients look at the body.
 

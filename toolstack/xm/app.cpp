@@ -61,9 +61,9 @@ const std::vector<Verb>& verbs() {
          true,
          nullptr},
         {"info",
-         "[-c|--config]",
+         "[-c|--config] [-n|--numa]",
          "Get information about Xen host.",
-         {{'c', "config", "", "List xend's configuration."}, help},
+         {{'c', "config", "", "List xend's configuration."}, {'n', "numa", "", "List the CPUs and nodes too."}, help},
          0,
          0,
          false,
@@ -85,17 +85,6 @@ const std::vector<Verb>& verbs() {
         {"pause", "<Domain>", "Pause execution of a domain.", {help}, 1, 1, true, pause},
         {"reboot", "<Domain> [-wa]", "Reboot a domain.", {all, wait, help}, 0, 1000, true, reboot},
         {"rename", "<Domain> <NewDomainName>", "Rename a domain.", {help}, 2, 2, false, rename},
-        {"sched-credit",
-         "[-d <Domain> [-w[=WEIGHT]|-c[=CAP]]]",
-         "Get/set credit scheduler parameters.",
-         {{'d', "domain", "DOMAIN", "Domain to look at or change."},
-          {'w', "weight", "WEIGHT", "Weight (1 to 65535)."},
-          {'c', "cap", "CAP", "Cap (percent of one CPU; 0: none)."},
-          help},
-         0,
-         0,
-         false,
-         sched_credit},
         {"shutdown",
          "<Domain> [-waRH]",
          "Shutdown a domain.",
@@ -127,7 +116,8 @@ const std::vector<Verb>& verbs() {
     };
     static const std::vector<Verb> table = [] {
         std::vector<Verb> rows = own;
-        for (const auto& more : {device_verbs()}) rows.insert(rows.end(), more.begin(), more.end());
+        for (const auto& more : {device_verbs(), scheduler_verbs(), session_verbs(), top_verbs(), vcpu_verbs(), refused_verbs()})
+            rows.insert(rows.end(), more.begin(), more.end());
         return rows;
     }();
     return table;
@@ -135,20 +125,22 @@ const std::vector<Verb>& verbs() {
 
 namespace {
 
-constexpr std::pair<std::string_view, std::string_view> aliases[] = {{"balloon", "mem-set"},
-                                                                     {"vif-list", "network-list"},
-                                                                     {"vbd-list", "block-list"},
-                                                                     {"vbd-create", "block-attach"},
-                                                                     {"vbd-destroy", "block-detach"}};
+using Alias = std::pair<std::string_view, std::string_view>;
+constexpr Alias aliases[] = {
+    {"balloon", "mem-set"},         {"maxmem", "mem-max"},           {"set-vcpus", "vcpu-set"},  {"vif-list", "network-list"},
+    {"vbd-create", "block-attach"}, {"vbd-destroy", "block-detach"}, {"vbd-list", "block-list"},
+};
 
 /// Groups of the long help; a verb in none of them would not be shown, which a test checks.
 const std::vector<std::pair<std::string_view, std::vector<std::string_view>>>& groups() {
     static const std::vector<std::pair<std::string_view, std::vector<std::string_view>>> table = {
-        {"Domain",
-         {"console", "create", "destroy", "domid", "domname", "list", "mem-max", "mem-set", "pause", "reboot", "rename",
-          "shutdown", "sysrq", "unpause", "uptime", "vcpu-list"}},
-        {"Xen Host", {"debug-keys", "dmesg", "help", "info", "log"}},
-        {"Scheduler", {"sched-credit"}},
+        {"Domain", {"console", "create",  "destroy", "domid",  "domname",   "list",     "mem-max",
+                    "mem-set", "pause",   "reboot",  "rename", "pincpu",    "shutdown", "sysrq",
+                    "top",     "trigger", "unpause", "uptime", "vcpu-list", "vcpu-pin", "vcpu-set"}},
+        {"Xen Host", {"call", "consoles", "debug-keys", "dmesg", "help", "info", "log", "shell"}},
+        {"Scheduler",
+         {"sched-credit", "sched-credit2", "sched-rtds", "sched-sedf", "sched-bvt", "sched-bvt-ctxallow", "bvt", "bvt_ctxallow",
+          "atropos", "rrobin"}},
         {"Virtual Device",
          {"block-attach", "block-configure", "block-detach", "block-list", "network-attach", "network-detach", "network-list"}},
     };
@@ -204,6 +196,10 @@ void full_help(std::ostream& out) {
             if (const Verb* verb = exactly(name)) print_verb(out, *verb);
         }
     }
+    out << "\nNot available here:\n\n";
+    for (const Verb& verb : verbs()) {
+        if (!verb.refusal.empty()) print_verb(out, verb);
+    }
     out << "\n<Domain> can either be the Domain Name or Id.\n";
 }
 
@@ -234,6 +230,7 @@ int run_verb(World& world, const Verb& verb, std::span<const std::string> words)
         world.err << "Error: " << text << "\n";
         return 1;
     };
+    if (!verb.refusal.empty()) return complain("xm " + std::string(verb.name) + ": " + std::string(verb.refusal));
     auto line = parse_options(words, verb.options);
     if (!line) {
         complain(line.failure().text);
@@ -242,7 +239,7 @@ int run_verb(World& world, const Verb& verb, std::span<const std::string> words)
     }
     if (line->has("help")) {
         usage(world.out, verb);
-        return 0;
+        return 1;  // as in 3.2
     }
     if (const std::string text = count_complaint(verb, line->arguments.size()); !text.empty()) {
         complain(text);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <istream>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -22,6 +23,8 @@ struct World {
     std::function<void(unsigned milliseconds)> sleep;
     /// Joins this terminal and the domain's, `tty`; `joined` is called once it is open. Errors: of the terminal.
     std::function<base::Outcome<>(const std::string& tty, const std::function<base::Outcome<>()>& joined)> console;
+    std::istream* in = nullptr;  // what is typed to `xm shell`
+    std::string sys = "/sys";    // counters of dom0's drivers
 };
 
 /// Runs one command line (without "xm" itself); the result is the exit status: 0, or 1 for any failure.
@@ -62,11 +65,18 @@ struct Verb {
     size_t least = 0, most = 0;  // number of arguments
     bool common = false;         // in the short help
     base::Outcome<> (*run)(Call&) = nullptr;
+    std::string_view refusal = {};  // why it does nothing here, whatever its arguments
 };
 
 const std::vector<Verb>& verbs();
 /// What that table takes from other files.
 std::vector<Verb> device_verbs();
+std::vector<Verb> scheduler_verbs();
+std::vector<Verb> session_verbs();
+std::vector<Verb> top_verbs();
+std::vector<Verb> vcpu_verbs();
+/// What classic xm could do and nothing here can.
+std::vector<Verb> refused_verbs();
 
 // The verbs, by file.
 base::Outcome<> create(Call& call);
@@ -91,7 +101,6 @@ base::Outcome<> domname(Call& call);
 base::Outcome<> mem_set(Call& call);
 base::Outcome<> mem_max(Call& call);
 base::Outcome<> sysrq(Call& call);
-base::Outcome<> sched_credit(Call& call);
 
 /// printf into a string, for the classic column formats.
 std::string format(const char* form, ...) __attribute__((format(printf, 1, 2)));

@@ -81,12 +81,6 @@ Outcome<> stop(Call& call, const std::string& reason) {
     return wait_for_end(call, all);
 }
 
-void sched_row(Call& call, const Sxp& domain, const Sxp& params) {
-    call.out << format("%-32s %5s %6s %4s", domain.child_value("name", "").c_str(), domain.child_value("domid", "").c_str(),
-                       params.child_value("weight", "").c_str(), params.child_value("cap", "").c_str())
-             << "\n";
-}
-
 }  // namespace
 
 Outcome<> pause(Call& call) { return simple(call, "pause"); }
@@ -125,31 +119,6 @@ Outcome<> mem_set(Call& call) {
 Outcome<> mem_max(Call& call) {
     const uint64_t mib = OTRY(mebibytes(call, call.line.arguments[1]));
     return simple(call, "maxmem_set", {{"memory", std::to_string(mib)}});
-}
-
-Outcome<> sched_credit(Call& call) {
-    const std::string who = call.line.value("domain");
-    std::map<std::string, std::string> change;
-    if (call.line.has("weight")) change["weight"] = call.line.value("weight");
-    if (call.line.has("cap")) change["cap"] = call.line.value("cap");
-    if (!change.empty()) {
-        if (who.empty()) return base::fail(Errc::inval, "No domain given.");
-        OTRY(call.xend.operate(who, "domain_sched_credit_set", std::move(change)));
-        return base::ok;
-    }
-    std::vector<Sxp> domains;
-    if (who.empty()) {
-        domains = OTRY(call.xend.domains());
-    } else {
-        Sxp one = OTRY(call.xend.domain(who));
-        domains.push_back(std::move(one));
-    }
-    call.out << format("%-33s %4s %6s %4s", "Name", "ID", "Weight", "Cap") << "\n";
-    for (const Sxp& domain : domains) {
-        const Sxp params = OTRY(call.xend.operate(domain.child_value("domid", ""), "domain_sched_credit_get"));
-        sched_row(call, domain, params);
-    }
-    return base::ok;
 }
 
 }  // namespace xm

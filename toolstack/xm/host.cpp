@@ -36,6 +36,31 @@ constexpr const char* info_lines[] = {"host",
                                       "cc_compile_date",
                                       "xend_config_format"};
 
+/// As xl has it.
+void print_topology(std::ostream& out, const Sxp& node) {
+    out << "cpu_topology           :\ncpu:    core    socket     node\n";
+    size_t number = 0;
+    const Sxp none;
+    const Sxp* cpus = node.child("cpu_topology");
+    for (const Sxp* cpu : (cpus != nullptr ? *cpus : none).children()) {
+        out << format("%3zu:    %4s     %4s     %4s", number++, cpu->items().at(0).text().c_str(),
+                      cpu->items().at(1).text().c_str(), cpu->items().at(2).text().c_str())
+            << "\n";
+    }
+    out << "device topology        :\ndevice           node\nNo device topology data available\n"
+        << "numa_info              :\nnode:    memsize    memfree    distances\n";
+    number = 0;
+    const Sxp* nodes = node.child("numa");
+    for (const Sxp* one : (nodes != nullptr ? *nodes : none).children()) {
+        const Sxp::List& figures = one->items();
+        std::string distances;
+        for (size_t i = 2; i < figures.size(); ++i) distances.append(i == 2 ? "" : ",").append(figures[i].text());
+        out << format("%4zu:    %6s     %6s      %s", number++, figures.at(0).text().c_str(), figures.at(1).text().c_str(),
+                      distances.c_str())
+            << "\n";
+    }
+}
+
 }  // namespace
 
 Outcome<> info(Call& call) {
@@ -55,6 +80,7 @@ Outcome<> info(Call& call) {
             value.replace(at, 1, "\n" + std::string(25, ' '));
         call.out << format("%-23s: %s", name, value.c_str()) << "\n";
     }
+    if (call.line.has("numa")) print_topology(call.out, node);
     return base::ok;
 }
 

@@ -83,7 +83,7 @@ Outcome<Parsed> parse_options(std::span<const std::string> words, std::span<cons
         }
         if (word.size() > 2 && word.starts_with("--")) {
             OTRY(long_option(words, at, options, out));
-        } else if (word.size() > 1 && word[0] == '-') {
+        } else if (word.size() > 1 && word[0] == '-' && (word[1] < '0' || word[1] > '9')) {  // -1 is a number
             OTRY(short_options(words, at, options, out));
         } else {
             out.arguments.push_back(word);

@@ -45,6 +45,20 @@ if [ "$TOOL" = xm ]; then
     revived() { type_to life 'echo revived-$((2 * 8))' && sleep 1 && said life revived-16; }
     check "the console is there again" wait_until 30 revived
 fi
+if [ "$TOOL" = xm ]; then
+    check "xm vcpu-pin" xm vcpu-pin life all 0
+    equal "xm vcpu-list shows it" "0 0" "$(xm vcpu-list life | awk '$1 == "life" { printf "%s%s", sep, $NF; sep = " " }')"
+    check "xm vcpu-set 1" xm vcpu-set life 1
+    check "the guest goes on with one processor" wait_until 30 sh -c "[ \"\$(xm vcpu-list life | grep -c -- --p)\" = 1 ]"
+    check "xm vcpu-set 2" xm vcpu-set life 2
+    check "and with two again" wait_until 30 sh -c "[ \"\$(xm vcpu-list life | grep -c -- --p)\" = 0 ]"
+    equal "xm top counts its disk and card" "1 1" "$(xm top -b -i 1 | awk '$1 == "life" { print $10, $13 }')"
+    check "xm mem-max" xm mem-max life 160
+    check "lifts what xm mem-set takes" xm mem-set life 144
+    check "xm mem-set" xm mem-set life 112
+    check "which the guest follows" wait_until 30 sh -c "[ \"\$(xm list life | awk 'NR == 2 { print \$3 }')\" = 112 ]"
+    refused "xm trigger of an unknown kind" 'Invalid trigger' xm trigger life tickle
+fi
 mv "$(console_log life)" $WORK/life.log.1 && kill -HUP "$(pidof xenconsoled)"
 check "log rotation: after SIGHUP the console's lines go into a new file" sh -c ". $TESTS/lib.sh; wait_until 10 test -e $(console_log life); type_to life 'echo rotated-\$((4 * 5))'; wait_until 20 said life 'rotated-20'"
 forget_console life

@@ -45,6 +45,8 @@ Outcome<HostState> ControlHypervisor::host() {
     if (scheduler) out.scheduler = *scheduler;
     auto cpus = control_.cpu_topology();
     if (cpus) out.cpus = std::move(cpus).take();
+    auto numa = control_.numa();
+    if (numa) out.numa = std::move(numa).take();
     return out;
 }
 
@@ -72,6 +74,16 @@ Outcome<> ControlHypervisor::destroy(const DomainRef& domain) {
 Outcome<> ControlHypervisor::set_handle(const DomainRef& domain, const config::Uuid& uuid) {
     OTRY(same(domain));
     return control_.set_handle(domain.id, uuid.bytes);
+}
+
+Outcome<> ControlHypervisor::set_affinity(const DomainRef& domain, base::VcpuId vcpu, const xenctrl::BitMap& cpus) {
+    OTRY(same(domain));
+    return control_.set_affinity(domain.id, vcpu, {cpus, {}});
+}
+
+Outcome<> ControlHypervisor::send_trigger(const DomainRef& domain, xenctrl::Trigger trigger, base::VcpuId vcpu) {
+    OTRY(same(domain));
+    return control_.send_trigger(domain.id, trigger, vcpu);
 }
 
 Outcome<> ControlHypervisor::set_max_memory(DomId domain, uint64_t kib) { return control_.set_max_memory(domain, kib); }

@@ -28,6 +28,8 @@ public:
     base::Outcome<> unpause(const DomainRef& domain) override;
     base::Outcome<> destroy(const DomainRef& domain) override;
     base::Outcome<> set_handle(const DomainRef& domain, const config::Uuid& uuid) override;
+    base::Outcome<> set_affinity(const DomainRef& domain, base::VcpuId vcpu, const xenctrl::BitMap& cpus) override;
+    base::Outcome<> send_trigger(const DomainRef& domain, xenctrl::Trigger trigger, base::VcpuId vcpu) override;
     base::Outcome<> set_max_memory(base::DomId domain, uint64_t kib) override;
     base::Outcome<xenctrl::SchedParams> sched_params(base::DomId domain) override;
     base::Outcome<> set_sched_params(base::DomId domain, const xenctrl::SchedParams& params) override;

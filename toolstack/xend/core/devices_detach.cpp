@@ -156,7 +156,11 @@ Outcome<> Devices::detach_all(xenstore::Store& store, DomId domain, Record* reco
 }
 
 Outcome<> Devices::detach(xenstore::Store& store, DomId domain, const DeviceIntent& intent) {
-    return take_off(store, {{{domain, DomId{static_cast<uint16_t>(intent.back)}}, intent}});
+    const DeviceEnds ends{domain, DomId{static_cast<uint16_t>(intent.back)}};
+    OTRY(take_off(store, {{ends, intent}}));
+    // The last one of its kind takes the folder with it, of which nobody would know later.
+    const std::string folder = backend_folder(ends, intent.kind);
+    return OTRY(names_in(store, folder)).empty() ? xenstore::remove_if_there(store, folder) : Outcome<>(base::ok);
 }
 
 Outcome<bool> Devices::ask_to_close(xenstore::Store& store, DomId domain, const DeviceIntent& intent) {

@@ -44,6 +44,7 @@ std::string refusal(Operation operation, const xenctrl::DomainInfo& info) {
             case Operation::destroy: return "Cannot destroy privileged domain 0";
             case Operation::shutdown: return "Domain 0 cannot be shutdown";
             case Operation::rename: return "Cannot rename privileged domain 0";
+            case Operation::change_vcpus:
             case Operation::set_memory: return {};
             case Operation::change_devices: return "Devices of the privileged domain 0 cannot be changed";
         }

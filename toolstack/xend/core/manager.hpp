@@ -75,6 +75,11 @@ public:
     base::Outcome<> set_memory_target(const std::string& who, uint64_t mib);
     base::Outcome<> set_max_memory(const std::string& who, uint64_t mib);
     base::Outcome<> sysrq(const std::string& who, char key);
+    /// Where `vcpu`, or each one, may run: a list of CPUs, "all" of them. The domain is made again with it.
+    base::Outcome<> pin_vcpu(const std::string& who, std::optional<uint32_t> vcpu, const std::string& cpus);
+    /// Asks the guest to go on with so many of its vCPUs. The domain is made again with them.
+    base::Outcome<> set_vcpus(const std::string& who, uint32_t count);
+    base::Outcome<> send_trigger(const std::string& who, xenctrl::Trigger trigger, uint32_t vcpu);
     base::Outcome<std::vector<DeviceView>> devices(const std::string& who, const std::string& kind);
     /// Connects one more device to a domain that runs, and tells its id. Errors: exist, busy, and those of attaching; nothing of it is
     /// left then, nor when this xend is killed before the end.

@@ -30,6 +30,7 @@ struct HostState {
     xenctrl::VersionInfo version;
     xenctrl::Scheduler scheduler = xenctrl::Scheduler::credit2;
     std::vector<xenctrl::CpuTopology> cpus;
+    xenctrl::NumaInfo numa;
 };
 
 /// A domain. Its number is given to another one when it is gone; number and handle together are not.
@@ -55,6 +56,8 @@ public:
     virtual base::Outcome<> unpause(const DomainRef& domain) = 0;
     virtual base::Outcome<> destroy(const DomainRef& domain) = 0;
     virtual base::Outcome<> set_handle(const DomainRef& domain, const config::Uuid& uuid) = 0;
+    virtual base::Outcome<> set_affinity(const DomainRef& domain, base::VcpuId vcpu, const xenctrl::BitMap& cpus) = 0;
+    virtual base::Outcome<> send_trigger(const DomainRef& domain, xenctrl::Trigger trigger, base::VcpuId vcpu) = 0;
     virtual base::Outcome<> set_max_memory(base::DomId domain, uint64_t kib) = 0;
     virtual base::Outcome<xenctrl::SchedParams> sched_params(base::DomId domain) = 0;
     virtual base::Outcome<> set_sched_params(base::DomId domain, const xenctrl::SchedParams& params) = 0;

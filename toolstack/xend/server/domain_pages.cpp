@@ -26,6 +26,11 @@ uint64_t mib(uint64_t kib) { return (kib + 512) / 1024; }
 
 void add_config(Sxp& out, const Record& record) {
     const config::DomainConfig& c = record.config;
+    if (c.cpu_weight) out.add("cpu_weight", text(*c.cpu_weight));
+    if (c.cpu_cap) out.add("cpu_cap", text(*c.cpu_cap));
+    out.add("vcpu_avail", text(c.vcpu_avail != 0 ? c.vcpu_avail : c.vcpus >= 64 ? ~uint64_t{0} : (uint64_t{1} << c.vcpus) - 1));
+    out.add("shadow_memory", "0");
+    if (!c.bootloader.empty()) out.add("bootloader", c.bootloader).add("bootloader_args", c.bootargs);
     out.add("on_poweroff", std::string(config::name_of(c.on_poweroff)));
     out.add("on_reboot", std::string(config::name_of(c.on_reboot)));
     out.add("on_crash", std::string(config::name_of(c.on_crash)));
@@ -68,7 +73,11 @@ Outcome<Sxp> domain_sxp(Manager& manager, const DomainView& view, Detail detail)
     if (info.shutdown) out.add("shutdown_reason", xenctrl::shutdown_reason_name(info.reason));
     if (view.record && view.record->start_time != 0) out.add("start_time", text(static_cast<uint64_t>(view.record->start_time)));
     if (view.record && !view.record->reason.empty()) out.add("reason", view.record->reason);
-    if (detail == Detail::brief) return out;
+    if (detail == Detail::brief) {
+        // For programs: exact. No limit is 0.
+        out.add("memory_kib", text(info.memory_kib()));
+        return out.add("maxmem_kib", text(unlimited ? 0 : info.max_memory_kib()));
+    }
     out.remove("start_time");
     if (view.record) add_config(out, *view.record);
     out.add("status", info.shutdown || info.dying ? "0" : "2");

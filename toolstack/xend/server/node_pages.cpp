@@ -51,6 +51,18 @@ std::string node_to_cpu(const HostState& host) {
     return out;
 }
 
+/// (numa (MEMSIZE MEMFREE DISTANCE …) …), a list a node, sizes in MiB.
+Sxp numa_sxp(const xenctrl::NumaInfo& numa) {
+    Sxp out = Sxp::named("numa");
+    const size_t count = numa.nodes.size();
+    for (size_t i = 0; i < count; ++i) {
+        Sxp node = Sxp::list({Sxp::atom(text(numa.nodes[i].bytes >> 20U)), Sxp::atom(text(numa.nodes[i].free_bytes >> 20U))});
+        for (size_t j = 0; j < count; ++j) node.add(Sxp::atom(text(numa.distances[i * count + j])));
+        out.add(std::move(node));
+    }
+    return out;
+}
+
 }  // namespace
 
 Outcome<Sxp> node_sxp(Manager& manager) {
@@ -87,6 +99,11 @@ Outcome<Sxp> node_sxp(Manager& manager) {
     out.add("cc_compile_domain", host.version.compile_domain);
     out.add("cc_compile_date", host.version.compile_date);
     out.add("xend_config_format", "4");
+    Sxp topology = Sxp::named("cpu_topology");
+    for (const auto& cpu : host.cpus)
+        topology.add(Sxp::list({Sxp::atom(text(cpu.core)), Sxp::atom(text(cpu.socket)), Sxp::atom(text(cpu.node))}));
+    out.add(std::move(topology));
+    out.add(numa_sxp(host.numa));
     // For programs: exact, in pages.
     out.add("free_pages", text(host.phys.free_pages));
     return out;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "toolstack/xend/server/router.hpp"
 
+#include <algorithm>
+#include <array>
+
 #include "lib/base/number.hpp"
 #include "toolstack/config/domain_sxp.hpp"
 
@@ -11,6 +14,9 @@ using base::Outcome;
 using proto::Sxp;
 
 namespace {
+
+/// In the order of xenctrl::Trigger.
+constexpr std::array<std::string_view, 5> trigger_names = {"nmi", "reset", "init", "power", "sleep"};
 
 Reply text_reply(int status, std::string text) { return {status, "text/plain", {}, std::move(text)}; }
 
@@ -166,6 +172,8 @@ Outcome<Reply> Router::domain_operation(const Request& request, const std::strin
         OTRY(manager_.set_max_memory(who, mib));
     } else if (op == "device_create" || op == "device_configure" || op == "device_destroy") {
         return device_operation(request, who, op);
+    } else if (op == "pincpu" || op == "set_vcpus" || op == "send_trigger") {
+        OTRY(vcpu_operation(request, who, op));
     } else if (op == "sysrq") {
         const std::string key = OTRY(field(request, "key"));
         if (key.size() != 1) return base::fail(Errc::inval, "Invalid parameter: key");
@@ -174,6 +182,22 @@ Outcome<Reply> Router::domain_operation(const Request& request, const std::strin
         return domain_value_operation(request, who, op);
     }
     return done();
+}
+
+Outcome<> Router::vcpu_operation(const Request& request, const std::string& who, const std::string& op) {
+    constexpr uint64_t most = 1U << 16U;
+    if (op == "set_vcpus") return manager_.set_vcpus(who, static_cast<uint32_t>(OTRY(number_field(request, "vcpus", most))));
+    if (op == "pincpu") {
+        std::optional<uint32_t> vcpu;
+        if (field_or(request, "vcpu", "all") != "all") vcpu = static_cast<uint32_t>(OTRY(number_field(request, "vcpu", most)));
+        const std::string cpus = OTRY(field(request, "cpumap"));
+        return manager_.pin_vcpu(who, vcpu, cpus);
+    }
+    const uint32_t vcpu = request.fields.contains("vcpu") ? static_cast<uint32_t>(OTRY(number_field(request, "vcpu", most))) : 0;
+    const std::string type = OTRY(field(request, "type"));
+    const auto at = std::ranges::find(trigger_names, type);
+    if (at == trigger_names.end()) return base::fail(Errc::inval, "Invalid trigger: " + type.substr(0, 40));
+    return manager_.send_trigger(who, static_cast<xenctrl::Trigger>(at - trigger_names.begin()), vcpu);
 }
 
 Outcome<Reply> Router::device_operation(const Request& request, const std::string& who, const std::string& op) {
