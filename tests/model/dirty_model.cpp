@@ -17,6 +17,12 @@ DirtyModel* listening = nullptr;
 bool is_guests(uint16_t owner) { return owner < xen::DOMID_FIRST_RESERVED; }
 uint16_t owner_of(uint64_t frame) { return frame_table[frame].owner.load(); }
 const uint8_t* bytes_of(uint64_t frame) { return map_mfn<uint8_t>(Mfn(frame)); }
+uint64_t hash_of(uint64_t frame) {
+    const auto* words = map_mfn<uint64_t>(Mfn(frame));
+    uint64_t h = 0xcbf29ce484222325;
+    for (unsigned i = 0; i < page_size / 8; ++i) h = (h ^ words[i]) * 0x9e3779b97f4a7c15 + (h >> 29);
+    return h;
+}
 
 }  // namespace
 
@@ -40,7 +46,19 @@ void DirtyModel::listen(Mfn m, const char* file, int line) {
     const Site site = std::string(folder ? folder + std::strlen("hypervisor/") : file) + ":" + std::to_string(line);
     if (self.deaf_to_ == site || self.deaf_to_ == "all") return;
     self.heard_.insert(site);
-    self.named_[m.raw].insert(site);
+    self.named_[m.raw].push_back({site, m2p(m), hash_of(m.raw)});
+}
+
+/// Somebody must have named the frame in a way that counts; if it was one alone, that one is needed.
+template <class F>
+void DirtyModel::judge(uint64_t frame, const std::string& what, F counts) {
+    std::set<Site> sites;
+    for (const Naming& n : named_[frame])
+        if (counts(n)) sites.insert(n.site);
+    if (sites.size() == 1) needed_.insert(*sites.begin());
+    if (sites.empty() && wrong_.empty())
+        wrong_ = "frame " + std::to_string(frame) + " " + what +
+                 (named_[frame].empty() ? ", and nobody named it" : ", and nobody named it behind that");
 }
 
 void DirtyModel::compare(uint64_t frame) {
@@ -51,22 +69,16 @@ void DirtyModel::compare(uint64_t frame) {
         was.owner = owner;
         return;
     }
-    const char* what = owner != was.owner                                               ? (guests ? "came" : "left")
-                       : std::memcmp(was.bytes.data(), bytes_of(frame), page_size) != 0 ? "has changed"
-                                                                                        : nullptr;
-    if (!what) return;
-    const auto named = named_.find(frame);
-    if (named == named_.end()) {
-        if (wrong_.empty())
-            wrong_ = "frame " + std::to_string(frame) + " of d" + std::to_string(guests ? owner : was.owner) + " " + what +
-                     ", and nobody named it";
-        for (unsigned at = 0; guests && at < was.bytes.size(); ++at) {
-            if (was.bytes[at] == bytes_of(frame)[at]) continue;
-            wrong_ += "; at " + std::to_string(at);
-            break;
-        }
-    } else if (named->second.size() == 1) {
-        needed_.insert(*named->second.begin());
+    const std::string whose = "of d" + std::to_string(guests ? owner : was.owner);
+    if (owner != was.owner) {
+        judge(frame, whose + (guests ? " came" : " left"), [](const Naming&) { return true; });
+    } else if (const auto* now = bytes_of(frame); std::memcmp(was.bytes.data(), now, page_size) != 0) {
+        unsigned at = 0;
+        while (was.bytes[at] == now[at]) ++at;
+        judge(frame, whose + " has changed at " + std::to_string(at),
+              [contents = hash_of(frame)](const Naming& n) { return n.contents == contents; });
+    } else {
+        return;
     }
     was.owner = owner;
     was.bytes.clear();
@@ -75,12 +87,16 @@ void DirtyModel::compare(uint64_t frame) {
 
 void DirtyModel::look() {
     for (uint64_t f = 0; f < max_frame; ++f) compare(f);
+    for (const Demand& d : demands_)
+        judge(d.frame, "was to be named", [&](const Naming& n) { return !d.number || *d.number == n.number; });
+    demands_.clear();
     named_.clear();
 }
 
 std::set<uint64_t> DirtyModel::named() const {
     std::set<uint64_t> frames;
-    for (const auto& [frame, sites] : named_) frames.insert(frame);
+    for (const auto& [frame, namings] : named_)
+        if (!namings.empty()) frames.insert(frame);
     return frames;
 }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// What mm/dirty.hpp promises, held against memory itself: each page of a guest that is not as it was, whoever's hand changed
-/// it, has been named, and so has each page that came to a domain or left it.
+/// it, has been named behind the last write to it, and so has each page that came to a domain or left it.
 #pragma once
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -25,6 +26,8 @@ public:
 
     /// Compares memory with what it was at the last look. Between parts of calls.
     void look();
+    /// A page that the next look must find named though no byte of it changes; given `number`, while that was its number.
+    void must_name(hv::Mfn m, std::optional<uint64_t> number = {}) { demands_.push_back({m.raw, number}); }
     /// The first page that changed without being named, in words; empty: none.
     const std::string& wrong() const { return wrong_; }
     /// The sites that named a page.
@@ -37,14 +40,26 @@ public:
 private:
     static void listen(hv::Mfn m, const char* file, int line);
     void compare(uint64_t frame);
+    template <class F>
+    void judge(uint64_t frame, const std::string& what, F counts);
 
     struct Page {
         uint16_t owner;
         std::vector<uint8_t> bytes;  ///< empty: no guest's
     };
+    /// A page is named: by whom, under which number, and with which contents.
+    struct Naming {
+        Site site;
+        uint64_t number, contents;
+    };
+    struct Demand {
+        uint64_t frame;
+        std::optional<uint64_t> number;
+    };
     Site deaf_to_;
     std::vector<Page> before_;
-    std::map<uint64_t, std::set<Site>> named_;
+    std::map<uint64_t, std::vector<Naming>> named_;
+    std::vector<Demand> demands_;
     std::set<Site> heard_, needed_;
     std::string wrong_;
 };

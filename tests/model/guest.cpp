@@ -23,9 +23,10 @@ namespace {
 
 constexpr uint64_t table_bits = pte::present | pte::rw | pte::user | pte::accessed | pte::dirty;
 
-uint64_t& entry(Mfn table, unsigned i) {
-    dirtied(table);  // the guest writes it itself
-    return map_mfn<uint64_t>(table)[i];
+/// The guest writes it itself.
+void set_entry(Mfn table, unsigned i, uint64_t e) {
+    map_mfn<uint64_t>(table)[i] = e;
+    dirtied(table);
 }
 
 void leave(Vcpu& v) {
@@ -58,12 +59,12 @@ RealGuest::RealGuest(uint16_t id, unsigned vcpus, unsigned data_pages, DomainLim
     for (unsigned i = 0; i < table_pages; ++i) *tables[i] = page(i);
     for (unsigned i = 0; i < data_pages; ++i) data.push_back(page(table_pages + i));
 
-    entry(l4, 0) = l3.address() | table_bits;
-    entry(l3, 1) = l2.address() | table_bits;
-    entry(l2, 0) = linear_l1.address() | table_bits;
-    entry(l2, 1) = scratch_l1.address() | table_bits;
-    for (unsigned i = 0; i < table_pages; ++i) entry(linear_l1, i) = tables[i]->address() | (table_bits & ~pte::rw);
-    for (unsigned i = 0; i < data_pages; ++i) entry(linear_l1, table_pages + i) = data[i].address() | table_bits;
+    set_entry(l4, 0, l3.address() | table_bits);
+    set_entry(l3, 1, l2.address() | table_bits);
+    set_entry(l2, 0, linear_l1.address() | table_bits);
+    set_entry(l2, 1, scratch_l1.address() | table_bits);
+    for (unsigned i = 0; i < table_pages; ++i) set_entry(linear_l1, i, tables[i]->address() | (table_bits & ~pte::rw));
+    for (unsigned i = 0; i < data_pages; ++i) set_entry(linear_l1, table_pages + i, data[i].address() | table_bits);
 
     for (unsigned i = 0; i < vcpus; ++i) {
         Vcpu& v = *must(vcpu_create(*d, VcpuId(i)));
