@@ -40,6 +40,17 @@ Result<CpuSet> fetch_bitmap(const xen::XenctlBitmap& from) {
     return bits & CpuSet::below(from.nr_bits);
 }
 
+Status set_right(Domain& d, RangeSet& set, uint64_t first, uint64_t last, bool allow) {
+    const bool others = &d != &current().domain;
+    if (others) domain_pause(d);
+    const Status s = [&] {
+        Guard g(d.lock);
+        return allow ? set.add(first, last) : set.remove(first, last);
+    }();
+    if (others) domain_unpause(d);
+    return s;
+}
+
 namespace {
 
 struct VcpuSummary {

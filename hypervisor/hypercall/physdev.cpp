@@ -2,6 +2,7 @@
 /// physdev_op: interrupts and devices for the domain that drives them.
 #include "abi/xen/physdev.hpp"
 #include "hypervisor/domain/guest_kind.hpp"
+#include "hypervisor/hypercall/control.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
 #include "hypervisor/hypercall/row.hpp"
 #include "hypervisor/irq/irq.hpp"
@@ -58,14 +59,19 @@ Result<uint32_t> map(Domain& d, const xen::PhysdevMapPirq& m) {
 Status permit(Domain& d, uint32_t pirq, bool allow) {
     if (d.privileged) return ok;
     const auto number = pirq_machine_number(d.pirqs, pirq);
-    if (!number) return ok;
-    domain_pause(d);  // it looks at the set without a lock
-    const Status s = [&] {
+    return number ? set_right(d, d.irqs, number.value(), number.value(), allow) : Status(ok);
+}
+
+/// With a device go its messages, and the rights to them, whoever has those: their numbers will be another device's.
+Status remove_device(PciAddress at) {
+    const auto has_right = [](Domain& d, uint32_t number) {
         Guard g(d.lock);
-        return allow ? d.irqs.add(number.value(), number.value()) : d.irqs.remove(number.value(), number.value());
-    }();
-    domain_unpause(d);
-    return s;
+        return d.irqs.contains(number, number);
+    };
+    for (auto number = pci_next_message(at, 0); number; number = pci_next_message(at, number.value() + 1))
+        for (DomainRef d = next_domain(DomId(0)); d; d = next_domain(DomId::from_reg(d->id.raw + 1u)))
+            if (has_right(*d, number.value())) TRY(set_right(*d, d->irqs, number.value(), number.value(), false));
+    return pci_device_remove(at);
 }
 
 Status map_pirq(Vcpu&, GuestPtr<xen::PhysdevMapPirq> p) {
@@ -146,30 +152,30 @@ using OnDevices = Operations<
     Op<xen::PHYSDEVOP_irq_status_query,   need_eoi>,
     Op<xen::PHYSDEVOP_set_iopl,           set_iopl>,
     Op<xen::PHYSDEVOP_set_iobitmap,       set_iobitmap>,
-    Op<xen::PHYSDEVOP_apic_read,          apic_read,    Who::hardware>,
-    Op<xen::PHYSDEVOP_apic_write,         apic_write,   Who::hardware>,
-    Op<xen::PHYSDEVOP_alloc_irq_vector,   alloc_vector, Who::hardware>,
-    Op<xen::PHYSDEVOP_map_pirq,           map_pirq,     Who::hardware>,
-    Op<xen::PHYSDEVOP_unmap_pirq,         unmap_pirq,   Who::hardware>,
-    Op<xen::PHYSDEVOP_setup_gsi,          setup_gsi,    Who::hardware>,
-    Op<xen::PHYSDEVOP_get_free_pirq,      free_pirq,    Who::hardware>,
-    Op<xen::PHYSDEVOP_pci_device_add,     add_device,               Who::hardware>,
-    Op<xen::PHYSDEVOP_pci_device_remove,  device<pci_device_remove, xen::PhysdevPciDevice>, Who::hardware>,
-    Op<xen::PHYSDEVOP_restore_msi_ext,    device<pci_restore_msi, xen::PhysdevPciDevice>, Who::hardware>,
-    Op<xen::PHYSDEVOP_manage_pci_add,     add_in_segment_0,         Who::hardware>,
-    Op<xen::PHYSDEVOP_manage_pci_add_ext, add_ext_in_segment_0,     Who::hardware>,
-    Op<xen::PHYSDEVOP_manage_pci_remove,  device<pci_device_remove, xen::PhysdevManagePci>, Who::hardware>,
-    Op<xen::PHYSDEVOP_restore_msi,        device<pci_restore_msi, xen::PhysdevRestoreMsi>, Who::hardware>,
-    Op<xen::PHYSDEVOP_prepare_msix,       device<pci_prepare_msix, xen::PhysdevPciDevice>, Who::hardware>,
-    Op<xen::PHYSDEVOP_release_msix,       device<pci_release_msix, xen::PhysdevPciDevice>, Who::hardware>,
+    Op<xen::PHYSDEVOP_apic_read,          apic_read,    Who::control>,
+    Op<xen::PHYSDEVOP_apic_write,         apic_write,   Who::control>,
+    Op<xen::PHYSDEVOP_alloc_irq_vector,   alloc_vector, Who::control>,
+    Op<xen::PHYSDEVOP_map_pirq,           map_pirq,     Who::control>,
+    Op<xen::PHYSDEVOP_unmap_pirq,         unmap_pirq,   Who::control>,
+    Op<xen::PHYSDEVOP_setup_gsi,          setup_gsi,    Who::control>,
+    Op<xen::PHYSDEVOP_get_free_pirq,      free_pirq,    Who::control>,
+    Op<xen::PHYSDEVOP_pci_device_add,     add_device,               Who::control>,
+    Op<xen::PHYSDEVOP_pci_device_remove,  device<remove_device, xen::PhysdevPciDevice>, Who::control>,
+    Op<xen::PHYSDEVOP_restore_msi_ext,    device<pci_restore_msi, xen::PhysdevPciDevice>, Who::control>,
+    Op<xen::PHYSDEVOP_manage_pci_add,     add_in_segment_0,         Who::control>,
+    Op<xen::PHYSDEVOP_manage_pci_add_ext, add_ext_in_segment_0,     Who::control>,
+    Op<xen::PHYSDEVOP_manage_pci_remove,  device<remove_device, xen::PhysdevManagePci>, Who::control>,
+    Op<xen::PHYSDEVOP_restore_msi,        device<pci_restore_msi, xen::PhysdevRestoreMsi>, Who::control>,
+    Op<xen::PHYSDEVOP_prepare_msix,       device<pci_prepare_msix, xen::PhysdevPciDevice>, Who::control>,
+    Op<xen::PHYSDEVOP_release_msix,       device<pci_release_msix, xen::PhysdevPciDevice>, Who::control>,
     // Configuration space is reached through ports only.
-    Op<xen::PHYSDEVOP_pci_mmcfg_reserved, refused<Errc::nosys>,     Who::hardware>>;
+    Op<xen::PHYSDEVOP_pci_mmcfg_reserved, refused<Errc::nosys>,     Who::control>>;
 // clang-format on
 
 }  // namespace
 
 Answer hypercall_physdev_op(Vcpu& v, uint32_t cmd, AnyGuestPtr arg) {
-    if (!OnDevices::has(cmd) && !authorised(v.domain, Who::hardware)) return Err{Errc::perm};
+    if (!OnDevices::has(cmd) && !authorised(v.domain, Who::control)) return Err{Errc::perm};
     return OnDevices::run("physdev_op", cmd, v, arg);
 }
 

@@ -61,7 +61,7 @@ Status prepare_gsi(uint32_t gsi) REQUIRES(irq::lock) {
     if (line.kind != IrqKind::free) return ok;
     constexpr uint32_t isa_interrupts = 16;
     line.gsi = gsi;
-    line.level = line.active_low = gsi >= isa_interrupts;
+    if (!line.described) line.level = line.active_low = gsi >= isa_interrupts;
     TRY(take_vector(line));
     line.kind = IrqKind::ioapic;
     route(line);
@@ -262,6 +262,7 @@ Status gsi_setup(uint32_t gsi, bool level, bool active_low) {
     IrqLine& line = gsi_lines[gsi];
     if (line.handler) return Err{Errc::busy};
     TRY(prepare_gsi(gsi));
+    line.described = true;
     if (line.level == level && line.active_low == active_low) return ok;
     line.level = level;
     line.active_low = active_low;
@@ -291,6 +292,7 @@ Status pirq_bind(PirqTable& t, uint32_t pirq, Unmapped unmapped) {
         if (unmapped != Unmapped::is_gsi || !is_gsi(pirq)) return Err{Errc::inval};
         line = &gsi_lines[pirq];
         if (line->handler || line->target.load(std::memory_order_relaxed)) return Err{Errc::busy};
+        if (number_of(t, *line) != PirqTable::capacity) return Err{Errc::exist};
         TRY(map_gsi(t, pirq, pirq));
     }
     if (line->target.load(std::memory_order_relaxed)) return Err{Errc::busy};

@@ -25,6 +25,7 @@ struct IrqLine {
     bool level = false;
     bool active_low = false;
     std::atomic<bool> in_service{false};  ///< level: masked until the guest's EOI
+    bool described = false;               ///< a GSI: ACPI has said how it behaves, which stays when nobody has it mapped
     uint32_t gsi = 0;
     uint32_t mappings = 0;                 ///< numberings that it is in: a GSI may be in many, an MSI is in one
     void (*handler)() = nullptr;           ///< the hypervisor's own use

@@ -124,6 +124,18 @@ base::Status pci_device_remove(PciAddress at) {
     return ok;
 }
 
+base::Result<uint32_t> pci_next_message(PciAddress at, uint32_t from) {
+    Guard g(irq::lock);
+    PciDevice* dev = irq::find_device(at);
+    if (!dev) return Err{Errc::nodev};
+    constexpr uint32_t none = ~0u;
+    uint32_t next = none;
+    for (const IrqLine& line : dev->lines)
+        if (const uint32_t n = irq::machine_number(line); n >= from && n < next) next = n;
+    if (next == none) return Err{Errc::noent};
+    return next;
+}
+
 base::Status pci_prepare_msix(PciAddress at) {
     Guard g(irq::lock);
     PciDevice* dev = TRY(device_with_msix(at));

@@ -35,6 +35,8 @@ inline constexpr unsigned max_pci_devices = 4096;
 base::Status pci_device_add(PciAddress at, const PciAnnouncement& said, DomId owner);
 /// It is gone: its interrupts are unmapped, whoever has them. Errors: nodev.
 base::Status pci_device_remove(PciAddress at);
+/// The least machine number from `from` on of its messages that are mapped (pirq_machine_number()). Errors: nodev, noent.
+base::Result<uint32_t> pci_next_message(PciAddress at, uint32_t from);
 /// Keeps MSI-X of a device for somebody else's use, or gives it up. Errors: nodev (no such device, or it has no MSI-X), busy (in use).
 base::Status pci_prepare_msix(PciAddress at);
 base::Status pci_release_msix(PciAddress at);

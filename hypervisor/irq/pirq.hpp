@@ -26,7 +26,8 @@ void pirqs_destroy(PirqTable& t);
 
 /// What becomes of a number that nothing was mapped to.
 enum class Unmapped : uint8_t { refuse, is_gsi };
-/// Routes the machine interrupt behind `pirq` to the domain. Errors: inval (no such pirq), busy (another event channel has it).
+/// Routes the machine interrupt behind `pirq` to the domain. Errors: inval (no such pirq), busy (another event channel has it),
+/// exist (the GSI of this number has another one).
 /// Locks: called with the domain's event lock held (Rank::irq is below it).
 base::Status pirq_bind(PirqTable& t, uint32_t pirq, Unmapped unmapped);
 void pirq_unbind(PirqTable& t, uint32_t pirq);

@@ -195,8 +195,31 @@ TEST_F(Interrupts, AcpiSaysHowALineBehaves) {
     ASSERT_TRUE(event_close(dom0, port));
     ASSERT_EQ(unmap(dom0, 0, gsi), Errc{});
     ASSERT_EQ(bind(dom0, gsi), Errc{}) << "old kernels map nothing first";
+    constexpr uint64_t level_high = x86::ioapic_entry::level, mode = level_high | x86::ioapic_entry::low;
+    EXPECT_EQ(entry(gsi) & mode, level_high) << "what was said last holds when nobody had it mapped in between";
     ASSERT_TRUE(event_close(dom0, port));
     ASSERT_EQ(unmap(dom0, 0, gsi), Errc{});
+    ASSERT_EQ(set_up(0, 0), Errc{}) << "also said while nobody has it mapped";
+    ASSERT_EQ(map(dom0, 0, gsi), Errc{});
+    EXPECT_EQ(entry(gsi) & mode, 0u);
+    ASSERT_EQ(unmap(dom0, 0, gsi), Errc{});
+}
+
+TEST_F(Interrupts, AGsiHasOneNumberInATable) {
+    ASSERT_EQ(map(dom0, 0, edge_gsi, 700), Errc{});
+    EXPECT_EQ(bind(dom0, edge_gsi), Errc::exist) << "an old kernel's bind finds it under another number";
+    EXPECT_FALSE(pirq_machine_number(dom0->pirqs, edge_gsi));
+    EXPECT_TRUE(masked(edge_gsi));
+    ASSERT_EQ(bind(dom0, 700), Errc{});
+    interrupt(edge_gsi);
+    EXPECT_TRUE(pending(dom0, port));
+    clear(dom0, port);
+    ASSERT_TRUE(event_close(dom0, port));
+    ASSERT_EQ(unmap(dom0, 0, 700), Errc{});
+    EXPECT_EQ(unmap(dom0, 0, edge_gsi), Errc::inval) << "no second one is left";
+    ASSERT_EQ(bind(dom0, edge_gsi), Errc{}) << "and now it is its own number";
+    ASSERT_TRUE(event_close(dom0, port));
+    ASSERT_EQ(unmap(dom0, 0, edge_gsi), Errc{});
 }
 
 TEST_F(Interrupts, ADomainWaitsForThoseOnTheirWay) {

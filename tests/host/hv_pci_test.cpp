@@ -168,6 +168,27 @@ TEST_F(Pci, RemovingADeviceTakesItsMessagesAlong) {
     EXPECT_EQ(msi_vector(), vector) << "the vector is free again";
 }
 
+TEST_F(Pci, RightsToMessagesGoWithTheDevice) {
+    Guest g(1), other(2);
+    ASSERT_EQ(add(), Errc{});
+    ASSERT_EQ(map_message(1), Errc{});
+    const uint32_t of_guest = must(pirq_machine_number(g->pirqs, pirq()));
+    ASSERT_EQ(map_message(0, registers_at, 2), Errc{});
+    const uint32_t of_dom0 = must(pirq_machine_number(dom0->pirqs, pirq()));
+    ASSERT_EQ(permit(2, pirq(), true), Errc{}) << "dom0's message, which another may use";
+    const auto has = [](Guest& who, uint32_t n) {
+        Guard held(who->lock);
+        return who->irqs.contains(n, n);
+    };
+    EXPECT_TRUE(has(g, of_guest));
+    EXPECT_TRUE(has(other, of_dom0));
+    EXPECT_FALSE(has(other, of_guest));
+    ASSERT_EQ(remove(), Errc{});
+    EXPECT_FALSE(has(g, of_guest));
+    EXPECT_FALSE(has(other, of_dom0));
+    EXPECT_EQ(remove(), Errc::nodev);
+}
+
 TEST_F(Pci, ADomainThatDiesGivesItsMessagesBack) {
     ASSERT_EQ(add(), Errc{});
     {

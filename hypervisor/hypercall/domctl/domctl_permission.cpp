@@ -7,13 +7,6 @@ namespace hv::domctl {
 
 namespace {
 
-/// The domain looks at its sets without a lock: it stands still while one changes. Who changes them has its lock.
-Status change(const Call& c, RangeSet& set, uint64_t first, uint64_t last, bool allow) {
-    Paused p(c);
-    Guard g(c.d.lock);
-    return allow ? set.add(first, last) : set.remove(first, last);
-}
-
 /// What the caller calls `pirq`: an interrupt that it has mapped, or a GSI. Errors: perm.
 Result<uint32_t> number_of(Domain& caller, uint32_t pirq) {
     if (const auto mapped = pirq_machine_number(caller.pirqs, pirq)) return mapped.value();
@@ -27,7 +20,7 @@ Status irq_permission(const Call& c) {
     const xen::DomctlIrqPermission& p = c.op.u.irq_permission;
     if (p.pirq >= PirqTable::capacity) return Err{Errc::inval};
     const uint32_t number = TRY(number_of(c.v.domain, p.pirq));
-    return change(c, c.d.irqs, number, number, p.allow_access != 0);
+    return set_right(c.d, c.d.irqs, number, number, p.allow_access != 0);
 }
 
 Status iomem_permission(const Call& c) {
@@ -35,7 +28,7 @@ Status iomem_permission(const Call& c) {
     const uint64_t last = p.first_mfn + p.nr_mfns - 1;
     constexpr uint64_t most_frames = uint64_t{1} << (52 - page_shift);
     if (p.nr_mfns == 0 || last < p.first_mfn || last >= most_frames) return Err{Errc::inval};
-    return change(c, c.d.iomem, p.first_mfn, last, p.allow_access != 0);
+    return set_right(c.d, c.d.iomem, p.first_mfn, last, p.allow_access != 0);
 }
 
 Status ioport_permission(const Call& c) {
@@ -43,7 +36,7 @@ Status ioport_permission(const Call& c) {
     constexpr uint64_t all_ports = 65536;
     if (p.nr_ports == 0) return ok;
     if (uint64_t{p.first_port} + p.nr_ports > all_ports) return Err{Errc::inval};
-    return change(c, c.d.ioports, p.first_port, uint64_t{p.first_port} + p.nr_ports - 1, p.allow_access != 0);
+    return set_right(c.d, c.d.ioports, p.first_port, uint64_t{p.first_port} + p.nr_ports - 1, p.allow_access != 0);
 }
 
 }  // namespace hv::domctl
