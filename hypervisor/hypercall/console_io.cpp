@@ -17,7 +17,7 @@ Answer write(Vcpu& v, uint32_t bytes, GuestPtr<char> text) {
     for (uint64_t count = bytes; count != 0;) {
         const size_t n = count < chunk ? count : chunk;
         TRY(text.fetch_many(buffer, n));
-        if (!authorised(v.domain, Who::hardware)) {
+        if (!authorised(v.domain, Who::control)) {
             domain_console_add(v.domain, buffer, n);
         } else if (!console_write(buffer, n)) {
             // The line is slower than dom0, whose text must be complete: it tries again, and others run meanwhile.
@@ -43,7 +43,7 @@ using Frequent = FrequentOperations<
     Op<xen::CONSOLEIO_write, write, Who::anyone, Runs::in_parts>>;
 
 using Others = Operations<
-    Op<xen::CONSOLEIO_read, read, Who::hardware>>;
+    Op<xen::CONSOLEIO_read, read, Who::control>>;
 // clang-format on
 
 [[gnu::noinline]] Answer others(Vcpu& v, uint64_t cmd, uint32_t count, GuestPtr<char> text) {

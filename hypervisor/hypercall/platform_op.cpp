@@ -25,23 +25,15 @@ struct Call {
     Status done() const { return arg.store(op); }
 };
 
-Status set_time(uint64_t sec, uint32_t nsec, uint64_t at) {
-    if (nsec >= 1'000'000'000) return Err{Errc::inval};
-    clock::set_wallclock(sec, nsec, Nanos{static_cast<int64_t>(at)});
+Status set_time(const auto& t) {
+    if (t.nsecs >= 1'000'000'000) return Err{Errc::inval};
+    clock::set_wallclock(t.secs, t.nsecs, Nanos{static_cast<int64_t>(t.system_time)});
     domains_update_wallclock();
     return ok;
 }
 
-Status set_time64(const Call& c) {
-    const xen::XenpfSetTime64& t = c.op.u.settime64;
-    if (t.mbz != 0) return Err{Errc::inval};
-    return set_time(t.secs, t.nsecs, t.system_time);
-}
-
-Status set_time32(const Call& c) {
-    const xen::XenpfSetTime32& t = c.op.u.settime32;
-    return set_time(t.secs, t.nsecs, t.system_time);
-}
+Status set_time32(const Call& c) { return set_time(c.op.u.settime32); }
+Status set_time64(const Call& c) { return c.op.u.settime64.mbz == 0 ? set_time(c.op.u.settime64) : Status(Err{Errc::inval}); }
 
 /// The answers of a machine whose BIOS said nothing of disks and screens to us.
 Status firmware_info(const Call& c) {

@@ -18,14 +18,12 @@ enum class Kinds : uint8_t { pv, all };
 /// Who may ask; all others are told `perm` before the operation looks at anything.
 enum class Who : uint8_t {
     anyone,             ///< of an operation: who may make the hypercall
-    hardware,           ///< the domain that drives the machine
-    control,            ///< the domain that controls the others
+    control,            ///< the domain that controls the others, and drives the machine
     control_of_others,  ///< the same, but not to itself: `inval`
 };
 /// Whether the call may stop in between and be entered again for the rest.
 enum class Runs : uint8_t { whole, in_parts };
 
-/// The one domain that controls others is the one that drives the machine, too.
 inline bool authorised(const Domain& d, Who who) { return who == Who::anyone || d.privileged; }
 
 /// A decoded hypercall: its arguments are six words in a row, or stand in the registers of the guest that makes it.

@@ -103,7 +103,7 @@ using OnSched = Operations<
     Op<xen::SCHEDOP_remote_shutdown, remote_shutdown>,
     Op<xen::SCHEDOP_shutdown_code,   shutdown_code>,
     Op<xen::SCHEDOP_watchdog,        watchdog>,
-    Op<xen::SCHEDOP_pin_override,    refused<Errc::inval>, Who::hardware>>;
+    Op<xen::SCHEDOP_pin_override,    refused<Errc::inval>, Who::control>>;
 // clang-format on
 
 }  // namespace

@@ -107,10 +107,10 @@ Status send_nmi(Vcpu&, Vcpu& target, AnyGuestPtr arg) {
     return ok;
 }
 
-/// Only a hardware domain whose vCPUs are pinned one to one may know where they run.
+/// Only a control domain whose vCPUs are pinned one to one may know where they run.
 Status physid(Vcpu&, const Vcpu& target, GuestPtr<xen::VcpuGetPhysid> p) {
     const CpuSet where = target.affinity.load();
-    if (!authorised(target.domain, Who::hardware) || where.count() != 1) return Err{Errc::inval};
+    if (!authorised(target.domain, Who::control) || where.count() != 1) return Err{Errc::inval};
     const unsigned cpu = where.first();
     if (cpu >= cpu_count) return Err{Errc::inval};
     return p.store({uint64_t{cpus[cpu].apic_id} | uint64_t{cpus[cpu].id} << 32});

@@ -42,7 +42,7 @@ uint32_t features_of(const Domain& d) {
     uint32_t f = bit(xen::XENFEAT_memory_op_vnode_supported) | bit(xen::XENFEAT_mmu_pt_update_preserve_ad) |
                  bit(xen::XENFEAT_highmem_assist) | bit(xen::XENFEAT_gnttab_map_avail_bits) | bit(xen::XENFEAT_not_direct_mapped);
     if ((d.vm_assist >> xen::VMASST_TYPE_pae_extended_cr3) & 1) f |= bit(xen::XENFEAT_pae_pgdir_above_4gb);
-    if (authorised(d, Who::hardware)) f |= bit(xen::XENFEAT_dom0);
+    if (authorised(d, Who::control)) f |= bit(xen::XENFEAT_dom0);
     return f;
 }
 

@@ -141,32 +141,29 @@ Status take_root(Vcpu& v, Mfn m) REQUIRES(v.domain.pv->lock) {
     return s;
 }
 
+[[gnu::always_inline]] inline Status exchange_root(Vcpu& v, Mfn PvVcpu::*root, Mfn m) {
+    Guard g(v.domain.pv->lock);
+    const Mfn old = v.pv->*root;
+    if (old == m) return ok;
+    if (m.raw != 0) TRY(take_root(v, m));
+    v.pv->*root = m;
+    // The CPU must leave the old tables before they can become ordinary pages again.
+    if (&v == this_cpu().current && v.pv->in_kernel == (root == &PvVcpu::kernel_root)) arch::load_root(m.address());
+    drop_root(v, old);
+    return ok;
+}
+
 }  // namespace
 
 Status set_kernel_root(Vcpu& v, Mfn m) {
     if (m.raw == 0) return Err{Errc::inval};
-    Guard g(v.domain.pv->lock);
-    const Mfn old = v.pv->kernel_root;
-    if (old == m) return ok;
-    TRY(take_root(v, m));
-    v.pv->kernel_root = m;
-    // The CPU must leave the old tables before they can become ordinary pages again.
-    if (&v == this_cpu().current && v.pv->in_kernel) arch::load_root(m.address());
-    drop_root(v, old);
-    return ok;
+    return exchange_root(v, &PvVcpu::kernel_root, m);
 }
 
 Status set_user_root(Vcpu& v, Mfn m) {
     // A vCPU in user mode runs on it.
     if (m.raw == 0 && !v.pv->in_kernel) return Err{Errc::inval};
-    Guard g(v.domain.pv->lock);
-    const Mfn old = v.pv->user_root;
-    if (old == m) return ok;
-    if (m.raw != 0) TRY(take_root(v, m));
-    v.pv->user_root = m;
-    if (&v == this_cpu().current && !v.pv->in_kernel) arch::load_root(m.address());
-    drop_root(v, old);
-    return ok;
+    return exchange_root(v, &PvVcpu::user_root, m);
 }
 
 void drop_roots(Vcpu& v) {

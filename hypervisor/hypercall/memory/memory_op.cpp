@@ -22,17 +22,13 @@ namespace {
     return target_domain(c.v, TRY(GuestPtr<xen::MemoryDomain>(c.arg).fetch()).domid);
 }
 
-Answer current_reservation(const Call& c) {
+[[gnu::always_inline]] inline Answer page_count(const Call& c, uint64_t Domain::*which) {
     DomainRef d = TRY(named_domain(c));
     Guard g(d->page_list_lock);
-    return d->tot_pages;
+    return (*d).*which;
 }
-
-Answer maximum_reservation(const Call& c) {
-    DomainRef d = TRY(named_domain(c));
-    Guard g(d->page_list_lock);
-    return d->max_pages;
-}
+Answer current_reservation(const Call& c) { return page_count(c, &Domain::tot_pages); }
+Answer maximum_reservation(const Call& c) { return page_count(c, &Domain::max_pages); }
 
 Answer maximum_gpfn(const Call& c) {
     DomainRef d = TRY(named_domain(c));
@@ -46,13 +42,13 @@ Status machphys_mapping(const Call& c) {
     return GuestPtr<xen::MachphysMapping>(c.arg).store(m);
 }
 
-/// Only domains whose physical address space we translate have one to add to; PV guests translate themselves.
-Status add_to_physmap(const Call& c) {
-    uint16_t domid = 0;
-    if (c.cmd == xen::XENMEM_add_to_physmap) domid = TRY(GuestPtr<xen::AddToPhysmap>(c.arg).fetch()).domid;
-    else domid = TRY(GuestPtr<xen::AddToPhysmapBatch>(c.arg).fetch()).domid;
-    TRY(target_domain(c.v, domid));
-    return Err{Errc::access};
+/// What nobody has who does not have its memory translated: who may ask is told so. No domain's physical address space to add to, no
+/// population on demand, no virtual nodes.
+template <Errc e, class Argument>
+Status untranslated(const Call& c) {
+    const Argument a = TRY(GuestPtr<Argument>(c.arg).fetch());
+    TRY(target_domain(c.v, a.domid));
+    return Err{e};
 }
 
 Status remove_from_physmap(const Call& c) {
@@ -67,18 +63,6 @@ Status claim_pages(const Call& c) {
     if (!r.extent_start.is_null() || r.extent_order != 0 || r.mem_flags != 0) return Err{Errc::inval};
     DomainRef d = TRY(find_domain(DomId(r.domid)));
     return domain_claim(*d, r.nr_extents);
-}
-
-Status pod_target(const Call& c) {
-    const auto t = TRY(GuestPtr<xen::PodTarget>(c.arg).fetch());
-    TRY(target_domain(c.v, t.domid));
-    return Err{Errc::inval};  // there is no population on demand without translation
-}
-
-Status vnuma_info(const Call& c) {
-    const auto t = TRY(GuestPtr<xen::VnumaTopologyInfo>(c.arg).fetch());
-    TRY(target_domain(c.v, t.domid));
-    return Err{Errc::opnotsupp};
 }
 
 /// No device's firmware keeps memory for itself as far as we know: without an IOMMU nobody asks.
@@ -107,18 +91,18 @@ using OnMemory = Operations<
     Op<xen::XENMEM_maximum_gpfn,               maximum_gpfn>,
     Op<xen::XENMEM_machphys_mapping,           machphys_mapping>,
     Op<xen::XENMEM_machphys_mfn_list,          machphys_mfn_list>,
-    Op<xen::XENMEM_add_to_physmap,             add_to_physmap>,
-    Op<xen::XENMEM_add_to_physmap_batch,       add_to_physmap>,
+    Op<xen::XENMEM_add_to_physmap,             untranslated<Errc::access, xen::AddToPhysmap>>,
+    Op<xen::XENMEM_add_to_physmap_batch,       untranslated<Errc::access, xen::AddToPhysmapBatch>>,
     Op<xen::XENMEM_remove_from_physmap,        remove_from_physmap>,
     Op<xen::XENMEM_memory_map,                 memory_map>,
-    Op<xen::XENMEM_machine_memory_map,         machine_memory_map,   Who::hardware>,
+    Op<xen::XENMEM_machine_memory_map,         machine_memory_map,   Who::control>,
     Op<xen::XENMEM_set_memory_map,             set_memory_map>,
     Op<xen::XENMEM_claim_pages,                claim_pages,          Who::control>,
-    Op<xen::XENMEM_set_pod_target,             pod_target>,
-    Op<xen::XENMEM_get_pod_target,             pod_target>,
+    Op<xen::XENMEM_set_pod_target,             untranslated<Errc::inval, xen::PodTarget>>,
+    Op<xen::XENMEM_get_pod_target,             untranslated<Errc::inval, xen::PodTarget>>,
     Op<xen::XENMEM_get_sharing_freed_pages,    nothing_shared>,
     Op<xen::XENMEM_get_sharing_shared_pages,   nothing_shared>,
-    Op<xen::XENMEM_get_vnumainfo,              vnuma_info>,
+    Op<xen::XENMEM_get_vnumainfo,              untranslated<Errc::opnotsupp, xen::VnumaTopologyInfo>>,
     Op<xen::XENMEM_reserved_device_memory_map, reserved_device_memory>>;
 // clang-format on
 

@@ -71,7 +71,7 @@ Status flush_page_all(const Call& c) {
 }
 
 Status flush_cache(const Call& c) {
-    if (!authorised(c.v.domain, Who::hardware)) return Err{Errc::access};
+    if (!authorised(c.v.domain, Who::control)) return Err{Errc::access};
     hw::wbinvd();
     return ok;
 }
