@@ -287,6 +287,25 @@ struct FakeHypervisor final : xend::Hypervisor {
         out.numa = {{{1U << 30U, 400U << 20U}}, {10}};
         return out;
     }
+    std::vector<xenctrl::CpuPool> all_pools = {{0, xenctrl::Scheduler::credit2, 1, {0x0f}}};
+    std::string pool_error;  // CPUs cannot be added
+    Outcome<std::vector<xenctrl::CpuPool>> pools() override { return all_pools; }
+    Outcome<uint32_t> change_pool(const xend::PoolChange& change) override {
+        using What = xend::PoolChange::What;
+        if (change.what == What::create) {
+            all_pools.push_back({static_cast<uint32_t>(all_pools.size()), change.scheduler, 0, {0}});
+            return all_pools.back().id;
+        }
+        const auto at = std::find_if(all_pools.begin(), all_pools.end(), [&](const auto& p) { return p.id == change.pool; });
+        if (at == all_pools.end()) return base::fail(Errc::noent, "no pool");
+        const auto bit = static_cast<uint8_t>(1U << change.cpu);
+        if (change.what == What::destroy) all_pools.erase(at);
+        if (change.what == What::add_cpu && !pool_error.empty()) return base::fail(Errc::busy, pool_error);
+        if (change.what == What::add_cpu) at->cpus[0] = static_cast<uint8_t>(at->cpus[0] | bit);
+        if (change.what == What::remove_cpu) at->cpus[0] = static_cast<uint8_t>(at->cpus[0] & ~bit);
+        if (change.what == What::move_domain) ++at->domains;
+        return change.pool;
+    }
     Outcome<std::string> console_ring(bool) override { return std::string("(XEN) hello\n"); }
     Outcome<> debug_keys(const std::string&) override { return base::ok; }
     Outcome<> pause(const xend::DomainRef& ref) override {

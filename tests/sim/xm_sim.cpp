@@ -190,6 +190,28 @@ TEST_F(XmSim, PauseAndUnpause) {
     EXPECT_EQ(state("demo"), "gone");
 }
 
+TEST_F(XmSim, VcpusPoolsAndDevices) {
+    ASSERT_EQ(xm({"create", files.config("demo", "vcpus = 2")}), 0) << err.str();
+    ASSERT_EQ(xm({"vcpu-pin", "demo", "1", "0"}), 0) << err.str();
+    ASSERT_EQ(xm({"vcpu-list", "demo"}), 0);
+    EXPECT_NE(out.str().find(" 0\n"), std::string::npos) << out.str();
+    ASSERT_EQ(xm({"cpupool-list"}), 0) << err.str();
+    EXPECT_NE(out.str().find("Pool-0 "), std::string::npos) << out.str();
+    EXPECT_EQ(xm({"cpupool-create", "name=more"}), 1);
+    EXPECT_EQ(err.str(), "Error: Cannot create a CPU pool: Not supported by this hypervisor\n");
+    EXPECT_EQ(xm({"cpupool-cpu-remove", "Pool-0", "0"}), 1);
+    ASSERT_EQ(xm({"trigger", "demo", "nmi"}), 0) << err.str();
+    ASSERT_EQ(xm({"block-attach", "demo", "file:" + files.folder + "/disk.img", "xvdb", "w"}), 0) << err.str();
+    ASSERT_EQ(xm({"block-list", "demo"}), 0);
+    EXPECT_NE(out.str().find("51728"), std::string::npos) << out.str();
+    ASSERT_EQ(xm({"block-detach", "demo", "xvdb", "-f"}), 0) << err.str();
+    ASSERT_EQ(xm({"block-list", "demo"}), 0);
+    EXPECT_EQ(out.str().find("51728"), std::string::npos) << out.str();
+    ASSERT_EQ(xm({"top", "-b", "-i", "1"}), 0) << err.str();
+    ASSERT_EQ(xm({"info", "-n"}), 0) << err.str();
+    ASSERT_EQ(xm({"destroy", "demo"}), 0) << err.str();
+}
+
 TEST_F(XmSim, RebootMakesANewDomainWithTheSameIdentity) {
     ASSERT_EQ(xm({"create", files.config("demo", "on_reboot = 'restart'")}), 0) << err.str();
     const auto before = manager->find("demo").take();

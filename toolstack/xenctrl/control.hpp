@@ -74,6 +74,16 @@ public:
     Outcome<SchedParams> sched_params(DomId domain);
     Outcome<> set_sched_params(DomId domain, const SchedParams& params);
 
+    // --- CPU pools --------------------------------------------------------------------------------------------------
+    Outcome<std::vector<CpuPool>> cpu_pools();
+    /// A new, empty pool; returns its number. Errors: opnotsupp, where there is one pool alone.
+    Outcome<uint32_t> create_pool(Scheduler scheduler);
+    /// Errors: busy (domains are in it, or it is the first), noent.
+    Outcome<> destroy_pool(uint32_t pool);
+    Outcome<> add_to_pool(uint32_t pool, uint32_t cpu);
+    Outcome<> remove_from_pool(uint32_t pool, uint32_t cpu);
+    Outcome<> move_to_pool(uint32_t pool, DomId domain);
+
     // --- memory -----------------------------------------------------------------------------------------------------
     Outcome<> set_max_memory(DomId domain, uint64_t kib);
     /// Sets aside `pages` for the domain until it has that many (0 gives a claim back). Errors: nomem.
@@ -116,6 +126,14 @@ private:
     Outcome<> simple_domctl(DomId domain, uint32_t command, const char* what);
     Outcome<Buffer<xen::Sysctl>> sysctl_buffer(uint32_t command);
     Outcome<> sysctl(Buffer<xen::Sysctl>& op, const char* what);
+    /// Which of these count hangs on the operation.
+    struct PoolRequest {
+        uint32_t pool = 0;
+        Scheduler scheduler = Scheduler::credit2;
+        DomId domain{0};
+        uint32_t cpu = 0;
+    };
+    Outcome<CpuPool> pool_op(uint32_t op, const PoolRequest& request, const char* what);
     Outcome<> affinity_op(DomId domain, uint32_t command, VcpuId vcpu, Affinity& maps, const char* what);
     Outcome<> sched_op(DomId domain, uint32_t command, SchedParams& params, const char* what);
     Outcome<size_t> reservation(DomId domain, uint32_t command, Buffer<uint64_t>& frames, unsigned order, const char* what);

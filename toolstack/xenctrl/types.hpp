@@ -88,6 +88,14 @@ enum class Scheduler : uint32_t { credit = 5, credit2 = 6, arinc653 = 7, rtds = 
 /// "credit", "credit2", ... ; "unknown" for a number we do not know.
 const char* scheduler_name(Scheduler scheduler);
 
+/// CPUs that one scheduler has, and how many domains run on them.
+struct CpuPool {
+    uint32_t id = 0;
+    Scheduler scheduler = Scheduler::credit2;
+    uint32_t domains = 0;
+    BitMap cpus;
+};
+
 struct PhysInfo {
     uint32_t threads_per_core = 0;
     uint32_t cores_per_socket = 0;

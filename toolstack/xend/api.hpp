@@ -9,6 +9,9 @@
 //   GET  /xend/node/dmesg              text;  POST op=clear
 //   GET  /xend/node/log                text
 //   GET  /xend/node/config             (config (xend-port 8000) …): every option of xend-config.sxp as it stands
+//   GET  /xend/node/pools              (pools (pool (id 0) (name Pool-0) (sched S) (domains N) (cpus 0 1 …)) …)
+//   POST /xend/node/pools  op=create(pool,sched,cpus)|destroy(pool)|rename(pool,name)|add_cpus(pool,cpus)|remove_cpus(pool,cpus)
+//                          |migrate(domain,pool)
 //   GET  /xend/domain                  (Domain-0 demo …);  ?detail=1: (domains (domain …) …)
 //                          failed=1 too: behind them those that are no more because their restart failed, with status and reason
 //   POST /xend/domain   op=create config=SXP    201, Location, (domain …); the domain is paused, its devices are ready;

@@ -116,7 +116,8 @@ const std::vector<Verb>& verbs() {
     };
     static const std::vector<Verb> table = [] {
         std::vector<Verb> rows = own;
-        for (const auto& more : {device_verbs(), scheduler_verbs(), session_verbs(), top_verbs(), vcpu_verbs(), refused_verbs()})
+        for (const auto& more :
+             {cpupool_verbs(), device_verbs(), scheduler_verbs(), session_verbs(), top_verbs(), vcpu_verbs(), refused_verbs()})
             rows.insert(rows.end(), more.begin(), more.end());
         return rows;
     }();
@@ -141,6 +142,9 @@ const std::vector<std::pair<std::string_view, std::vector<std::string_view>>>& g
         {"Scheduler",
          {"sched-credit", "sched-credit2", "sched-rtds", "sched-sedf", "sched-bvt", "sched-bvt-ctxallow", "bvt", "bvt_ctxallow",
           "atropos", "rrobin"}},
+        {"CPU Pools",
+         {"cpupool-create", "cpupool-list", "cpupool-destroy", "cpupool-rename", "cpupool-cpu-add", "cpupool-cpu-remove",
+          "cpupool-migrate"}},
         {"Virtual Device",
          {"block-attach", "block-configure", "block-detach", "block-list", "network-attach", "network-detach", "network-list"}},
     };
@@ -249,8 +253,10 @@ int run_verb(World& world, const Verb& verb, std::span<const std::string> words)
     if (!world.root) return complain("Most commands need root access. Please try again as root.");
     Call call{world, Client(world), *line, world.out};
     auto done = verb.run(call);
-    if (!done) return complain(done.failure().text);
-    return 0;
+    if (done) return 0;
+    complain(done.failure().text);
+    if (done.failure().text == "Invalid argument.") usage(world.err, verb);
+    return 1;
 }
 
 int run_help(World& world, std::span<const std::string> words) {

@@ -10,8 +10,20 @@
 #include "toolstack/xm/app.hpp"
 #include "toolstack/xm/terminal.hpp"
 
+namespace {
+
+/// As classic xm: no failure.
+void on_interrupt(int) {
+    constexpr std::string_view text = "Interrupted.\n";
+    (void)!::write(STDOUT_FILENO, text.data(), text.size());
+    ::_exit(0);
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
     ::signal(SIGPIPE, SIG_DFL);
+    ::signal(SIGINT, on_interrupt);
     xend::SocketTransport transport;
     xm::World world{transport,
                     std::cout,
@@ -19,7 +31,9 @@ int main(int argc, char** argv) {
                     ::geteuid() == 0,
                     [](unsigned ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); },
                     xm::join_terminals};
-    const int status = xm::run(world, std::vector<std::string>(argv + 1, argv + argc));
+    std::vector<std::string> words(argv + 1, argv + argc);
+    if (std::string_view(argv[0]).ends_with("xentop")) words.insert(words.begin(), "top");
+    const int status = xm::run(world, words);
     std::cout.flush();
     return std::cout.good() ? status : 1;
 }

@@ -50,6 +50,19 @@ Outcome<HostState> ControlHypervisor::host() {
     return out;
 }
 
+Outcome<std::vector<xenctrl::CpuPool>> ControlHypervisor::pools() { return control_.cpu_pools(); }
+
+Outcome<uint32_t> ControlHypervisor::change_pool(const PoolChange& change) {
+    switch (change.what) {
+        case PoolChange::What::create: return control_.create_pool(change.scheduler);
+        case PoolChange::What::destroy: OTRY(control_.destroy_pool(change.pool)); break;
+        case PoolChange::What::add_cpu: OTRY(control_.add_to_pool(change.pool, change.cpu)); break;
+        case PoolChange::What::remove_cpu: OTRY(control_.remove_from_pool(change.pool, change.cpu)); break;
+        case PoolChange::What::move_domain: OTRY(control_.move_to_pool(change.pool, change.domain)); break;
+    }
+    return change.pool;
+}
+
 Outcome<std::string> ControlHypervisor::console_ring(bool clear) {
     return control_.console_ring(clear ? xenctrl::Control::Ring::clear : xenctrl::Control::Ring::keep);
 }

@@ -22,6 +22,8 @@ public:
     base::Outcome<std::optional<xenctrl::DomainInfo>> domain(base::DomId id) override;
     base::Outcome<std::vector<VcpuState>> vcpus(const xenctrl::DomainInfo& domain) override;
     base::Outcome<HostState> host() override;
+    base::Outcome<std::vector<xenctrl::CpuPool>> pools() override;
+    base::Outcome<uint32_t> change_pool(const PoolChange& change) override;
     base::Outcome<std::string> console_ring(bool clear) override;
     base::Outcome<> debug_keys(const std::string& keys) override;
     base::Outcome<> pause(const DomainRef& domain) override;

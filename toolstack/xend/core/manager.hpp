@@ -28,6 +28,12 @@ struct DomainView {
 /// Whether a new domain is left paused, or runs when its owner hears of it.
 enum class Run : uint8_t { later, now };
 
+/// A pool of CPUs with its name.
+struct PoolView {
+    xenctrl::CpuPool pool;
+    std::string name;
+};
+
 /// xend's core: every operation on domains. Keeps no state of its own that it could lose: each call looks at the
 /// hypervisor, the store and the journal. Thread-safe; one job at a time for each domain, one build at a time. Names, uuids and
 /// disks belong to whoever has a record with them, from before anything is made.
@@ -90,6 +96,15 @@ public:
     base::Outcome<> detach_device(const std::string& who, const std::string& kind, const std::string& device, Force force);
     /// Puts another medium into a CD drive. On failure the old one is in it again.
     base::Outcome<> change_medium(const std::string& who, const std::string& specifier);
+    base::Outcome<std::vector<PoolView>> pools();
+    /// By name or number. Errors: noent "Pool 'X' does not exist."
+    base::Outcome<PoolView> find_pool(const std::string& which);
+    /// With the CPUs of the list, which no other pool may have. Errors: exist; those of the hypervisor, and it is gone again.
+    base::Outcome<> create_pool(const std::string& name, xenctrl::Scheduler scheduler, const std::string& cpus);
+    base::Outcome<> destroy_pool(const std::string& which);
+    base::Outcome<> rename_pool(const std::string& which, const std::string& name);
+    base::Outcome<> change_pool_cpus(const std::string& which, const std::string& cpus, PoolChange::What what);
+    base::Outcome<> move_to_pool(const std::string& who, const std::string& which);
     base::Outcome<xenctrl::SchedParams> sched_params(const std::string& who);
     base::Outcome<> set_sched_params(const std::string& who, const xenctrl::SchedParams& params);
     base::Outcome<std::string> store_value(const std::string& path);

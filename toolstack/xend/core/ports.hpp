@@ -39,6 +39,16 @@ struct DomainRef {
     config::Uuid uuid;
 };
 
+/// What is to be done with a pool of CPUs.
+struct PoolChange {
+    enum class What : uint8_t { create, destroy, add_cpu, remove_cpu, move_domain };
+    What what = What::create;
+    uint32_t pool = 0;
+    xenctrl::Scheduler scheduler = xenctrl::Scheduler::credit2;
+    uint32_t cpu = 0;
+    base::DomId domain{0};
+};
+
 /// The hypervisor and the builder. Thread-safe.
 class Hypervisor {
 public:
@@ -48,6 +58,9 @@ public:
     virtual base::Outcome<std::optional<xenctrl::DomainInfo>> domain(base::DomId id) = 0;
     virtual base::Outcome<std::vector<VcpuState>> vcpus(const xenctrl::DomainInfo& domain) = 0;
     virtual base::Outcome<HostState> host() = 0;
+    virtual base::Outcome<std::vector<xenctrl::CpuPool>> pools() = 0;
+    /// The number of the pool, which a new one gets here.
+    virtual base::Outcome<uint32_t> change_pool(const PoolChange& change) = 0;
     virtual base::Outcome<std::string> console_ring(bool clear) = 0;
     virtual base::Outcome<> debug_keys(const std::string& keys) = 0;
 

@@ -78,6 +78,10 @@ Reply Router::node(const Request& request, const std::string& below) {
         auto text = log_text(log_file_);
         return text ? text_reply(200, std::move(text).take()) : error_reply(text.failure());
     }
+    if (below == "pools") {
+        auto reply = pools(request);
+        return reply ? std::move(reply).take() : error_reply(reply.failure());
+    }
     if (below == "config") {
         Sxp out = Sxp::named("config");
         for (const auto& [name, value] : options_) out.add(name, value);

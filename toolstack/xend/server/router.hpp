@@ -18,6 +18,7 @@ class Router final : public Transport {
     Options options_;
 
     Reply node(const Request& request, const std::string& below);
+    base::Outcome<Reply> pools(const Request& request);
     Reply domain_folder(const Request& request);
     Reply domain(const Request& request, const std::string& who);
     Reply create(const Request& request);
