@@ -23,7 +23,7 @@ struct MemoryAmount {
 struct Options {
     bool console_serial = false;
     bool console_vga = true;
-    SerialSettings com1{115200, 0x3f8, 4, 3};
+    parse::SerialSettings com1{115200, 0x3f8, 4, 3};
     MemoryAmount dom0_mem, dom0_min, dom0_max;
     unsigned dom0_max_vcpus = 0;  ///< 0: as many as there are CPUs
     unsigned max_cpus = hv::max_cpus;

@@ -10,6 +10,7 @@
 #include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log_ring.hpp"
 #include "hypervisor/time/timer.hpp"
+#include "lib/dev/uart.hpp"
 
 namespace hv {
 namespace {
@@ -19,11 +20,11 @@ struct PortRegisters {
     uint8_t read(uint16_t reg) const { return hw::in8(static_cast<uint16_t>(port + reg)); }
     void write(uint16_t reg, uint8_t value) const { hw::out8(static_cast<uint16_t>(port + reg), value); }
 };
-static_assert(UartRegisters<PortRegisters>);
+static_assert(dev::UartRegisters<PortRegisters>);
 
-SerialSettings settings;
+parse::SerialSettings settings;
 bool started = false;
-constinit Uart<PortRegisters> line;  ///< console lock
+constinit dev::Uart<PortRegisters> line;  ///< console lock
 
 /// The ring is looked after by a timer while text waits: for a port whose interrupt does not come.
 constexpr base::Nanos watch_interval = base::Nanos::ms(2);
@@ -77,7 +78,7 @@ void interrupt() {
 
 }  // namespace
 
-void serial_start(const SerialSettings& s) {
+void serial_start(const parse::SerialSettings& s) {
     settings = s;
     line.registers().port = s.port;
     started = line.start(s);

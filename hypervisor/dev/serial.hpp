@@ -4,12 +4,12 @@
 
 #include <cstdint>
 
-#include "hypervisor/dev/uart.hpp"
+#include "lib/parse/serial.hpp"
 
 namespace hv {
 
 /// Takes the line as a console for output: what is written appears at once. Without such a port nothing happens.
-void serial_start(const SerialSettings& s);
+void serial_start(const parse::SerialSettings& s);
 /// From now on output waits in a ring and leaves by interrupt `gsi`, or by a timer when that never comes; `synchronous`:
 /// it goes on to appear at once. Lets characters come in. After the interrupt controllers are up.
 void serial_enable_interrupts(uint32_t gsi, bool synchronous);

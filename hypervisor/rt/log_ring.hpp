@@ -6,16 +6,17 @@
 #include <cstdint>
 
 #include "hypervisor/rt/log.hpp"
+#include "lib/dev/transmit_ring.hpp"
 
 namespace hv {
+
+using dev::TextFrom;
 
 inline constexpr uint32_t log_ring_size = 64 * 1024;  ///< without conring_size=
 
 /// Copies text from ring position `index` on (0: the oldest text kept) and advances `index`.
 /// With `clear`, what was read is forgotten. Returns the bytes copied.
 size_t log_read(char* dst, size_t size, uint32_t& index, bool clear);
-/// Whose text it is: who loses or waits first when a console is slow.
-enum class TextFrom : uint8_t { hypervisor, guest, dom0_console };
 
 /// Appends raw text to the ring and the consoles.
 void log_write(TextFrom from, const char* text, size_t n);

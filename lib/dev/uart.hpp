@@ -6,12 +6,10 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "hypervisor/dev/transmit_ring.hpp"
+#include "lib/dev/transmit_ring.hpp"
 #include "lib/parse/serial.hpp"
 
-namespace hv {
-
-using parse::SerialSettings;
+namespace dev {
 
 /// Registers by number, from the port's first.
 template <class T>
@@ -31,7 +29,7 @@ inline constexpr uint8_t on_receive = 1, on_empty = 2;
 inline constexpr uint32_t base_clock = 115200;
 }  // namespace uart
 
-/// Locks: the console's around everything that sends; receive() and settle() are the interrupt handler's.
+/// Locks: the console's around everything that sends; receive() and wants_service() are the interrupt handler's.
 template <UartRegisters Registers>
 class Uart {
 public:
@@ -39,7 +37,7 @@ public:
     Registers& registers() { return registers_; }
 
     /// False: no such port answers.
-    bool start(const SerialSettings& s) {
+    bool start(const parse::SerialSettings& s) {
         registers_.write(uart::line_control, s.line);  // not the divisor's registers
         registers_.write(uart::interrupt_enable, 0);
         const bool silent = (registers_.read(uart::interrupt_enable) & 0x0f) == 0;
@@ -171,4 +169,4 @@ private:
     bool stuck_ = false;
 };
 
-}  // namespace hv
+}  // namespace dev

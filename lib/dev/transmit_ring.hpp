@@ -6,9 +6,12 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "hypervisor/rt/log_ring.hpp"
+#include "lib/base/format.hpp"
 
-namespace hv {
+namespace dev {
+
+/// Whose text it is: who loses or waits first when a console is slow.
+enum class TextFrom : uint8_t { hypervisor, guest, dom0_console };
 
 /// Locks: the caller's. After a panic two CPUs may use it at once: the text suffers then, memory does not.
 class TransmitRing {
@@ -69,7 +72,7 @@ private:
         if (!lost_) return;
         char note[note_size];
         const bool inside = in_ != 0 && bytes_[(in_ - 1) % capacity] != '\n';
-        const size_t n = format(note, sizeof note, "%s(XEN) %u lines lost: too many at once\n", inside ? "\n" : "", lost_);
+        const size_t n = base::format(note, sizeof note, "%s(XEN) %u lines lost: too many at once\n", inside ? "\n" : "", lost_);
         lost_ = 0;
         put_all(note, n);
     }
@@ -80,4 +83,4 @@ private:
     uint32_t lost_ = 0;
 };
 
-}  // namespace hv
+}  // namespace dev

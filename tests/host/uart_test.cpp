@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// link: hvcore
-#include "hypervisor/dev/uart.hpp"
+// link: parse format
+#include "lib/dev/uart.hpp"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 
 namespace {
 
-using namespace hv;
+using namespace dev;
 
 /// A serial port: what was sent appears when the line has had time for it.
 struct FakePort {
