@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "hypervisor/rt/log_limit.hpp"
+#include "hypervisor/rt/log_ring.hpp"
 #include "hypervisor/sync/spinlock.hpp"
 
 namespace hv {
@@ -22,7 +22,7 @@ struct ConsoleLine {
 };
 
 struct DomainLog {
-    LogLimit limit{10, base::Nanos::ms(500)};
+    base::RateLimit limit{10, base::Nanos::ms(500)};
     ConsoleLine line;
     std::atomic<bool> report_due{false};  ///< it crashed on this CPU, and the state of its vCPU is not in the log yet
     static constexpr unsigned most_msrs = 16;

@@ -100,7 +100,7 @@ void show_vcpu(const Vcpu& v) {
 }
 
 GuestLogSource guest_log_source() {
-    static constinit LogLimit nobody{10, base::Nanos::ms(500)};
+    static constinit base::RateLimit nobody{10, base::Nanos::ms(500)};
     const Vcpu* v = this_cpu().current;
     if (!v) return {nobody, xen::DOMID_IDLE};
     return {v->domain.log_state.limit, v->domain.id.raw};

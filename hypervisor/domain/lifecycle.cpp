@@ -111,7 +111,7 @@ void domain_report_crash() {
 }
 
 void domain_crash(Domain& d, const char* why, const char* file, int line) {
-    static constinit LogLimit reports{4, Nanos::s(5)};
+    static constinit base::RateLimit reports{4, Nanos::s(5)};
     if (d.shutting_down.load(std::memory_order_acquire)) return;
     domain_console_flush(d);
     if (reports.take(clock::now())) {

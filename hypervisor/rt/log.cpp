@@ -8,7 +8,6 @@
 
 #include "hypervisor/arch/x86/cpu.hpp"
 #include "hypervisor/rt/clock.hpp"
-#include "hypervisor/rt/log_limit.hpp"
 #include "hypervisor/rt/log_ring.hpp"
 #include "hypervisor/rt/timestamp.hpp"
 #include "hypervisor/sync/spinlock.hpp"
@@ -29,7 +28,7 @@ LogLevels guest_levels = default_guest_levels;
 Timestamps timestamps = Timestamps::none;
 bool console_to_ring = false;
 std::atomic<bool> lock_broken{false};
-constinit LogLimit own_limit{10, base::Nanos::ms(500)};
+constinit base::RateLimit own_limit{10, base::Nanos::ms(500)};
 
 /// Does `f` under the console lock, or without it once a panic broke it.
 template <class F>
@@ -80,7 +79,7 @@ bool kept(LogLevels levels, LogLevel level, Source source) {
 }
 
 /// Takes a line from a domain's share, and says how many went before it without one.
-bool share_of(LogLimit& limit, unsigned domain) {
+bool share_of(base::RateLimit& limit, unsigned domain) {
     if (!limit.take(clock::now())) return false;
     if (const uint32_t refused = limit.take_refused())
         write(TextFrom::guest, own_prefix, "d%u: %u lines suppressed", domain, refused);
@@ -170,7 +169,7 @@ void guest_log(LogLevel level, const char* fmt, ...) {
     va_end(ap);
 }
 
-void guest_console_line(LogLimit& limit, unsigned domain, const char* text) {
+void guest_console_line(base::RateLimit& limit, unsigned domain, const char* text) {
     if (!kept(guest_levels, LogLevel::debug, [&] { return share_of(limit, domain); })) return;
     char prefix[16];
     format(prefix, sizeof prefix, "(d%u) ", domain);

@@ -5,13 +5,13 @@
 #include <cstdint>
 
 #include "lib/base/format.hpp"
+#include "lib/base/log_settings.hpp"
 
 namespace hv {
 
 using base::format;
+using base::LogLevel;
 using base::vformat;
-
-enum class LogLevel : uint8_t { error = 0, warning = 1, info = 2, debug = 3 };
 
 /// Writes one line; formats as in lib/base/format.hpp.
 /// Context: anywhere; takes the console lock.
