@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "abi/xen/sched.hpp"
+#include "hypervisor/arch/x86/features.hpp"
 #include "hypervisor/guest/kinds.hpp"
 #include "hypervisor/mm/heap.hpp"
 #include "hypervisor/sched/scheduler.hpp"
@@ -36,6 +37,8 @@ void GuestCpu::shutdown(uint32_t reason) {
 uint8_t* GuestCpu::frame(uint64_t mfn) { return hv::map_mfn(hv::Mfn{mfn}); }
 
 Machine::Machine(unsigned cpus, uint64_t frames) {
+    hv::cpu_features.xcr0 = 7;  // with AVX, as every CPU for a long time
+    hv::cpu_features.xsave_size = 512 + 64 + 256;
     hv::host::power_on(cpus, frames);
     make_dom0();
 }

@@ -5,9 +5,9 @@
 
 #include "abi/xen/arch_x86.hpp"
 #include "abi/xen/basic.hpp"
-#include "abi/xen/grant_table.hpp"
 #include "toolstack/builder/builder.hpp"
 #include "toolstack/builder/frames.hpp"
+#include "toolstack/builder/new_domain.hpp"
 #include "toolstack/builder/tables.hpp"
 #include "toolstack/builder/undo.hpp"
 
@@ -24,52 +24,8 @@ using base::Unit;
 using base::VcpuId;
 using xenctrl::Control;
 
-/// Room above the limit for what the guest's own bookkeeping takes while it balloons; what xl allows.
-constexpr uint64_t slack_kib = 1024;
-
-struct Ports {
-    base::Port store;
-    base::Port console;
-};
-
-xenctrl::CreateOptions create_options(const Plan& plan, const xenctrl::PhysInfo& machine) {
-    xenctrl::CreateOptions o;
-    o.handle = plan.input.uuid;
-    o.ssidref = plan.input.ssidref;
-    o.max_vcpus = plan.input.max_vcpus;
-    o.max_event_channels = plan.input.max_event_channels;
-    o.max_grant_frames = plan.input.max_grant_frames;
-    o.max_maptrack_frames = plan.input.max_maptrack_frames;
-    o.grant_version = plan.input.max_grant_version.value_or(machine.grant_v2 ? 2 : 1);
-    o.cpupool = plan.input.cpupool;
-    return o;
-}
-
-/// Refuses before anything is made what cannot succeed; says what is there.
-Outcome<> check_memory(const Plan& plan, const xenctrl::PhysInfo& machine) {
-    const uint64_t spoken_for = std::min(machine.outstanding_pages, machine.free_pages);
-    const uint64_t free = machine.free_pages - spoken_for;
-    if (plan.pages <= free) return Unit{};
-    return fail(Errc::nomem, "Not enough free memory in the hypervisor: " + std::to_string(plan.pages * 4) + " KiB wanted, " +
-                                 std::to_string(free * 4) + " KiB free");
-}
-
-Outcome<> set_scheduling(Control& control, DomId domain, const BuildInput& input) {
-    for (size_t i = 0; i < input.vcpu_affinity.size() && i < std::max(input.vcpus, input.max_vcpus); ++i) {
-        if (input.vcpu_affinity[i].empty()) continue;
-        OTRY(control.set_affinity(domain, VcpuId{static_cast<uint32_t>(i)}, {input.vcpu_affinity[i], {}}));
-    }
-    if (!input.sched_weight && !input.sched_cap) return Unit{};
-    xenctrl::SchedParams params = OTRY(control.sched_params(domain));
-    params.weight = input.sched_weight.value_or(params.weight);
-    params.cap = input.sched_cap.value_or(params.cap);
-    return control.set_sched_params(domain, params);
-}
-
 Outcome<> give_memory(Control& control, DomId domain, const Plan& plan, DomainFrames& frames) {
-    OTRY(control.set_max_memory(domain, plan.max_pages * 4 + slack_kib));
-    const xenctrl::MemoryRange ram{0, plan.max_pages * base::page_size, 1};
-    OTRY(control.set_memory_map(domain, {&ram, 1}));
+    OTRY(limit_memory(control, domain, plan.max_pages));
     // A claim makes two builders that race for the last memory fail cleanly instead of both half-way.
     OTRY(control.claim(domain, plan.pages));
     OTRY(frames.populate(plan.pages));
@@ -120,7 +76,7 @@ Outcome<> write_tables(const Plan& plan, DomainFrames& frames) {
     return write_run({l.p2m.first + list_pages, l.p2m.pages - list_pages});
 }
 
-xen::StartInfo start_info(const Plan& plan, const DomainFrames& frames, Mfn shared_info, const Ports& ports) {
+xen::StartInfo start_info(const Plan& plan, const DomainFrames& frames, Mfn shared_info, const DomainPorts& ports) {
     const Layout& l = plan.layout;
     const auto virt = [&](uint64_t pfn) { return l.virt_base + pfn * base::page_size; };
     auto s = xen::zeroed<xen::StartInfo>();
@@ -148,7 +104,7 @@ xen::StartInfo start_info(const Plan& plan, const DomainFrames& frames, Mfn shar
     return s;
 }
 
-Outcome<> write_single_pages(const Plan& plan, DomainFrames& frames, Mfn shared_info, const Ports& ports) {
+Outcome<> write_single_pages(const Plan& plan, DomainFrames& frames, Mfn shared_info, const DomainPorts& ports) {
     const Layout& l = plan.layout;
     const xen::StartInfo info = start_info(plan, frames, shared_info, ports);
     OTRY(frames.fill(l.start_info * base::page_size, std::as_bytes(std::span(&info, 1)), base::page_size));
@@ -186,22 +142,13 @@ xen::VcpuGuestContext boot_context(const Plan& plan, const DomainFrames& frames)
     return c;
 }
 
-Outcome<> seed_grants(Control& control, DomId domain, const Plan& plan, const DomainFrames& frames) {
-    const xenctrl::GrantSeed seeds[] = {
-        {xen::GNTTAB_RESERVED_CONSOLE, plan.input.console_domain, Gfn{frames.mfn(plan.layout.console)}},
-        {xen::GNTTAB_RESERVED_XENSTORE, plan.input.store_domain, Gfn{frames.mfn(plan.layout.store)}},
-    };
-    return control.seed_grants(domain, seeds);
-}
-
 Outcome<BuiltDomain> fill_domain(Control& control, DomId domain, const Plan& plan) {
-    if (plan.input.tsc_mode) OTRY(control.set_tsc_info(domain, *plan.input.tsc_mode, 0, 0, 0));
+    if (plan.input.tsc_mode) OTRY(control.set_tsc_info(domain, {.mode = *plan.input.tsc_mode}));
     if (plan.input.time_offset != 0) OTRY(control.set_time_offset(domain, plan.input.time_offset));
     OTRY(set_scheduling(control, domain, plan.input));
     DomainFrames frames(control, domain);
     OTRY(give_memory(control, domain, plan, frames));
-    const Ports ports{OTRY(control.alloc_unbound(domain, plan.input.store_domain)),
-                      OTRY(control.alloc_unbound(domain, plan.input.console_domain))};
+    const DomainPorts ports = OTRY(open_ports(control, domain, plan.input));
     const Mfn shared_info = OTRY(control.info(domain)).shared_info;
     OTRY(load_images(plan, frames));
     OTRY(write_p2m(plan, frames));
@@ -209,7 +156,7 @@ Outcome<BuiltDomain> fill_domain(Control& control, DomId domain, const Plan& pla
     OTRY(write_single_pages(plan, frames, shared_info, ports));
     if (plan.layout.hypercall_page) OTRY(control.hypercall_init(domain, Gfn{frames.mfn(*plan.layout.hypercall_page)}));
     OTRY(reset_shared_info(control, domain, shared_info));
-    OTRY(seed_grants(control, domain, plan, frames));
+    OTRY(seed_grants(control, domain, plan.input, Mfn{frames.mfn(plan.layout.console)}, Mfn{frames.mfn(plan.layout.store)}));
     OTRY(control.pin_l4(domain, Mfn{frames.mfn(plan.layout.tables.first)}));
     OTRY(control.set_vcpu_context(domain, VcpuId{0}, boot_context(plan, frames)));
     return BuiltDomain{domain, Mfn{frames.mfn(plan.layout.store)}, ports.store, Mfn{frames.mfn(plan.layout.console)},
@@ -220,9 +167,9 @@ Outcome<BuiltDomain> fill_domain(Control& control, DomId domain, const Plan& pla
 
 Outcome<BuiltDomain> build(Control& control, StoreIntroduce& store, const Plan& plan, BuildObserver* observer) {
     const xenctrl::PhysInfo machine = OTRY(control.physinfo());
-    OTRY(check_memory(plan, machine));
+    OTRY(check_memory(machine, plan.pages));
     Undo undo;
-    const DomId domain = OTRY(control.create(create_options(plan, machine)));
+    const DomId domain = OTRY(control.create(create_options(plan.input, machine)));
     undo.on_failure([&control, domain] { static_cast<void>(control.destroy(domain)); });
     if (observer != nullptr) OTRY(observer->created(domain));
     const BuiltDomain built = OTRY(fill_domain(control, domain, plan));

@@ -216,34 +216,10 @@ Outcome<> Control::seed_grants(DomId domain, std::span<const GrantSeed> seeds) {
     return Unit{};
 }
 
-Outcome<> Control::set_tsc_info(DomId domain, uint32_t mode, uint32_t khz, uint32_t incarnation, uint64_t elapsed_ns) {
-    auto op = OTRY(domctl_buffer(domain, xen::XEN_DOMCTL_settscinfo));
-    op->u.tsc_info = {mode, khz, incarnation, 0, elapsed_ns};
-    return domctl(op, "set the time stamp counter");
-}
-
 Outcome<> Control::set_time_offset(DomId domain, int64_t seconds) {
     auto op = OTRY(domctl_buffer(domain, xen::XEN_DOMCTL_settimeoffset));
     op->u.settimeoffset.time_offset_seconds = seconds;
     return domctl(op, "set the time offset");
-}
-
-Outcome<> Control::set_cpu_policy(DomId domain, const CpuPolicy& policy) {
-    auto leaves = OTRY(Buffer<xen::CpuidLeaf>::make(backend_, policy.leaves.size()));
-    auto msrs = OTRY(Buffer<xen::MsrEntry>::make(backend_, policy.msrs.size()));
-    std::ranges::transform(policy.leaves, leaves.get(),
-                           [](const CpuidLeaf& l) { return xen::CpuidLeaf{l.leaf, l.subleaf, l.a, l.b, l.c, l.d}; });
-    std::ranges::transform(policy.msrs, msrs.get(), [](const MsrEntry& m) { return xen::MsrEntry{m.index, 0, m.value}; });
-    auto op = OTRY(domctl_buffer(domain, xen::XEN_DOMCTL_set_cpu_policy));
-    auto& p = op->u.cpu_policy;
-    p.nr_leaves = static_cast<uint32_t>(policy.leaves.size());
-    p.nr_msrs = static_cast<uint32_t>(policy.msrs.size());
-    p.leaves.addr = leaves.address();
-    p.msrs.addr = msrs.address();
-    p.err_leaf = p.err_subleaf = p.err_msr = ~0U;
-    auto set = domctl(op, "set the CPU features");
-    if (set || p.err_leaf == ~0U) return set;
-    return std::move(set).take_failure().with("CPUID leaf " + std::to_string(p.err_leaf) + " is refused");
 }
 
 // --- device access --------------------------------------------------------------------------------------------------

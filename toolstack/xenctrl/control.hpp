@@ -65,6 +65,15 @@ public:
     // --- vCPUs and scheduling ---------------------------------------------------------------------------------------
     Outcome<> set_vcpu_context(DomId domain, VcpuId vcpu, const xen::VcpuGuestContext& context);
     Outcome<xen::VcpuGuestContext> vcpu_context(DomId domain, VcpuId vcpu);
+    /// Callbacks beyond those of the context, in the form in which they are set again.
+    Outcome<std::vector<std::byte>> vcpu_extended(DomId domain, VcpuId vcpu);
+    Outcome<> set_vcpu_extended(DomId domain, VcpuId vcpu, std::span<const std::byte> state);
+    /// XCR0, all that XCR0 ever had, and the XSAVE area.
+    Outcome<std::vector<std::byte>> vcpu_xsave(DomId domain, VcpuId vcpu);
+    Outcome<> set_vcpu_xsave(DomId domain, VcpuId vcpu, std::span<const std::byte> state);
+    /// The MSRs that move with the vCPU.
+    Outcome<std::vector<MsrEntry>> vcpu_msrs(DomId domain, VcpuId vcpu);
+    Outcome<> set_vcpu_msrs(DomId domain, VcpuId vcpu, std::span<const MsrEntry> msrs);
     Outcome<Affinity> affinity(DomId domain, VcpuId vcpu);
     /// Empty maps are left as they are.
     Outcome<> set_affinity(DomId domain, VcpuId vcpu, const Affinity& affinity);
@@ -99,10 +108,13 @@ public:
     // --- what a PV domain is made with ------------------------------------------------------------------------------
     Outcome<> hypercall_init(DomId domain, Gfn page);
     Outcome<> pin_l4(DomId domain, Mfn table);
-    Outcome<> set_tsc_info(DomId domain, uint32_t mode, uint32_t khz, uint32_t incarnation, uint64_t elapsed_ns);
+    Outcome<> pin(DomId domain, std::span<const TablePin> tables);
+    Outcome<TscInfo> tsc_info(DomId domain);
+    Outcome<> set_tsc_info(DomId domain, const TscInfo& info);
     /// How far the domain's wall clock is ahead of UTC.
     Outcome<> set_time_offset(DomId domain, int64_t seconds);
     Outcome<CpuPolicy> system_cpu_policy(PolicyKind kind);
+    Outcome<CpuPolicy> cpu_policy(DomId domain);
     Outcome<> set_cpu_policy(DomId domain, const CpuPolicy& policy);
     /// Opens in `domain` a port that `remote` may bind to.
     Outcome<Port> alloc_unbound(DomId domain, DomId remote);
@@ -115,12 +127,19 @@ public:
     Outcome<> set_irq(DomId domain, uint32_t pirq, Permission permission);
 
     // --- frames -----------------------------------------------------------------------------------------------------
+    /// What each frame is used as, in its place: XEN_DOMCTL_PFINFO_*; _XTAB for one that is not the domain's.
+    Outcome<> frame_types(DomId domain, std::span<uint64_t> frames);
     Outcome<xencall::ForeignMapping> map(DomId domain, std::span<const Gfn> frames, xencall::Access access);
 
 private:
     template <class T>
     using Buffer = xencall::HypercallBuffer<T>;
 
+    struct PolicyRoom {
+        Buffer<xen::CpuidLeaf> leaves;
+        Buffer<xen::MsrEntry> msrs;
+    };
+    Outcome<PolicyRoom> policy_room();
     Outcome<Buffer<xen::Domctl>> domctl_buffer(DomId domain, uint32_t command);
     Outcome<> domctl(Buffer<xen::Domctl>& op, const char* what);
     Outcome<> simple_domctl(DomId domain, uint32_t command, const char* what);

@@ -296,27 +296,4 @@ Outcome<> Control::debug_keys(const std::string& keys) {
     return sysctl(op, "send debug keys");
 }
 
-Outcome<CpuPolicy> Control::system_cpu_policy(PolicyKind kind) {
-    auto op = OTRY(sysctl_buffer(xen::XEN_SYSCTL_get_cpu_policy));
-    auto& p = op->u.cpu_policy;
-    p.index = static_cast<uint32_t>(kind);
-    OTRY(sysctl(op, "size the CPU features"));
-    const uint32_t leaf_count = std::min(p.nr_leaves, 4096U);
-    const uint32_t msr_count = std::min(p.nr_msrs, 4096U);
-    auto leaves = OTRY(Buffer<xen::CpuidLeaf>::make(backend_, leaf_count));
-    auto msrs = OTRY(Buffer<xen::MsrEntry>::make(backend_, msr_count));
-    p.nr_leaves = leaf_count;
-    p.nr_msrs = msr_count;
-    p.leaves.addr = leaves.address();
-    p.msrs.addr = msrs.address();
-    OTRY(sysctl(op, "read the CPU features"));
-    CpuPolicy policy;
-    for (uint32_t i = 0; i < std::min(p.nr_leaves, leaf_count); ++i) {
-        const xen::CpuidLeaf& l = leaves[i];
-        policy.leaves.push_back({l.leaf, l.subleaf, l.a, l.b, l.c, l.d});
-    }
-    for (uint32_t i = 0; i < std::min(p.nr_msrs, msr_count); ++i) policy.msrs.push_back({msrs[i].idx, msrs[i].val});
-    return policy;
-}
-
 }  // namespace xenctrl

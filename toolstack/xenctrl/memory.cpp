@@ -79,12 +79,37 @@ Outcome<> Control::hypercall_init(DomId domain, Gfn page) {
     return domctl(op, "write the hypercall page");
 }
 
+Outcome<> Control::pin(DomId domain, std::span<const TablePin> tables) {
+    constexpr size_t most = 1024;  // a call
+    for (; !tables.empty(); tables = tables.subspan(std::min(most, tables.size()))) {
+        const auto some = tables.first(std::min(most, tables.size()));
+        auto ops = OTRY(Buffer<xen::MmuextOp>::make(backend_, some.size()));
+        for (size_t i = 0; i < some.size(); ++i) {
+            ops[i].cmd = xen::MMUEXT_PIN_L1_TABLE + some[i].level - 1;
+            ops[i].arg1.mfn = some[i].table.raw;
+        }
+        const int64_t r = call(xen::HYPERVISOR_mmuext_op, ops.address(), some.size(), 0, domain.raw);
+        if (r < 0) return failure_of(r, "The hypervisor refuses the page tables" + of_domain(domain));
+    }
+    return Unit{};
+}
+
 Outcome<> Control::pin_l4(DomId domain, Mfn table) {
-    auto op = OTRY(Buffer<xen::MmuextOp>::make(backend_));
-    op->cmd = xen::MMUEXT_PIN_L4_TABLE;
-    op->arg1.mfn = table.raw;
-    const int64_t r = call(xen::HYPERVISOR_mmuext_op, op.address(), 1, 0, domain.raw);
-    if (r < 0) return failure_of(r, "The hypervisor refuses the page tables" + of_domain(domain));
+    const TablePin pins[] = {{4, table}};
+    return pin(domain, pins);
+}
+
+Outcome<> Control::frame_types(DomId domain, std::span<uint64_t> frames) {
+    constexpr size_t most = 1024;  // a call
+    for (; !frames.empty(); frames = frames.subspan(std::min(most, frames.size()))) {
+        const auto some = frames.first(std::min(most, frames.size()));
+        auto list = OTRY(Buffer<uint64_t>::copy_of(backend_, some));
+        auto op = OTRY(domctl_buffer(domain, xen::XEN_DOMCTL_getpageframeinfo3));
+        op->u.getpageframeinfo3.num = some.size();
+        op->u.getpageframeinfo3.array.addr = list.address();
+        OTRY(domctl(op, "ask what the memory is used for"));
+        std::ranges::copy(list.values(), some.begin());
+    }
     return Unit{};
 }
 

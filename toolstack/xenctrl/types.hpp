@@ -174,8 +174,21 @@ struct CpuPolicy {
     std::vector<CpuidLeaf> leaves;
     std::vector<MsrEntry> msrs;
 };
+/// The time-stamp counter that a domain sees, as it moves with it.
+struct TscInfo {
+    uint32_t mode = 0;  // 0: as the hypervisor thinks right
+    uint32_t khz = 0;
+    uint32_t incarnation = 0;  // how often the domain was restored
+    uint64_t elapsed_ns = 0;
+};
 /// XEN_SYSCTL_cpu_policy_*.
 enum class PolicyKind : uint32_t { raw = 0, host = 1, pv_max = 2, hvm_max = 3, pv_default = 4, hvm_default = 5 };
+
+/// A page table to pin.
+struct TablePin {
+    unsigned level = 4;  // 1..4
+    Mfn table;
+};
 
 struct MemoryRange {
     uint64_t start = 0;  // bytes

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: Apache-2.0
+// link: xenctrl builder migration
+// Saving and restoring against the hypervisor's own core: a guest that suspends as Linux does is written, made again elsewhere in the
+// machine's memory, suspends again and is written again: the same. What fails in between leaves nothing.
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "abi/xen/sched.hpp"
+#include "hypervisor/guest/pv/pv.hpp"
+#include "hypervisor/mm/heap.hpp"
+#include "hypervisor/rt/clock.hpp"
+#include "tests/host/saved_image.hpp"
+#include "tests/host/test_kernel.hpp"
+#include "tests/sim/backend.hpp"
+#include "tests/sim/guest.hpp"
+#include "toolstack/builder/builder.hpp"
+#include "toolstack/migration/restore.hpp"
+#include "toolstack/migration/save.hpp"
+
+namespace {
+
+using namespace testing_tools;
+using base::DomId;
+using base::Outcome;
+
+class NoStore final : public builder::StoreIntroduce {
+public:
+    Outcome<> introduce(DomId, base::Mfn, base::Port) override { return base::ok; }
+    void release(DomId) noexcept override {}
+};
+
+/// Hypercall or mapping number `fail_at` fails, as on a machine out of memory.
+class FailingBackend final : public xencall::Backend {
+public:
+    explicit FailingBackend(xencall::Backend& real) : real_(real) {}
+    int64_t hypercall(uint64_t number, const std::array<uint64_t, 5>& arguments) override {
+        ++calls;
+        const auto* op = reinterpret_cast<const xen::Domctl*>(arguments[0]);
+        const bool tidies = number == xen::HYPERVISOR_domctl && op->cmd == xen::XEN_DOMCTL_destroydomain;
+        if (calls == fail_at && !tidies) return -static_cast<int64_t>(base::Errc::nomem);
+        return real_.hypercall(number, arguments);
+    }
+    Outcome<void*> allocate(size_t pages) override { return real_.allocate(pages); }
+    void release(void* at, size_t pages) noexcept override { real_.release(at, pages); }
+    Outcome<xencall::ForeignMapping> map_foreign(DomId domain, std::span<const base::Gfn> frames,
+                                                 xencall::Access access) override {
+        if (++calls == fail_at) return base::fail(base::Errc::nomem, "no room for a mapping");
+        return real_.map_foreign(domain, frames, access);
+    }
+    Outcome<xencall::ForeignMapping> map_resource(DomId domain, uint32_t type, uint32_t id, uint64_t first,
+                                                  size_t frames) override {
+        return real_.map_resource(domain, type, id, first, frames);
+    }
+    void unmap(void* at, size_t pages) noexcept override { real_.unmap(at, pages); }
+    Outcome<std::unique_ptr<xencall::EventChannels>> open_event_channels() override { return real_.open_event_channels(); }
+    Outcome<std::unique_ptr<xencall::Grants>> open_grants() override { return real_.open_grants(); }
+
+    uint64_t calls = 0, fail_at = 0;
+
+private:
+    xencall::Backend& real_;
+};
+
+/// What Linux does before the hypercall: publishes its P2M, and leaves pages in place of frames in start_info.
+void suspend_as_linux(sim::GuestCpu& cpu, const builder::Layout& layout) {
+    hv::Vcpu& v = cpu.vcpu();
+    const uint64_t start_info = layout.virt_base + layout.start_info * 4096;
+    auto* info = reinterpret_cast<xen::StartInfo*>(sim::guest_virtual(v, start_info));
+    xen::SharedInfo& shared = *v.domain.shared;
+    shared.arch.max_pfn = info->nr_pages;
+    shared.arch.p2m_cr3 = v.pv->kernel_root.raw << 12;
+    shared.arch.p2m_vaddr = layout.p2m_virt;
+    info->store_mfn = hv::m2p(hv::Mfn{info->store_mfn});
+    info->console.domU.mfn = hv::m2p(hv::Mfn{info->console.domU.mfn});
+    const auto* list = reinterpret_cast<const uint64_t*>(sim::guest_virtual(v, layout.p2m_virt));
+    v.regs.rdx = list[layout.start_info];
+    cpu.shutdown(xen::SHUTDOWN_suspend);
+}
+
+class MigrationSim : public ::testing::Test {
+protected:
+    builder::Plan plan(const KernelShape& shape = {}) {
+        input.memory_kib = 24 << 10;
+        input.vcpus = 2;
+        input.command_line = "quiet";
+        auto images = std::make_shared<builder::Images>();
+        images->kernel_path = "/k";
+        images->kernel = std::make_shared<const std::vector<std::byte>>(make_kernel(shape));
+        auto ramdisk = std::make_shared<std::vector<std::byte>>(50'000);
+        for (size_t i = 0; i < ramdisk->size(); ++i) (*ramdisk)[i] = pattern(i);
+        images->ramdisk = ramdisk;
+        return builder::plan(input, images).take();
+    }
+    DomId suspended(const builder::Plan& p) {
+        machine.program = [&p](sim::GuestCpu& cpu) { suspend_as_linux(cpu, p.layout); };
+        const auto built = builder::build(control, store, p);
+        EXPECT_TRUE(built) << built.failure().text;
+        EXPECT_TRUE(control.unpause(built->id));
+        EXPECT_TRUE(control.info(built->id)->shutdown);
+        return built->id;
+    }
+    std::vector<std::byte> saved(DomId domain) {
+        BytesSink sink;
+        const auto done = migration::save(control, domain, {false, "name = 'x'", ""}, sink);
+        EXPECT_TRUE(done) << done.failure().text;
+        return sink.bytes;
+    }
+    Outcome<builder::BuiltDomain> restored(xenctrl::Control& by, std::span<const std::byte> bytes) {
+        BytesSource source(bytes);
+        proto::saved::Reader reader(source);
+        OTRY(reader.file());
+        return migration::restore(by, store, reader, input);
+    }
+    void TearDown() override {
+        for (const auto& d : control.list().take())
+            if (d.id != DomId{0}) { EXPECT_TRUE(control.destroy(d.id)); }
+        machine.program = nullptr;
+        EXPECT_EQ(backend.mappings(), 0U);
+    }
+    sim::Machine& machine = sim::Machine::instance();
+    sim::SimBackend backend{machine};
+    xenctrl::Control control{backend};
+    NoStore store;
+    builder::BuildInput input;
+};
+
+TEST_F(MigrationSim, SavedRestoredAndSavedAgainIsTheSame) {
+    const auto p = plan();
+    const DomId first = suspended(p);
+    const auto image = saved(first);
+    const auto one = read_back(image);
+    ASSERT_TRUE(one) << one.failure().text;
+    EXPECT_EQ(one->pages.size(), p.pages);
+    size_t tables = 0;
+    for (const auto& page : one->pages) tables += page.kind.table_level() != 0 ? 1 : 0;
+    EXPECT_EQ(tables, p.layout.table_pages.size());
+    ASSERT_TRUE(control.destroy(first));
+
+    const auto built = restored(control, image);
+    ASSERT_TRUE(built) << built.failure().text;
+    EXPECT_EQ(control.info(built->id)->pages, p.pages);
+    EXPECT_EQ(control.info(built->id)->state(), "--p---");
+    const auto context = control.vcpu_context(built->id, base::VcpuId{0}).take();
+    EXPECT_EQ(hv::m2p(hv::Mfn{context.ctrlreg[3] >> 12}), p.layout.tables.first);
+    EXPECT_EQ(context.user_regs.rax, 0U) << "a new domain";
+    ASSERT_TRUE(control.unpause(built->id));
+    ASSERT_TRUE(control.info(built->id)->shutdown) << "it has gone on, and suspended itself again";
+    const auto two = read_back(saved(built->id));
+    ASSERT_TRUE(two) << two.failure().text;
+    ASSERT_EQ(two->pages, one->pages);
+    const std::set<uint64_t> lists(one->p2m.pfns.begin(), one->p2m.pfns.end());
+    for (size_t i = 0; i < one->pages.size(); ++i) {
+        const uint64_t pfn = one->pages[i].pfn;
+        const auto was = std::span(one->page_bytes).subspan(i * 4096, 4096),
+                   is = std::span(two->page_bytes).subspan(i * 4096, 4096);
+        if (lists.contains(pfn) || pfn == p.layout.start_info) continue;  // these name frames and ports
+        ASSERT_TRUE(std::ranges::equal(was, is)) << "page " << pfn;
+    }
+    EXPECT_EQ(two->vcpus[0].bytes.size(), one->vcpus[0].bytes.size());
+    ASSERT_TRUE(control.destroy(built->id));
+}
+
+TEST_F(MigrationSim, ARestoredDomainFindsItsRingsAndPorts) {
+    const auto p = plan();
+    hv::clock::set_wallclock(1'700'000'000, 0, hv::clock::now());
+    const DomId first = suspended(p);
+    const auto image = saved(first);
+    ASSERT_TRUE(control.destroy(first));
+    const auto built = restored(control, image).take();
+    const base::Gfn frame{[&] {
+        for (uint64_t m = 0; m < hv::max_frame; ++m)
+            if (hv::page_of(hv::Mfn{m}).owner.load() == built.id.raw && hv::m2p(hv::Mfn{m}) == p.layout.start_info) return m;
+        return uint64_t{0};
+    }()};
+    {
+        const auto mapping = control.map(built.id, {&frame, 1}, xencall::Access::read).take();
+        xen::StartInfo info;
+        std::memcpy(&info, mapping.data(), sizeof info);
+        EXPECT_EQ(info.store_mfn, built.store_frame.raw);
+        EXPECT_EQ(info.store_evtchn, built.store_port.raw);
+        EXPECT_EQ(info.console.domU.mfn, built.console_frame.raw);
+        EXPECT_EQ(info.console.domU.evtchn, built.console_port.raw);
+        EXPECT_EQ(info.shared_info, control.info(built.id)->shared_info.address());
+        EXPECT_EQ(info.nr_pages, p.pages);
+    }
+    EXPECT_EQ(hv::m2p(hv::Mfn{built.store_frame.raw}), p.layout.store);
+    EXPECT_EQ(hv::m2p(hv::Mfn{built.console_frame.raw}), p.layout.console);
+    auto grants = backend.open_grants().take();
+    for (const uint32_t ref : {0U, 1U}) {
+        const base::GrantRef entry{ref};
+        EXPECT_TRUE(grants->map(built.id, {&entry, 1}, xencall::Access::read_write)) << ref;
+    }
+    const xen::SharedInfo& shared = *hv::lookup_domain(built.id)->shared;
+    EXPECT_EQ(shared.arch.pfn_to_mfn_frame_list_list, 0U);
+    for (const uint64_t word : shared.evtchn_mask) EXPECT_EQ(word, ~uint64_t{0});
+    for (const uint64_t word : shared.evtchn_pending) EXPECT_EQ(word, 0U);
+    EXPECT_NE(shared.wc_sec, 0U) << "the wall clock is told again";
+    ASSERT_TRUE(control.destroy(built.id));
+}
+
+TEST_F(MigrationSim, EverythingComesBackExactly) {
+    const auto p = plan();
+    const DomId first = suspended(p);
+    const auto image = saved(first);
+    ASSERT_TRUE(control.destroy(first));
+    const auto round = [&] {
+        const auto built = restored(control, image);
+        ASSERT_TRUE(built) << built.failure().text;
+        ASSERT_TRUE(control.unpause(built->id));
+        ASSERT_TRUE(control.destroy(built->id));
+    };
+    round();  // the first fills slabs
+    const uint64_t before = machine.free_pages();
+    const size_t objects = hv::heap::bytes_in_use();
+    for (int i = 0; i < 5; ++i) round();
+    EXPECT_EQ(machine.free_pages(), before);
+    EXPECT_EQ(hv::heap::bytes_in_use(), objects);
+}
+
+TEST_F(MigrationSim, AFailureOfAnyCallLeavesNothing) {
+    const auto p = plan();
+    const DomId first = suspended(p);
+    const auto image = saved(first);
+    ASSERT_TRUE(control.destroy(first));
+    ASSERT_TRUE(control.destroy(restored(control, image)->id));
+    const uint64_t before = machine.free_pages();
+    FailingBackend failing(backend);
+    xenctrl::Control flaky(failing);
+    uint64_t at = 1;
+    for (;; ++at) {
+        failing.calls = 0;
+        failing.fail_at = at;
+        const auto built = restored(flaky, image);
+        if (built) break;  // the call that failed was not needed, or there are not so many
+        EXPECT_EQ(built.failure().text.find('\n'), std::string::npos);
+        ASSERT_EQ(machine.free_pages(), before) << "call " << at << ": " << built.failure().text;
+        ASSERT_EQ(control.list()->size(), 1U) << "call " << at;
+    }
+    EXPECT_EQ(at, failing.calls + 1) << "every call was made to fail";
+    EXPECT_GT(at, 30U);
+}
+
+TEST_F(MigrationSim, SavingChangesNothing) {
+    const auto p = plan();
+    const DomId first = suspended(p);
+    const uint64_t before = machine.free_pages();
+    FailingBackend failing(backend);
+    xenctrl::Control flaky(failing);
+    for (uint64_t at = 1;; ++at) {
+        failing.calls = 0;
+        failing.fail_at = at;
+        BytesSink sink;
+        if (migration::save(flaky, first, {false, "", ""}, sink)) break;
+        ASSERT_EQ(machine.free_pages(), before);
+    }
+    EXPECT_EQ(saved(first).size(), saved(first).size());
+    EXPECT_EQ(backend.mappings(), 0U);
+    ASSERT_TRUE(control.destroy(first));
+}
+
+/// Where the image's bytes mean something to the restorer: every table, the start-info page, the registers.
+TEST_F(MigrationSim, DamagedImagesAreRefusedOrHarmless) {
+    const auto p = plan();
+    const DomId first = suspended(p);
+    const auto image = saved(first);
+    ASSERT_TRUE(control.destroy(first));
+    ASSERT_TRUE(control.destroy(restored(control, image)->id));
+    const uint64_t before = machine.free_pages();
+    const auto parts = read_back(image).take();
+    std::mt19937 random(7);
+    size_t refused = 0;
+    std::vector<size_t> interesting;
+    for (size_t at = 0; at + 8 < image.size(); at += 8) {
+        uint64_t word = 0;
+        std::memcpy(&word, &image[at], 8);
+        if (word != 0 && (at < 4096 || at + 32768 > image.size() || random() % 16 == 0)) interesting.push_back(at);
+    }
+    for (int i = 0; i < 150; ++i) {
+        auto bytes = image;
+        bytes[interesting[random() % interesting.size()] + random() % 8] ^= static_cast<std::byte>(1U << (random() % 8));
+        auto built = restored(control, bytes);
+        if (built) {
+            ASSERT_TRUE(control.unpause(built->id));
+            ASSERT_TRUE(control.destroy(built->id));
+        } else {
+            ++refused;
+            EXPECT_EQ(built.failure().text.find('\n'), std::string::npos);
+        }
+        ASSERT_EQ(machine.free_pages(), before);
+        ASSERT_EQ(control.list()->size(), 1U);
+    }
+    EXPECT_GT(refused, 10U);
+}
+
+TEST_F(MigrationSim, RefusalsBeforeAnythingIsMade) {
+    const auto p = plan();
+    machine.program = nullptr;
+    const auto running = builder::build(control, store, p).take();
+    BytesSink sink;
+    const auto not_suspended = migration::save(control, running.id, {false, "", ""}, sink);
+    ASSERT_FALSE(not_suspended);
+    EXPECT_NE(not_suspended.failure().text.find("is not suspended"), std::string::npos);
+    EXPECT_TRUE(sink.bytes.empty());
+    ASSERT_TRUE(control.destroy(running.id));
+    const DomId first = suspended(p);
+    const auto image = saved(first);
+    ASSERT_TRUE(control.destroy(first));
+    input.memory_kib = uint64_t{1} << 30U;
+    const auto too_big = restored(control, image);
+    ASSERT_FALSE(too_big);
+    EXPECT_EQ(too_big.failure().code, base::Errc::nomem);
+    input.memory_kib = 24 << 10;
+    EXPECT_EQ(control.list()->size(), 1U);
+}
+
+TEST_F(MigrationSim, AGuestThatLiesAboutItsPagesIsNotSaved) {
+    const auto p = plan();
+    const auto refused = [&](const std::function<void(sim::GuestCpu&)>& lie, const std::string& reason) {
+        machine.program = [&](sim::GuestCpu& cpu) {
+            suspend_as_linux(cpu, p.layout);
+            lie(cpu);
+        };
+        const auto built = builder::build(control, store, p).take();
+        ASSERT_TRUE(control.unpause(built.id));
+        BytesSink sink;
+        const auto done = migration::save(control, built.id, {false, "", ""}, sink);
+        EXPECT_FALSE(done);
+        if (!done) { EXPECT_NE(done.failure().text.find(reason), std::string::npos) << done.failure().text; }
+        ASSERT_TRUE(control.destroy(built.id));
+    };
+    const auto list = [&](sim::GuestCpu& cpu) {
+        return reinterpret_cast<uint64_t*>(sim::guest_virtual(cpu.vcpu(), p.layout.p2m_virt));
+    };
+    const auto arch = [](sim::GuestCpu& cpu) -> xen::ArchSharedInfo& { return cpu.vcpu().domain.shared->arch; };
+    refused([&](auto& cpu) { arch(cpu).max_pfn = 0; }, "is not there");
+    refused([&](auto& cpu) { arch(cpu).max_pfn = uint64_t{1} << 60U; }, "entries for");
+    refused([&](auto& cpu) { arch(cpu).p2m_vaddr += 8; }, "impossible address");
+    refused([&](auto& cpu) { arch(cpu).p2m_vaddr = 0x7f0000000000; }, "is not mapped");
+    refused([&](auto& cpu) { arch(cpu).p2m_cr3 = 0x1000; }, "frame 1");
+    refused([&](auto& cpu) { arch(cpu).p2m_cr3 = 0; }, "is not there");
+    refused([&](auto& cpu) { list(cpu)[3] = list(cpu)[4]; }, "one frame for the pages");
+    refused([&](auto& cpu) { list(cpu)[p.layout.p2m.first] = ~uint64_t{0}; }, "does not contain itself");
+    refused([&](auto& cpu) { list(cpu)[p.layout.tables.first + 1] = 1; }, "names memory that is not the domain's");
+    refused([&](auto& cpu) { cpu.vcpu().regs.rdx = 1; }, "start-info page");
+}
+
+}  // namespace

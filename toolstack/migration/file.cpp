@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "toolstack/migration/file.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace migration {
+
+using base::Errc;
+using base::fail;
+using base::Outcome;
+using service::Fd;
+using service::system_failure;
+
+namespace {
+
+constexpr size_t buffer_bytes = 1U << 18U;
+constexpr uint64_t least_hole = 4096;
+
+Outcome<> write_all(int fd, const std::string& path, std::span<const std::byte> bytes) {
+    while (!bytes.empty()) {
+        const ssize_t n = ::write(fd, bytes.data(), bytes.size());
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return system_failure("Cannot write " + path);
+        bytes = bytes.subspan(static_cast<size_t>(n));
+    }
+    return base::ok;
+}
+
+}  // namespace
+
+PartFile::PartFile(std::string path, Fd fd) : path_(std::move(path)), fd_(std::move(fd)) { buffer_.reserve(buffer_bytes); }
+
+Outcome<std::unique_ptr<PartFile>> PartFile::create(const std::string& path) {
+    const std::string what = "Unable to create file " + path;
+    struct stat s {};
+    if (::stat(path.c_str(), &s) == 0 && !S_ISREG(s.st_mode))
+        return fail(S_ISDIR(s.st_mode) ? Errc::isdir : Errc::inval, what + ": it is no file");
+    Fd fd(::open((path + ".part").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!fd) return system_failure(what);
+    if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) return fail(Errc::busy, what + ": it is being written already");
+    // The memory of a domain is for root alone, also where an older file was not.
+    if (::ftruncate(fd.get(), 0) != 0 || ::fchmod(fd.get(), 0600) != 0) return system_failure(what);
+    return std::unique_ptr<PartFile>(new PartFile(path, std::move(fd)));
+}
+
+PartFile::~PartFile() {
+    if (!kept_) ::unlink(part().c_str());
+}
+
+Outcome<> PartFile::flush() {
+    if (buffer_.empty()) return base::ok;
+    auto written = write_all(fd_.get(), path_, buffer_);
+    buffer_.clear();
+    return written;
+}
+
+Outcome<> PartFile::write(std::span<const std::byte> bytes) {
+    end_ += bytes.size();
+    if (buffer_.size() + bytes.size() > buffer_bytes) OTRY(flush());
+    if (bytes.size() > buffer_bytes) return write_all(fd_.get(), path_, bytes);
+    buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
+    return base::ok;
+}
+
+Outcome<> PartFile::zeros(uint64_t count) {
+    end_ += count;
+    if (count < least_hole && buffer_.size() + count <= buffer_bytes) {
+        buffer_.resize(buffer_.size() + count);
+        return base::ok;
+    }
+    OTRY(flush());
+    if (::lseek(fd_.get(), static_cast<off_t>(end_), SEEK_SET) < 0) return system_failure("Cannot write " + path_);
+    return base::ok;
+}
+
+Outcome<> PartFile::keep() {
+    OTRY(flush());
+    if (::ftruncate(fd_.get(), static_cast<off_t>(end_)) != 0 || ::fsync(fd_.get()) != 0)
+        return system_failure("Cannot write " + path_);
+    if (::rename(part().c_str(), path_.c_str()) != 0) return system_failure("Cannot give its name to " + path_);
+    kept_ = true;
+    const size_t slash = path_.rfind('/');
+    const std::string folder = slash == std::string::npos ? "." : path_.substr(0, slash + 1);
+    if (Fd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)); fd) ::fsync(fd.get());
+    return base::ok;
+}
+
+Outcome<std::unique_ptr<FileSource>> FileSource::open(const std::string& path) {
+    const std::string what = "Unable to read file " + path;
+    Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!fd) return system_failure(what);
+    struct stat s {};
+    if (::fstat(fd.get(), &s) != 0) return system_failure(what);
+    if (S_ISDIR(s.st_mode)) return fail(Errc::isdir, what + ": it is a folder");
+    return std::unique_ptr<FileSource>(new FileSource(path, std::move(fd)));
+}
+
+Outcome<size_t> FileSource::read(std::span<std::byte> out) {
+    size_t done = 0;
+    while (done < out.size()) {
+        const ssize_t n = ::read(fd_.get(), out.data() + done, out.size() - done);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return system_failure("Cannot read " + path_);
+        if (n == 0) break;
+        done += static_cast<size_t>(n);
+    }
+    return done;
+}
+
+}  // namespace migration

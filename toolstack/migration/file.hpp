@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// The file of a saved domain on disk.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lib/proto/saved/stream.hpp"
+#include "toolstack/service/fd.hpp"
+
+namespace migration {
+
+/// Writes NAME.part; only keep() gives it its name, so that no file looks whole that is not. Runs of zeros become holes.
+/// What is not kept is removed; what a process leaves that was killed is overwritten by the next one.
+class PartFile final : public proto::saved::Sink {
+public:
+    /// Errors: of the system, busy when another process writes it, isdir; "Unable to create file NAME: why".
+    static base::Outcome<std::unique_ptr<PartFile>> create(const std::string& path);
+    ~PartFile() override;
+    PartFile(const PartFile&) = delete;
+    PartFile& operator=(const PartFile&) = delete;
+
+    base::Outcome<> write(std::span<const std::byte> bytes) override;
+    base::Outcome<> zeros(uint64_t count) override;
+    /// What was written is on the disk, under its name. Errors: nospc, io, …
+    base::Outcome<> keep();
+
+private:
+    PartFile(std::string path, service::Fd fd);
+    base::Outcome<> flush();
+    std::string part() const { return path_ + ".part"; }
+
+    std::string path_;
+    service::Fd fd_;
+    std::vector<std::byte> buffer_;
+    uint64_t end_ = 0;  // of the file, with what is in the buffer
+    bool kept_ = false;
+};
+
+class FileSource final : public proto::saved::Source {
+public:
+    /// Errors: of the system; "Unable to read file NAME: why".
+    static base::Outcome<std::unique_ptr<FileSource>> open(const std::string& path);
+
+    base::Outcome<size_t> read(std::span<std::byte> out) override;
+
+private:
+    FileSource(std::string path, service::Fd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
+
+    std::string path_;
+    service::Fd fd_;
+};
+
+}  // namespace migration

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "toolstack/migration/new_pages.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "toolstack/migration/p2m.hpp"
+#include "toolstack/migration/tables.hpp"
+
+namespace migration {
+
+using base::Errc;
+using base::Mfn;
+using base::Outcome;
+using proto::saved::frames_per_p2m_page;
+using proto::saved::PageData;
+using proto::saved::PageEntry;
+
+namespace {
+
+std::string page_text(uint64_t pfn) { return "page " + std::to_string(pfn); }
+
+std::array<uint64_t, table_entries> table_at(const std::byte* data) {
+    std::array<uint64_t, table_entries> table;
+    std::memcpy(table.data(), data, base::page_size);
+    return table;
+}
+
+}  // namespace
+
+Outcome<> NewPages::begin(uint64_t last_pfn, uint64_t owned) {
+    if (last_pfn >= most_pages(owned)) {
+        return base::fail(Errc::badmsg, "the image speaks of " + std::to_string(last_pfn + 1) +
+                                            " pages, for a domain that may have " + std::to_string(owned));
+    }
+    pages_.resize(last_pfn + 1);
+    return base::ok;
+}
+
+Outcome<> NewPages::take(const PageData& batch) {
+    OTRY(allocate(batch));
+    return fill(batch);
+}
+
+/// Notes that the page needs a frame, once.
+void NewPages::want(uint64_t pfn, std::vector<uint64_t>& wanted) {
+    constexpr uint64_t asked = ~uint64_t{0} - 1;
+    if (pages_[pfn].mfn != ~uint64_t{0}) return;
+    pages_[pfn].mfn = asked;
+    wanted.push_back(pfn);
+}
+
+Outcome<> NewPages::allocate(const PageData& batch) {
+    std::vector<uint64_t> wanted;
+    const std::byte* data = batch.bytes.data();
+    for (const PageEntry& entry : batch.pages) {
+        if (entry.pfn >= pages_.size())
+            return base::fail(Errc::badmsg, page_text(entry.pfn) + " is beyond the end of the domain's memory");
+        const unsigned level = entry.kind.table_level();
+        if (entry.kind.exists()) want(entry.pfn, wanted);
+        if (level != 0) {
+            const auto table = table_at(data);
+            for (size_t i = 0; i < table_entries; ++i) {
+                if (!names_frame(level, i, table[i])) continue;
+                if (frame_of(table[i]) >= pages_.size())
+                    return base::fail(Errc::badmsg, page_text(entry.pfn) + ", a page table, names " +
+                                                        page_text(frame_of(table[i])) + ", which there is not");
+                want(frame_of(table[i]), wanted);
+            }
+        }
+        if (entry.kind.has_data()) data += base::page_size;
+    }
+    std::vector<uint64_t> frames = wanted;
+    const size_t made = frames.empty() ? 0 : OTRY(control_.populate(domain_, frames, 0));
+    for (size_t i = 0; i < wanted.size(); ++i) pages_[wanted[i]].mfn = i < made ? frames[i] : ~uint64_t{0};
+    if (made == wanted.size()) return base::ok;
+    return base::fail(Errc::nomem, "Not enough free memory in the hypervisor for the domain's pages");
+}
+
+Outcome<> NewPages::fill(const PageData& batch) {
+    std::vector<base::Gfn> frames;
+    for (const PageEntry& entry : batch.pages) {
+        Page& page = pages_[entry.pfn];
+        page.kind = entry.kind;
+        page.came = true;
+        if (entry.kind.has_data()) frames.emplace_back(page.mfn);
+    }
+    if (frames.empty()) return base::ok;
+    const auto mapping = OTRY(control_.map(domain_, frames, xencall::Access::read_write));
+    const std::byte* from = batch.bytes.data();
+    std::byte* to = mapping.data();
+    for (const PageEntry& entry : batch.pages) {
+        if (!entry.kind.has_data()) continue;
+        if (const unsigned level = entry.kind.table_level(); level != 0) {
+            std::array<uint64_t, table_entries> table{};
+            auto done = translate(level, table_at(from), table, [&](uint64_t pfn) { return std::optional(pages_[pfn].mfn); });
+            if (!done) return std::move(done).take_failure().with(page_text(entry.pfn));
+            std::memcpy(to, table.data(), base::page_size);
+        } else {
+            std::memcpy(to, from, base::page_size);
+        }
+        from += base::page_size;
+        to += base::page_size;
+    }
+    return base::ok;
+}
+
+Outcome<> NewPages::check_complete() const {
+    for (uint64_t pfn = 0; pfn < pages_.size(); ++pfn) {
+        const Page& page = pages_[pfn];
+        if (page.mfn != ~uint64_t{0} && (!page.came || !page.kind.exists()))
+            return base::fail(Errc::badmsg, "the page tables name " + page_text(pfn) + ", which is not in the image");
+    }
+    return base::ok;
+}
+
+Outcome<Mfn> NewPages::frame(uint64_t pfn, unsigned level, const std::string& what) const {
+    const auto wrong = [&](const char* why) {
+        return base::fail(Errc::badmsg, what + " is " + page_text(pfn) + ", which " + why);
+    };
+    if (pfn >= pages_.size()) return wrong("there is not");
+    if (!pages_[pfn].came || !pages_[pfn].kind.exists()) return wrong("is not in the image");
+    if (pages_[pfn].kind.table_level() != level)
+        return wrong(level == 0 ? "is a page table" : "is no page table of the top level");
+    return Mfn{pages_[pfn].mfn};
+}
+
+std::vector<xenctrl::TablePin> NewPages::pins() const {
+    std::vector<xenctrl::TablePin> out;
+    for (const Page& page : pages_) {
+        if (page.came && page.kind.pinned()) out.push_back({page.kind.table_level(), Mfn{page.mfn}});
+    }
+    return out;
+}
+
+Outcome<> NewPages::write_list(std::span<const uint64_t> list_pfns) {
+    for (size_t done = 0; done < list_pfns.size();) {
+        const auto some = list_pfns.subspan(done, std::min(list_pfns.size() - done, proto::saved::batch_pages));
+        std::vector<base::Gfn> frames;
+        for (const uint64_t pfn : some) frames.emplace_back(OTRY(frame(pfn, 0, "the guest's list of its pages")).raw);
+        const auto mapping = OTRY(control_.map(domain_, frames, xencall::Access::read_write));
+        auto* words = reinterpret_cast<uint64_t*>(mapping.data());
+        const size_t first = done * frames_per_p2m_page, count = some.size() * frames_per_p2m_page;
+        for (size_t i = 0; i < count; ++i) words[i] = first + i < pages_.size() ? pages_[first + i].mfn : no_frame;
+        done += some.size();
+    }
+    return base::ok;
+}
+
+}  // namespace migration

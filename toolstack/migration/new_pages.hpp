@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// The memory of a domain that is being restored.
+#pragma once
+
+#include <vector>
+
+#include "lib/proto/saved/reader.hpp"
+#include "toolstack/xenctrl/control.hpp"
+
+namespace migration {
+
+/// Takes pages as they come, in any order: memory is allocated for what comes and for what tables name, entries of tables get
+/// frames in place of pages.
+class NewPages {
+public:
+    NewPages(xenctrl::Control& control, base::DomId domain) : control_(control), domain_(domain) {}
+
+    /// Room for pages 0 to `last_pfn`. Errors: badmsg when that is beyond what a domain of `owned` pages could speak of.
+    base::Outcome<> begin(uint64_t last_pfn, uint64_t owned);
+    /// Errors: badmsg, nomem.
+    base::Outcome<> take(const proto::saved::PageData& batch);
+    /// After the last: nothing is named that never came. Errors: badmsg.
+    base::Outcome<> check_complete() const;
+
+    uint64_t count() const { return pages_.size(); }
+    /// The frame of a page that came and is of this kind of use: `level` 1..4 for a table, 0 for none. Errors: badmsg; `what` begins the
+    /// text.
+    base::Outcome<base::Mfn> frame(uint64_t pfn, unsigned level, const std::string& what) const;
+    /// The tables that were pinned.
+    std::vector<xenctrl::TablePin> pins() const;
+    /// Writes the guest's list of frames anew into the pages that hold it.
+    base::Outcome<> write_list(std::span<const uint64_t> list_pfns);
+
+private:
+    struct Page {
+        uint64_t mfn = ~uint64_t{0};
+        proto::saved::PageKind kind = proto::saved::absent_page;
+        bool came = false;
+    };
+    base::Outcome<> allocate(const proto::saved::PageData& batch);
+    void want(uint64_t pfn, std::vector<uint64_t>& wanted);
+    base::Outcome<> fill(const proto::saved::PageData& batch);
+
+    xenctrl::Control& control_;
+    base::DomId domain_;
+    std::vector<Page> pages_;
+};
+
+}  // namespace migration

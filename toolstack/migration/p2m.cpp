@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "toolstack/migration/p2m.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "toolstack/migration/tables.hpp"
+
+namespace migration {
+
+using base::DomId;
+using base::Errc;
+using base::Outcome;
+using proto::saved::frames_per_p2m_page;
+using proto::saved::PageKind;
+using xenctrl::Control;
+
+namespace {
+
+constexpr uint64_t address_mask = 0x0000'ffff'ffff'ffff;
+constexpr uint64_t highest_frame = uint64_t{1} << 40U;  // what an entry can name
+
+base::Failure bad(const std::string& why) { return base::fail(Errc::badmsg, "The guest's list of its pages " + why); }
+
+/// All words of these frames.
+Outcome<std::vector<uint64_t>> words_of(Control& control, DomId domain, std::span<const uint64_t> mfns) {
+    std::vector<uint64_t> words(mfns.size() * frames_per_p2m_page);
+    OTRY(read_frames(control, domain, mfns, [&](std::span<const std::byte> bytes, size_t first) {
+        std::memcpy(&words[first * frames_per_p2m_page], bytes.data(), bytes.size());
+    }));
+    return words;
+}
+
+/// The frames that are mapped at [virt, virt + pages) by the tables below `root`.
+Outcome<std::vector<uint64_t>> walk(Control& control, DomId domain, uint64_t root, uint64_t virt, uint64_t pages) {
+    std::vector<uint64_t> frames = {root};
+    const uint64_t first_page = (virt & address_mask) >> 12U;
+    for (unsigned level = 4; level >= 1; --level) {
+        // Entries of this level by their number in the whole address space.
+        const unsigned shift = 9 * (level - 1);
+        const uint64_t first = first_page >> shift, last = (first_page + pages - 1) >> shift;
+        const uint64_t first_table = first / table_entries;
+        const auto words = OTRY(words_of(control, domain, frames));
+        std::vector<uint64_t> below;
+        for (uint64_t i = first; i <= last; ++i) {
+            const uint64_t entry = words[i - first_table * table_entries];
+            if ((entry & entry_present) == 0 || (level > 1 && (entry & entry_large) != 0))
+                return bad("is not mapped where it is said to be");
+            below.push_back(frame_of(entry));
+        }
+        frames = std::move(below);
+    }
+    return frames;
+}
+
+/// The old way: a page of frames, each of which lists frames of the list.
+Outcome<std::vector<uint64_t>> follow_lists(Control& control, DomId domain, uint64_t root, uint64_t pages) {
+    std::vector<uint64_t> lists = OTRY(words_of(control, domain, std::span(&root, 1)));
+    const uint64_t wanted = (pages + frames_per_p2m_page - 1) / frames_per_p2m_page;
+    if (wanted > lists.size()) return bad("is too long for the old form");
+    lists.resize(wanted);
+    std::vector<uint64_t> frames = OTRY(words_of(control, domain, lists));
+    frames.resize(pages);
+    return frames;
+}
+
+Outcome<std::vector<uint64_t>> list_frames(Control& control, DomId domain, const xen::ArchSharedInfo& arch) {
+    const uint64_t pages = (arch.max_pfn + frames_per_p2m_page - 1) / frames_per_p2m_page;
+    if (arch.p2m_cr3 != 0) {
+        const uint64_t last = arch.p2m_vaddr + pages * base::page_size - 1;
+        const bool in_one_half = (arch.p2m_vaddr >> 47U) == (last >> 47U) && ((last >> 47U) == 0 || (last >> 47U) == 0x1ffff);
+        if (arch.p2m_vaddr % base::page_size != 0 || !in_one_half) return bad("stands at an impossible address");
+        return walk(control, domain, frame_of(arch.p2m_cr3), arch.p2m_vaddr, pages);
+    }
+    if (arch.pfn_to_mfn_frame_list_list == 0 || arch.pfn_to_mfn_frame_list_list >= highest_frame) return bad("is not there");
+    return follow_lists(control, domain, arch.pfn_to_mfn_frame_list_list, pages);
+}
+
+}  // namespace
+
+uint64_t most_pages(uint64_t owned) {
+    constexpr uint64_t some = uint64_t{1} << 18U;  // 1 GiB: the hole below 4 GiB, and small domains
+    return std::min(4 * std::min(owned, proto::saved::pfn_limit) + some, proto::saved::pfn_limit);
+}
+
+Outcome<GuestPages> GuestPages::read(Control& control, const xenctrl::DomainInfo& domain, const xen::SharedInfo& shared) {
+    const uint64_t pages = shared.arch.max_pfn;
+    if (pages == 0) return bad("is not there");
+    if (pages > most_pages(domain.pages))
+        return bad("has " + std::to_string(pages) + " entries for " + std::to_string(domain.pages) + " pages");
+    const auto frames = OTRY(list_frames(control, domain.id, shared.arch).context("Cannot read the guest's list of its pages"));
+    GuestPages out;
+    out.mfns_ = OTRY(words_of(control, domain.id, frames).context("Cannot read the guest's list of its pages"));
+    out.mfns_.resize(pages);
+    OTRY(out.ask_kinds(control, domain.id));
+    OTRY(out.index());
+    for (const uint64_t frame : frames) {
+        const auto pfn = out.pfn_of(frame);
+        if (!pfn) return bad("does not contain itself");
+        out.list_pfns_.push_back(*pfn);
+    }
+    return out;
+}
+
+Outcome<> GuestPages::ask_kinds(Control& control, DomId domain) {
+    std::vector<uint64_t> asked, pfns;
+    kinds_.assign(mfns_.size(), proto::saved::absent_page);
+    for (uint64_t pfn = 0; pfn < mfns_.size(); ++pfn) {
+        // Larger numbers are the guest's own marks: missing, identity, somebody else's.
+        if (mfns_[pfn] >= highest_frame) {
+            mfns_[pfn] = no_frame;
+            continue;
+        }
+        asked.push_back(mfns_[pfn]);
+        pfns.push_back(pfn);
+    }
+    OTRY(control.frame_types(domain, asked));
+    for (size_t i = 0; i < asked.size(); ++i) {
+        kinds_[pfns[i]] = PageKind::of_frame_info(static_cast<uint32_t>(asked[i]));
+        if (!kinds_[pfns[i]].exists()) mfns_[pfns[i]] = no_frame;
+    }
+    return base::ok;
+}
+
+Outcome<> GuestPages::index() {
+    for (uint64_t pfn = 0; pfn < mfns_.size(); ++pfn) {
+        if (mfns_[pfn] != no_frame) by_mfn_.emplace_back(mfns_[pfn], pfn);
+    }
+    std::ranges::sort(by_mfn_);
+    const auto twice = std::ranges::adjacent_find(by_mfn_, {}, [](const auto& entry) { return entry.first; });
+    if (twice == by_mfn_.end()) return base::ok;
+    return bad("has one frame for the pages " + std::to_string(twice->second) + " and " + std::to_string((twice + 1)->second));
+}
+
+std::optional<uint64_t> GuestPages::pfn_of(uint64_t mfn) const {
+    const auto at = std::ranges::lower_bound(by_mfn_, mfn, {}, [](const auto& entry) { return entry.first; });
+    if (at == by_mfn_.end() || at->first != mfn) return std::nullopt;
+    return at->second;
+}
+
+}  // namespace migration

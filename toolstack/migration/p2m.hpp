@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which machine frame stands behind each page of a PV guest, as the guest itself keeps the list (P2M) for the tools.
+#pragma once
+
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "abi/xen/basic.hpp"
+#include "lib/proto/saved/format.hpp"
+#include "toolstack/xenctrl/control.hpp"
+
+namespace migration {
+
+inline constexpr uint64_t no_frame = ~uint64_t{0};
+
+/// The pages of a stopped guest.
+class GuestPages {
+public:
+    /// Reads the list and asks the hypervisor what the frames are used as. The list is the guest's and believed in nothing: frames
+    /// that are not the domain's count as absent. Errors: badmsg when there is no list or it contradicts itself.
+    static base::Outcome<GuestPages> read(xenctrl::Control& control, const xenctrl::DomainInfo& domain,
+                                          const xen::SharedInfo& shared);
+
+    uint64_t count() const { return mfns_.size(); }
+    /// no_frame where there is none.
+    uint64_t mfn(uint64_t pfn) const { return mfns_[pfn]; }
+    proto::saved::PageKind kind(uint64_t pfn) const { return kinds_[pfn]; }
+    std::optional<uint64_t> pfn_of(uint64_t mfn) const;
+    /// The pages that hold the list, in its order.
+    const std::vector<uint64_t>& list_pfns() const { return list_pfns_; }
+
+private:
+    base::Outcome<> ask_kinds(xenctrl::Control& control, base::DomId domain);
+    base::Outcome<> index();
+
+    std::vector<uint64_t> mfns_;
+    std::vector<proto::saved::PageKind> kinds_;
+    std::vector<std::pair<uint64_t, uint64_t>> by_mfn_;  // (mfn, pfn), sorted
+    std::vector<uint64_t> list_pfns_;
+};
+
+/// The highest number of pages that a domain of so many may speak of: holes cost memory here, not there.
+uint64_t most_pages(uint64_t owned);
+
+/// Copies whole frames of `domain`, `use(bytes, index of the first)` for some at a time.
+template <class Use>
+base::Outcome<> read_frames(xenctrl::Control& control, base::DomId domain, std::span<const uint64_t> mfns, const Use& use) {
+    std::vector<base::Gfn> frames;
+    for (size_t done = 0; done < mfns.size(); done += frames.size()) {
+        frames.clear();
+        for (const uint64_t mfn : mfns.subspan(done, std::min(mfns.size() - done, proto::saved::batch_pages)))
+            frames.emplace_back(mfn);
+        const auto mapping = OTRY(control.map(domain, frames, xencall::Access::read));
+        use(std::span<const std::byte>(mapping.bytes()), done);
+    }
+    return base::ok;
+}
+
+}  // namespace migration
