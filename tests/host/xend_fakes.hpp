@@ -17,6 +17,7 @@
 #include <set>
 #include <sstream>
 
+#include "lib/proto/saved/writer.hpp"
 #include "toolstack/xend/core/manager.hpp"
 
 namespace fakes {
@@ -208,6 +209,7 @@ struct FakeHypervisor final : xend::Hypervisor {
     uint64_t free_pages = 100'000;
     uint16_t next_id = 1;
     std::string build_error;     // a build fails late with this
+    std::string save_error;      // no image can be written
     std::string destroy_error;   // no domain can be destroyed
     builder::BuildInput asked;   // of the last domain planned
     bool crash_at_once = false;  // a new domain crashes as soon as it runs
@@ -331,6 +333,23 @@ struct FakeHypervisor final : xend::Hypervisor {
         free_pages += at(ref.id)->pages;
         std::erase_if(all, [&](const auto& i) { return i.id == ref.id; });
         return base::ok;
+    }
+    Outcome<> resume(const xend::DomainRef& ref) override {
+        return with(ref, [](auto& info) { info.shutdown = false; });
+    }
+    Outcome<> save(const xend::DomainRef& ref, const proto::saved::FileConfig& config, proto::saved::Sink& sink) override {
+        const std::lock_guard guard(mutex);
+        if (!same(ref)) return base::fail(Errc::srch, "No such domain");
+        if (!save_error.empty()) return base::fail(Errc::io, save_error);
+        return proto::saved::Writer(sink).file(config);
+    }
+    Outcome<builder::BuiltDomain> restore(const builder::BuildInput& input, proto::saved::Reader&, builder::StoreIntroduce& store,
+                                          builder::BuildObserver& observer) override {
+        builder::Plan plan;
+        plan.input = input;
+        plan.pages = input.memory_kib / 4;
+        plan.max_pages = input.max_memory_kib / 4;
+        return build(plan, store, observer);
     }
     Outcome<> set_handle(const xend::DomainRef& ref, const config::Uuid& uuid) override {
         return with(ref, [&](auto& info) { info.handle = uuid.bytes; });

@@ -22,7 +22,14 @@ uint8_t* guest_virtual(hv::Vcpu& vcpu, uint64_t virt) {
     return hv::map_mfn(hv::Mfn{table}) + (virt & 0xfff);
 }
 
+namespace {
+
+constexpr uint64_t suspended_here = 0x53555350;  // in r15: where a restored kernel goes on
+
+}  // namespace
+
 void GuestKernel::run(GuestCpu& cpu) {
+    if (suspended_ || (!booted_ && cpu.vcpu().regs.r15 == suspended_here)) resume(cpu);
     if (!booted_) return boot(cpu);
     xen::SharedInfo& shared = *cpu.vcpu().domain.shared;
     for (auto& word : shared.evtchn_pending) word = 0;
@@ -40,6 +47,51 @@ void GuestKernel::boot(GuestCpu& cpu) {
     cpu.vcpu().info.load()->evtchn_upcall_mask = 0;
     print(cpu, "booted with: " + std::string(command_line) + "\n");
     send(cpu, xen::XS_WATCH, std::string("control/shutdown\0s\0", 19));
+    send(cpu, xen::XS_WRITE, std::string("control/feature-suspend\0001", 25));
+}
+
+/// What Linux does: the P2M is named to the tools, start_info has pages in place of frames.
+void GuestKernel::suspend(GuestCpu& cpu) {
+    if (ignores_suspend) return;
+    hv::Vcpu& v = cpu.vcpu();
+    send(cpu, xen::XS_WRITE, std::string("control/shutdown\0", 17));
+    xen::SharedInfo& shared = *v.domain.shared;
+    shared.arch.max_pfn = info_.nr_pages;
+    shared.arch.p2m_cr3 = v.pv->kernel_root.raw << 12;
+    shared.arch.p2m_vaddr = info_.mfn_list;
+    const uint64_t pages = info_.nr_pages;
+    const uint64_t* page = nullptr;
+    for (uint64_t pfn = 0; pfn < pages; ++pfn) {
+        if (pfn % 512 == 0) page = reinterpret_cast<const uint64_t*>(guest_virtual(v, info_.mfn_list + pfn * 8));
+        auto* bytes = cpu.frame(page[pfn % 512]);
+        if (std::memcmp(bytes, &info_, 32) != 0) continue;  // the magic text of start_info
+        auto* info = reinterpret_cast<xen::StartInfo*>(bytes);
+        info->store_mfn = hv::m2p(hv::Mfn{info->store_mfn});
+        info->console.domU.mfn = hv::m2p(hv::Mfn{info->console.domU.mfn});
+        v.regs.rdx = page[pfn % 512];
+    }
+    v.regs.r15 = suspended_here;
+    v.regs.rax = 0;
+    suspended_ = true;
+    cpu.shutdown(xen::SHUTDOWN_suspend);
+}
+
+/// In a new domain, or in the old one when the suspension was called off: rax tells which.
+void GuestKernel::resume(GuestCpu& cpu) {
+    const bool called_off = cpu.vcpu().regs.rax == 1;
+    auto* info = reinterpret_cast<xen::StartInfo*>(cpu.frame(cpu.vcpu().regs.rdx));
+    if (called_off) {
+        info->store_mfn = info_.store_mfn;
+        info->console.domU.mfn = info_.console.domU.mfn;
+    }
+    std::memcpy(&info_, info, sizeof info_);
+    booted_ = true;
+    suspended_ = false;
+    cpu.vcpu().regs.r15 = 0;
+    cpu.vcpu().info.load()->evtchn_upcall_mask = 0;
+    for (auto& word : cpu.vcpu().domain.shared->evtchn_mask) word = 0;
+    print(cpu, called_off ? "goes on\n" : "restored\n");
+    if (!called_off) send(cpu, xen::XS_WATCH, std::string("control/shutdown\0s\0", 19));
 }
 
 void GuestKernel::notify(GuestCpu& cpu, uint32_t port) {
@@ -91,6 +143,7 @@ void GuestKernel::handle(GuestCpu& cpu, uint32_t type, const std::string& payloa
         return;
     }
     if (type != xen::XS_READ) return;
+    if (payload == "suspend") return suspend(cpu);
     if (payload != "poweroff" && payload != "reboot" && payload != "halt") return;
     send(cpu, xen::XS_WRITE, std::string("control/shutdown\0", 17));
     print(cpu, payload + "\n");

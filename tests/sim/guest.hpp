@@ -19,8 +19,12 @@ public:
     /// One turn of its only vCPU: the first boots, the others handle events.
     void run(GuestCpu& cpu);
 
+    static inline bool ignores_suspend = false;
+
 private:
     void boot(GuestCpu& cpu);
+    void suspend(GuestCpu& cpu);
+    void resume(GuestCpu& cpu);
     void print(GuestCpu& cpu, std::string_view text);
     void send(GuestCpu& cpu, uint32_t type, std::string_view payload);
     void receive(GuestCpu& cpu);
@@ -28,6 +32,7 @@ private:
     void notify(GuestCpu& cpu, uint32_t port);
 
     bool booted_ = false;
+    bool suspended_ = false;
     xen::StartInfo info_{};
     std::string input_;
     uint32_t waiting_for_ = 0;  // request whose reply is the value of control/shutdown

@@ -106,6 +106,7 @@ protected:
         settings.min_restart_seconds = 0;
         settings.backend_timeout = 5s;
         settings.hotplug_timeout = 5s;
+        settings.suspend_timeout = 1s;
         settings.scripts = files.folder;
         manager = std::make_unique<xend::Manager>(xend::Ports{hypervisor, stores, scripts, blocks, records, clock, settings});
         router = std::make_unique<xend::Router>(*manager, files.folder + "/xend.log");
@@ -259,6 +260,138 @@ TEST_F(XmSim, BadInputLeavesNothing) {
     scripts.refuse = true;
     refused({"create", files.config("nobridge", "vif = [ '' ]")}, "the bridge is missing");
     ASSERT_EQ(xm({"destroy", "good"}), 0);
+}
+
+/// What the guest wrote to its console, as long as nobody has read it.
+std::string console_of(sim::Machine& machine, base::DomId domain) {
+    const std::lock_guard guard(machine.lock());
+    auto store = hv::lookup_domain(domain);
+    for (uint64_t m = 0; store && m < hv::max_frame; ++m) {
+        if (hv::page_of(hv::Mfn{m}).owner.load() != domain.raw) continue;
+        const auto* page = hv::map_mfn<xen::XenconsInterface>(hv::Mfn{m});
+        const std::string text(page->out, std::min<uint32_t>(page->out_prod, sizeof page->out));
+        if (text.starts_with("booted with")) return text;
+    }
+    return {};
+}
+
+TEST_F(XmSim, SaveAndRestore) {
+    const std::string config = files.config("demo", files.disk() + "\nvif = [ 'bridge=xenbr0' ]");
+    ASSERT_EQ(xm({"create", config}), 0) << err.str();
+    const auto before = manager->find("demo").take();
+    const std::string file = files.folder + "/demo.save";
+    ASSERT_EQ(xm({"save", "demo", file}), 0) << err.str();
+    EXPECT_EQ(out.str(), "");
+    EXPECT_EQ(state("demo"), "gone");
+    EXPECT_EQ(records.load()->size(), 0U);
+    EXPECT_TRUE(std::filesystem::exists(file));
+    EXPECT_FALSE(std::filesystem::exists(file + ".part"));
+    ASSERT_EQ(xm({"restore", file}), 0) << err.str();
+    EXPECT_EQ(out.str(), "");
+    const auto after = manager->find("demo").take();
+    EXPECT_EQ(after.uuid, before.uuid);
+    EXPECT_NE(after.info.id, before.info.id);
+    EXPECT_EQ(after.info.pages, before.info.pages);
+    EXPECT_EQ(after.record->config.vifs, before.record->config.vifs) << "its cards keep their addresses";
+    EXPECT_EQ(after.info.state(), "-b----");
+    EXPECT_NE(console_of(machine, after.info.id).find("restored"), std::string::npos) << console_of(machine, after.info.id);
+    ASSERT_EQ(xm({"block-list", "demo"}), 0);
+    EXPECT_NE(out.str().find("51712"), std::string::npos);
+    // It hears of its store again; and is saved a second time.
+    ASSERT_EQ(xm({"save", "demo", file}), 0) << err.str();
+    ASSERT_EQ(xm({"restore", "-p", file}), 0) << err.str();
+    EXPECT_EQ(state("demo"), "--p---");
+    ASSERT_EQ(xm({"unpause", "demo"}), 0) << err.str();
+    ASSERT_EQ(xm({"shutdown", "demo"}), 0) << err.str();
+    EXPECT_TRUE(becomes("demo", "gone"));
+}
+
+TEST_F(XmSim, ACheckpointGoesOn) {
+    ASSERT_EQ(xm({"create", files.config("demo")}), 0) << err.str();
+    const auto before = manager->find("demo").take();
+    const std::string file = files.folder + "/demo.save";
+    for (int i = 0; i < 3; ++i) {
+        ASSERT_EQ(xm({"save", "-c", "demo", file}), 0) << err.str();
+        const auto after = manager->find("demo").take();
+        EXPECT_EQ(after.info.id, before.info.id);
+        EXPECT_EQ(after.info.state(), "-b----");
+        EXPECT_FALSE(after.record->saving);
+    }
+    EXPECT_NE(console_of(machine, before.info.id).find("goes on"), std::string::npos);
+    EXPECT_EQ(xm({"restore", file}), 1);
+    EXPECT_NE(err.str().find("already exists"), std::string::npos) << err.str();
+    ASSERT_EQ(xm({"destroy", "demo"}), 0);
+    ASSERT_EQ(xm({"restore", file}), 0) << err.str();
+    ASSERT_EQ(xm({"destroy", "demo"}), 0);
+}
+
+TEST_F(XmSim, WhatCannotBeSavedGoesOn) {
+    ASSERT_EQ(xm({"create", files.config("demo")}), 0) << err.str();
+    const auto refused = [&](const std::vector<std::string>& words, const std::string& reason) {
+        EXPECT_EQ(xm(words), 1);
+        EXPECT_NE(err.str().find(reason), std::string::npos) << err.str();
+        EXPECT_EQ(state("demo"), "-b----") << reason;
+    };
+    const std::string file = files.folder + "/demo.save";
+    refused({"save", "demo", "/nowhere/file"}, "Unable to create file /nowhere/file");
+    refused({"save", "demo", files.folder}, "Unable to create file");
+    refused({"save", "0", file}, "Cannot save privileged domain 0");
+    refused({"save", "nobody", file}, "nobody");
+    sim::GuestKernel::ignores_suspend = true;
+    refused({"save", "demo", file}, "did not suspend itself within");
+    sim::GuestKernel::ignores_suspend = false;
+    EXPECT_FALSE(std::filesystem::exists(file));
+    EXPECT_FALSE(std::filesystem::exists(file + ".part"));
+    stores.open()
+        .take()
+        ->remove("/local/domain/" + std::to_string(manager->find("demo")->info.id.raw) + "/control/feature-suspend")
+        .take();
+    refused({"save", "demo", file}, "does not suspend itself");
+    ASSERT_EQ(xm({"destroy", "demo"}), 0);
+}
+
+TEST_F(XmSim, BadFilesLeaveNothing) {
+    ASSERT_EQ(xm({"create", files.config("demo")}), 0) << err.str();
+    const std::string file = files.folder + "/demo.save", bad = files.folder + "/bad.save";
+    ASSERT_EQ(xm({"save", "demo", file}), 0) << err.str();
+    const uint64_t before = machine.free_pages();
+    const auto refused = [&](const std::string& reason) {
+        EXPECT_EQ(xm({"restore", bad}), 1);
+        EXPECT_NE(err.str().find(reason), std::string::npos) << err.str();
+        EXPECT_EQ(machine.free_pages(), before) << reason;
+        EXPECT_EQ(control.list()->size(), 1U) << reason;
+        EXPECT_EQ(records.load()->size(), 0U) << reason;
+    };
+    refused("Unable to read file " + bad);
+    files.write("bad.save", std::vector<std::byte>(10'000));
+    refused("not a saved domain");
+    std::filesystem::copy_file(file, bad, std::filesystem::copy_options::overwrite_existing);
+    const auto size = std::filesystem::file_size(file);
+    for (const uint64_t part : {uint64_t{100}, size / 3, size - 5000, size - 1}) {
+        std::filesystem::resize_file(bad, part);
+        refused("the file ends inside");
+        std::filesystem::copy_file(file, bad, std::filesystem::copy_options::overwrite_existing);
+    }
+    ASSERT_EQ(xm({"restore", file}), 0) << err.str();
+    ASSERT_EQ(xm({"destroy", "demo"}), 0);
+    EXPECT_EQ(machine.free_pages(), before);
+}
+
+TEST_F(XmSim, AXendThatIsKilledWhileSavingLetsTheGuestGoOn) {
+    ASSERT_EQ(xm({"create", files.config("demo")}), 0) << err.str();
+    const auto view = manager->find("demo").take();
+    xend::Record record = *view.record;
+    record.saving = true;
+    ASSERT_TRUE(records.save(record));
+    auto store = stores.open().take();
+    ASSERT_TRUE(store->write("/local/domain/" + std::to_string(view.info.id.raw) + "/control/shutdown", "suspend"));
+    for (int i = 0; i < 500 && state("demo") != "---s--"; ++i) std::this_thread::sleep_for(10ms);
+    ASSERT_EQ(state("demo"), "---s--");
+    ASSERT_TRUE(manager->recover());
+    EXPECT_EQ(state("demo"), "-b----");
+    EXPECT_FALSE(manager->find("demo")->record->saving);
+    ASSERT_EQ(xm({"shutdown", "demo"}), 0) << err.str();
+    EXPECT_TRUE(becomes("demo", "gone"));
 }
 
 }  // namespace

@@ -115,7 +115,7 @@ public:
     virtual base::Outcome<> unmask(base::Port port) = 0;
 };
 
-/// One connection to a hypervisor. Not thread-safe except hypercall() and the buffer calls.
+/// One connection to a hypervisor. Thread-safe; what a call gives belongs to its caller.
 class Backend {
 public:
     virtual ~Backend() = default;

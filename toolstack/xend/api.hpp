@@ -16,8 +16,9 @@
 //                          failed=1 too: behind them those that are no more because their restart failed, with status and reason
 //   POST /xend/domain   op=create config=SXP    201, Location, (domain …); the domain is paused, its devices are ready;
 //                          start=1: it runs, and did not die at once
+//                       op=restore file=PATH        201, Location, (domain …) with (warning …); it runs, or with paused=1 does not
 //   GET  /xend/domain/NAME-OR-ID       (domain …)
-//   POST /xend/domain/X op=pause|unpause|shutdown(reason)|destroy|rename(name)|mem_target_set(target)|maxmem_set(memory)
+//   POST /xend/domain/X op=pause|unpause|save(file,checkpoint)|shutdown(reason)|destroy|rename(name)|mem_target_set(target)|maxmem_set(memory)
 //                          |device_create(config)|device_configure(config)|device_destroy(type,dev,force)|sysrq(key)
 //                          |pincpu(vcpu,cpumap)|set_vcpus(vcpus)|send_trigger(type,vcpu)|wait_for_devices|devices(type)|vcpuinfo|domain_sched_credit_get|_set(weight,cap)
 //

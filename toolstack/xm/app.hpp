@@ -81,6 +81,8 @@ std::vector<Verb> refused_verbs();
 
 // The verbs, by file.
 base::Outcome<> create(Call& call);
+base::Outcome<> save(Call& call);
+base::Outcome<> restore(Call& call);
 base::Outcome<> console(Call& call);
 base::Outcome<> list(Call& call);
 base::Outcome<> vcpu_list(Call& call);

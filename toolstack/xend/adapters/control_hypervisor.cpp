@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "toolstack/xend/adapters/control_hypervisor.hpp"
 
+#include "toolstack/migration/restore.hpp"
+#include "toolstack/migration/save.hpp"
+
 namespace xend {
 
 using base::DomId;
 using base::Outcome;
-
-// Backend says: hypercall() and the buffer calls are thread-safe, mappings are not. Only a build maps; so the build
-// lock guards mappings and everything else runs freely beside it.
 
 Outcome<std::vector<xenctrl::DomainInfo>> ControlHypervisor::list() { return control_.list(); }
 
@@ -84,6 +84,20 @@ Outcome<> ControlHypervisor::destroy(const DomainRef& domain) {
     return control_.destroy(domain.id);
 }
 
+Outcome<> ControlHypervisor::resume(const DomainRef& domain) {
+    OTRY(same(domain));
+    // What the guest finds in rax tells it that it was not saved, or that it is the one that stays.
+    xen::VcpuGuestContext context = OTRY(control_.vcpu_context(domain.id, base::VcpuId{0}));
+    context.user_regs.rax = 1;
+    OTRY(control_.set_vcpu_context(domain.id, base::VcpuId{0}, context));
+    return control_.resume(domain.id);
+}
+
+Outcome<> ControlHypervisor::save(const DomainRef& domain, const proto::saved::FileConfig& config, proto::saved::Sink& sink) {
+    OTRY(same(domain));
+    return migration::save(control_, domain.id, config, sink);
+}
+
 Outcome<> ControlHypervisor::set_handle(const DomainRef& domain, const config::Uuid& uuid) {
     OTRY(same(domain));
     return control_.set_handle(domain.id, uuid.bytes);
@@ -112,6 +126,11 @@ Outcome<builder::BuiltDomain> ControlHypervisor::build(const builder::Plan& plan
                                                        builder::BuildObserver& observer) {
     const std::lock_guard guard(build_mutex_);
     return builder::build(control_, store, plan, &observer);
+}
+
+Outcome<builder::BuiltDomain> ControlHypervisor::restore(const builder::BuildInput& input, proto::saved::Reader& image,
+                                                         builder::StoreIntroduce& store, builder::BuildObserver& observer) {
+    return migration::restore(control_, store, image, input, &observer);
 }
 
 }  // namespace xend

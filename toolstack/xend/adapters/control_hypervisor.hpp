@@ -10,7 +10,7 @@ namespace xend {
 /// The hypervisor port over xenctrl and the builder: the real one, and the simulator's.
 class ControlHypervisor final : public Hypervisor {
     xenctrl::Control& control_;
-    std::mutex build_mutex_;  // mappings of a Backend belong to one caller at a time
+    std::mutex build_mutex_;  // of images_
     builder::ImageCache images_;
 
     base::Outcome<> same(const DomainRef& domain);
@@ -29,6 +29,8 @@ public:
     base::Outcome<> pause(const DomainRef& domain) override;
     base::Outcome<> unpause(const DomainRef& domain) override;
     base::Outcome<> destroy(const DomainRef& domain) override;
+    base::Outcome<> resume(const DomainRef& domain) override;
+    base::Outcome<> save(const DomainRef& domain, const proto::saved::FileConfig& config, proto::saved::Sink& sink) override;
     base::Outcome<> set_handle(const DomainRef& domain, const config::Uuid& uuid) override;
     base::Outcome<> set_affinity(const DomainRef& domain, base::VcpuId vcpu, const xenctrl::BitMap& cpus) override;
     base::Outcome<> send_trigger(const DomainRef& domain, xenctrl::Trigger trigger, base::VcpuId vcpu) override;
@@ -38,6 +40,8 @@ public:
     base::Outcome<builder::Plan> prepare(const builder::BuildInput& input) override;
     base::Outcome<builder::BuiltDomain> build(const builder::Plan& plan, builder::StoreIntroduce& store,
                                               builder::BuildObserver& observer) override;
+    base::Outcome<builder::BuiltDomain> restore(const builder::BuildInput& input, proto::saved::Reader& image,
+                                                builder::StoreIntroduce& store, builder::BuildObserver& observer) override;
 };
 
 }  // namespace xend

@@ -46,11 +46,14 @@ std::string refusal(Operation operation, const xenctrl::DomainInfo& info) {
             case Operation::rename: return "Cannot rename privileged domain 0";
             case Operation::change_vcpus:
             case Operation::set_memory: return {};
+            case Operation::save: return "Cannot save privileged domain 0";
             case Operation::change_devices: return "Devices of the privileged domain 0 cannot be changed";
         }
     }
     if (operation == Operation::destroy) return {};
     if (info.dying) return "The domain is being destroyed";
+    if (operation == Operation::save && info.hvm) return "Only PV domains can be saved yet";
+    if (operation == Operation::save && info.paused) return "The domain is paused: it cannot suspend itself";
     if (info.shutdown && operation != Operation::rename) return "The domain has stopped already";
     return {};
 }

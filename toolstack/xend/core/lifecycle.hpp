@@ -39,7 +39,7 @@ Follow after_stop(const StopFacts& facts);
 std::string too_fast_text(const std::string& name, const StopFacts& facts);
 
 /// Operations that a domain's owner asks for.
-enum class Operation : uint8_t { pause, unpause, shutdown, destroy, rename, set_memory, change_devices, change_vcpus };
+enum class Operation : uint8_t { pause, unpause, shutdown, destroy, rename, set_memory, change_devices, change_vcpus, save };
 
 /// Why `operation` may not be done to a domain in this state; empty when it may.
 std::string refusal(Operation operation, const xenctrl::DomainInfo& info);

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "toolstack/migration/file.hpp"
 #include "toolstack/xend/core/devices.hpp"
 #include "toolstack/xend/core/domain_names.hpp"
 #include "toolstack/xend/core/lifecycle.hpp"
@@ -24,6 +25,9 @@ struct DomainView {
     DomainRef ref() const { return {info.id, uuid}; }
     std::optional<Record> record;
 };
+
+/// What becomes of a domain that was saved.
+enum class AfterSave : uint8_t { destroy, resume };
 
 /// Whether a new domain is left paused, or runs when its owner hears of it.
 enum class Run : uint8_t { later, now };
@@ -71,6 +75,11 @@ public:
     /// Makes the domain with its devices. On failure nothing of it is left; nor when this xend is killed before the end.
     /// One that runs at once is watched for its first moments, as by unpause(). Errors: exist, noent, busy, nomem, …: one line.
     base::Outcome<DomainView> create(config::DomainConfig config, Run run = Run::later);
+    /// Has the guest suspend itself and writes it to `path`. On failure it goes on, and there is no file; so it does when this xend
+    /// is killed before the file is whole. Errors: perm, opnotsupp: the guest does not suspend itself; timedout; the file's.
+    base::Outcome<> save(const std::string& who, const std::string& path, AfterSave after);
+    /// Makes the domain that a file holds, as create() does of a configuration. `warnings` gets what its owner should know.
+    base::Outcome<DomainView> restore(const std::string& path, Run run, std::vector<std::string>& warnings);
     base::Outcome<> pause(const std::string& who);
     /// The first time, it also watches the first moments: a kernel that dies at once is destroyed and reported.
     base::Outcome<> unpause(const std::string& who);
@@ -119,16 +128,27 @@ private:
     base::Outcome<> check_name(const std::string& name, const config::Uuid& uuid);
     base::Outcome<> check_drivers(xenstore::Store& store, const config::DomainConfig& config);
     base::Outcome<> claim(xenstore::Store& store, const Record& record);
-    base::Outcome<> find_memory(xenstore::Store& store, const builder::Plan& plan);
+    base::Outcome<> claim_held(xenstore::Store& store, const Record& record);
+    base::Outcome<> find_memory(xenstore::Store& store, uint64_t pages);
     base::Outcome<uint64_t> free_memory_kib();
     base::Outcome<> shrink_dom0(xenstore::Store& store, uint64_t need_kib);
     base::Outcome<> limit_dom0_cpus(xenstore::Store& store);
     void fill_in(config::DomainConfig& config) const;
-    base::Outcome<base::DomId> start(xenstore::Store& store, Record& record, Run run);
+    base::Outcome<base::DomId> start(xenstore::Store& store, Record& record, Run run, proto::saved::Reader* image = nullptr);
     base::Outcome<> let_run(xenstore::Store& store, const DomainRef& domain, Record& record);
     base::Outcome<builder::BuiltDomain> build(xenstore::Store& store, Record& record, const builder::Plan& plan);
     base::Outcome<> keep_failed(Record& record, const std::string& reason);
-    base::Outcome<> build_and_connect(xenstore::Store& store, Record& record);
+    base::Outcome<builder::BuildInput> build_input(const config::DomainConfig& config);
+    base::Outcome<> build_and_connect(xenstore::Store& store, Record& record, proto::saved::Reader* image);
+    base::Outcome<builder::BuiltDomain> restore_image(xenstore::Store& store, Record& record, const builder::BuildInput& input,
+                                                      proto::saved::Reader& image);
+    DomainView view_of(base::DomId domain, const Record& record);
+
+    base::Outcome<> suspend(xenstore::Store& store, const DomainView& view);
+    base::Outcome<bool> suspends_within(xenstore::Store& store, const DomainView& view, std::chrono::milliseconds time);
+    base::Outcome<bool> withdraw_suspend(xenstore::Store& store, base::DomId domain);
+    base::Outcome<> write_image(xenstore::Store& store, const DomainView& view, migration::PartFile& file);
+    base::Outcome<> go_on(xenstore::Store& store, const DomainRef& domain, Record& record);
     base::Outcome<std::vector<DeviceNodes>> device_nodes(base::DomId domain, const Record& record);
     base::Outcome<base::DomId> backend_domain(const std::string& who);
     base::Outcome<> watch_first_moments(xenstore::Store& store, const DomainView& view);

@@ -106,9 +106,14 @@ Outcome<> Manager::claim(xenstore::Store& store, const Record& record) {
     OTRY(check_name(c.name, c.uuid));
     OTRY(check_file(c.kernel, "Kernel image"));
     if (!c.ramdisk.empty()) OTRY(check_file(c.ramdisk, "Kernel ramdisk"));
-    OTRY(check_drivers(store, c));
+    return claim_held(store, record);
+}
+
+/// The caller holds claims_mutex_, and has checked name and uuid.
+Outcome<> Manager::claim_held(xenstore::Store& store, const Record& record) {
+    OTRY(check_drivers(store, record.config));
     for (const Record& old : OTRY(failed())) {
-        if (old.config.name == c.name) OTRY(ports_.records.remove(old.config.uuid));
+        if (old.config.name == record.config.name) OTRY(ports_.records.remove(old.config.uuid));
     }
     return ports_.records.save(record).context("while writing the journal");
 }
@@ -121,9 +126,9 @@ Outcome<uint64_t> Manager::free_memory_kib() {
 }
 
 /// Makes sure that there is memory for the domain, at dom0's cost as far as the settings allow. Errors: nomem.
-Outcome<> Manager::find_memory(xenstore::Store& store, const builder::Plan& plan) {
+Outcome<> Manager::find_memory(xenstore::Store& store, uint64_t pages) {
     constexpr uint64_t overhead_pages = 512;  // page tables of shadows, vCPUs, grant frames: a margin
-    const uint64_t need = (plan.pages + overhead_pages) * 4;
+    const uint64_t need = (pages + overhead_pages) * 4;
     const uint64_t have = OTRY(free_memory_kib());
     if (have >= need) return base::ok;
     if (ports_.settings.dom0_min_mem_mib != 0) return shrink_dom0(store, need);
@@ -183,13 +188,23 @@ Outcome<std::vector<DeviceNodes>> Manager::device_nodes(DomId domain, const Reco
 
 Outcome<builder::BuiltDomain> Manager::build(xenstore::Store& store, Record& record, const builder::Plan& plan) {
     const std::lock_guard building(build_mutex_);  // the memory that one was promised is not another one's
-    OTRY(find_memory(store, plan));
+    OTRY(find_memory(store, plan.pages));
     Observer observer(ports_, store, record);
     return ports_.hypervisor.build(plan, observer, observer);
 }
 
-Outcome<> Manager::build_and_connect(xenstore::Store& store, Record& record) {
-    const config::DomainConfig& c = record.config;
+Outcome<builder::BuiltDomain> Manager::restore_image(xenstore::Store& store, Record& record, const builder::BuildInput& input,
+                                                     proto::saved::Reader& image) {
+    const std::lock_guard building(build_mutex_);
+    OTRY(find_memory(store, input.memory_kib / 4));
+    Observer observer(ports_, store, record);
+    const auto built = OTRY(ports_.hypervisor.restore(input, image, observer, observer));
+    // It said so to the store that it came from, and says it only once.
+    OTRY(store.write(domain_path(built.id) + "/control/feature-suspend", "1"));
+    return built;
+}
+
+Outcome<builder::BuildInput> Manager::build_input(const config::DomainConfig& c) {
     builder::BuildInput input;
     input.name = c.name;
     input.guest = c.guest;
@@ -215,8 +230,17 @@ Outcome<> Manager::build_and_connect(xenstore::Store& store, Record& record) {
             input.vcpu_affinity.push_back(cpus.empty() ? xenctrl::BitMap{} : OTRY(config::parse_cpu_list(cpus, host.phys.cpus)));
         }
     }
-    const builder::Plan plan = OTRY(ports_.hypervisor.prepare(input));
-    const builder::BuiltDomain built = OTRY(build(store, record, plan));
+    return input;
+}
+
+/// `image`: what to make it of; null: of its kernel.
+Outcome<> Manager::build_and_connect(xenstore::Store& store, Record& record, proto::saved::Reader* image) {
+    const builder::BuildInput input = OTRY(build_input(record.config));
+    const auto from_kernel = [&]() -> Outcome<builder::BuiltDomain> {
+        const builder::Plan plan = OTRY(ports_.hypervisor.prepare(input));
+        return build(store, record, plan);
+    };
+    const builder::BuiltDomain built = OTRY(image != nullptr ? restore_image(store, record, input, *image) : from_kernel());
     OTRY(write_all(store, ring_nodes(built, ports_.settings.console_limit_kib)).context("while writing the console's nodes"));
     const auto nodes = OTRY(device_nodes(built.id, record));
     return devices_.attach(store, record, nodes);
@@ -230,12 +254,12 @@ Outcome<> Manager::let_run(xenstore::Store& store, const DomainRef& domain, Reco
 
 /// Makes the domain of `record`, which the journal has. On failure nothing is left of it but, of one that was to be restarted, the
 /// record with the reason.
-Outcome<DomId> Manager::start(xenstore::Store& store, Record& record, Run run) {
+Outcome<DomId> Manager::start(xenstore::Store& store, Record& record, Run run, proto::saved::Reader* image) {
     record.domid.reset();
     record.devices.clear();
     record.start_time = 0;  // set when it first runs
     auto made = ports_.records.save(record).context("while writing the journal");
-    if (made) made = build_and_connect(store, record);
+    if (made) made = build_and_connect(store, record, image);
     const DomainRef domain{DomId{static_cast<uint16_t>(record.domid.value_or(0))}, record.config.uuid};
     if (made && run == Run::now) made = let_run(store, domain, record);
     if (made) {
@@ -270,6 +294,17 @@ std::string failed_remedy(const Record& record) {
     return "'xm create' makes it again, 'xm destroy " + record.config.name + "' forgets it.";
 }
 
+DomainView Manager::view_of(DomId domain, const Record& record) {
+    const auto info = ports_.hypervisor.domain(domain);
+    DomainView view;
+    view.info.id = domain;
+    if (info && *info) view.info = **info;
+    view.name = record.config.name;
+    view.uuid = record.config.uuid;
+    view.record = record;
+    return view;
+}
+
 Outcome<DomainView> Manager::create(config::DomainConfig config, Run run) {
     auto store = OTRY(stores_.lease());
     fill_in(config);
@@ -284,13 +319,7 @@ Outcome<DomainView> Manager::create(config::DomainConfig config, Run run) {
         return id.failure();
     }
     log(LogLevel::info, "domain '" + record.config.name + "' has ID " + std::to_string(id->raw));
-    const auto info = ports_.hypervisor.domain(*id);
-    DomainView view;
-    view.info.id = *id;
-    if (info && *info) view.info = **info;
-    view.name = record.config.name;
-    view.uuid = record.config.uuid;
-    view.record = record;
+    const DomainView view = view_of(*id, record);
     if (run == Run::now) OTRY(watch_first_moments(*store, view));
     return view;
 }

@@ -275,8 +275,10 @@ Outcome<bool> Manager::reap() {
 Outcome<> Manager::announce_dom0() {
     auto store = OTRY(stores_.lease());
     const std::string dom0 = domain_path(DomId{0});
-    for (const auto& [key, value] : {std::pair{"/name", "Domain-0"}, std::pair{"/domid", "0"}}) {
-        if (!OTRY(xenstore::read_if_there(*store, dom0 + key))) OTRY(store->write(dom0 + key, value));
+    const std::pair<std::string, const char*> nodes[] = {
+        {dom0 + "/name", "Domain-0"}, {dom0 + "/domid", "0"}, {"/local/pool/0/name", "Pool-0"}};
+    for (const auto& [path, value] : nodes) {
+        if (!OTRY(xenstore::read_if_there(*store, path))) OTRY(store->write(path, value));
     }
     return limit_dom0_cpus(*store);
 }
@@ -296,7 +298,7 @@ Outcome<> Manager::limit_dom0_cpus(xenstore::Store& store) {
 Outcome<std::vector<Record>> Manager::interrupted() {
     std::vector<Record> out = OTRY(ports_.records.load());
     std::erase_if(out, [](const Record& record) {
-        return (record.state == RecordState::live && !record.changes_devices()) ||  // reap() looks at these
+        return (record.state == RecordState::live && !record.changes_devices() && !record.saving) ||  // reap() looks at these
                record.state == RecordState::preserved || record.state == RecordState::failed;
     });
     return out;
@@ -319,6 +321,7 @@ Outcome<> Manager::finish_held(Record record) {
         if (info.handle == record.config.uuid.bytes) domain.id = info.id;
     }
     auto store = OTRY(stores_.lease());
+    if (record.state == RecordState::live && record.saving) return go_on(*store, domain, record);
     if (record.state == RecordState::live) return finish_device_changes(*store, record);
     const auto removed = remove_domain(*store, domain, &record);
     if (!removed) {

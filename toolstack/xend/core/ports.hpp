@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "lib/base/outcome.hpp"
+#include "lib/proto/saved/reader.hpp"
 #include "toolstack/builder/builder.hpp"
 #include "toolstack/xenctrl/types.hpp"
 #include "toolstack/xend/core/record.hpp"
@@ -68,6 +69,10 @@ public:
     virtual base::Outcome<> pause(const DomainRef& domain) = 0;
     virtual base::Outcome<> unpause(const DomainRef& domain) = 0;
     virtual base::Outcome<> destroy(const DomainRef& domain) = 0;
+    /// Lets a domain that has suspended itself go on where it stopped, as if nobody had asked for it.
+    virtual base::Outcome<> resume(const DomainRef& domain) = 0;
+    /// Writes a domain that has suspended itself. It is only looked at.
+    virtual base::Outcome<> save(const DomainRef& domain, const proto::saved::FileConfig& config, proto::saved::Sink& sink) = 0;
     virtual base::Outcome<> set_handle(const DomainRef& domain, const config::Uuid& uuid) = 0;
     virtual base::Outcome<> set_affinity(const DomainRef& domain, base::VcpuId vcpu, const xenctrl::BitMap& cpus) = 0;
     virtual base::Outcome<> send_trigger(const DomainRef& domain, xenctrl::Trigger trigger, base::VcpuId vcpu) = 0;
@@ -80,6 +85,9 @@ public:
     /// One build at a time; the domain is left paused.
     virtual base::Outcome<builder::BuiltDomain> build(const builder::Plan& plan, builder::StoreIntroduce& store,
                                                       builder::BuildObserver& observer) = 0;
+    /// As build(), of what `image` holds behind its configuration.
+    virtual base::Outcome<builder::BuiltDomain> restore(const builder::BuildInput& input, proto::saved::Reader& image,
+                                                        builder::StoreIntroduce& store, builder::BuildObserver& observer) = 0;
 };
 
 /// Opens connections to the store, one for each thread that needs one.

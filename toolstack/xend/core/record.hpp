@@ -57,7 +57,8 @@ struct Record {
     int64_t previous_restart = 0;
     uint32_t restarts = 0;
     std::vector<DeviceIntent> devices;
-    std::string reason;  // why it is failed, or why the step that it is in did not succeed yet
+    bool saving = false;  // it was asked to suspend itself, and is to go on unless its file is whole
+    std::string reason;   // why it is failed, or why the step that it is in did not succeed yet
 
     /// Whether a device of it, while it runs, was being connected or taken off.
     bool changes_devices() const {

@@ -22,6 +22,7 @@ struct Settings {
     std::chrono::seconds hotplug_timeout{100};  // for a script
     std::chrono::seconds close_timeout{10};     // for a back end to let go
     std::chrono::seconds shutdown_timeout{300};
+    std::chrono::seconds suspend_timeout{60};  // for a guest to notice that it is to suspend itself, and again to do it
     std::chrono::seconds balloon_timeout{20};  // for dom0 to give memory back
     int64_t min_restart_seconds = 20;
 

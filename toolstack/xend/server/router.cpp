@@ -102,6 +102,7 @@ Reply Router::domain_folder(const Request& request) {
     if (request.method == Request::Method::post) {
         const std::string op = field_or(request, "op", "");
         if (op == "create") return create(request);
+        if (op == "restore") return restore(request);
         if (op.empty()) return text_reply(406, "Invalid request");
         return text_reply(501, "Operation not implemented: " + op.substr(0, 100));
     }
@@ -141,6 +142,22 @@ Reply Router::create(const Request& request) {
     return reply ? std::move(reply).take() : error_reply(reply.failure());
 }
 
+Reply Router::restore(const Request& request) {
+    const auto make = [&]() -> Outcome<Reply> {
+        const std::string file = OTRY(field(request, "file"));
+        std::vector<std::string> warnings;
+        const DomainView view = OTRY(manager_.restore(file, flag(request, "paused") ? Run::later : Run::now, warnings));
+        Sxp made = OTRY(domain_sxp(manager_, view, Detail::full));
+        for (const std::string& warning : warnings) made.add("warning", warning);
+        Reply reply = sxp_reply(made);
+        reply.status = 201;
+        reply.location = "/xend/domain/" + view.name;
+        return reply;
+    };
+    auto reply = make();
+    return reply ? std::move(reply).take() : error_reply(reply.failure());
+}
+
 Reply Router::domain(const Request& request, const std::string& who) {
     const std::string op = field_or(request, "op", "");
     if (request.method == Request::Method::post && op.empty()) return text_reply(406, "Invalid request");
@@ -163,6 +180,9 @@ Outcome<Reply> Router::domain_operation(const Request& request, const std::strin
         return reply;
     } else if (op == "destroy") {
         OTRY(manager_.destroy(who));
+    } else if (op == "save") {
+        const std::string file = OTRY(field(request, "file"));
+        OTRY(manager_.save(who, file, flag(request, "checkpoint") ? AfterSave::resume : AfterSave::destroy));
     } else if (op == "rename") {
         const std::string name = OTRY(field(request, "name"));
         OTRY(manager_.rename(who, name));

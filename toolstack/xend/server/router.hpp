@@ -22,6 +22,7 @@ class Router final : public Transport {
     Reply domain_folder(const Request& request);
     Reply domain(const Request& request, const std::string& who);
     Reply create(const Request& request);
+    Reply restore(const Request& request);
     base::Outcome<Reply> domain_operation(const Request& request, const std::string& who, const std::string& op);
     base::Outcome<> vcpu_operation(const Request& request, const std::string& who, const std::string& op);
     base::Outcome<Reply> device_operation(const Request& request, const std::string& who, const std::string& op);
