@@ -240,7 +240,6 @@ TEST(Config, WhatWaitsForAnotherVariableIsSaid) {
     EXPECT_EQ(warning("gateway = '10.0.0.1'"), "f:1:11: the variable 'gateway' has no effect without ip, or dhcp");
     EXPECT_EQ(warning("hostname = 'a'"), "f:1:12: the variable 'hostname' has no effect without ip, or dhcp");
     EXPECT_EQ(warning("bootargs = '-q'"), "f:1:12: the variable 'bootargs' has no effect without bootloader");
-    EXPECT_EQ(warning("on_crash = 'coredump-restart'"), "f:1:12: on_crash: the core is not dumped yet, only the rest is done");
     EXPECT_EQ(warning("vif = ['model=e1000']"), "f:1:7: vif: a PV domain's interface has no model");
     EXPECT_EQ(warning("root = '/dev/a'; cmdline = 'x'"), "f:1:28: cmdline: it is taken in place of root and extra");
     EXPECT_TRUE(parse_config("hostname = 'a'\ndhcp = 'dhcp'", "f")->warnings.empty());

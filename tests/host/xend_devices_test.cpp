@@ -265,6 +265,37 @@ TEST(TearDown, ARestartWaitsUntilTheOldDomainIsGone) {
     EXPECT_EQ(m.records.all.begin()->second.reason, "");
 }
 
+TEST(CoreDumps, ACrashIsDumpedWhenTheFileOrXendSaysSo) {
+    struct Row {
+        ExitAction action;
+        bool every;
+        size_t dumps;
+    };
+    for (const Row& row : {Row{ExitAction::destroy, false, 0}, Row{ExitAction::destroy, true, 1},
+                           Row{ExitAction::coredump_destroy, false, 1}, Row{ExitAction::coredump_restart, false, 1}}) {
+        xend::Settings settings = Machine::settings();
+        settings.dump_crashes = row.every;
+        Machine m(settings);
+        run_demo(m, ExitAction::destroy, ExitAction::destroy, row.action);
+        m.hypervisor.stop("1", xenctrl::ShutdownReason::crash);
+        ASSERT_TRUE(m.manager.reap());
+        EXPECT_EQ(m.hypervisor.dumps.size(), row.dumps);
+        EXPECT_EQ(id_of(m, "demo"), row.action == ExitAction::coredump_restart ? "2" : "none");
+    }
+    xend::Settings settings = Machine::settings();
+    settings.dump_crashes = true;
+    Machine m(settings);
+    run_demo(m, ExitAction::destroy, ExitAction::destroy, ExitAction::restart);
+    m.hypervisor.dump_error = "no room";
+    m.hypervisor.stop("1", xenctrl::ShutdownReason::poweroff);
+    ASSERT_TRUE(m.manager.reap());
+    EXPECT_EQ(id_of(m, "demo"), "none") << "this was no crash";
+    run_demo(m, ExitAction::destroy, ExitAction::destroy, ExitAction::restart);
+    m.hypervisor.stop("2", xenctrl::ShutdownReason::crash);
+    ASSERT_TRUE(m.manager.reap());
+    EXPECT_EQ(id_of(m, "demo"), "3") << "a dump that fails stops nothing";
+}
+
 TEST(Memory, WhatMemMaxSaysHoldsForMemSet) {
     Machine m;
     run_demo(m, ExitAction::destroy, ExitAction::restart, ExitAction::destroy);

@@ -354,6 +354,12 @@ struct FakeHypervisor final : xend::Hypervisor {
     Outcome<> set_handle(const xend::DomainRef& ref, const config::Uuid& uuid) override {
         return with(ref, [&](auto& info) { info.handle = uuid.bytes; });
     }
+    std::vector<std::string> dumps;  // "FILE paused"
+    std::string dump_error;
+    Outcome<> dump_core(const xend::DomainRef& ref, const std::string& file) override {
+        if (!dump_error.empty()) return base::fail(Errc::io, dump_error);
+        return with(ref, [&](auto& info) { dumps.push_back(file + (info.paused ? " paused" : " running")); });
+    }
     std::map<std::pair<uint16_t, uint32_t>, xenctrl::BitMap> affinity;
     Outcome<> set_affinity(const xend::DomainRef& ref, base::VcpuId vcpu, const xenctrl::BitMap& cpus) override {
         return with(ref, [&](auto& info) { affinity[{info.id.raw, vcpu.raw}] = cpus; });
@@ -525,6 +531,7 @@ struct Machine {
         out.backend_timeout = std::chrono::seconds(1);
         out.hotplug_timeout = std::chrono::seconds(0);
         out.close_timeout = std::chrono::seconds(0);
+        out.dump_folder = std::filesystem::temp_directory_path() / "xend-test-dumps";
         return out;
     }
     explicit Machine(const xend::Settings& with = settings())

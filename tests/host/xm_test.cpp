@@ -277,6 +277,27 @@ TEST(Xm, VcpusArePinnedCountedAndTriggered) {
     EXPECT_EQ(s.xm({"trigger", "demo", "tickle"}).err, "Error: Invalid trigger: tickle\n");
 }
 
+TEST(Xm, CoresAreDumped) {
+    Shell s;
+    ASSERT_EQ(s.xm({"create", s.config}).status, 0);
+    const std::string file = (s.m.folder.path / "x.core").string();
+    EXPECT_EQ(s.xm({"dump-core", "demo", file}).out, "Dumping core of domain: demo ...\n");
+    EXPECT_EQ(s.xm({"dump-core", "-L", "demo", file}).status, 0);
+    EXPECT_EQ(s.m.hypervisor.dumps, (std::vector<std::string>{file + " paused", file + " running"}));
+    EXPECT_FALSE(s.m.hypervisor.at(base::DomId{1})->paused) << "it goes on";
+    EXPECT_EQ(s.xm({"dump-core", "demo"}).status, 0);
+    const std::string& given = s.m.hypervisor.dumps.back();
+    EXPECT_NE(given.find("/xend-test-dumps/1970-0112-"), std::string::npos) << given;
+    EXPECT_TRUE(given.ends_with("-demo.1.core paused")) << given;
+    s.m.hypervisor.dump_error = "no room";
+    EXPECT_EQ(s.xm({"dump-core", "-C", "demo", file}).err, "Error: no room\n");
+    EXPECT_EQ(s.xm({"domid", "demo"}).status, 0) << "what was not dumped is not destroyed";
+    s.m.hypervisor.dump_error.clear();
+    EXPECT_EQ(s.xm({"dump-core", "-C", "demo", file}).out, "Dumping core of domain: demo ...\nDestroying domain: demo ...\n");
+    EXPECT_EQ(s.xm({"domid", "demo"}).status, 1);
+    EXPECT_EQ(s.xm({"dump-core", "0"}).err, "Error: Cannot dump privileged domain 0\n");
+}
+
 TEST(Xm, CpuPools) {
     Shell s;
     ASSERT_EQ(s.xm({"create", s.config}).status, 0);

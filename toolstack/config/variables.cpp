@@ -337,11 +337,6 @@ void warn_about_effects(Context& c, const Variables& variables) {
     if (const Value* value = given("bootargs"); value != nullptr && c.config.bootloader.empty()) {
         warn(c, *value, "the variable 'bootargs' has no effect without bootloader");
     }
-    for (const std::string_view name : {"on_poweroff", "on_reboot", "on_crash", "on_watchdog"}) {
-        if (const Value* value = given(name); value != nullptr && value->text().starts_with("coredump-")) {
-            warn(c, *value, std::string(name) + ": the core is not dumped yet, only the rest is done");
-        }
-    }
     for (size_t i = 0; i < c.config.vifs.size(); ++i) {
         if (c.config.vifs[i].model.empty() || !std::holds_alternative<PvGuest>(c.config.guest)) continue;
         if (const Value* value = given("vif")) warn(c, *value, "vif: a PV domain's interface has no model");

@@ -20,7 +20,7 @@
 //   GET  /xend/domain/NAME-OR-ID       (domain …)
 //   POST /xend/domain/X op=pause|unpause|save(file,checkpoint)|shutdown(reason)|destroy|rename(name)|mem_target_set(target)|maxmem_set(memory)
 //                          |device_create(config)|device_configure(config)|device_destroy(type,dev,force)|sysrq(key)
-//                          |pincpu(vcpu,cpumap)|set_vcpus(vcpus)|send_trigger(type,vcpu)|wait_for_devices|devices(type)|vcpuinfo|domain_sched_credit_get|_set(weight,cap)
+//                          |pincpu(vcpu,cpumap)|set_vcpus(vcpus)|send_trigger(type,vcpu)|dump(file,live)|wait_for_devices|devices(type)|vcpuinfo|domain_sched_credit_get|_set(weight,cap)
 //
 // A failed operation answers 200 with the body (xend.err 'text'), as classic xend did; clients look at the body.
 

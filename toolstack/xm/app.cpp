@@ -151,9 +151,9 @@ constexpr Alias aliases[] = {
 /// Groups of the long help; a verb in none of them would not be shown, which a test checks.
 const std::vector<std::pair<std::string_view, std::vector<std::string_view>>>& groups() {
     static const std::vector<std::pair<std::string_view, std::vector<std::string_view>>> table = {
-        {"Domain", {"console", "create",  "destroy", "domid",   "domname",   "list",     "mem-max",  "mem-set",
-                    "pause",   "reboot",  "rename",  "restore", "save",      "pincpu",   "shutdown", "sysrq",
-                    "top",     "trigger", "unpause", "uptime",  "vcpu-list", "vcpu-pin", "vcpu-set"}},
+        {"Domain", {"console", "create", "destroy", "domid",   "domname", "dump-core", "list",     "mem-max",
+                    "mem-set", "pause",  "reboot",  "rename",  "restore", "save",      "pincpu",   "shutdown",
+                    "sysrq",   "top",    "trigger", "unpause", "uptime",  "vcpu-list", "vcpu-pin", "vcpu-set"}},
         {"Xen Host", {"call", "consoles", "debug-keys", "dmesg", "help", "info", "log", "shell"}},
         {"Scheduler",
          {"sched-credit", "sched-credit2", "sched-rtds", "sched-sedf", "sched-bvt", "sched-bvt-ctxallow", "bvt", "bvt_ctxallow",

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The verbs about a domain's vCPUs.
+// The verbs about a domain's vCPUs, and what is in its memory.
+#include <filesystem>
+
 #include "lib/base/number.hpp"
 #include "toolstack/xm/app.hpp"
 
@@ -38,6 +40,19 @@ Outcome<> trigger(Call& call) {
     return base::ok;
 }
 
+Outcome<> dump_core(Call& call) {
+    const std::vector<std::string>& words = call.line.arguments;
+    std::map<std::string, std::string> fields;
+    if (words.size() > 1) fields["file"] = std::filesystem::absolute(words[1]).string();
+    if (call.line.has("live")) fields.emplace("live", "1");
+    call.out << "Dumping core of domain: " << words[0] << " ..." << std::endl;
+    OTRY(call.xend.operate(words[0], "dump", std::move(fields)));
+    if (!call.line.has("crash")) return base::ok;
+    call.out << "Destroying domain: " << words[0] << " ..." << std::endl;
+    OTRY(call.xend.operate(words[0], "destroy"));
+    return base::ok;
+}
+
 }  // namespace
 
 std::vector<Verb> vcpu_verbs() {
@@ -47,6 +62,16 @@ std::vector<Verb> vcpu_verbs() {
         {"vcpu-set", "<Domain> <vCPUs>", "Set the number of active VCPUs for allowed for the domain.", help, 2, 2, false,
          vcpu_set},
         {"pincpu", "<Domain> <CPU>", "Pin a domain to a CPU; -1: to none.", help, 2, 2, false, pincpu},
+        {"dump-core",
+         "[-L|--live] [-C|--crash] <Domain> [Filename]",
+         "Dump core for a specific domain.",
+         {{'L', "live", "", "Dump core without pausing the domain."},
+          {'C', "crash", "", "Destroy domain after dumping core."},
+          help[0]},
+         1,
+         2,
+         false,
+         dump_core},
         {"trigger", "<Domain> <nmi|reset|init> [<VCPU>]", "Send a trigger to a domain.", help, 2, 3, false, trigger},
     };
 }

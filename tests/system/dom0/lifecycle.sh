@@ -51,12 +51,17 @@ if [ "$TOOL" = xm ]; then
     check "xm vcpu-set 1" xm vcpu-set life 1
     check "the guest goes on with one processor" wait_until 30 sh -c "[ \"\$(xm vcpu-list life | grep -c -- --p)\" = 1 ]"
     check "xm vcpu-set 2" xm vcpu-set life 2
+    type_to life 'echo 1 >/sys/devices/system/cpu/cpu1/online'  # what udev does elsewhere
     check "and with two again" wait_until 30 sh -c "[ \"\$(xm vcpu-list life | grep -c -- --p)\" = 0 ]"
     equal "xm top counts its disk and card" "1 1" "$(xm top -b -i 1 | awk '$1 == "life" { print $10, $13 }')"
     check "xm mem-max" xm mem-max life 160
     check "lifts what xm mem-set takes" xm mem-set life 144
     check "xm mem-set" xm mem-set life 112
     check "which the guest follows" wait_until 30 sh -c "[ \"\$(xm list life | awk 'NR == 2 { print \$3 }')\" = 112 ]"
+    check "xm dump-core" xm dump-core life $WORK/life.core
+    equal "it is an ELF core with the guest's memory" "7f454c46 1" "$(head -c 4 $WORK/life.core | od -An -tx1 | tr -d ' ') $(head -c 4096 $WORK/life.core | grep -c xen_pages)"
+    rm -f $WORK/life.core
+    check "and the guest goes on" sh -c ". $TESTS/lib.sh; type_to life 'echo dumped-\$((9 * 9))'; wait_until 20 said life 'dumped-81'"
     refused "xm trigger of an unknown kind" 'Invalid trigger' xm trigger life tickle
 fi
 mv "$(console_log life)" $WORK/life.log.1 && kill -HUP "$(pidof xenconsoled)"

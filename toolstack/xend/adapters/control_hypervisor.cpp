@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "toolstack/xend/adapters/control_hypervisor.hpp"
 
+#include "toolstack/migration/core_dump.hpp"
+#include "toolstack/migration/file.hpp"
 #include "toolstack/migration/restore.hpp"
 #include "toolstack/migration/save.hpp"
 
@@ -101,6 +103,13 @@ Outcome<> ControlHypervisor::save(const DomainRef& domain, const proto::saved::F
 Outcome<> ControlHypervisor::set_handle(const DomainRef& domain, const config::Uuid& uuid) {
     OTRY(same(domain));
     return control_.set_handle(domain.id, uuid.bytes);
+}
+
+Outcome<> ControlHypervisor::dump_core(const DomainRef& domain, const std::string& file) {
+    OTRY(same(domain));
+    const auto part = OTRY(migration::PartFile::create(file));
+    OTRY(migration::dump_core(control_, domain.id, *part));
+    return part->keep();
 }
 
 Outcome<> ControlHypervisor::set_affinity(const DomainRef& domain, base::VcpuId vcpu, const xenctrl::BitMap& cpus) {

@@ -32,6 +32,7 @@ public:
     base::Outcome<> resume(const DomainRef& domain) override;
     base::Outcome<> save(const DomainRef& domain, const proto::saved::FileConfig& config, proto::saved::Sink& sink) override;
     base::Outcome<> set_handle(const DomainRef& domain, const config::Uuid& uuid) override;
+    base::Outcome<> dump_core(const DomainRef& domain, const std::string& file) override;
     base::Outcome<> set_affinity(const DomainRef& domain, base::VcpuId vcpu, const xenctrl::BitMap& cpus) override;
     base::Outcome<> send_trigger(const DomainRef& domain, xenctrl::Trigger trigger, base::VcpuId vcpu) override;
     base::Outcome<> set_max_memory(base::DomId domain, uint64_t kib) override;

@@ -19,6 +19,12 @@ ExitAction action_for(const StopFacts& facts) {
 
 }  // namespace
 
+bool wants_dump(const StopFacts& facts, bool every_crash) {
+    if (facts.preserved || facts.reason == ShutdownReason::suspend) return false;
+    const ExitAction action = action_for(facts);
+    return config::without_dump(action) != action || (every_crash && facts.reason == ShutdownReason::crash);
+}
+
 Follow after_stop(const StopFacts& facts) {
     if (facts.preserved || facts.reason == ShutdownReason::suspend) return Follow::nothing;
     const ExitAction action = config::without_dump(action_for(facts));
@@ -44,6 +50,7 @@ std::string refusal(Operation operation, const xenctrl::DomainInfo& info) {
             case Operation::destroy: return "Cannot destroy privileged domain 0";
             case Operation::shutdown: return "Domain 0 cannot be shutdown";
             case Operation::rename: return "Cannot rename privileged domain 0";
+            case Operation::dump: return "Cannot dump privileged domain 0";
             case Operation::change_vcpus:
             case Operation::set_memory: return {};
             case Operation::save: return "Cannot save privileged domain 0";
@@ -54,7 +61,8 @@ std::string refusal(Operation operation, const xenctrl::DomainInfo& info) {
     if (info.dying) return "The domain is being destroyed";
     if (operation == Operation::save && info.hvm) return "Only PV domains can be saved yet";
     if (operation == Operation::save && info.paused) return "The domain is paused: it cannot suspend itself";
-    if (info.shutdown && operation != Operation::rename) return "The domain has stopped already";
+    const bool of_stopped = operation == Operation::rename || operation == Operation::dump;
+    if (info.shutdown && !of_stopped) return "The domain has stopped already";
     return {};
 }
 

@@ -32,6 +32,9 @@ struct StopFacts {
     int64_t min_restart_seconds = 20;
 };
 
+/// Whether its memory is written to a file before anything else is done: `coredump-*`, or any crash when xend is set so.
+bool wants_dump(const StopFacts& facts, bool every_crash);
+
 /// What to do with a domain that stopped like this.
 Follow after_stop(const StopFacts& facts);
 
@@ -39,7 +42,18 @@ Follow after_stop(const StopFacts& facts);
 std::string too_fast_text(const std::string& name, const StopFacts& facts);
 
 /// Operations that a domain's owner asks for.
-enum class Operation : uint8_t { pause, unpause, shutdown, destroy, rename, set_memory, change_devices, change_vcpus, save };
+enum class Operation : uint8_t {
+    pause,
+    unpause,
+    shutdown,
+    destroy,
+    rename,
+    set_memory,
+    change_devices,
+    change_vcpus,
+    dump,
+    save
+};
 
 /// Why `operation` may not be done to a domain in this state; empty when it may.
 std::string refusal(Operation operation, const xenctrl::DomainInfo& info);

@@ -94,6 +94,10 @@ public:
     base::Outcome<> pin_vcpu(const std::string& who, std::optional<uint32_t> vcpu, const std::string& cpus);
     /// Asks the guest to go on with so many of its vCPUs. The domain is made again with them.
     base::Outcome<> set_vcpus(const std::string& who, uint32_t count);
+    /// Writes the domain's memory and registers to `file`, or where dumps are kept when it is empty, and tells where. Unless it is live
+    /// the domain stands still meanwhile.
+    enum class Dump : uint8_t { still, live };
+    base::Outcome<std::string> dump_core(const std::string& who, const std::string& file, Dump how);
     base::Outcome<> send_trigger(const std::string& who, xenctrl::Trigger trigger, uint32_t vcpu);
     base::Outcome<std::vector<DeviceView>> devices(const std::string& who, const std::string& kind);
     /// Connects one more device to a domain that runs, and tells its id. Errors: exist, busy, and those of attaching; nothing of it is
@@ -169,6 +173,7 @@ private:
     base::Outcome<> finish_held(Record record);
     void keep_trying(Record& record, const base::Failure& why);
     base::Outcome<> forget_failed(const std::string& who, const base::Failure& otherwise);
+    base::Outcome<std::string> dump(const DomainView& view, const std::string& file, Dump how);
     bool asked_for(const DomainView& view);
     void follow_stop(const DomainView& view);
     void restart(const DomainView& view, Follow how);

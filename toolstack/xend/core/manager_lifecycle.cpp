@@ -128,6 +128,10 @@ void Manager::follow_stop(const DomainView& view) {
     const Follow follow = after_stop(facts);
     if (follow == Follow::nothing) return;
     log(LogLevel::info, "domain '" + view.name + "' has shutdown, reason " + xenctrl::shutdown_reason_name(view.info.reason));
+    if (wants_dump(facts, ports_.settings.dump_crashes)) {
+        const auto dumped = dump(view, "", Dump::still);
+        if (!dumped) log(LogLevel::error, "domain '" + view.name + "' was not dumped: " + dumped.failure().text);
+    }
     switch (follow) {
         case Follow::too_fast:
             log(LogLevel::error, too_fast_text(view.name, facts));

@@ -74,6 +74,8 @@ public:
     /// Writes a domain that has suspended itself. It is only looked at.
     virtual base::Outcome<> save(const DomainRef& domain, const proto::saved::FileConfig& config, proto::saved::Sink& sink) = 0;
     virtual base::Outcome<> set_handle(const DomainRef& domain, const config::Uuid& uuid) = 0;
+    /// Writes the domain's memory and registers to a file. It is only looked at.
+    virtual base::Outcome<> dump_core(const DomainRef& domain, const std::string& file) = 0;
     virtual base::Outcome<> set_affinity(const DomainRef& domain, base::VcpuId vcpu, const xenctrl::BitMap& cpus) = 0;
     virtual base::Outcome<> send_trigger(const DomainRef& domain, xenctrl::Trigger trigger, base::VcpuId vcpu) = 0;
     virtual base::Outcome<> set_max_memory(base::DomId domain, uint64_t kib) = 0;

@@ -16,7 +16,9 @@ struct Settings {
     std::string vif_bridge;                            // of interfaces that name none; empty: the script chooses
     std::map<std::string, std::string> block_scripts;  // by type of disk; else block-TYPE, none for phy and file
     uint32_t dom0_min_mem_mib = 0;                     // what dom0 keeps when it makes room for a domain; 0: it makes no room
-    uint32_t dom0_cpus = 0;                            // vCPUs that dom0 goes on with; 0: all
+    bool dump_crashes = false;                         // the cores of domains that crash, whatever their files say
+    std::string dump_folder = "/var/xen/dump";
+    uint32_t dom0_cpus = 0;  // vCPUs that dom0 goes on with; 0: all
     uint32_t console_limit_kib = 1024;
     std::chrono::seconds backend_timeout{20};   // for a back-end driver to notice a new device
     std::chrono::seconds hotplug_timeout{100};  // for a script

@@ -37,6 +37,12 @@ constexpr Take core_text = [](ServerSettings& s, std::string_view, const std::st
 };
 
 template <auto Member>
+constexpr Take core_flag = [](ServerSettings& s, std::string_view, const std::string& value) -> Outcome<> {
+    s.core.*Member = yes(value);
+    return base::ok;
+};
+
+template <auto Member>
 constexpr Take core_number = [](ServerSettings& s, std::string_view, const std::string& value) -> Outcome<> {
     s.core.*Member = base::parse_number<uint32_t>(value).value_or(0);
     return base::ok;
@@ -84,7 +90,7 @@ constexpr std::array all_options = {
     Option{"dbroot",                        text,   "/var/lib/xen/xend-db", harmless, no_folder},
     Option{"dom0-cpus",                     number, "0",         effective, "", 1U << 16U, core_number<&Settings::dom0_cpus>},
     Option{"dom0-min-mem",                  number, "0",         effective, "", 1U << 24U, core_number<&Settings::dom0_min_mem_mib>},
-    Option{"enable-dump",                   flag,   "no",        refused,   "core dumps of domains that crash"},
+    Option{"enable-dump",                   flag,   "no",        effective, "", 0, core_flag<&Settings::dump_crashes>},
     Option{"external-migration-tool",       text,   "",          refused,   "devices that are migrated by a program"},
     Option{"keymap",                        text,   "en-us",     harmless,  no_displays},
     Option{"logfile",                       text,   "/var/log/xen/xend.log", effective, "", 0, server_text<&S::log_file>},

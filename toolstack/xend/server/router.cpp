@@ -198,6 +198,10 @@ Outcome<Reply> Router::domain_operation(const Request& request, const std::strin
         return device_operation(request, who, op);
     } else if (op == "pincpu" || op == "set_vcpus" || op == "send_trigger") {
         OTRY(vcpu_operation(request, who, op));
+    } else if (op == "dump") {
+        const auto how = flag(request, "live") ? Manager::Dump::live : Manager::Dump::still;
+        const std::string file = OTRY(manager_.dump_core(who, field_or(request, "file", ""), how));
+        return sxp_reply(Sxp::pair("file", file));
     } else if (op == "sysrq") {
         const std::string key = OTRY(field(request, "key"));
         if (key.size() != 1) return base::fail(Errc::inval, "Invalid parameter: key");
