@@ -207,7 +207,8 @@ TEST(Devices, TheFirstQueueStandsForAll) {
     }
     tree.write("/local/domain/1/device/vbd/51712/ring-ref0", "5");
     const auto has = [&](const std::string& kind, const std::string& key, const std::string& value) {
-        for (const auto& one : m.manager.devices("demo", kind)->at(0).front) {
+        const auto devices = m.manager.devices("demo", kind);
+        for (const auto& one : devices->at(0).front) {
             if (one == std::pair(key, value)) return true;
         }
         return false;

@@ -534,8 +534,8 @@ struct Machine {
         out.dump_folder = std::filesystem::temp_directory_path() / "xend-test-dumps";
         return out;
     }
-    explicit Machine(const xend::Settings& with = settings())
-        : manager(xend::Ports{hypervisor, stores, scripts, blocks, records, clock, with}) {
+    explicit Machine(const xend::Settings& with = settings(), xend::ManagedDomains* kept = nullptr)
+        : manager(xend::Ports{hypervisor, stores, scripts, blocks, records, clock, with, kept}) {
         auto ignored = manager.recover();
     }
 

@@ -167,6 +167,7 @@ bool is_zero(std::span<const std::byte> page) {
 
 Outcome<> write_pages(Control& control, DomId domain, const std::vector<P2mEntry>& p2m, Output& out) {
     std::vector<uint64_t> mfns;
+    mfns.reserve(p2m.size());
     for (const P2mEntry& entry : p2m) mfns.push_back(entry.mfn);
     Outcome<> done = base::ok;
     OTRY(read_frames(control, domain, mfns, [&](std::span<const std::byte> bytes, size_t) {

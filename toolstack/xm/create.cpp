@@ -74,6 +74,40 @@ Outcome<std::string> console_tty(Call& call, const std::string& who) {
     return base::fail(Errc::noent, "Domain '" + who + "' has no console; is xenconsoled running?");
 }
 
+Outcome<> start_with_console(Call& call, const std::string& name) {
+    // The console is joined before the domain runs, so that its first line is not lost.
+    const std::string tty = OTRY(console_tty(call, name));
+    return call.world.console(tty, [&]() -> Outcome<> {
+        if (call.line.has("paused")) return base::ok;
+        OTRY(call.xend.operate(name, "unpause"));
+        return started(call, name);
+    });
+}
+
+Outcome<> start(Call& call) {
+    const std::string& name = call.line.arguments[0];
+    const bool joins = call.line.has("console_autoconnect");
+    const bool waits = joins || call.line.has("paused");
+    OTRY(call.xend.operate(name, "start", {{"paused", waits ? "1" : "0"}}));
+    return joins ? start_with_console(call, name) : started(call, name);
+}
+
+Outcome<> forget(Call& call) {
+    OTRY(call.xend.operate(call.line.arguments[0], "delete"));
+    return base::ok;
+}
+
+Outcome<> define(Call& call) {
+    const config::DomainConfig config = OTRY(call.line.has("config") ? from_sxp_file(call) : from_file(call));
+    const Sxp sxp = config::to_sxp(config);
+    if (call.line.has("dryrun")) {
+        call.out << proto::to_pretty_string(sxp) << "\n";
+        return base::ok;
+    }
+    OTRY(call.xend.post("/xend/domain", "new", {{"config", proto::to_string(sxp)}}));
+    return base::ok;
+}
+
 Outcome<> create(Call& call) {
     const config::DomainConfig config = OTRY(call.line.has("config") ? from_sxp_file(call) : from_file(call));
     const Sxp sxp = config::to_sxp(config);
@@ -87,14 +121,7 @@ Outcome<> create(Call& call) {
     if (!paused && !joins) fields["start"] = "1";  // one request: whoever is killed in between leaves nothing half-done
     const Sxp made = OTRY(call.xend.post("/xend/domain", "create", std::move(fields)));
     const std::string name = made.child_value("name", config.name);
-    if (!joins) return started(call, name);
-    // The console is joined before the domain runs, so that its first line is not lost.
-    const std::string tty = OTRY(console_tty(call, name));
-    return call.world.console(tty, [&]() -> Outcome<> {
-        if (paused) return base::ok;
-        OTRY(call.xend.operate(name, "unpause"));
-        return started(call, name);
-    });
+    return joins ? start_with_console(call, name) : started(call, name);
 }
 
 Outcome<> console(Call& call) {

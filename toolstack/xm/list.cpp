@@ -35,7 +35,8 @@ Outcome<std::vector<Sxp>> chosen(Call& call) {
 bool in_state(const Sxp& sxp, const std::string& wanted) {
     const std::string state = sxp.child_value("state", "------");
     if (wanted == "all") return true;
-    if (sxp.child_value("status", "") == "failed") return wanted == "halted";
+    const std::string status = sxp.child_value("status", "");
+    if (status == "failed" || status == "halted") return wanted == "halted";
     if (wanted == "paused") return state.find('p') != std::string::npos;
     if (wanted == "shutdown" || wanted == "halted") return state.find_first_of("sc") != std::string::npos;
     if (wanted == "running") return state.find_first_of("pscd") == std::string::npos;
@@ -128,11 +129,11 @@ Outcome<> list(Call& call) {
         return base::fail(Errc::inval, "You may specify either a state or a particular VM, but not both");
     }
     std::vector<Sxp> domains;
-    if (call.line.has("long") && call.line.arguments.empty()) {
-        const Sxp all = OTRY(call.xend.get("/xend/domain", {{"detail", "1"}, {"full", "1"}, {"failed", "1"}}));
-        domains = all.items();
-    } else if (call.line.arguments.empty()) {
-        const Sxp all = OTRY(call.xend.get("/xend/domain", {{"detail", "1"}, {"failed", "1"}}));
+    if (call.line.arguments.empty()) {
+        std::map<std::string, std::string> fields = {{"detail", "1"}, {"failed", "1"}};
+        if (call.line.has("long")) fields.emplace("full", "1");
+        if (call.line.has("all") || state == "all" || state == "halted") fields.emplace("managed", "1");
+        const Sxp all = OTRY(call.xend.get("/xend/domain", std::move(fields)));
         domains = all.items();
     } else {
         domains = OTRY(chosen(call));

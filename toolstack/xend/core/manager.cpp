@@ -195,7 +195,9 @@ Outcome<> Manager::rename(const std::string& who, const std::string& name) {
         if (other.config.name == name && other.config.uuid != view.uuid && other.state != RecordState::failed)
             return base::fail(Errc::exist, "VM name '" + name + "' already exists");
     }
+    OTRY(check_managed_name(name, {}));
     OTRY(store->write(domain_path(view.info.id) + "/name", name));
+    OTRY(rename_managed(view.uuid, name));
     if (!view.record) return base::ok;
     OTRY(store->write(vm_path(view.uuid) + "/name", name));
     view.record->config.name = name;

@@ -72,6 +72,15 @@ public:
     /// The records of domains that are no more, because they could not be made again: their names are not taken.
     base::Outcome<std::vector<Record>> failed();
 
+    /// Keeps the configuration; nothing runs yet. Errors: exist, and of the database.
+    base::Outcome<> define(config::DomainConfig config);
+    /// Makes the domain whose configuration is kept, as create() does.
+    base::Outcome<DomainView> start_managed(const std::string& who, Run run);
+    /// Forgets a configuration. Errors: noent; busy: the domain is there.
+    base::Outcome<> forget(const std::string& who);
+    /// The configurations that are kept of domains that are not there.
+    base::Outcome<std::vector<config::DomainConfig>> halted();
+
     /// Makes the domain with its devices. On failure nothing of it is left; nor when this xend is killed before the end.
     /// One that runs at once is watched for its first moments, as by unpause(). Errors: exist, noent, busy, nomem, …: one line.
     base::Outcome<DomainView> create(config::DomainConfig config, Run run = Run::later);
@@ -130,6 +139,10 @@ private:
     base::Outcome<DomainView> operate(const std::string& who, Operation operation, std::optional<Job>& job);
 
     base::Outcome<> check_name(const std::string& name, const config::Uuid& uuid);
+    base::Outcome<std::vector<config::DomainConfig>> managed();
+    base::Outcome<config::DomainConfig> find_managed(const std::string& who);
+    base::Outcome<> check_managed_name(const std::string& name, const config::Uuid& uuid);
+    base::Outcome<> rename_managed(const config::Uuid& uuid, const std::string& name);
     base::Outcome<> check_drivers(xenstore::Store& store, const config::DomainConfig& config);
     base::Outcome<> claim(xenstore::Store& store, const Record& record);
     base::Outcome<> claim_held(xenstore::Store& store, const Record& record);

@@ -104,6 +104,7 @@ Outcome<> Manager::claim(xenstore::Store& store, const Record& record) {
     const std::lock_guard claiming(claims_mutex_);
     const config::DomainConfig& c = record.config;
     OTRY(check_name(c.name, c.uuid));
+    OTRY(check_managed_name(c.name, c.uuid));
     OTRY(check_file(c.kernel, "Kernel image"));
     if (!c.ramdisk.empty()) OTRY(check_file(c.ramdisk, "Kernel ramdisk"));
     return claim_held(store, record);

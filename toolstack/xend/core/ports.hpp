@@ -164,6 +164,17 @@ public:
     virtual base::Outcome<> remove(const config::Uuid& uuid) = 0;
 };
 
+/// The configurations of domains that xend keeps, for good. Thread-safe.
+class ManagedDomains {
+public:
+    virtual ~ManagedDomains() = default;
+    /// In order of their names.
+    virtual base::Outcome<std::vector<config::DomainConfig>> load() = 0;
+    /// A new one, or the new state of one; `event` says in its history why.
+    virtual base::Outcome<> save(const config::DomainConfig& config, const std::string& event) = 0;
+    virtual base::Outcome<> remove(const config::Uuid& uuid) = 0;
+};
+
 struct Ports {
     Hypervisor& hypervisor;
     Stores& stores;
@@ -172,6 +183,7 @@ struct Ports {
     Records& records;
     Clock& clock;
     Settings settings;
+    ManagedDomains* managed = nullptr;  // null: none are kept
 };
 
 }  // namespace xend

@@ -15,6 +15,7 @@
 #include "toolstack/xend/adapters/file_records.hpp"
 #include "toolstack/xend/adapters/linux_blocks.hpp"
 #include "toolstack/xend/adapters/script_runner.hpp"
+#include "toolstack/xend/adapters/sqlite_domains.hpp"
 #include "toolstack/xend/core/manager.hpp"
 #include "toolstack/xend/server/dispatcher.hpp"
 #include "toolstack/xend/server/http_server.hpp"
@@ -136,7 +137,8 @@ Outcome<> serve(const ServerSettings& settings, Life life, const Ready& ready) {
     SystemClock clock;
     FileRecords records(settings.records);
     OTRY(records.prepare());
-    Manager manager(Ports{hypervisor, stores, scripts, blocks, records, clock, settings.core});
+    SqliteDomains managed(settings.managed + "/managed.db");
+    Manager manager(Ports{hypervisor, stores, scripts, blocks, records, clock, settings.core, &managed});
     Router router(manager, settings.log_file, shown_options(settings));
     Dispatcher dispatcher([&router](const Request& request) { return router.handle(request); });
     HttpServer server(

@@ -87,15 +87,26 @@ Outcome<Sxp> domain_sxp(Manager& manager, const DomainView& view, Detail detail)
     return out;
 }
 
-Sxp failed_sxp(const Record& record) {
+namespace {
+
+/// Of a domain that is not there.
+Sxp absent_sxp(const config::DomainConfig& config, const char* status) {
     Sxp out = Sxp::named("domain");
-    out.add("uuid", record.config.uuid.text());
-    out.add("vcpus", text(record.config.vcpus));
-    out.add("name", record.config.name);
-    out.add("memory", text(record.config.memory_mib));
-    out.add("maxmem", text(record.config.max_memory_mib()));
+    out.add("uuid", config.uuid.text());
+    out.add("vcpus", text(config.vcpus));
+    out.add("name", config.name);
+    out.add("memory", text(config.memory_mib));
+    out.add("maxmem", text(config.max_memory_mib()));
     out.add("state", "------");
-    out.add("status", "failed");
+    return out.add("status", status);
+}
+
+}  // namespace
+
+Sxp halted_sxp(const config::DomainConfig& config) { return absent_sxp(config, "halted"); }
+
+Sxp failed_sxp(const Record& record) {
+    Sxp out = absent_sxp(record.config, "failed");
     out.add("reason", record.reason);
     return out.add("remedy", failed_remedy(record));
 }

@@ -101,7 +101,7 @@ Reply Router::node(const Request& request, const std::string& below) {
 Reply Router::domain_folder(const Request& request) {
     if (request.method == Request::Method::post) {
         const std::string op = field_or(request, "op", "");
-        if (op == "create") return create(request);
+        if (op == "create" || op == "new") return create(request);
         if (op == "restore") return restore(request);
         if (op.empty()) return text_reply(406, "Invalid request");
         return text_reply(501, "Operation not implemented: " + op.substr(0, 100));
@@ -118,6 +118,11 @@ Reply Router::domain_folder(const Request& request) {
         auto sxp = domain_sxp(manager_, view, flag(request, "full") ? Detail::full : Detail::brief);
         if (sxp) out.add(std::move(sxp).take());  // one that vanished just now is left out
     }
+    if (detail && flag(request, "managed")) {
+        auto halted = manager_.halted();
+        if (!halted) return error_reply(halted.failure());
+        for (const config::DomainConfig& config : *halted) out.add(halted_sxp(config));
+    }
     if (detail && flag(request, "failed")) {
         auto failed = manager_.failed();
         if (!failed) return error_reply(failed.failure());
@@ -131,6 +136,11 @@ Reply Router::create(const Request& request) {
         const std::string text = OTRY(field(request, "config"));
         const Sxp sxp = OTRY(proto::parse_sxp(text).context("Invalid parameter: config"));
         config::DomainConfig config = OTRY(config::from_sxp(sxp));
+        if (field_or(request, "op", "") == "new") {
+            const std::string name = config.name;
+            OTRY(manager_.define(std::move(config)));
+            return sxp_reply(Sxp::pair("name", name));
+        }
         const DomainView view = OTRY(manager_.create(std::move(config), flag(request, "start") ? Run::now : Run::later));
         const Sxp made = OTRY(domain_sxp(manager_, view, Detail::full));
         Reply reply = sxp_reply(made);
@@ -183,6 +193,11 @@ Outcome<Reply> Router::domain_operation(const Request& request, const std::strin
     } else if (op == "save") {
         const std::string file = OTRY(field(request, "file"));
         OTRY(manager_.save(who, file, flag(request, "checkpoint") ? AfterSave::resume : AfterSave::destroy));
+    } else if (op == "start") {
+        const DomainView view = OTRY(manager_.start_managed(who, flag(request, "paused") ? Run::later : Run::now));
+        return sxp_reply(OTRY(domain_sxp(manager_, view, Detail::full)));
+    } else if (op == "delete") {
+        OTRY(manager_.forget(who));
     } else if (op == "rename") {
         const std::string name = OTRY(field(request, "name"));
         OTRY(manager_.rename(who, name));

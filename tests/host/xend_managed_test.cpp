@@ -1,0 +1,137 @@
+// link: xendcore xmverbs
+// SPDX-License-Identifier: Apache-2.0
+// Domains that xend keeps: new, start, delete, and what others may not do with their names.
+#include <gtest/gtest.h>
+
+#include "toolstack/xend/adapters/sqlite_domains.hpp"
+#include "toolstack/xend/server/router.hpp"
+#include "toolstack/xm/app.hpp"
+#include "xend_checks.hpp"
+
+namespace {
+
+using fakes::Machine;
+using fakes::text_of;
+using xend::Run;
+using xend::SqliteDomains;
+
+struct Kept {
+    fakes::Folder folder;
+    std::string file = (folder.path / "state/managed.db").string();
+    SqliteDomains database{file};
+    Machine m{Machine::settings(), &database};
+    xend::Router router{m.manager, ""};
+
+    std::vector<std::string> halted() {
+        std::vector<std::string> out;
+        const auto all = m.manager.halted();
+        if (!all) return {all.failure().text};
+        for (const auto& config : *all) out.push_back(config.name);
+        return out;
+    }
+    std::string error, shown;
+    int xm(const std::vector<std::string>& words) {
+        std::ostringstream out, err;
+        xm::World world{router, out, err, true, [](unsigned) {}, {}};
+        const int status = xm::run(world, words);
+        error = err.str();
+        shown = out.str();
+        return status;
+    }
+};
+
+using Names = std::vector<std::string>;
+
+TEST(Managed, ADomainIsKeptStartedAndForgotten) {
+    Kept k;
+    const auto config = k.m.demo();
+    ASSERT_TRUE(k.m.manager.define(config));
+    EXPECT_EQ(k.halted(), Names{"demo"});
+    EXPECT_EQ(k.m.hypervisor.all.size(), 1U) << "nothing runs yet";
+    const auto view = k.m.manager.start_managed("demo", Run::now);
+    ASSERT_TRUE(view) << text_of(view);
+    EXPECT_EQ(view->uuid, config.uuid);
+    EXPECT_EQ(k.halted(), Names{});
+    EXPECT_EQ(text_of(k.m.manager.start_managed("demo", Run::now)), "Domain 'demo' already exists with ID '1'");
+    EXPECT_EQ(text_of(k.m.manager.forget("demo")), "Domain 'demo' is not halted; it cannot be deleted");
+    ASSERT_TRUE(k.m.manager.destroy("demo"));
+    EXPECT_EQ(k.halted(), Names{"demo"}) << "it is kept";
+    ASSERT_TRUE(k.m.manager.start_managed("demo", Run::later)) << "as often as wanted";
+    ASSERT_TRUE(k.m.manager.destroy("demo"));
+    ASSERT_TRUE(k.m.manager.forget("demo"));
+    EXPECT_EQ(text_of(k.m.manager.start_managed("demo", Run::now)), "Domain 'demo' is not managed by xend.");
+    EXPECT_EQ(text_of(k.m.manager.forget("demo")), "Domain 'demo' is not managed by xend.");
+}
+
+TEST(Managed, NamesBelongToOne) {
+    Kept k;
+    ASSERT_TRUE(k.m.manager.define(k.m.demo()));
+    EXPECT_EQ(text_of(k.m.manager.define(k.m.demo())), "Domain 'demo' already exists");
+    auto other = k.m.demo();
+    other.uuid = config::Uuid::random();
+    EXPECT_EQ(text_of(k.m.manager.create(other)), "Domain 'demo' already exists; xend keeps it ('xm start', 'xm delete')");
+    other.name = "other";
+    other.disks.clear();
+    ASSERT_TRUE(k.m.manager.create(other));
+    EXPECT_EQ(text_of(k.m.manager.rename("other", "demo")),
+              "Domain 'demo' already exists; xend keeps it ('xm start', 'xm delete')");
+    EXPECT_EQ(text_of(k.m.manager.define(other)).substr(0, 40), "Domain 'other' already exists with ID '1");
+    ASSERT_TRUE(k.m.manager.create(k.m.demo())) << "the same uuid is the same domain";
+    ASSERT_TRUE(k.m.manager.rename("demo", "fresh"));
+    ASSERT_TRUE(k.m.manager.destroy("fresh"));
+    EXPECT_EQ(k.halted(), Names{"fresh"}) << "the new name is kept too";
+}
+
+TEST(Managed, TheFileOutlivesXend) {
+    Kept k;
+    const auto config = k.m.demo();
+    ASSERT_TRUE(k.m.manager.define(config));
+    SqliteDomains again(k.file);
+    const auto kept = again.load();
+    ASSERT_TRUE(kept && kept->size() == 1U);
+    auto wanted = config;
+    wanted.vifs[0].mac = config::derived_mac(config.uuid, 0);
+    EXPECT_EQ(kept->front(), wanted) << "with the address that it will always have";
+}
+
+TEST(Managed, AFolderThatCannotBeMadeIsToldAndStopsNothingElse) {
+    fakes::Folder folder;
+    SqliteDomains database(folder.file("plain") + "/managed.db");
+    Machine m(Machine::settings(), &database);
+    EXPECT_TRUE(text_of(m.manager.define(m.demo())).starts_with("Cannot open ")) << text_of(m.manager.define(m.demo()));
+    EXPECT_TRUE(m.manager.create(m.demo())) << "what is not kept needs no file";
+    Machine none;
+    EXPECT_EQ(text_of(none.manager.define(none.demo())), "This xend keeps no domains");
+}
+
+TEST(Managed, XmHasTheVerbs) {
+    Kept k;
+    k.m.folder.file("vmlinuz");
+    const std::string file = k.m.folder.file(
+        "demo.cfg", "name = 'demo'\nkernel = '" + (k.m.folder.path / "vmlinuz").string() + "'\nmemory = 64\nvcpus = 2\n");
+    EXPECT_EQ(k.xm({"new", file}), 0) << k.error;
+    EXPECT_EQ(k.shown, "Using config file \"" + file + "\".\n");
+    const std::string head = "Name                                        ID   Mem VCPUs      State   Time(s)\n";
+    const std::string dom0 = "Domain-0                                     0   512     2     r-----      56.6\n";
+    const std::string halted = "demo                                         -    64     0     ------       0.0\n";
+    EXPECT_EQ(k.xm({"list"}), 0);
+    EXPECT_EQ(k.shown, head + dom0) << "who parses this sees domains that are there";
+    k.xm({"list", "--all"});
+    EXPECT_EQ(k.shown, head + dom0 + halted);
+    k.xm({"list", "--state=halted"});
+    EXPECT_EQ(k.shown, head + halted);
+    EXPECT_EQ(k.xm({"list", "demo"}), 1) << "nothing of that name runs";
+    EXPECT_EQ(k.xm({"start", "demo"}), 0) << k.error;
+    EXPECT_EQ(k.shown, "Started domain demo\n");
+    EXPECT_FALSE(k.m.hypervisor.at(base::DomId{1})->paused);
+    EXPECT_EQ(k.xm({"delete", "demo"}), 1);
+    EXPECT_EQ(k.xm({"destroy", "demo"}), 0);
+    EXPECT_EQ(k.xm({"start", "-p", "demo"}), 0) << k.error;
+    EXPECT_TRUE(k.m.hypervisor.at(base::DomId{2})->paused);
+    EXPECT_EQ(k.xm({"destroy", "demo"}), 0);
+    EXPECT_EQ(k.xm({"delete", "demo"}), 0) << k.error;
+    EXPECT_EQ(k.xm({"start", "demo"}), 1);
+    EXPECT_EQ(k.error, "Error: Domain 'demo' is not managed by xend.\n");
+}
+
+}  // namespace

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Domains whose configuration xend keeps, whether they run or not.
+#include <algorithm>
+
+#include "toolstack/service/log.hpp"
+#include "toolstack/xend/core/job.hpp"
+
+namespace xend {
+
+using base::Errc;
+using base::Outcome;
+using config::DomainConfig;
+using service::log;
+using service::LogLevel;
+
+Outcome<std::vector<DomainConfig>> Manager::managed() {
+    if (ports_.managed == nullptr) return std::vector<DomainConfig>{};
+    return ports_.managed->load();
+}
+
+Outcome<DomainConfig> Manager::find_managed(const std::string& who) {
+    for (DomainConfig& config : OTRY(managed())) {
+        if (config.name == who || config.uuid.text() == who) return std::move(config);
+    }
+    return base::fail(Errc::noent, "Domain '" + who.substr(0, 128) + "' is not managed by xend.");
+}
+
+Outcome<std::vector<DomainConfig>> Manager::halted() {
+    std::vector<DomainConfig> out = OTRY(managed());
+    if (out.empty()) return out;
+    const auto running = OTRY(domains());
+    std::erase_if(out, [&](const DomainConfig& config) {
+        return std::any_of(running.begin(), running.end(), [&](const DomainView& view) { return view.uuid == config.uuid; });
+    });
+    return out;
+}
+
+/// Errors: exist, when a managed domain that is not `uuid` has the name. A database that cannot be read stops no other domain.
+Outcome<> Manager::check_managed_name(const std::string& name, const config::Uuid& uuid) {
+    const auto kept = managed();
+    if (!kept) log(LogLevel::warning, kept.failure().text);
+    if (!kept) return base::ok;
+    for (const DomainConfig& config : *kept) {
+        if (config.name == name && config.uuid != uuid)
+            return base::fail(Errc::exist, "Domain '" + name + "' already exists; xend keeps it ('xm start', 'xm delete')");
+        if (config.uuid == uuid && config.name != name)
+            return base::fail(Errc::exist,
+                              "The uuid " + uuid.text() + " belongs to domain '" + config.name + "', which xend keeps");
+    }
+    return base::ok;
+}
+
+Outcome<> Manager::define(DomainConfig config) {
+    if (ports_.managed == nullptr) return base::fail(Errc::opnotsupp, "This xend keeps no domains");
+    fill_in(config);
+    const Job job(*this, config.uuid);
+    const std::lock_guard claiming(claims_mutex_);
+    OTRY(check_name(config.name, config.uuid));
+    if (find_managed(config.name)) return base::fail(Errc::exist, "Domain '" + config.name + "' already exists");
+    OTRY(ports_.managed->save(config, "new"));
+    log(LogLevel::info, "domain '" + config.name + "' " + config.uuid.text() + " is kept");
+    return base::ok;
+}
+
+Outcome<DomainView> Manager::start_managed(const std::string& who, Run run) {
+    if (const auto there = find(who)) {
+        return base::fail(Errc::exist,
+                          "Domain '" + there->name + "' already exists with ID '" + std::to_string(there->info.id.raw) + "'");
+    }
+    return create(OTRY(find_managed(who)), run);
+}
+
+Outcome<> Manager::forget(const std::string& who) {
+    const DomainConfig config = OTRY(find_managed(who));
+    const Job job(*this, config.uuid);
+    if (find(config.uuid.text()))
+        return base::fail(Errc::busy, "Domain '" + config.name + "' is not halted; it cannot be deleted");
+    log(LogLevel::info, "domain '" + config.name + "' is no longer kept");
+    return ports_.managed->remove(config.uuid);
+}
+
+/// A managed domain that is renamed while it runs has that name when it is started again.
+Outcome<> Manager::rename_managed(const config::Uuid& uuid, const std::string& name) {
+    auto kept = managed();
+    if (!kept) return base::ok;  // as above
+    for (DomainConfig& config : *kept) {
+        if (config.uuid != uuid) continue;
+        config.name = name;
+        return ports_.managed->save(config, "rename");
+    }
+    return base::ok;
+}
+
+}  // namespace xend
