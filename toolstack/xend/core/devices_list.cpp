@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Devices as the store shows them.
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "lib/base/number.hpp"
@@ -22,7 +24,7 @@ Outcome<Leaves> leaves(xenstore::Store& store, const std::string& path) {
     const auto names = store.directory(path);
     if (!names && names.failure().code == Errc::noent) return out;
     if (!names) return names.failure();
-    for (const std::string& name : *names) out.emplace_back(name, OTRY(text_at(store, path + "/" + name)));
+    for (const std::string& name : *names) out.emplace_back(name, OTRY(text_at(store, fmt::format("{}/{}", path, name))));
     return out;
 }
 
@@ -54,7 +56,7 @@ Outcome<std::vector<DeviceView>> Devices::list(xenstore::Store& store, DomId dom
         DeviceView view;
         view.kind = kind;
         view.devid = *id;
-        const std::string path = folder + "/" + name;
+        const std::string path = fmt::format("{}/{}", folder, name);
         view.front = OTRY(leaves(store, path));
         OTRY(add_first_queue(store, path, view.front));
         for (const auto& [key, value] : view.front) {

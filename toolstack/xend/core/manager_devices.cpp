@@ -184,7 +184,7 @@ Outcome<> Manager::change_medium(const std::string& who, const std::string& spec
     const NewDevice back = OTRY(new_device(record, "vbd", old_specifier));
     auto store = OTRY(stores_.lease());
     OTRY(disconnect(*store, record, intent, Force::no));
-    const auto done = connect(*store, record, device);
+    auto done = connect(*store, record, device);
     if (!done) OTRY(connect(*store, record, back).context(done.failure().text));
     return done;
 }

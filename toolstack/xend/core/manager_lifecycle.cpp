@@ -77,7 +77,7 @@ Outcome<> Manager::finish(const DomainView& view) {
         warn("journal", ports_.records.save(*record));
     }
     auto store = stores_.lease();
-    const auto removed = store ? remove_domain(**store, view.ref(), record ? &*record : nullptr) : Outcome<>(store.failure());
+    auto removed = store ? remove_domain(**store, view.ref(), record ? &*record : nullptr) : Outcome<>(store.failure());
     if (!record) return removed;
     if (!removed) {
         keep_trying(*record, removed.failure());
@@ -327,7 +327,7 @@ Outcome<> Manager::finish_held(Record record) {
     auto store = OTRY(stores_.lease());
     if (record.state == RecordState::live && record.saving) return go_on(*store, domain, record);
     if (record.state == RecordState::live) return finish_device_changes(*store, record);
-    const auto removed = remove_domain(*store, domain, &record);
+    auto removed = remove_domain(*store, domain, &record);
     if (!removed) {
         keep_trying(record, removed.failure());
         return removed;

@@ -44,7 +44,7 @@ Outcome<> Manager::set_vcpus(const std::string& who, uint32_t count) {
                           "Invalid number of VCPUs: domain '" + view.name + "' can have 1 to " + std::to_string(view.info.vcpus));
     }
     auto store = OTRY(stores_.lease());
-    const auto written = xenstore::in_transaction(*store, [&](xenstore::Transaction& tx) -> Outcome<> {
+    auto written = xenstore::in_transaction(*store, [&](xenstore::Transaction& tx) -> Outcome<> {
         for (uint32_t i = 0; i < view.info.vcpus; ++i) {
             OTRY(tx.write(domain_path(view.info.id) + "/cpu/" + std::to_string(i) + "/availability",
                           i < count ? "online" : "offline"));
