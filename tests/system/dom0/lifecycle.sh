@@ -83,6 +83,18 @@ for word in poweroff crash; do
     check "on_$word = destroy is followed" sh -c ". $TESTS/lib.sh; wait_until 60 said life-$word 'guest: ready' && wait_until 60 gone life-$word"
     end life-$word
 done
+# A domain that xend keeps, across its own end too.
+if [ "$TOOL" = xm ]; then
+    check "xm new" xm new "$(tiny kept wait)"
+    equal "xm list --all shows it" "kept -" "$(xm list --all | awk '$1 == "kept" { print $1, $2 }')"
+    check "xm start" xm start kept
+    refused "xm delete of one that runs" 'not halted' xm delete kept
+    check "xm destroy" xm destroy kept
+    wait_until 30 gone kept
+    xend stop && xend start
+    equal "the next xend knows it" "kept -" "$(xm list --all | awk '$1 == "kept" { print $1, $2 }')"
+    check "xm delete" xm delete kept
+fi
 # More processors than the shared page has room for.
 forget_console many
 check "$TOOL create of a guest with 34 processors" $TOOL create "$(guest many 'vcpus = 34' 'memory = 256' 'extra = "console=hvc0"')"
