@@ -91,6 +91,7 @@ struct Domain {  // NOLINT(clang-analyzer-optin.performance.Padding)
     uint32_t memory_map_entries GUARDED_BY(lock) = 0;
     uint32_t tsc_mode = 0;  ///< XEN_DOMCTL_settscinfo: TSC_MODE_*
     uint32_t tsc_incarnation = 0;
+    uint64_t tsc_elapsed_before = 0;  ///< ns that its time is ahead of this machine's, modulo 2^64
 
     // -- what of the machine it may touch itself; read without a lock, changed under its lock while it is paused -----
     RangeSet iomem;  ///< machine frames outside RAM

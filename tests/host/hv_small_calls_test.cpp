@@ -13,6 +13,8 @@
 #include "abi/xen/sysctl.hpp"
 #include "abi/xen/version.hpp"
 #include "hypervisor/arch/x86/ioapic.hpp"
+#include "hypervisor/arch/x86/speculation_plan.hpp"
+#include "hypervisor/cpu_policy/policy.hpp"
 #include "hypervisor/event/event.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/hypercall/machine_info.hpp"
@@ -174,10 +176,15 @@ TEST_F(SmallCalls, TheTscsModeIsKept) {
     get.u.tsc_info.pad = 9;
     ASSERT_EQ(call(get), Errc{});
     EXPECT_EQ(get.u.tsc_info.tsc_mode, 2u);
-    EXPECT_EQ(get.u.tsc_info.incarnation, 5u);
+    EXPECT_EQ(get.u.tsc_info.incarnation, 6u) << "it is made once more";
     EXPECT_EQ(get.u.tsc_info.pad, 0u);
     EXPECT_EQ(get.u.tsc_info.gtsc_khz, static_cast<uint32_t>(hv::clock::tsc_khz));
     EXPECT_EQ(get.u.tsc_info.elapsed_nsec, static_cast<uint64_t>(host::now().n));
+    set.u.tsc_info.elapsed_nsec = uint64_t{1} << 60;
+    ASSERT_EQ(call(set), Errc{});
+    ASSERT_EQ(call(get), Errc{});
+    EXPECT_GE(get.u.tsc_info.elapsed_nsec, uint64_t{1} << 60) << "its time goes on, whatever the machine's is";
+    EXPECT_LT(get.u.tsc_info.elapsed_nsec, (uint64_t{1} << 60) + 1'000'000'000);
     set.u.tsc_info.tsc_mode = 3;
     EXPECT_EQ(call(set), Errc::inval);
     set.u.tsc_info.tsc_mode = 0;
@@ -209,7 +216,39 @@ TEST_F(SmallCalls, ThereIsOneNodeAndOneWidth) {
     EXPECT_EQ(call(width), Errc::inval);
 }
 
-TEST_F(SmallCalls, NoModelSpecificRegistersMove) {
+TEST_F(SmallCalls, TheRegisterOfSpeculationMoves) {
+    speculation.guest_allowed = 1;  // IBRS
+    const xen::CpuidLeaf ibrs{7, 0, 0, 0, 0, 1u << 26};
+    g->policy = must(hv::make<CpuPolicy>());
+    ASSERT_TRUE(g->policy->set(ibrs));
+    xen::DomctlVcpuMsr list[2] = {{0x48, 0, 1}, {}};
+    auto op = dom(xen::XEN_DOMCTL_set_vcpu_msrs);
+    op.u.vcpu_msrs.msrs.addr = address(list);
+    op.u.vcpu_msrs.msr_count = 2;
+    EXPECT_EQ(call(op), Errc::inval) << "there is only one";
+    op.u.vcpu_msrs.msr_count = 1;
+    list[0].index = 0x49;
+    EXPECT_EQ(call(op), Errc::inval);
+    list[0] = {0x48, 0, 8};
+    EXPECT_EQ(call(op), Errc::inval) << "bits that it does not have";
+    list[0] = {0x48, 0, 1};
+    ASSERT_EQ(call(op), Errc{});
+    list[0] = {};
+    op.cmd = xen::XEN_DOMCTL_get_vcpu_msrs;
+    op.u.vcpu_msrs.msrs.addr = 0;
+    ASSERT_EQ(call(op), Errc{});
+    EXPECT_EQ(op.u.vcpu_msrs.msr_count, 1u);
+    op.u.vcpu_msrs.msrs.addr = address(list);
+    op.u.vcpu_msrs.msr_count = 0;
+    EXPECT_EQ(call(op), Errc::nobufs);
+    op.u.vcpu_msrs.msr_count = 1;
+    ASSERT_EQ(call(op), Errc{});
+    EXPECT_EQ(list[0].index, 0x48u);
+    EXPECT_EQ(list[0].value, 1u);
+    speculation.guest_allowed = 0;
+}
+
+TEST_F(SmallCalls, NoOtherRegistersMove) {
     auto op = dom(xen::XEN_DOMCTL_get_vcpu_msrs);
     op.u.vcpu_msrs.msr_count = 7;
     ASSERT_EQ(call(op), Errc{});
@@ -217,7 +256,7 @@ TEST_F(SmallCalls, NoModelSpecificRegistersMove) {
     op.cmd = xen::XEN_DOMCTL_set_vcpu_msrs;
     EXPECT_EQ(call(op), Errc{});
     op.u.vcpu_msrs.msr_count = 1;
-    EXPECT_EQ(call(op), Errc::inval);
+    EXPECT_EQ(call(op), Errc::fault);
     op.u.vcpu_msrs.vcpu = 1;
     EXPECT_EQ(call(op), Errc::inval) << "no such vCPU";
 }

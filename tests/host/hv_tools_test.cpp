@@ -232,6 +232,15 @@ TEST_F(Tools, FramesAreNamedByWhatTheyAre) {
                                  xen::XEN_DOMCTL_PFINFO_NOTAB, xen::XEN_DOMCTL_PFINFO_L2TAB | xen::XEN_DOMCTL_PFINFO_LPINTAB,
                                  xen::XEN_DOMCTL_PFINFO_XTAB};
     for (unsigned i = 0; i < 7; ++i) EXPECT_EQ(frames[i], expected[i]) << i;
+    // One whose validation is not finished is no table yet.
+    auto& word = page_of(pinned).type;
+    const uint64_t whole = word.exchange((word.load() & ~(page::validated | page::pinned)) | page::partial);
+    uint64_t unfinished = pinned.raw;
+    op.u.getpageframeinfo3 = {1, {address(&unfinished)}};
+    ASSERT_EQ(call(op), Errc{});
+    EXPECT_EQ(unfinished, uint64_t{xen::XEN_DOMCTL_PFINFO_NOTAB});
+    word = whole;
+    op.u.getpageframeinfo3 = {7, {address(frames)}};
     op.u.getpageframeinfo3.num = 1025;
     EXPECT_EQ(call(op), Errc::toobig);
     op.u.getpageframeinfo3 = {1, {8}};

@@ -62,7 +62,7 @@ uint64_t frame_type(const PageInfo& p) {
     if (!(word & page::users_mask)) return xen::XEN_DOMCTL_PFINFO_NOTAB;
     static_assert(uint32_t{static_cast<uint8_t>(PageType::l4)} << xen::XEN_DOMCTL_PFINFO_LTAB_SHIFT ==
                   xen::XEN_DOMCTL_PFINFO_L4TAB);
-    const uint64_t level = is_table(type_of(word)) ? static_cast<uint64_t>(type_of(word)) : 0;
+    const uint64_t level = is_table(type_of(word)) && (word & page::validated) ? static_cast<uint64_t>(type_of(word)) : 0;
     const uint64_t type = level << xen::XEN_DOMCTL_PFINFO_LTAB_SHIFT;
     return word & page::pinned ? type | xen::XEN_DOMCTL_PFINFO_LPINTAB : type;
 }

@@ -71,7 +71,7 @@ Status tsc_info(const Call& c) {
         t.tsc_mode = c.d.tsc_mode;
         t.gtsc_khz = static_cast<uint32_t>(clock::tsc_khz);
         t.incarnation = c.d.tsc_incarnation;
-        t.elapsed_nsec = static_cast<uint64_t>(clock::now().n);
+        t.elapsed_nsec = static_cast<uint64_t>(clock::now().n) + c.d.tsc_elapsed_before;
         t.pad = 0;
         return c.done();
     }
@@ -83,7 +83,8 @@ Status tsc_info(const Call& c) {
         guest_log(LogLevel::warning, "d%u: an emulated TSC was asked for; the machine's is used", unsigned{c.d.id.raw});
     Paused p(c);
     c.d.tsc_mode = t.tsc_mode;
-    c.d.tsc_incarnation = t.incarnation;
+    c.d.tsc_incarnation = t.incarnation + 1;  // of the domain that is made now
+    c.d.tsc_elapsed_before = t.elapsed_nsec != 0 ? t.elapsed_nsec - static_cast<uint64_t>(clock::now().n) : 0;
     return ok;
 }
 

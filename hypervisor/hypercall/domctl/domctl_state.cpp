@@ -2,6 +2,7 @@
 /// vCPU state beyond VcpuGuestContext: extended registers, callbacks, MSRs, CPUID.
 #include "hypervisor/arch/x86/features.hpp"
 #include "hypervisor/cpu_policy/policy.hpp"
+#include "hypervisor/cpu_policy/speculation.hpp"
 #include "hypervisor/domain/guest_kind.hpp"
 #include "hypervisor/hypercall/domctl/domctl.hpp"
 #include "hypervisor/hypercall/sysctl/policy_copy.hpp"
@@ -106,12 +107,24 @@ Status extended_context(const Call& c) {
     return c.d.kind.set_callbacks(v, e);
 }
 
-/// None of a PV guest's MSRs has to move with it.
+/// One MSR of a PV guest has to move with it, SPEC_CTRL, unless it is as in a new one. Without a list: how long it may get.
 Status vcpu_msrs(const Call& c) {
     xen::DomctlVcpuMsrs& m = c.op.u.vcpu_msrs;
-    TRY(c.vcpu(m.vcpu));
-    if (c.op.cmd == xen::XEN_DOMCTL_set_vcpu_msrs) return m.msr_count == 0 ? Status(ok) : Status(Err{Errc::inval});
-    m.msr_count = 0;
+    Vcpu& v = *TRY(c.vcpu(m.vcpu));
+    const auto list = GuestPtr<xen::DomctlVcpuMsr>::of(m.msrs);
+    constexpr uint32_t spec_ctrl = 0x48;
+    if (c.op.cmd == xen::XEN_DOMCTL_set_vcpu_msrs) {
+        if (m.msr_count == 0) return ok;
+        if (m.msr_count > 1) return Err{Errc::inval};
+        const xen::DomctlVcpuMsr msr = TRY(list.fetch(0));
+        Paused p(c);
+        const bool taken = msr.index == spec_ctrl && !msr.reserved && write_speculation_msr(v, spec_ctrl, msr.value);
+        return taken ? Status(ok) : Status(Err{Errc::inval});
+    }
+    const xen::DomctlVcpuMsr msr{spec_ctrl, 0, v.state.spec_ctrl};
+    if (!m.msrs.is_null() && msr.value != 0 && m.msr_count == 0) return Err{Errc::nobufs};
+    if (!m.msrs.is_null() && msr.value != 0) TRY(list.store(msr, 0));
+    m.msr_count = msr.value != 0 ? 1 : 0;
     return c.done();
 }
 
