@@ -193,6 +193,17 @@ TEST_F(Traps, ReturnIsBySysretOnlyWhereThatChangesNothing) {
     r.rsp = address(&f);
     pv_return(v(), r);
     EXPECT_TRUE(pv_can_sysret(r));
+    // But not with selectors that SYSRET would not load.
+    for (uint64_t xen::IretContext::*selector : {&xen::IretContext::cs, &xen::IretContext::ss}) {
+        xen::IretContext odd = f;
+        odd.*selector = 0xe023;
+        v().pv->in_kernel = true;
+        r = {};
+        r.rsp = address(&odd);
+        pv_return(v(), r);
+        EXPECT_FALSE(pv_can_sysret(r));
+        EXPECT_EQ(selector == &xen::IretContext::cs ? r.cs : r.ss, 0xe023u);
+    }
 }
 
 TEST_F(Traps, SystemCallWithoutCallbackIsUndefined) {

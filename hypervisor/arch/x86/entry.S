@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The ways into the hypervisor and the one way out.
+// The ways into the hypervisor, but SYSCALL's (guest/entry/doors.S), and the one way out.
 //
 // Every entry builds a Regs (lib/x86/regs.hpp). Entries from a guest build it at the top of the CPU's stack, right
 // below the pointer to the CPU's data, so that both are found from rsp alone and no segment register is needed.
@@ -29,7 +29,7 @@ vector_stubs:
         .endr
 
         .balign 16
-        .global trap_common, syscall_common, syscall32_common
+        .global trap_common, syscall32_common
 trap_common:
         CLAC_SITE
         cld
@@ -60,42 +60,6 @@ trap_common:
         iretq
 
         .balign 16
-syscall_common:
-        movq    $RING3_SS, 8(%rsp)
-        push    %r11
-        push    $RING3_CS64
-        push    %rcx
-        push    syscall_vector(%rip)
-        PUSH_REST
-        mov     %rsp, %rdi
-        call    syscall_from_guest
-        mov     %rsp, %rdi
-        call    leave_after_syscall     /* eax: 0 IRET, 1 SYSRET; 2 more: with all registers */
-        cmp     $1, %eax
-        jne     1f
-        mov     R_R10(%rsp), %r10
-        mov     R_R9(%rsp), %r9
-        mov     R_R8(%rsp), %r8
-        mov     R_RAX(%rsp), %rax
-        mov     R_RDX(%rsp), %rdx
-        mov     R_RSI(%rsp), %rsi
-        mov     R_RDI(%rsp), %rdi
-        mov     R_RIP(%rsp), %rcx
-        mov     R_RFLAGS(%rsp), %r11
-        mov     R_RSP(%rsp), %rsp
-        sysretq
-1:      ja      2f
-        add     $R_R11, %rsp
-        POP_SCRATCH
-        add     $8, %rsp
-        jmp     guest_iret
-2:      and     $1, %eax
-        jmp     leave_with_all
-        .balign 8
-syscall_vector:                         /* and no error code */
-        .long   0, ENTRY_SYSCALL
-
-        .balign 16
 syscall32_common:
         movq    $RING3_SS, 8(%rsp)
         push    %r11
@@ -113,7 +77,6 @@ syscall32_common:
         .global exit_to_guest
 exit_to_guest:
         call    prepare_exit            /* al: SYSRET will do */
-leave_with_all:
         test    %al, %al
         jz      2f
         POP_REST

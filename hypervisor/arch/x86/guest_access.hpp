@@ -8,6 +8,13 @@
 
 namespace hv::arch {
 
+/// The guest's part of the address space: all but the hypervisor's, which reaches down to the gap of addresses that are not
+/// canonical. It is one range that goes on from the top to 0, as the CPU does.
+inline constexpr uint64_t guest_first = xen::HYPERVISOR_VIRT_END, guest_bytes = (uint64_t{1} << 47) - guest_first;
+inline constexpr size_t plain_most = 65536;  ///< bytes of a plain access (below)
+/// Where a plain access may begin as long as the CPU may walk the guest's tables in ring 0.
+inline bool in_guest_part(uint64_t gva) { return gva - guest_first < guest_bytes - plain_most; }
+
 #ifdef HV_HOST
 template <class... Words>
 bool store_frame(uint64_t gva, Words... words) {
@@ -46,12 +53,8 @@ bool load_frame(uint64_t gva, Words&... words) {
     "2:" CLOSE_GUEST RESUME("1b", "2b")
 // clang-format on
 
-/// The guest's part of the address space: all but the hypervisor's, which reaches down to the gap of addresses that are not
-/// canonical. It is one range that goes on from the top to 0, as the CPU does.
-inline constexpr uint64_t guest_first = xen::HYPERVISOR_VIRT_END, guest_bytes = (uint64_t{1} << 47) - guest_first;
 /// Where an access of at most `plain_most` bytes may begin for the CPU to walk the tables without another question: wherever
 /// one of that size lies in the guest's part, or nowhere (walk_for_copies()). The few others are looked at more closely.
-inline constexpr size_t plain_most = 65536;
 extern std::atomic<uint64_t> plain_starts;
 
 /// `i < n`; else what the CPU does ahead of the answer finds `gva` at 0, which is the guest's: nothing of ours is read for it

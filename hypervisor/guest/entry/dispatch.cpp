@@ -206,28 +206,17 @@ bool ready(Cpu& cpu, const Regs& r) {
 
 }  // namespace
 
-namespace {
-/// For entry.S: by which instruction, and whether all registers are to be loaded again.
-enum class Leave : uint32_t { by_iret = 0, by_sysret = 1, with_all = 2 };
-Leave with_all(bool sysret) { return static_cast<Leave>(static_cast<uint32_t>(Leave::with_all) + sysret); }
-[[gnu::noinline]] Leave leave_with_work() { return with_all(work_and_prepare()); }
-[[gnu::noinline]] Leave leave_with_delivery() { return with_all(deliver_and_prepare()); }
-
-}  // namespace
-
-/// After a system call of the guest's: how it may be left at once. What C++ code gives back as it was in registers need not be loaded
-/// again then, since nobody has changed it in `r`: other vCPUs and other registers come by work_and_prepare() alone. A flush that is
-/// asked for comes with an interrupt, which is taken before the guest's first instruction.
-extern "C" Leave leave_after_syscall(Regs* r) {
+/// For doors.S: an NMI or an event waits. By which instruction the call is left, or that there is work first.
+enum class Leave : uint32_t { by_iret = 0, by_sysret = 1, with_work = 2 };
+extern "C" Leave deliver_after_syscall(Regs* r) {
     Cpu& cpu = *reinterpret_cast<const CpuStackTop*>(r)->cpu;
-    if (cpu.pending.load(std::memory_order_relaxed) != 0) [[unlikely]]
-        return leave_with_work();
-    if (pv_delivery_due(*cpu.current)) [[unlikely]]
-        return leave_with_delivery();
-    if (ready(cpu, *r)) [[likely]]
-        return Leave::by_sysret;
-    return Leave::by_iret;
+    pv_deliver(*cpu.current, *r);
+    if (cpu.pending.load(std::memory_order_relaxed) != 0) return Leave::with_work;
+    return ready(cpu, *r) ? Leave::by_sysret : Leave::by_iret;
 }
+
+/// The kernel's page tables are loaded already.
+extern "C" void no_system_call_frame(Regs* r) { domain_crash(entered_from(*r).domain, "kernel stack is not writable"); }
 
 /// The last steps before a guest runs, and the idle loop. Returns to enter the guest by the stubs, so it runs those of other
 /// kinds itself; only work leads to them. True when SYSRET can take the guest back.

@@ -94,6 +94,7 @@ void pv_switch_in(Vcpu& v) {
     arch::load_guest_ldt(v);
     arch::load_guest_cr4(v);
     stack_top().regs = v.regs;
+    stack_top().doors = static_cast<PvDoors*>(v.pv);
     load_segments(v);
     load_guest_state(v);
     if (pv.cr0_ts) hw::set_ts(true);

@@ -209,7 +209,7 @@ void pv_return(Vcpu& v, Regs& r) {
     r.ss = (f.ss & 0xffff) | 3;
     // A kernel that returns from a system call need not say so: where SYSRET would leave the registers as they are to be, it will.
     const bool as_sysret = (f.flags & xen::VGCF_in_syscall) || (f.rcx == f.rip && f.r11 == r.rflags);
-    r.vector = as_sysret ? entry_syscall : 0;
+    r.vector = as_sysret && has_flat_selectors(r) ? entry_syscall : 0;
     if (!(f.flags & xen::VGCF_in_syscall)) {
         r.r11 = f.r11;
         r.rcx = f.rcx;

@@ -11,6 +11,7 @@
 #include "hypervisor/guest/pv/kind.hpp"
 #include "hypervisor/guest/pv/pt_update.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
+#include "hypervisor/guest/pv/traps.hpp"
 #include "lib/base/bits.hpp"
 
 namespace hv {
@@ -112,7 +113,8 @@ void set_callbacks(PvVcpu& pv, const xen::VcpuGuestContext& c) {
     pv.failsafe = {c.failsafe_callback_eip, (c.flags & xen::VGCF_failsafe_disables_events) != 0};
     pv.syscall = {c.syscall_callback_eip, (c.flags & xen::VGCF_syscall_disables_events) != 0};
     pv.kernel_ss = ring3(static_cast<uint16_t>(c.kernel_ss));
-    pv.kernel_sp = c.kernel_sp;
+    pv_set_kernel_stack(pv, c.kernel_sp);
+    pv_set_quick_call(pv);
 }
 
 }  // namespace
@@ -133,7 +135,7 @@ Status pv_set_context(Vcpu& v, const xen::VcpuGuestContext& c) {
     set_registers(v, c.user_regs);
     set_callbacks(pv, c);
     pv.in_kernel = (c.flags & xen::VGCF_in_kernel) != 0;
-    if (c.flags & xen::VGCF_in_syscall) v.regs.vector = entry_syscall;
+    if ((c.flags & xen::VGCF_in_syscall) && has_flat_selectors(v.regs)) v.regs.vector = entry_syscall;
     if (c.flags & xen::VGCF_i387_valid) set_fpu(v, c);
     pv.cr0_ts = c.ctrlreg[0] & 8;
     // OSXSAVE stays as it was for a new vCPU: user code sees it set whatever its kernel says.

@@ -7,7 +7,9 @@
 #include <cstdint>
 
 #include "abi/xen/arch_x86.hpp"
+#include "hypervisor/arch/x86/guest_access.hpp"
 #include "hypervisor/domain/domain.hpp"
+#include "hypervisor/guest/pv/doors.hpp"
 #include "hypervisor/mm/frame.hpp"
 #include "hypervisor/sync/spinlock.hpp"
 
@@ -36,11 +38,8 @@ inline constexpr unsigned gdt_guest_pages = 14;
 inline constexpr unsigned ldt_max_pages = 16;
 inline constexpr uint32_t ldt_max_entries = 8192;
 
-struct PvVcpu {
-    // page tables (page_table lock to change; the vCPU itself reads)
-    Mfn kernel_root{0};  ///< L4 in kernel mode; 0: none. Holds a type and an existence reference
-    Mfn user_root{0};    ///< L4 in user mode; 0: none. Holds references too
-    bool in_kernel = true;
+/// Of its head: the page tables (page_table lock to change; the vCPU itself reads), its mode, an NMI that waits.
+struct PvVcpu : PvDoors {
     uint8_t iopl = 0;              ///< I/O privilege level as the guest sees it; the CPU's own is always 0
     uint64_t io_bitmap = 0;        ///< guest VA in its kernel's address space: a set bit closes a port to its user code
     uint32_t io_bitmap_ports = 0;  ///< ports the bitmap tells of, from 0 on; closed beyond
@@ -62,11 +61,20 @@ struct PvVcpu {
     uint64_t cr4 = 0;  ///< of cr4_guest_bits (cr4.hpp) those the guest has turned on
     uint64_t fs_base = 0, gs_base_kernel = 0, gs_base_user = 0;
     uint16_t ds = 0, es = 0, fs = 0, gs = 0;
-    bool nmi_pending = false;
     PageInfo* pending_put = nullptr;  ///< a table whose release was interrupted, with a reference: see types.hpp
 
     uint64_t root() const { return in_kernel ? kernel_root.raw : user_root.raw; }
 };
+
+/// Where the kernel's handlers find their frames when its programs are interrupted.
+inline void pv_set_kernel_stack(PvVcpu& pv, uint64_t sp) {
+    constexpr uint64_t frame_bytes = 7 * 8;
+    const uint64_t frame = (sp & ~uint64_t{15}) - frame_bytes;
+    pv.kernel_sp = sp;
+    pv.quick_frame = arch::in_guest_part(frame) ? frame : 0;
+}
+/// After a change of the callback for system calls, whose address is canonical.
+inline void pv_set_quick_call(PvVcpu& pv) { pv.quick_call = pv.syscall.masks_events ? pv.syscall.address : 0; }
 
 /// Linear address of vCPU `id`'s GDT window (same in every address space of the domain); its LDT follows 16 pages on.
 inline constexpr uint64_t perdomain_base = 0xffff'8200'0000'0000;

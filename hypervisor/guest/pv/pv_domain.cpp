@@ -62,6 +62,9 @@ void pv_domain_destroy(Domain& d) {
 
 Status pv_vcpu_create(Vcpu& v) {
     v.pv = TRY(make<PvVcpu>());
+    v.pv->shared_info = &v.info;
+    v.pv->runstate_stale = &v.runstate_stale;
+    v.pv->assists = &v.domain.vm_assist;
     auto window = descriptor_window(*v.domain.pv, v.id);
     if (!window) {
         pv_vcpu_destroy(v);

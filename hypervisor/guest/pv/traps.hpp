@@ -27,12 +27,13 @@ inline void pv_before_entry(Vcpu& v, Regs& r) {
     if (pv_delivery_due(v)) [[unlikely]]
         pv_deliver(v, r);
 }
-/// Whether SYSRET restores `r` completely.
+/// Whether SYSRET restores `r` completely. What says that it came by SYSCALL has the selectors of that, too.
 inline bool pv_can_sysret(const Regs& r) {
     constexpr uint64_t unsupported = eflags_rf | eflags_vm | eflags_tf;
-    return r.vector == entry_syscall && r.cs == xen::FLAT_RING3_CS64 && r.ss == xen::FLAT_RING3_SS64 && base::canonical(r.rip) &&
-           (r.rflags & unsupported) == 0;
+    return r.vector == entry_syscall && base::canonical(r.rip) && (r.rflags & unsupported) == 0;
 }
+
+inline bool has_flat_selectors(const Regs& r) { return r.cs == xen::FLAT_RING3_CS64 && r.ss == xen::FLAT_RING3_SS64; }
 
 /// Enters the guest's handler for exception `vector` with the current registers as the interrupted ones.
 void pv_inject(Vcpu& v, Regs& r, uint8_t vector, uint32_t error_code);

@@ -45,7 +45,7 @@ Status hypercall_update_descriptor(Vcpu& v, uint64_t machine_address, uint64_t d
 
 Answer hypercall_stack_switch(Vcpu& v, uint64_t ss, uint64_t sp) {
     v.pv->kernel_ss = ss | 3;
-    v.pv->kernel_sp = sp;
+    pv_set_kernel_stack(*v.pv, sp);
     return 0;
 }
 
@@ -54,6 +54,7 @@ Status hypercall_set_callbacks(Vcpu& v, uint64_t event, uint64_t failsafe, uint6
     v.pv->event = {event, true};
     v.pv->failsafe = {failsafe, v.pv->failsafe.masks_events};
     v.pv->syscall = {syscall, v.pv->syscall.masks_events};
+    pv_set_quick_call(*v.pv);
     return ok;
 }
 
@@ -77,6 +78,7 @@ Status register_callback(Vcpu& v, GuestPtr<xen::CallbackRegister> p) {
     if (!slot) return Err{Errc::nosys};
     if (!base::canonical(c.address)) return Err{Errc::inval};
     *slot = {c.address, (c.flags & xen::CALLBACKF_mask_events) != 0};
+    pv_set_quick_call(*v.pv);
     return ok;
 }
 
