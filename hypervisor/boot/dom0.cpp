@@ -5,6 +5,7 @@
 #include "hypervisor/boot/memory.hpp"
 #include "hypervisor/boot/options.hpp"
 #include "hypervisor/boot/platform.hpp"
+#include "hypervisor/dev/serial.hpp"
 #include "hypervisor/domain/guest_kind.hpp"
 #include "hypervisor/rt/log.hpp"
 
@@ -18,7 +19,7 @@ constexpr uint64_t mib = uint64_t{1} << 20;
 
 // -- how much memory ---------------------------------------------------------------------------------------------------
 
-uint64_t amount(const MemoryAmount& a, uint64_t available, uint64_t otherwise) {
+uint64_t amount(const x86::MemoryAmount& a, uint64_t available, uint64_t otherwise) {
     if (!a.given) return otherwise;
     const uint64_t pages = a.bytes >> page_shift;
     return a.negative ? (available > pages ? available - pages : 0) : pages;

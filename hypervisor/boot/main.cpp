@@ -19,6 +19,7 @@
 #include "hypervisor/boot/options.hpp"
 #include "hypervisor/boot/platform.hpp"
 #include "hypervisor/cpu_policy/policy.hpp"
+#include "hypervisor/dev/serial.hpp"
 #include "hypervisor/domain/idle.hpp"
 #include "hypervisor/guest/entry/switch.hpp"
 #include "hypervisor/hypercall/machine_info.hpp"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Compiled hosted here and freestanding by the hypervisor.
 set(X86_SOURCES
+  ${CMAKE_CURRENT_LIST_DIR}/boot_options.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cpu_bugs.cpp
   ${CMAKE_CURRENT_LIST_DIR}/decode.cpp
   ${CMAKE_CURRENT_LIST_DIR}/feature_set.cpp

@@ -56,3 +56,6 @@ text=$(i=0; while [ $i -lt 40 ]; do printf 'call \350\001\0\0\0 jump %d ' $i | t
   printf '\005\0\0\0\110\0\0\0'; zeros 72
   zeros 16
 } | seed saved two_pages
+
+printf '/xen console=com1,vga com1=9600,8n1,0x2f8,3 dom0_mem=min:1M,max:-2G,512M maxcpus=4 loglvl=all/info conring_size=100k' | seed boot_options machine
+printf 'xen spec-ctrl=no-xen,bti-thunk=lfence,ibpb=0 xpti=dom0 no-pv-l1tf smt=off sched-gran=core "sched=a b" console_timestamps noreboot x=1' | seed boot_options words
