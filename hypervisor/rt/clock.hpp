@@ -4,17 +4,11 @@
 
 #include <cstdint>
 
-#include "lib/base/types.hpp"
+#include "lib/base/tsc_scale.hpp"
 
 namespace hv::clock {
 
-/// The constants that turn TSC ticks into nanoseconds; also what guests get in vcpu_time_info.
-struct Scale {
-    uint64_t tsc_base = 0;  ///< TSC at system time `ns_base`
-    uint64_t ns_base = 0;
-    uint32_t mul = 0;  ///< 32.32 fixed point, after the shift
-    int8_t shift = 0;  ///< left shift of the tick count; right when negative
-};
+using Scale = base::TscScale;
 extern Scale scale;
 extern uint64_t tsc_khz;
 
