@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // link: x86
 // What is done about speculation: CPUs as CPUID and ARCH_CAPABILITIES describe them, options, and the decisions.
-#include "lib/x86/speculation_policy.hpp"
+#include "lib/x86/speculation_words.hpp"
 
 #include <gtest/gtest.h>
 
@@ -218,6 +218,63 @@ TEST(Speculation, NothingIsUsedThatIsNotThere) {
         EXPECT_EQ(p.rngds_mitigation, Choice::unset);
         EXPECT_EQ(p.tsx, Choice::unset);
     }
+}
+
+std::vector<std::string> said;
+
+/// The lines that boot logs.
+std::vector<std::string> words_of(const CpuTraits& cpu, const SpeculationPlan& p) {
+    said.clear();
+    describe_speculation(cpu, p, [](const char* line) { said.emplace_back(line); });
+    return said;
+}
+
+TEST(SpeculationWords, ACpuThatSaysNothing) {
+    EXPECT_EQ(words_of(intel(haswell), plan(intel(haswell))),
+              (std::vector<std::string>{
+                  "Speculative mitigation facilities:", "  Hardware hints: none", "  Hardware features: none",
+                  "  Xen settings: BTI-Thunk RETPOLINE, SPEC_CTRL: none, Other: BRANCH_HARDEN", "  Support for PV VMs: EAGER_FPU",
+                  "  XPTI (64-bit PV only): Dom0 enabled, DomU enabled (without PCID), this CPU needs it",
+                  "  PV L1TF crash: Dom0 disabled, DomU enabled, this CPU needs it"}));
+}
+
+TEST(SpeculationWords, OnesThatSayALot) {
+    const CpuTraits cascade = intel(cascade_lake, microcode_2019, caps_cascade, smep | rtm);
+    EXPECT_EQ(words_of(cascade, plan(cascade)),
+              (std::vector<std::string>{"Speculative mitigation facilities:", "  Hardware hints: RDCL_NO EIBRS SKIP_L1DFL MDS_NO",
+                                        "  Hardware features: IBRS/IBPB STIBP SSBD L1D_FLUSH MD_CLEAR TSX_CTRL",
+                                        "  Xen settings: BTI-Thunk JMP, SPEC_CTRL: IBRS, Other: IBPB-ctxt TSX- BRANCH_HARDEN",
+                                        "  Support for PV VMs: MSR_SPEC_CTRL EAGER_FPU",
+                                        "  XPTI (64-bit PV only): Dom0 disabled, DomU disabled (without PCID)",
+                                        "  PV L1TF crash: Dom0 disabled, DomU disabled"}));
+    const CpuTraits zen3 = amd(0x19, ibpb | ibrs | amd_stibp | stibp_always | amd_ssbd | btc_no | psfd);
+    const auto zen3_words = words_of(zen3, plan(zen3));
+    EXPECT_EQ(zen3_words[1], "  Hardware hints: STIBP_ALWAYS BTC_NO");
+    EXPECT_EQ(zen3_words[2], "  Hardware features: IBPB IBRS STIBP SSBD PSFD");
+    EXPECT_EQ(zen3_words[3],
+              "  Xen settings: BTI-Thunk RETPOLINE, SPEC_CTRL: STIBP, Other: IBPB-ctxt LFENCE-dispatch BRANCH_HARDEN");
+}
+
+// Each word of a plan stands for one decision, and comes in one place.
+TEST(SpeculationWords, OneForEachDecision) {
+    const auto words = [](auto change) {
+        SpeculationPlan p;
+        change(p);
+        const auto lines = words_of({}, p);
+        return lines[3].substr(lines[3].find("BTI")) + lines[4].substr(lines[4].find(':'));
+    };
+    const std::string thunk = "BTI-Thunk JMP, ", end = "BRANCH_HARDEN: EAGER_FPU";
+    EXPECT_EQ(words([](auto&) {}), thunk + "SPEC_CTRL: none, Other: " + end);
+    EXPECT_EQ(words([](auto& p) { p.thunk = Thunk::lfence; }), "BTI-Thunk LFENCE, SPEC_CTRL: none, Other: " + end);
+    EXPECT_EQ(words([](auto& p) { p.spec_ctrl = spec_ctrl::ssbd | spec_ctrl::psfd; }),
+              thunk + "SPEC_CTRL: SSBD PSFD, Other: " + end);
+    EXPECT_EQ(words([](auto& p) { p.virt_ssbd = true; }), thunk + "SPEC_CTRL: SSBD, Other: " + end);
+    EXPECT_EQ(words([](auto& p) { p.ssbd_ls_cfg = 1; }), thunk + "SPEC_CTRL: SSBD, Other: " + end);
+    EXPECT_EQ(words([](auto& p) { p.rngds_mitigation = Choice::yes; }), thunk + "SPEC_CTRL: none, Other: SRB_LOCK+ " + end);
+    EXPECT_EQ(words([](auto& p) { p.rngds_mitigation = Choice::no; }), thunk + "SPEC_CTRL: none, Other: SRB_LOCK- " + end);
+    EXPECT_EQ(words([](auto& p) { p.tsx = Choice::yes; }), thunk + "SPEC_CTRL: none, Other: TSX+ " + end);
+    EXPECT_EQ(words([](auto& p) { p.rsb_on_entry = p.verw_on_exit = p.ibpb_on_entry = true; }),
+              thunk + "SPEC_CTRL: none, Other: BRANCH_HARDEN: RSB EAGER_FPU MD_CLEAR IBPB-entry");
 }
 
 }  // namespace

@@ -6,6 +6,8 @@
 #include "hypervisor/arch/x86/features.hpp"
 #include "hypervisor/arch/x86/guarded.hpp"
 #include "hypervisor/arch/x86/hw.hpp"
+#include "hypervisor/rt/log.hpp"
+#include "lib/x86/speculation_words.hpp"
 
 namespace hv {
 
@@ -93,6 +95,10 @@ void speculation_init_cpu() {
     top.spec_ctrl = p.spec_ctrl;
     top.guest_spec_ctrl = 0;
     top.verw_selector = sel_hv_ds;
+}
+
+void speculation_report() {
+    x86::describe_speculation(cpu_traits, speculation, [](const char* line) { log(LogLevel::info, "%s", line); });
 }
 
 }  // namespace hv
