@@ -78,7 +78,7 @@ struct CpuStackTop {
     uint32_t guest_spec_ctrl;  ///< and while the guest runs
     uint16_t verw_selector;    ///< of a writable data segment: what VERW reads
     uint16_t pad;
-    void* doors;               ///< what guest/entry/doors.S reads of `current`, a PV vCPU
+    void* doors;  ///< what guest/entry/doors.S reads of `current`, a PV vCPU
 };
 static_assert(sizeof(CpuStackTop) - sizeof(Regs) == 48);
 /// One behind the other: the first CPU's is the image's end, others are mapped behind it when they start.
