@@ -40,19 +40,29 @@ enum Register { rax, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r
 enum How { by_sysret = 1, by_iret = 2, long_way = 3, no_frame = 4 };
 
 /// A CPU's stack, as deep as the doors look (CpuStackTop).
-struct Stack {
+struct alignas(16) Stack {
+    uint64_t below[65];
     Regs regs;
     Cpu* cpu;
     uint64_t views[4];
     PvDoors* doors;
 };
-static_assert(offsetof(Stack, doors) == sizeof(Regs) + 40);
+static_assert(offsetof(Stack, doors) == 65 * 8 + sizeof(Regs) + 40);
 
 /// Faults of the doors go on where their table says, as in ring 0.
 void on_fault(int, siginfo_t*, void* context) {
     auto& rip = static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_RIP];
     for (const Site* s = model_extable_start; s < model_extable_end; ++s) {
         if (s->fault != static_cast<uint64_t>(rip)) continue;
+        // As in ring 0, where no IST is used: the CPU's frame and then trap_common's pushes, right below rsp.
+        const auto* g = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
+        auto* sp = reinterpret_cast<greg_t*>(g[REG_RSP] & ~15ll);
+        const greg_t pushed[] = {0xe010,        g[REG_RSP], g[REG_EFL], 0xe008,     static_cast<greg_t>(s->resume),
+                                 0xe'0000'0000, g[REG_RDI], g[REG_RSI], g[REG_RDX], g[REG_RCX],
+                                 g[REG_RAX],    g[REG_R8],  g[REG_R9],  g[REG_R10], g[REG_R11],
+                                 g[REG_RBX],    g[REG_RBP], g[REG_R12], g[REG_R13], g[REG_R14],
+                                 g[REG_R15]};
+        for (const greg_t x : pushed) *--sp = x;
         rip = static_cast<greg_t>(s->resume);
         return;
     }

@@ -21,11 +21,12 @@
 
 #include "hypervisor/arch/x86/entry.inc"
 
-/* The stub left rsp at the rsp of Regs, on top of the CPU's stack (CpuStackTop). */
-#define REG(x) (R_##x - R_RSP)(%rsp)
-#define TOP_CPU 16(%rsp)
+/* The stub left rsp at the rsp of Regs, on top of the CPU's stack (CpuStackTop). The doors go on at its beginning: a fault of theirs
+   pushes its frame below rsp. */
+#define REG(x) R_##x(%rsp)
+#define TOP_CPU REGS_SIZE(%rsp)
 #define T_DOORS 40
-#define TOP_DOORS (16 + T_DOORS)(%rsp)
+#define TOP_DOORS (REGS_SIZE + T_DOORS)(%rsp)
 /* Cpu */
 #define C_CURRENT 8
 #define C_PENDING 24
@@ -90,7 +91,7 @@
         .macro BUILD_REGS
         movq    $RING3_SS, REG(SS)
         movq    $RING3_CS64, REG(CS)
-        lea     (R_RIP - R_RSP)(%rsp), %rsp
+        add     $R_RIP, %rsp
         push    syscall_vector(%rip)
         push    %rdi
         push    %rsi
@@ -105,12 +106,26 @@
         mov     %rsp, %rdi
         .endm
 
+        /* And what calls preserve, for those that may show the guest's registers. */
+        .macro STORE_REST
+        mov     %rbx, 40(%rsp)
+        mov     %rbp, 32(%rsp)
+        mov     %r12, 24(%rsp)
+        mov     %r13, 16(%rsp)
+        mov     %r14, 8(%rsp)
+        mov     %r15, (%rsp)
+        .endm
+
         .section .text.entry, "ax"
 
         .balign 16
         .global syscall_common
 syscall_common:
-        mov     %rcx, REG(RIP)          /* five bytes: see guard_entries() */
+        mov     %rcx, (R_RIP - R_RSP)(%rsp)     /* see guard_entries() */
+        .if (. - syscall_common) < 5
+        .error "a jump does not fit over the first instruction"
+        .endif
+        sub     $R_RSP, %rsp
         mov     %r11, REG(RFLAGS)
         mov     TOP_DOORS, %rcx
         cmpb    $0, D_IN_KERNEL(%rcx)
@@ -154,16 +169,14 @@ syscall_common:
         xor     %eax, %eax
         cmpb    $0, I_UPCALL_MASK(%rdx)
         setne   %al
-        movb    $1, I_UPCALL_MASK(%rdx)
         STAC_SITE
         TOUCH   no_frame, mov %eax, 28(%rsi)
         xor     $1, %eax
         shl     $9, %eax
         TOUCH   no_frame, mov %r11, 8(%rsi)
-        mov     %r11, %rdx
-        and     $~FLAGS_IF_IOPL, %rdx
-        or      %rax, %rdx
-        TOUCH   no_frame, mov %rdx, 32(%rsi)
+        and     $~FLAGS_IF_IOPL, %r11
+        or      %rax, %r11
+        TOUCH   no_frame, mov %r11, 32(%rsi)
         mov     REG(RIP), %rax
         TOUCH   no_frame, mov %rax, (%rsi)
         TOUCH   no_frame, mov %rax, 16(%rsi)
@@ -172,6 +185,8 @@ syscall_common:
         TOUCH   no_frame, movl $RING3_CS64, 24(%rsi)
         TOUCH   no_frame, movq $RING3_SS, 48(%rsi)
         CLAC_SITE
+        movb    $1, I_UPCALL_MASK(%rdx)
+        mov     REG(RFLAGS), %r11
         and     $~FLAGS_CLEAR_IN_HANDLER, %r11
         mov     D_QUICK_CALL(%rcx), %rcx
         mov     %rsi, REG(RSP)
@@ -192,6 +207,7 @@ no_frame:
         jmp     model_no_frame
 #else
         BUILD_REGS
+        STORE_REST
         call    no_system_call_frame
         jmp     work
 #endif
@@ -336,6 +352,7 @@ long_way:
 #else
         mov     REG(RIP), %rcx
         BUILD_REGS
+        STORE_REST
         call    syscall_from_guest
         jmp     leave
 long_way:
