@@ -8,8 +8,10 @@
 #include <fstream>
 #include <string>
 
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "toolstack/migration/file.hpp"
 
@@ -17,6 +19,7 @@ namespace {
 
 using migration::FileSource;
 using migration::PartFile;
+using service::Fd;
 namespace fs = std::filesystem;
 
 class SavedFile : public ::testing::Test {
@@ -118,6 +121,34 @@ TEST_F(SavedFile, WhatAKilledWriterLeftIsOverwritten) {
     ASSERT_TRUE(file->write(bytes(10)));
     ASSERT_TRUE(file->keep());
     EXPECT_EQ(fs::file_size(path), 10U);
+}
+
+/// Domains are saved into folders where others may write too, /tmp say: what they put there in time must not get the memory.
+TEST_F(SavedFile, WhatSomebodyElsePutThereIsNotWrittenTo) {
+    const std::string part = path + ".part", other = folder + "/other";
+    std::ofstream(other) << "precious";
+    fs::create_hard_link(other, part);
+    EXPECT_FALSE(PartFile::create(path)) << "a second name of another file";
+    EXPECT_EQ(fs::file_size(other), 8U);
+    fs::remove(part);
+    ASSERT_EQ(::mkfifo(part.c_str(), 0666), 0);
+    const Fd reader(::open(part.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+    EXPECT_FALSE(PartFile::create(path)) << "a pipe that somebody reads";
+    fs::remove(part);
+    if (::geteuid() != 0) return;
+    std::ofstream(part) << "mine";
+    ASSERT_EQ(::chown(part.c_str(), 65534, 65534), 0);
+    EXPECT_FALSE(PartFile::create(path)) << "a file of somebody who may have it open";
+    EXPECT_EQ(fs::file_size(part), 4U);
+}
+
+TEST_F(SavedFile, APipeIsNoSavedDomain) {
+    ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+    ::alarm(10);  // a xend that waits here waits for ever
+    const auto source = FileSource::open(path);
+    ::alarm(0);
+    ASSERT_FALSE(source);
+    EXPECT_EQ(source.failure().text, "Unable to read file " + path + ": it is no file");
 }
 
 }  // namespace

@@ -236,6 +236,16 @@ TEST(SavedFormat, NumbersAreJudged) {
     expect_refusal(Raw().add(0x7f), "unknown type 127");
 }
 
+/// Holes of a file cost nothing, and one record for each of many vCPUs could be all holes.
+TEST(SavedFormat, StatesAreNoLargerThanTheyCanBe) {
+    const size_t basic = sizeof(xen::VcpuGuestContext);
+    expect_refusal(Raw().start().vcpu(Record::vcpu_basic, 0, basic).vcpu(Record::vcpu_xsave, 0, 2 << 20U), "another size");
+    expect_refusal(Raw().start().vcpu(Record::vcpu_basic, 0, basic).vcpu(Record::vcpu_msrs, 0, 1 << 20U), "another size");
+    expect_refusal(Raw().add(Record::pv_info, {0x0408}).add(Record::cpuid_policy, std::vector<uint64_t>(3 * 4097)),
+                   "more leaves");
+    expect_refusal(Raw().add(Record::pv_info, {0x0408}).add(Record::msr_policy, std::vector<uint64_t>(2 * 4097)), "more MSRs");
+}
+
 TEST(SavedFormat, RecordsThatMayBeSkippedAre) {
     Raw raw;
     raw.add(0x80000055U, {1, 2, 3}).start().add(0x80000000U);

@@ -2,7 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Domains that xend keeps: new, start, delete, and what others may not do with their names.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
+#include "toolstack/config/domain_file.hpp"
+#include "toolstack/migration/file.hpp"
 #include "toolstack/xend/adapters/sqlite_domains.hpp"
 #include "toolstack/xend/server/router.hpp"
 #include "toolstack/xm/app.hpp"
@@ -80,6 +83,46 @@ TEST(Managed, NamesBelongToOne) {
     ASSERT_TRUE(k.m.manager.rename("demo", "fresh"));
     ASSERT_TRUE(k.m.manager.destroy("fresh"));
     EXPECT_EQ(k.halted(), Names{"fresh"}) << "the new name is kept too";
+}
+
+TEST(Managed, ACopyWithTheSameUuidDoesNotReplaceTheOriginal) {
+    Kept k;
+    ASSERT_TRUE(k.m.manager.define(k.m.demo()));
+    auto copy = k.m.demo("copy");
+    copy.memory_mib = 32;
+    EXPECT_EQ(text_of(k.m.manager.define(copy)), "The uuid " + copy.uuid.text() + " belongs to domain 'demo', which xend keeps");
+    EXPECT_EQ(k.halted(), Names{"demo"});
+}
+
+TEST(Managed, ASavedDomainDoesNotTakeTheNameOfAKeptOne) {
+    Kept k;
+    auto other = k.m.demo();
+    other.uuid = config::Uuid::random();
+    const std::string file = (k.folder.path / "other.save").string();
+    {
+        auto part = migration::PartFile::create(file).take();
+        ASSERT_TRUE(proto::saved::Writer(*part).file({false, config::to_file(other), ""}));
+        ASSERT_TRUE(part->keep());
+    }
+    ASSERT_TRUE(k.m.manager.define(k.m.demo()));
+    std::vector<std::string> warnings;
+    EXPECT_EQ(text_of(k.m.manager.restore(file, Run::later, warnings)),
+              "Domain 'demo' already exists; xend keeps it ('xm start', 'xm delete')");
+    EXPECT_EQ(k.halted(), Names{"demo"});
+    EXPECT_EQ(k.m.records.all.size(), 0U);
+}
+
+/// Kernel command lines have passwords in them; and whoever can read the file can lock it.
+TEST(Managed, TheFileIsForRootAlone) {
+    Kept k;
+    const mode_t old = ::umask(022);
+    ASSERT_TRUE(k.m.manager.define(k.m.demo()));
+    ::umask(old);
+    for (const char* suffix : {"", "-wal", "-shm"}) {
+        struct stat s {};
+        ASSERT_EQ(::stat((k.file + suffix).c_str(), &s), 0) << suffix;
+        EXPECT_EQ(s.st_mode & 0777U, 0600U) << suffix;
+    }
 }
 
 TEST(Managed, TheFileOutlivesXend) {

@@ -345,4 +345,38 @@ TEST_F(MigrationSim, AGuestThatLiesAboutItsPagesIsNotSaved) {
     refused([&](auto& cpu) { cpu.vcpu().regs.rdx = 1; }, "start-info page");
 }
 
+/// What a page costs here it costs before anything of it is there: the machine's memory is the limit, not what a file says.
+TEST_F(MigrationSim, AFileCannotSpeakOfMorePagesThanTheMachineHas) {
+    BytesSink sink;
+    proto::saved::Writer writer(sink);
+    ASSERT_TRUE(writer.file({false, "", ""}));
+    ASSERT_TRUE(writer.stream(4, 17));
+    ASSERT_TRUE(writer.pv_info());
+    ASSERT_TRUE(writer.static_data_end());
+    const uint64_t pages = uint64_t{1} << 25U;
+    ASSERT_TRUE(writer.p2m_frames({pages - 1, std::vector<uint64_t>(pages / 512)}));
+    input.memory_kib = 4 << 10;
+    input.max_memory_kib = uint64_t{16} << 30U;  // 16 TiB, which a configuration may say
+    const auto made = restored(control, sink.bytes);
+    ASSERT_FALSE(made);
+    EXPECT_EQ(made.failure().text.substr(0, 35), "the image speaks of 33554432 pages,") << made.failure().text;
+}
+
+/// A guest with a large maximum that gave most of its memory back.
+TEST_F(MigrationSim, ABalloonedGuestIsSaved) {
+    const auto p = plan();
+    machine.program = [&p](sim::GuestCpu& cpu) {
+        suspend_as_linux(cpu, p.layout);
+        cpu.vcpu().domain.shared->arch.max_pfn = (uint64_t{1} << 18U) + 4 * p.pages + 1;
+    };
+    const auto built = builder::build(control, store, p).take();
+    ASSERT_TRUE(control.set_max_memory(built.id, uint64_t{2} << 20U));
+    ASSERT_TRUE(control.unpause(built.id));
+    BytesSink sink;
+    const auto done = migration::save(control, built.id, {false, "", ""}, sink);
+    ASSERT_FALSE(done) << "its list is not that long";
+    EXPECT_NE(done.failure().text.find("is not mapped"), std::string::npos) << done.failure().text;
+    ASSERT_TRUE(control.destroy(built.id));
+}
+
 }  // namespace

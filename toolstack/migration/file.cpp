@@ -38,11 +38,18 @@ Outcome<std::unique_ptr<PartFile>> PartFile::create(const std::string& path) {
     struct stat s {};
     if (::stat(path.c_str(), &s) == 0 && !S_ISREG(s.st_mode))
         return fail(S_ISDIR(s.st_mode) ? Errc::isdir : Errc::inval, what + ": it is no file");
-    Fd fd(::open((path + ".part").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    const std::string part = path + ".part";
+    Fd fd(::open(part.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
     if (!fd) return system_failure(what);
     if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) return fail(Errc::busy, what + ": it is being written already");
-    // The memory of a domain is for root alone, also where an older file was not.
-    if (::ftruncate(fd.get(), 0) != 0 || ::fchmod(fd.get(), 0600) != 0) return system_failure(what);
+    // The folder may be everybody's: what another one of ours left is taken, what somebody else put there is not.
+    struct stat named {};
+    if (::fstat(fd.get(), &s) != 0 || ::lstat(part.c_str(), &named) != 0) return system_failure(what);
+    if (s.st_dev != named.st_dev || s.st_ino != named.st_ino) return fail(Errc::busy, what + ": it was written just now");
+    if (!S_ISREG(s.st_mode) || s.st_uid != ::geteuid() || s.st_nlink != 1)
+        return fail(Errc::perm, what + ": " + part + " is somebody else's");
+    // The memory of a domain is for root alone.
+    if (::fchmod(fd.get(), 0600) != 0 || ::ftruncate(fd.get(), 0) != 0) return system_failure(what);
     return std::unique_ptr<PartFile>(new PartFile(path, std::move(fd)));
 }
 
@@ -90,11 +97,12 @@ Outcome<> PartFile::keep() {
 
 Outcome<std::unique_ptr<FileSource>> FileSource::open(const std::string& path) {
     const std::string what = "Unable to read file " + path;
-    Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // no writer of a pipe is waited for
     if (!fd) return system_failure(what);
     struct stat s {};
     if (::fstat(fd.get(), &s) != 0) return system_failure(what);
     if (S_ISDIR(s.st_mode)) return fail(Errc::isdir, what + ": it is a folder");
+    if (!S_ISREG(s.st_mode) && !S_ISBLK(s.st_mode)) return fail(Errc::inval, what + ": it is no file");
     return std::unique_ptr<FileSource>(new FileSource(path, std::move(fd)));
 }
 

@@ -86,8 +86,10 @@ uint64_t most_pages(uint64_t owned) {
 Outcome<GuestPages> GuestPages::read(Control& control, const xenctrl::DomainInfo& domain, const xen::SharedInfo& shared) {
     const uint64_t pages = shared.arch.max_pfn;
     if (pages == 0) return bad("is not there");
-    if (pages > most_pages(domain.pages))
-        return bad("has " + std::to_string(pages) + " entries for " + std::to_string(domain.pages) + " pages");
+    // One that gave memory back goes on to list what it may have again.
+    const uint64_t owned = std::max(domain.pages, std::min(domain.max_pages, OTRY(control.physinfo()).total_pages));
+    if (pages > most_pages(owned))
+        return bad("has " + std::to_string(pages) + " entries for " + std::to_string(owned) + " pages");
     const auto frames = OTRY(list_frames(control, domain.id, shared.arch).context("Cannot read the guest's list of its pages"));
     GuestPages out;
     out.mfns_ = OTRY(words_of(control, domain.id, frames).context("Cannot read the guest's list of its pages"));

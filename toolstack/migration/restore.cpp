@@ -39,8 +39,8 @@ T first_of(std::span<const std::byte> bytes) {
 /// One restoration: what came so far, and the domain it goes into.
 class Restoration {
 public:
-    Restoration(Control& control, DomId domain, const BuildInput& input)
-        : control_(control), domain_(domain), input_(input), pages_(control, domain) {}
+    Restoration(Control& control, DomId domain, const BuildInput& input, uint64_t machine_pages)
+        : control_(control), domain_(domain), input_(input), machine_pages_(machine_pages), pages_(control, domain) {}
 
     Outcome<> read(proto::saved::Reader& reader);
     Outcome<BuiltDomain> complete(const DomainPorts& ports);
@@ -65,6 +65,7 @@ private:
     Control& control_;
     DomId domain_;
     const BuildInput& input_;
+    const uint64_t machine_pages_;
     NewPages pages_;
     xenctrl::CpuPolicy policy_;
     std::vector<uint64_t> list_pfns_;
@@ -99,7 +100,8 @@ Outcome<> Restoration::take(const proto::saved::StaticDataEnd&) {
 }
 
 Outcome<> Restoration::take(proto::saved::P2mFrames& frames) {
-    const uint64_t owned = std::max(input_.memory_kib, input_.max_memory_kib) / 4;
+    // The maximum stands in the file too, and may be anything.
+    const uint64_t owned = std::min(std::max(input_.memory_kib, input_.max_memory_kib) / 4, machine_pages_);
     list_pfns_ = std::move(frames.pfns);
     return pages_.begin(frames.last_pfn, owned);
 }
@@ -232,7 +234,7 @@ Outcome<BuiltDomain> restore(Control& control, builder::StoreIntroduce& store, p
     undo.on_failure([&control, domain] { static_cast<void>(control.destroy(domain)); });
     if (observer != nullptr) OTRY(observer->created(domain));
     OTRY(set_up(control, domain, input));
-    Restoration restoration(control, domain, input);
+    Restoration restoration(control, domain, input, machine.total_pages);
     OTRY(restoration.read(reader));
     OTRY(control.claim(domain, 0));
     const DomainPorts ports = OTRY(builder::open_ports(control, domain, input));

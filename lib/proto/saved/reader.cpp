@@ -13,6 +13,8 @@ using base::Outcome;
 namespace {
 
 constexpr size_t chunk = 1U << 20U;  // memory is taken for what is there, not for what a length promises
+// More than any CPU has. A file's holes are memory here.
+constexpr size_t most_leaves = 4096, most_msrs = 4096, most_xsave = 1U << 20U;
 
 constexpr uint32_t from_be(uint32_t value) { return __builtin_bswap32(value); }
 
@@ -193,9 +195,11 @@ Outcome<ImageRecord> Reader::decode(Record type, std::span<const std::byte> byte
         }
         case Record::cpuid_policy:
             if (!multiple_of(sizeof(xen::CpuidLeaf))) return wrong("has a part of a leaf");
+            if (bytes.size() > most_leaves * sizeof(xen::CpuidLeaf)) return wrong("has more leaves than any CPU");
             return ImageRecord(CpuidPolicy{copy_list<xen::CpuidLeaf>(bytes)});
         case Record::msr_policy:
             if (!multiple_of(sizeof(xen::MsrEntry))) return wrong("has a part of an MSR");
+            if (bytes.size() > most_msrs * sizeof(xen::MsrEntry)) return wrong("has more MSRs than any CPU");
             return ImageRecord(MsrPolicy{copy_list<xen::MsrEntry>(bytes)});
         case Record::p2m_frames: return decode_p2m(bytes);
         case Record::page_data: return decode_pages(bytes);
@@ -267,8 +271,8 @@ Outcome<ImageRecord> Reader::decode_vcpu(Record type, std::span<const std::byte>
     if (auto s = order_.accept(type, head.vcpu); !s) return bad(s.failure().text, record_at_);
     const bool fits = type == Record::vcpu_basic      ? state.size() == sizeof(xen::VcpuGuestContext)
                       : type == Record::vcpu_extended ? state.size() <= sizeof(xen::DomctlExtVcpuContext)
-                      : type == Record::vcpu_msrs     ? state.size() % entry == 0
-                                                      : state.size() >= 2 * sizeof(uint64_t);
+                      : type == Record::vcpu_msrs     ? state.size() % entry == 0 && state.size() <= most_msrs * entry
+                                                      : state.size() >= 2 * sizeof(uint64_t) && state.size() <= most_xsave;
     if (!fits) return wrong("has another size");
     return ImageRecord(VcpuState{type, head.vcpu, {state.begin(), state.end()}});
 }

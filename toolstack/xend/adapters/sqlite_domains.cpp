@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "toolstack/xend/adapters/sqlite_domains.hpp"
 
+#include <fcntl.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
 
 #include "toolstack/config/domain_sxp.hpp"
+#include "toolstack/service/fd.hpp"
 #include "toolstack/service/log.hpp"
 #include "toolstack/service/process.hpp"
 
@@ -46,6 +49,9 @@ base::Failure SqliteDomains::failure(const std::string& what) const {
 Outcome<> SqliteDomains::open() {
     if (database_) return base::ok;
     OTRY(service::make_parent(file_));
+    // Of the file's mode are those that SQLite puts beside it. Who can read one can lock it, and learns command lines.
+    const service::Fd made(::open(file_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    if (!made || ::fchmod(made.get(), 0600) != 0) return service::system_failure("Cannot open " + file_);
     sqlite3* database = nullptr;
     const int opened =
         sqlite3_open_v2(file_.c_str(), &database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX, nullptr);

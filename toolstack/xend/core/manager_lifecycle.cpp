@@ -220,7 +220,7 @@ const xenctrl::DomainInfo* info_of(const std::vector<xenctrl::DomainInfo>& infos
 /// Whether something of it failed, or was cut short, and is to be done again.
 bool wants_another_try(const Record& record) {
     const bool leaves = record.state == RecordState::destroying || record.state == RecordState::restarting;
-    return leaves ? !record.reason.empty() : record.state == RecordState::live && record.changes_devices();
+    return leaves ? !record.reason.empty() : record.state == RecordState::live && (record.changes_devices() || record.saving);
 }
 
 /// Whether `record`'s domain, of which the hypervisor says `info` (null: gone), ended by itself and nobody has seen to it.

@@ -57,6 +57,7 @@ Outcome<> Manager::define(DomainConfig config) {
     const std::lock_guard claiming(claims_mutex_);
     OTRY(check_name(config.name, config.uuid));
     if (find_managed(config.name)) return base::fail(Errc::exist, "Domain '" + config.name + "' already exists");
+    OTRY(check_managed_name(config.name, config.uuid));
     OTRY(ports_.managed->save(config, "new"));
     log(LogLevel::info, "domain '" + config.name + "' " + config.uuid.text() + " is kept");
     return base::ok;

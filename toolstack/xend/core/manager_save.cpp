@@ -167,6 +167,7 @@ Outcome<DomainView> Manager::restore(const std::string& path, Run run, std::vect
     {
         const std::lock_guard claiming(claims_mutex_);
         OTRY(check_name(record.config.name, record.config.uuid));
+        OTRY(check_managed_name(record.config.name, record.config.uuid));
         OTRY(claim_held(*store, record));
     }
     log(LogLevel::info, "restoring domain '" + record.config.name + "' from " + path);
