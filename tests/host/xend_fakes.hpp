@@ -356,7 +356,9 @@ struct FakeHypervisor final : xend::Hypervisor {
     }
     std::vector<std::string> dumps;  // "FILE paused"
     std::string dump_error;
+    std::function<void()> before_dump;
     Outcome<> dump_core(const xend::DomainRef& ref, const std::string& file) override {
+        if (before_dump) before_dump();
         if (!dump_error.empty()) return base::fail(Errc::io, dump_error);
         return with(ref, [&](auto& info) { dumps.push_back(file + (info.paused ? " paused" : " running")); });
     }

@@ -85,4 +85,19 @@ TEST(Save, WhoCannotGoOnAtOnceGoesOnLater) {
     EXPECT_FALSE(s.m.records.all.begin()->second.saving);
 }
 
+/// Writing a core takes its time, with the domain paused.
+TEST(Save, AKilledXendLeavesNoDomainPausedForItsCore) {
+    Saving s;
+    xend::Record before;
+    s.m.hypervisor.before_dump = [&] { before = s.m.records.all.begin()->second; };
+    ASSERT_TRUE(s.m.manager.dump_core("demo", s.file, xend::Manager::Dump::still));
+    EXPECT_FALSE(s.m.hypervisor.at(base::DomId{1})->paused);
+    EXPECT_FALSE(s.m.records.all.begin()->second.dumping);
+    s.m.records.all.begin()->second = before;  // as it was when xend was killed
+    s.m.hypervisor.at(base::DomId{1})->paused = true;
+    ASSERT_TRUE(s.m.manager.recover());
+    EXPECT_FALSE(s.m.hypervisor.at(base::DomId{1})->paused);
+    EXPECT_FALSE(s.m.records.all.begin()->second.dumping);
+}
+
 }  // namespace

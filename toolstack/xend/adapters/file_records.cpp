@@ -44,6 +44,7 @@ Sxp to_sxp(const Record& record) {
     out.add("previous_restart", std::to_string(record.previous_restart));
     out.add("restarts", std::to_string(record.restarts));
     if (record.saving) out.add("saving", "1");
+    if (record.dumping) out.add("dumping", "1");
     if (!record.reason.empty()) out.add("reason", record.reason);
     for (const DeviceIntent& device : record.devices) {
         Sxp one = Sxp::named("device");
@@ -70,6 +71,7 @@ Outcome<Record> record_from_sxp(const Sxp& sxp) {
     out.previous_restart = number(sxp, "previous_restart");
     out.restarts = static_cast<uint32_t>(number(sxp, "restarts"));
     out.saving = number(sxp, "saving") != 0;
+    out.dumping = number(sxp, "dumping") != 0;
     out.reason = sxp.child_value("reason", "");
     for (const Sxp* device : sxp.children("device")) {
         const auto step = std::ranges::find(device_step_names, device->child_value("step", "none"));

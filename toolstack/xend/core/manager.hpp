@@ -187,6 +187,8 @@ private:
     void keep_trying(Record& record, const base::Failure& why);
     base::Outcome<> forget_failed(const std::string& who, const base::Failure& otherwise);
     base::Outcome<std::string> dump(const DomainView& view, const std::string& file, Dump how);
+    base::Outcome<> begin_dump(const DomainRef& domain, Record& record);
+    base::Outcome<> end_dump(const DomainRef& domain, Record& record);
     bool asked_for(const DomainView& view);
     void follow_stop(const DomainView& view);
     void restart(const DomainView& view, Follow how);

@@ -27,14 +27,29 @@ std::string default_file(const std::string& folder, int64_t now, const DomainVie
 
 }  // namespace
 
+/// The record says so first: a xend that is killed meanwhile leaves no domain paused.
+Outcome<> Manager::begin_dump(const DomainRef& domain, Record& record) {
+    record.dumping = true;
+    OTRY(ports_.records.save(record).context("while writing the journal"));
+    return ports_.hypervisor.pause(domain);
+}
+
+Outcome<> Manager::end_dump(const DomainRef& domain, Record& record) {
+    const auto info = OTRY(ports_.hypervisor.domain(domain.id));
+    if (info && info->paused) OTRY(ports_.hypervisor.unpause(domain));
+    record.dumping = false;
+    return ports_.records.save(record).context("while writing the journal");
+}
+
 Outcome<std::string> Manager::dump(const DomainView& view, const std::string& file, Dump how) {
     const std::string path = file.empty() ? default_file(ports_.settings.dump_folder, ports_.clock.unix_seconds(), view) : file;
     if (file.empty()) OTRY(service::make_parent(path));
     const bool stops = how == Dump::still && !view.info.paused && !view.info.shutdown;
     log(LogLevel::info, "dumping the core of domain '" + view.name + "' to " + path);
-    if (stops) OTRY(ports_.hypervisor.pause(view.ref()));
+    std::optional<Record> record = view.record;
+    if (stops) OTRY(record ? begin_dump(view.ref(), *record) : ports_.hypervisor.pause(view.ref()));
     const auto dumped = ports_.hypervisor.dump_core(view.ref(), path);
-    if (stops) OTRY(ports_.hypervisor.unpause(view.ref()));
+    if (stops) OTRY(record ? end_dump(view.ref(), *record) : ports_.hypervisor.unpause(view.ref()));
     if (!dumped) return dumped.failure();
     return path;
 }

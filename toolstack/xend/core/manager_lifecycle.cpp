@@ -220,7 +220,7 @@ const xenctrl::DomainInfo* info_of(const std::vector<xenctrl::DomainInfo>& infos
 /// Whether something of it failed, or was cut short, and is to be done again.
 bool wants_another_try(const Record& record) {
     const bool leaves = record.state == RecordState::destroying || record.state == RecordState::restarting;
-    return leaves ? !record.reason.empty() : record.state == RecordState::live && (record.changes_devices() || record.saving);
+    return leaves ? !record.reason.empty() : record.state == RecordState::live && record.changes();
 }
 
 /// Whether `record`'s domain, of which the hypervisor says `info` (null: gone), ended by itself and nobody has seen to it.
@@ -302,7 +302,7 @@ Outcome<> Manager::limit_dom0_cpus(xenstore::Store& store) {
 Outcome<std::vector<Record>> Manager::interrupted() {
     std::vector<Record> out = OTRY(ports_.records.load());
     std::erase_if(out, [](const Record& record) {
-        return (record.state == RecordState::live && !record.changes_devices() && !record.saving) ||  // reap() looks at these
+        return (record.state == RecordState::live && !record.changes()) ||  // reap() looks at these
                record.state == RecordState::preserved || record.state == RecordState::failed;
     });
     return out;
@@ -325,6 +325,7 @@ Outcome<> Manager::finish_held(Record record) {
         if (info.handle == record.config.uuid.bytes) domain.id = info.id;
     }
     auto store = OTRY(stores_.lease());
+    if (record.state == RecordState::live && record.dumping) OTRY(end_dump(domain, record));
     if (record.state == RecordState::live && record.saving) return go_on(*store, domain, record);
     if (record.state == RecordState::live) return finish_device_changes(*store, record);
     auto removed = remove_domain(*store, domain, &record);

@@ -57,9 +57,12 @@ struct Record {
     int64_t previous_restart = 0;
     uint32_t restarts = 0;
     std::vector<DeviceIntent> devices;
-    bool saving = false;  // it was asked to suspend itself, and is to go on unless its file is whole
-    std::string reason;   // why it is failed, or why the step that it is in did not succeed yet
+    bool saving = false;   // it was asked to suspend itself, and is to go on unless its file is whole
+    bool dumping = false;  // it was paused for its core, and is to go on
+    std::string reason;    // why it is failed, or why the step that it is in did not succeed yet
 
+    /// Whether something is under way with it while it runs, which whoever comes later has to finish.
+    bool changes() const { return saving || dumping || changes_devices(); }
     /// Whether a device of it, while it runs, was being connected or taken off.
     bool changes_devices() const {
         return std::any_of(devices.begin(), devices.end(), [](const DeviceIntent& one) { return one.step != DeviceStep::none; });
