@@ -479,8 +479,10 @@ struct FakeRecords final : xend::Records {
         const auto at = all.find(uuid);
         return at == all.end() ? std::optional<xend::Record>{} : std::optional(at->second);
     }
+    std::function<void(const xend::Record&)> saved;
     Outcome<> save(const xend::Record& record) override {
         const std::lock_guard guard(mutex);
+        if (saved) saved(record);
         all[record.config.uuid] = record;
         return base::ok;
     }

@@ -100,4 +100,25 @@ TEST(Save, AKilledXendLeavesNoDomainPausedForItsCore) {
     EXPECT_FALSE(s.m.records.all.begin()->second.dumping);
 }
 
+/// A guest that was only asked, and has the disk mounted, keeps it whatever happens to who asked.
+TEST(Save, AskingForADiskDoesNotBecomeTakingIt) {
+    Saving s;
+    s.m.stores.tree.guests_let_go = false;
+    const std::string back = "/local/domain/0/backend/vbd/1/51712/state";
+    s.m.stores.tree.write(back, "4");
+    xend::Record before = s.m.records.all.begin()->second;
+    xend::Record asked;
+    s.m.records.saved = [&](const xend::Record& record) {
+        if (asked.devices.empty()) asked = record;
+    };
+    const auto kept = s.m.manager.detach_device("demo", "vbd", "xvda", xend::Manager::Force::no);
+    ASSERT_FALSE(kept);
+    s.m.records.all.begin()->second = asked;  // as it was when xend was killed
+    s.m.stores.tree.write(back, "5");
+    ASSERT_TRUE(s.m.manager.recover());
+    EXPECT_EQ(s.m.records.all.begin()->second.devices.size(), before.devices.size());
+    EXPECT_FALSE(s.m.records.all.begin()->second.changes());
+    EXPECT_EQ(s.m.stores.tree.nodes[back].value, "4");
+}
+
 }  // namespace

@@ -177,7 +177,8 @@ Outcome<bool> Devices::ask_to_close(xenstore::Store& store, DomId domain, const 
     OTRY(say("0", "5"));
     const bool closed =
         OTRY(wait_for(store, state, ports_.settings.close_timeout, [](const auto& value) { return !value || *value == "6"; }));
-    if (!closed) OTRY(say("1", before));
+    const std::string connected = "4";  // and "5" when somebody asked before us and was killed
+    if (!closed) OTRY(say("1", before == "5" ? connected : before));
     return closed;
 }
 

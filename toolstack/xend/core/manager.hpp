@@ -175,6 +175,7 @@ private:
     base::Outcome<NewDevice> new_device(const Record& record, const std::string& kind, const std::string& specifier);
     base::Outcome<> claim_device(xenstore::Store& store, Record& record, const NewDevice& device);
     base::Outcome<> connect(xenstore::Store& store, Record& record, const NewDevice& device);
+    base::Outcome<bool> ask_for_device(xenstore::Store& store, Record& record, size_t intent);
     base::Outcome<> disconnect(xenstore::Store& store, Record& record, size_t intent, Force force);
     base::Outcome<> forget_device(Record& record, size_t intent);
     base::Outcome<> finish_device_changes(xenstore::Store& store, Record& record);

@@ -124,20 +124,30 @@ Outcome<> Manager::connect(xenstore::Store& store, Record& record, const NewDevi
     return done;
 }
 
+/// True when the guest let go of it. Until then it is the guest's, whoever has to find that out in the end.
+Outcome<bool> Manager::ask_for_device(xenstore::Store& store, Record& record, size_t intent) {
+    DeviceIntent& device = record.devices[intent];
+    device.step = DeviceStep::asking;
+    OTRY(ports_.records.save(record).context("while writing the journal"));
+    const DomId domain{static_cast<uint16_t>(record.domid.value_or(0))};
+    const bool closed = OTRY(devices_.ask_to_close(store, domain, device));
+    if (closed) return true;
+    device.step = DeviceStep::none;
+    OTRY(ports_.records.save(record).context("while writing the journal"));
+    return false;
+}
+
 Outcome<> Manager::disconnect(xenstore::Store& store, Record& record, size_t intent, Force force) {
     const DomId domain{static_cast<uint16_t>(record.domid.value_or(0))};
     DeviceIntent& device = record.devices[intent];
-    device.step = DeviceStep::detaching;
-    if (!device.script.empty()) device.running = config::Uuid::random().text();
-    OTRY(ports_.records.save(record).context("while writing the journal"));
-    if (force == Force::no && !OTRY(devices_.ask_to_close(store, domain, device))) {
-        device.step = DeviceStep::none;
-        device.running.clear();
-        OTRY(ports_.records.save(record).context("while writing the journal"));
+    if (force == Force::no && !OTRY(ask_for_device(store, record, intent))) {
         return base::fail(Errc::busy,
                           device_label(device.kind, device.devid) +
                               " is busy: the guest does not let go of it, and keeps it. Option -f takes it by force.");
     }
+    device.step = DeviceStep::detaching;
+    if (!device.script.empty()) device.running = config::Uuid::random().text();
+    OTRY(ports_.records.save(record).context("while writing the journal"));
     OTRY(devices_.detach(store, domain, device));
     return forget_device(record, intent);
 }
@@ -198,10 +208,15 @@ void Manager::end_scripts(const Record& record) {
     if (!running.empty()) ports_.scripts.end(running);
 }
 
-/// What a killed xend was about with devices of a domain that runs: none of them stays.
+/// What a killed xend was about with devices of a domain that runs: none of them stays, but one that the guest does not give.
 Outcome<> Manager::finish_device_changes(xenstore::Store& store, Record& record) {
     for (size_t i = record.devices.size(); i-- > 0;) {
         if (record.devices[i].step == DeviceStep::none) continue;
+        if (record.devices[i].step == DeviceStep::asking) {
+            auto done = disconnect(store, record, i, Force::no);
+            if (!done && done.failure().code != Errc::busy) return done;
+            continue;
+        }
         OTRY(devices_.detach(store, DomId{static_cast<uint16_t>(record.domid.value_or(0))}, record.devices[i]));
         OTRY(forget_device(record, i));
     }

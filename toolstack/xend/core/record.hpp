@@ -32,8 +32,8 @@ enum class RecordEvent : uint8_t {
 inline constexpr std::array<std::string_view, 5> record_event_names = {"built", "keep", "restart", "fail", "take away"};
 
 /// What is under way with a device of a domain that runs.
-enum class DeviceStep : uint8_t { none, attaching, detaching };
-inline constexpr std::array<std::string_view, 3> device_step_names = {"none", "attaching", "detaching"};
+enum class DeviceStep : uint8_t { none, attaching, detaching, asking };  // asking: the guest may keep it
+inline constexpr std::array<std::string_view, 4> device_step_names = {"none", "attaching", "detaching", "asking"};
 
 /// A device as xend meant to connect it, noted before anything was done for it. Those of a kind stand in the order of the
 /// configuration's.
