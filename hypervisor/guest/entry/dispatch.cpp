@@ -206,14 +206,8 @@ bool ready(Cpu& cpu, const Regs& r) {
 
 }  // namespace
 
-/// For doors.S: an NMI or an event waits. By which instruction the call is left, or that there is work first.
-enum class Leave : uint32_t { by_iret = 0, by_sysret = 1, with_work = 2 };
-extern "C" Leave deliver_after_syscall(Regs* r) {
-    Cpu& cpu = *reinterpret_cast<const CpuStackTop*>(r)->cpu;
-    pv_deliver(*cpu.current, *r);
-    if (cpu.pending.load(std::memory_order_relaxed) != 0) return Leave::with_work;
-    return ready(cpu, *r) ? Leave::by_sysret : Leave::by_iret;
-}
+/// For doors.S: an NMI or an event waits.
+extern "C" void deliver_after_syscall(Regs* r) { pv_deliver(entered_from(*r), *r); }
 
 /// The kernel's page tables are loaded already.
 extern "C" void no_system_call_frame(Regs* r) { domain_crash(entered_from(*r).domain, "kernel stack is not writable"); }

@@ -71,12 +71,36 @@
         .popsection
         .endm
 
-        /* The kernel's page tables make place for the program's, and events are as its IF says. doors in rcx, CPU in rdx, flags in r9. */
-        .macro LOAD_PROGRAM
+        /* Goes on at \else unless bits 47 to 63 of \address are all the same. Clobbers rax. */
+        .macro CANONICAL address, else
+        mov     \address, %rax
+        sar     $47, %rax
+        inc     %rax
+        cmp     $1, %rax
+        ja      \else
+        .endm
+
+        /* Events are as IF of the flags in r9 says. doors in rcx; clobbers rax. */
+        .macro SET_MASK
         mov     D_INFO(%rcx), %rax
         mov     (%rax), %rax
         test    $FLAG_IF, %r9d
         setz    I_UPCALL_MASK(%rax)
+        .endm
+
+        /* The registers that an IRET is to leave, from the frame at rsi: rcx and r11 to Regs, rax to rsi. */
+        .macro LOAD_FOR_IRET
+        TOUCH   long_return_closed, mov 16(%rsi), %rax
+        mov     %rax, REG(RCX)
+        TOUCH   long_return_closed, mov 8(%rsi), %rax
+        mov     %rax, REG(R11)
+        TOUCH   long_return_closed, mov (%rsi), %rsi
+        CLAC_SITE
+        .endm
+
+        /* The kernel's page tables make place for the program's. doors in rcx, CPU in rdx. */
+        .macro LOAD_PROGRAM
+        SET_MASK
         movb    $0, D_IN_KERNEL(%rcx)
         SWAP_GS
         mov     D_USER_ROOT(%rcx), %rax
@@ -258,11 +282,7 @@ no_event:
         cmpq    $0, D_USER_ROOT(%rcx)
         je      long_return_closed
         /* SYSRET will do where it leaves rcx and r11 as they are to be. */
-        mov     %rdi, %rax
-        sar     $47, %rax               /* canonical: 0 or -1 */
-        inc     %rax
-        cmp     $1, %rax
-        ja      long_return_closed
+        CANONICAL %rdi, long_return_closed
         TOUCH   long_return_closed, testl $IN_SYSCALL, 24(%rsi)
         jnz     1f
         TOUCH   long_return_closed, cmp %rdi, 16(%rsi)
@@ -287,12 +307,7 @@ no_event:
 
         /* A program that did not come by SYSCALL. */
 by_iret:
-        TOUCH   long_return_closed, mov 16(%rsi), %rax
-        mov     %rax, REG(RCX)
-        TOUCH   long_return_closed, mov 8(%rsi), %rax
-        mov     %rax, REG(R11)
-        TOUCH   long_return_closed, mov (%rsi), %rsi
-        CLAC_SITE
+        LOAD_FOR_IRET
         LOAD_PROGRAM
         jmp     iret_frame
 
@@ -302,16 +317,8 @@ to_kernel:
         jne     long_return_closed
         TOUCH   long_return_closed, testl $IN_SYSCALL, 24(%rsi)
         jnz     long_return_closed
-        TOUCH   long_return_closed, mov 16(%rsi), %rax
-        mov     %rax, REG(RCX)
-        TOUCH   long_return_closed, mov 8(%rsi), %rax
-        mov     %rax, REG(R11)
-        TOUCH   long_return_closed, mov (%rsi), %rsi
-        CLAC_SITE
-        mov     D_INFO(%rcx), %rax
-        mov     (%rax), %rax
-        test    $FLAG_IF, %r9d
-        setz    I_UPCALL_MASK(%rax)
+        LOAD_FOR_IRET
+        SET_MASK
 iret_frame:
         mov     %rsi, %rax
         mov     %rdi, REG(RIP)
@@ -383,11 +390,7 @@ nothing_waits:
         cmpl    $ENTRY_SYSCALL, R_VECTOR(%rsp)
         jne     leave_by_iret
         mov     R_RIP(%rsp), %rcx
-        mov     %rcx, %rax
-        sar     $47, %rax
-        inc     %rax
-        cmp     $1, %rax
-        ja      leave_by_iret
+        CANONICAL %rcx, leave_by_iret
         mov     R_RFLAGS(%rsp), %r11
         test    $FLAGS_NOT_BY_SYSRET, %r11d
         jnz     leave_by_iret
@@ -411,24 +414,11 @@ upcall_waits:
         jne     nothing_waits
 delivery:
         mov     %rsp, %rdi
-        call    deliver_after_syscall   /* eax: 0 IRET, 1 SYSRET, 2 there is work first */
-        cmp     $1, %eax
-        jb      leave_by_iret
-        ja      work
-        add     $R_R11, %rsp
-        POP_SCRATCH
-        add     $8, %rsp
-        mov     (%rsp), %rcx
-        mov     16(%rsp), %r11
-        mov     24(%rsp), %rsp
-        sysretq
-work:   add     $R_R11, %rsp            /* the rest of Regs: other registers may be loaded in their place */
-        push    %rbx
-        push    %rbp
-        push    %r12
-        push    %r13
-        push    %r14
-        push    %r15
+        call    deliver_after_syscall
+        mov     REGS_SIZE(%rsp), %rdx
+        cmpl    $0, C_PENDING(%rdx)
+        je      nothing_waits
+work:   STORE_REST                      /* other registers may be loaded in their place */
         jmp     exit_to_guest
 #endif
         .balign 8
