@@ -161,10 +161,6 @@ public:
     Outcome<> begin(uint64_t offset) { return offset == at_ ? Outcome<>(base::ok) : zeros(offset - at_); }
 };
 
-bool is_zero(std::span<const std::byte> page) {
-    return page[0] == std::byte{} && std::memcmp(page.data(), page.data() + 1, page.size() - 1) == 0;
-}
-
 Outcome<> write_pages(Control& control, DomId domain, const std::vector<P2mEntry>& p2m, Output& out) {
     std::vector<uint64_t> mfns;
     mfns.reserve(p2m.size());
@@ -184,11 +180,7 @@ Outcome<> write_pages(Control& control, DomId domain, const std::vector<P2mEntry
 Outcome<> dump_core(Control& control, DomId domain, Sink& sink) {
     const xenctrl::DomainInfo info = OTRY(control.info(domain));
     if (info.hvm) return base::fail(Errc::opnotsupp, "Only PV domains can be dumped yet");
-    const base::Gfn shared_frame{info.shared_info.raw};
-    const auto shared_page = OTRY(control.map(domain, {&shared_frame, 1}, xencall::Access::read));
-    xen::SharedInfo shared;
-    std::memcpy(&shared, shared_page.data(), sizeof shared);
-    const GuestPages pages = OTRY(GuestPages::read(control, info, shared));
+    const GuestPages pages = OTRY(GuestPages::read(control, info));
     std::vector<P2mEntry> p2m;
     for (uint64_t pfn = 0; pfn < pages.count(); ++pfn) {
         if (pages.kind(pfn).has_data()) p2m.push_back({pfn, pages.mfn(pfn)});
@@ -209,8 +201,8 @@ Outcome<> dump_core(Control& control, DomId domain, Sink& sink) {
     sections.add(".xen_pages", SHT_PROGBITS, p2m.size() * base::page_size, base::page_size, base::page_size);
     Output out(sink);
     OTRY(out.write(sections.head()));
-    const std::span<const std::byte> parts[] = {note, std::as_bytes(std::span(contexts)),
-                                                shared_page.bytes().first(base::page_size), std::as_bytes(std::span(p2m))};
+    const std::span<const std::byte> parts[] = {note, std::as_bytes(std::span(contexts)), pages.shared_info(),
+                                                std::as_bytes(std::span(p2m))};
     for (size_t i = 0; i < std::size(parts); ++i) {
         OTRY(out.begin(sections.offset(first + i)));
         OTRY(out.write(parts[i]));

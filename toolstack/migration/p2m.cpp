@@ -83,14 +83,34 @@ uint64_t most_pages(uint64_t owned) {
     return std::min(4 * std::min(owned, proto::saved::pfn_limit) + some, proto::saved::pfn_limit);
 }
 
-Outcome<GuestPages> GuestPages::read(Control& control, const xenctrl::DomainInfo& domain, const xen::SharedInfo& shared) {
-    const uint64_t pages = shared.arch.max_pfn;
+bool is_zero(std::span<const std::byte> page) {
+    return page[0] == std::byte{} && std::memcmp(page.data(), page.data() + 1, page.size() - 1) == 0;
+}
+
+Outcome<GuestPages> GuestPages::read(Control& control, const xenctrl::DomainInfo& domain) {
+    const base::Gfn frame{domain.shared_info.raw};
+    std::vector<std::byte> page;
+    {
+        const auto mapping = OTRY(control.map(domain.id, {&frame, 1}, xencall::Access::read));
+        const auto bytes = mapping.bytes().first(base::page_size);
+        page.assign(bytes.begin(), bytes.end());
+    }
+    xen::SharedInfo shared;
+    std::memcpy(&shared, page.data(), sizeof shared);
+    GuestPages out = OTRY(read_list(control, domain, shared.arch));
+    out.shared_info_ = std::move(page);
+    return out;
+}
+
+Outcome<GuestPages> GuestPages::read_list(Control& control, const xenctrl::DomainInfo& domain,
+                                          const xen::ArchSharedInfo& shared) {
+    const uint64_t pages = shared.max_pfn;
     if (pages == 0) return bad("is not there");
     // One that gave memory back goes on to list what it may have again.
     const uint64_t owned = std::max(domain.pages, std::min(domain.max_pages, OTRY(control.physinfo()).total_pages));
     if (pages > most_pages(owned))
         return bad("has " + std::to_string(pages) + " entries for " + std::to_string(owned) + " pages");
-    const auto frames = OTRY(list_frames(control, domain.id, shared.arch).context("Cannot read the guest's list of its pages"));
+    const auto frames = OTRY(list_frames(control, domain.id, shared).context("Cannot read the guest's list of its pages"));
     GuestPages out;
     out.mfns_ = OTRY(words_of(control, domain.id, frames).context("Cannot read the guest's list of its pages"));
     out.mfns_.resize(pages);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -17,10 +18,10 @@ inline constexpr uint64_t no_frame = ~uint64_t{0};
 /// The pages of a stopped guest.
 class GuestPages {
 public:
-    /// Reads the list and asks the hypervisor what the frames are used as. The list is the guest's and believed in nothing: frames
-    /// that are not the domain's count as absent. Errors: badmsg when there is no list or it contradicts itself.
-    static base::Outcome<GuestPages> read(xenctrl::Control& control, const xenctrl::DomainInfo& domain,
-                                          const xen::SharedInfo& shared);
+    /// Reads the shared-info page, the list that it names, and asks the hypervisor what the frames are used as. The list is the
+    /// guest's and believed in nothing: frames that are not the domain's count as absent. Errors: badmsg when there is no list or it
+    /// contradicts itself.
+    static base::Outcome<GuestPages> read(xenctrl::Control& control, const xenctrl::DomainInfo& domain);
 
     uint64_t count() const { return mfns_.size(); }
     /// no_frame where there is none.
@@ -29,8 +30,14 @@ public:
     std::optional<uint64_t> pfn_of(uint64_t mfn) const;
     /// The pages that hold the list, in its order.
     const std::vector<uint64_t>& list_pfns() const { return list_pfns_; }
+    /// The shared-info page as it was when the list was read.
+    std::span<const std::byte, base::page_size> shared_info() const {
+        return std::span<const std::byte, base::page_size>(shared_info_);
+    }
 
 private:
+    static base::Outcome<GuestPages> read_list(xenctrl::Control& control, const xenctrl::DomainInfo& domain,
+                                               const xen::ArchSharedInfo& shared);
     base::Outcome<> ask_kinds(xenctrl::Control& control, base::DomId domain);
     base::Outcome<> index();
 
@@ -38,7 +45,11 @@ private:
     std::vector<proto::saved::PageKind> kinds_;
     std::vector<std::pair<uint64_t, uint64_t>> by_mfn_;  // (mfn, pfn), sorted
     std::vector<uint64_t> list_pfns_;
+    std::vector<std::byte> shared_info_;
 };
+
+/// Whether a page has nothing but zeros in it.
+bool is_zero(std::span<const std::byte> page);
 
 /// The highest number of pages that a domain of so many may speak of: holes cost memory here, not there.
 uint64_t most_pages(uint64_t owned);

@@ -21,8 +21,6 @@ using xenctrl::Control;
 
 namespace {
 
-bool is_zero(const std::byte* page) { return page[0] == std::byte{} && std::memcmp(page, page + 1, base::page_size - 1) == 0; }
-
 /// Pages of one PAGE_DATA record: memory that stays where it is until the record is written.
 class Batch {
 public:
@@ -46,7 +44,7 @@ public:
         out_.clear();
         for (const PageEntry& entry : entries_) {
             const std::byte* data = entry.kind.has_data() ? mapping.data() + used++ * base::page_size : nullptr;
-            if (data != nullptr && is_zero(data)) data = nullptr;
+            if (data != nullptr && is_zero({data, base::page_size})) data = nullptr;
             if (data != nullptr && entry.kind.table_level() != 0) data = OTRY(normal_form(entry, data, tables++));
             out_.push_back({entry, data});
         }
@@ -143,11 +141,7 @@ Outcome<> save(Control& control, DomId domain, const proto::saved::FileConfig& c
     if (!info.shutdown || info.reason != xenctrl::ShutdownReason::suspend)
         return base::fail(Errc::inval, "Domain " + std::to_string(domain.raw) + " is not suspended");
     const xenctrl::VersionInfo version = OTRY(control.version());
-    const base::Gfn shared_frame{info.shared_info.raw};
-    const auto mapping = OTRY(control.map(domain, {&shared_frame, 1}, xencall::Access::read));
-    xen::SharedInfo shared;
-    std::memcpy(&shared, mapping.data(), sizeof shared);
-    const GuestPages pages = OTRY(GuestPages::read(control, info, shared));
+    const GuestPages pages = OTRY(GuestPages::read(control, info));
 
     Writer writer(sink);
     OTRY(writer.file(config));
@@ -159,7 +153,7 @@ Outcome<> save(Control& control, DomId domain, const proto::saved::FileConfig& c
     OTRY(write_memory(control, domain, pages, writer));
     const xenctrl::TscInfo tsc = OTRY(control.tsc_info(domain));
     OTRY(writer.tsc_info({tsc.mode, tsc.khz, tsc.elapsed_ns, tsc.incarnation, 0}));
-    OTRY(writer.shared_info(mapping.bytes().first<base::page_size>()));
+    OTRY(writer.shared_info(pages.shared_info()));
     OTRY(write_vcpus(control, info, pages, writer));
     return writer.end();
 }

@@ -57,7 +57,7 @@ Outcome<> Devices::attach(xenstore::Store& store, Record& record, std::vector<De
             intent.running = config::Uuid::random().text();
         }
     }
-    OTRY(ports_.records.save(record).context("while writing the journal"));
+    OTRY(ports_.records.note(record));
     auto written = xenstore::in_transaction(store, [&](xenstore::Transaction& tx) -> Outcome<> {
         for (const DeviceNodes& device : devices) {
             // Left-overs of an earlier domain with this id must not be mixed in.
@@ -146,7 +146,7 @@ Outcome<> Devices::hotplug(xenstore::Store& store, const DeviceNodes& device, De
 Outcome<> Devices::run_script(xenstore::Store& store, const DeviceIntent& intent, DomId front, bool attach) {
     const DeviceDriver* driver = device_driver(intent.kind);
     if (driver == nullptr || driver->script == nullptr || intent.script.empty()) return base::ok;
-    const std::string back_path = backend_path({front, DomId{static_cast<uint16_t>(intent.back)}}, intent.kind, intent.devid);
+    const std::string back_path = backend_path({front, intent.backend()}, intent.kind, intent.devid);
     ScriptWords words = driver->script({front, intent.devid, OTRY(text_at(store, back_path + "/vifname")), attach});
     ScriptCall call;
     call.take_script(intent.script, words.command);

@@ -44,7 +44,7 @@ Outcome<std::vector<DomId>> backend_domains(xenstore::Store& store, const Record
     if (record != nullptr && (!record->devices.empty() || (record->config.disks.empty() && record->config.vifs.empty()))) {
         out.emplace_back(uint16_t{0});
         for (const DeviceIntent& device : record->devices) {
-            const DomId back{static_cast<uint16_t>(device.back)};
+            const DomId back = device.backend();
             if (std::find(out.begin(), out.end(), back) == out.end()) out.push_back(back);
         }
         return out;
@@ -82,7 +82,7 @@ Outcome<std::vector<Devices::Leaving>> Devices::leaving(xenstore::Store& store, 
     std::vector<Leaving> out;
     const std::vector<DeviceIntent> none;
     for (const DeviceIntent& intent : record != nullptr ? record->devices : none)
-        out.push_back({{domain, DomId{static_cast<uint16_t>(intent.back)}}, intent});
+        out.push_back({{domain, intent.backend()}, intent});
     const auto known = [&](const DeviceEnds& ends, const std::string& kind, uint32_t devid) {
         return std::any_of(out.begin(), out.end(), [&](const Leaving& one) {
             return one.ends.back == ends.back && one.intent.kind == kind && one.intent.devid == devid;
@@ -156,7 +156,7 @@ Outcome<> Devices::detach_all(xenstore::Store& store, DomId domain, Record* reco
 }
 
 Outcome<> Devices::detach(xenstore::Store& store, DomId domain, const DeviceIntent& intent) {
-    const DeviceEnds ends{domain, DomId{static_cast<uint16_t>(intent.back)}};
+    const DeviceEnds ends{domain, intent.backend()};
     OTRY(take_off(store, {{ends, intent}}));
     // The last one of its kind takes the folder with it, of which nobody would know later.
     const std::string folder = backend_folder(ends, intent.kind);
@@ -164,7 +164,7 @@ Outcome<> Devices::detach(xenstore::Store& store, DomId domain, const DeviceInte
 }
 
 Outcome<bool> Devices::ask_to_close(xenstore::Store& store, DomId domain, const DeviceIntent& intent) {
-    const Leaving device{{domain, DomId{static_cast<uint16_t>(intent.back)}}, intent};
+    const Leaving device{{domain, intent.backend()}, intent};
     const std::string back = device.back_path(), state = back + "/state";
     const std::string before = OTRY(text_at(store, state));
     if (before.empty() || before == "6") return true;

@@ -224,7 +224,7 @@ Outcome<> Manager::set_max_memory(const std::string& who, uint64_t mib) {
     if (!view.record) return base::ok;
     view.record->config.maxmem_mib = mib;
     view.record->config.memory_mib = std::min(view.record->config.memory_mib, mib);
-    OTRY(ports_.records.save(*view.record).context("while writing the journal"));
+    OTRY(ports_.records.note(*view.record));
     auto store = OTRY(stores_.lease());
     OTRY(store->write(vm_path(view.uuid) + "/maxmem", std::to_string(mib)));
     return store->write(domain_path(view.info.id) + "/memory/static-max", std::to_string(mib * 1024));

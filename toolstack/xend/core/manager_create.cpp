@@ -116,7 +116,7 @@ Outcome<> Manager::claim_held(xenstore::Store& store, const Record& record) {
     for (const Record& old : OTRY(failed())) {
         if (old.config.name == record.config.name) OTRY(ports_.records.remove(old.config.uuid));
     }
-    return ports_.records.save(record).context("while writing the journal");
+    return ports_.records.note(record);
 }
 
 /// What nobody has and nobody was promised.
@@ -259,9 +259,9 @@ Outcome<DomId> Manager::start(xenstore::Store& store, Record& record, Run run, p
     record.domid.reset();
     record.devices.clear();
     record.start_time = 0;  // set when it first runs
-    auto made = ports_.records.save(record).context("while writing the journal");
+    auto made = ports_.records.note(record);
     if (made) made = build_and_connect(store, record, image);
-    const DomainRef domain{DomId{static_cast<uint16_t>(record.domid.value_or(0))}, record.config.uuid};
+    const DomainRef domain{record.id(), record.config.uuid};
     if (made && run == Run::now) made = let_run(store, domain, record);
     if (made) {
         Record live = record;

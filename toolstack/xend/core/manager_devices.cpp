@@ -94,7 +94,7 @@ Outcome<> Manager::claim_device(xenstore::Store& store, Record& record, const Ne
     const std::vector<Record> records = OTRY(ports_.records.load());
     if (device.driver->check != nullptr) OTRY(device.driver->check(store, device.alone, records));
     with.devices.push_back(device.intent);
-    OTRY(ports_.records.save(with).context("while writing the journal"));
+    OTRY(ports_.records.note(with));
     record = std::move(with);
     return base::ok;
 }
@@ -105,19 +105,19 @@ Outcome<> Manager::forget_device(Record& record, size_t intent) {
     const size_t position = position_of(record, intent);
     if (kind != nullptr && position < kind->count(record.config)) kind->erase(record.config, position);
     record.devices.erase(record.devices.begin() + static_cast<std::ptrdiff_t>(intent));
-    return ports_.records.save(record).context("while writing the journal");
+    return ports_.records.note(record);
 }
 
 Outcome<> Manager::connect(xenstore::Store& store, Record& record, const NewDevice& device) {
     OTRY(claim_device(store, record, device));
-    const DomId domain{static_cast<uint16_t>(record.domid.value_or(0))};
-    const DeviceEnds ends{domain, DomId{static_cast<uint16_t>(device.intent.back)}};
+    const DomId domain = record.id();
+    const DeviceEnds ends{domain, device.intent.backend()};
     auto done =
         devices_.attach(store, record, {device.driver->nodes(ends, device.alone, 0, device.intent.devid, ports_.settings)});
     const size_t intent = record.devices.size() - 1;
     if (done) {
         record.devices[intent].step = DeviceStep::none;
-        return ports_.records.save(record).context("while writing the journal");
+        return ports_.records.note(record);
     }
     OTRY(devices_.detach(store, domain, record.devices[intent]));  // else it is left to who finishes changes
     OTRY(forget_device(record, intent));
@@ -128,17 +128,17 @@ Outcome<> Manager::connect(xenstore::Store& store, Record& record, const NewDevi
 Outcome<bool> Manager::ask_for_device(xenstore::Store& store, Record& record, size_t intent) {
     DeviceIntent& device = record.devices[intent];
     device.step = DeviceStep::asking;
-    OTRY(ports_.records.save(record).context("while writing the journal"));
-    const DomId domain{static_cast<uint16_t>(record.domid.value_or(0))};
+    OTRY(ports_.records.note(record));
+    const DomId domain = record.id();
     const bool closed = OTRY(devices_.ask_to_close(store, domain, device));
     if (closed) return true;
     device.step = DeviceStep::none;
-    OTRY(ports_.records.save(record).context("while writing the journal"));
+    OTRY(ports_.records.note(record));
     return false;
 }
 
 Outcome<> Manager::disconnect(xenstore::Store& store, Record& record, size_t intent, Force force) {
-    const DomId domain{static_cast<uint16_t>(record.domid.value_or(0))};
+    const DomId domain = record.id();
     DeviceIntent& device = record.devices[intent];
     if (force == Force::no && !OTRY(ask_for_device(store, record, intent))) {
         return base::fail(Errc::busy,
@@ -147,7 +147,7 @@ Outcome<> Manager::disconnect(xenstore::Store& store, Record& record, size_t int
     }
     device.step = DeviceStep::detaching;
     if (!device.script.empty()) device.running = config::Uuid::random().text();
-    OTRY(ports_.records.save(record).context("while writing the journal"));
+    OTRY(ports_.records.note(record));
     OTRY(devices_.detach(store, domain, device));
     return forget_device(record, intent);
 }
@@ -217,7 +217,7 @@ Outcome<> Manager::finish_device_changes(xenstore::Store& store, Record& record)
             if (!done && done.failure().code != Errc::busy) return done;
             continue;
         }
-        OTRY(devices_.detach(store, DomId{static_cast<uint16_t>(record.domid.value_or(0))}, record.devices[i]));
+        OTRY(devices_.detach(store, record.id(), record.devices[i]));
         OTRY(forget_device(record, i));
     }
     return base::ok;

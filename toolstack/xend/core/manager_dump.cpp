@@ -30,7 +30,7 @@ std::string default_file(const std::string& folder, int64_t now, const DomainVie
 /// The record says so first: a xend that is killed meanwhile leaves no domain paused.
 Outcome<> Manager::begin_dump(const DomainRef& domain, Record& record) {
     record.dumping = true;
-    OTRY(ports_.records.save(record).context("while writing the journal"));
+    OTRY(ports_.records.note(record));
     return ports_.hypervisor.pause(domain);
 }
 
@@ -38,7 +38,7 @@ Outcome<> Manager::end_dump(const DomainRef& domain, Record& record) {
     const auto info = OTRY(ports_.hypervisor.domain(domain.id));
     if (info && info->paused) OTRY(ports_.hypervisor.unpause(domain));
     record.dumping = false;
-    return ports_.records.save(record).context("while writing the journal");
+    return ports_.records.note(record);
 }
 
 Outcome<std::string> Manager::dump(const DomainView& view, const std::string& file, Dump how) {

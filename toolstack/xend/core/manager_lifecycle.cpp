@@ -16,8 +16,6 @@ using std::chrono::milliseconds;
 
 namespace {
 
-DomId id_of(const Record& record) { return DomId{static_cast<uint16_t>(record.domid.value_or(0))}; }
-
 void warn(const std::string& what, const Outcome<>& done) {
     if (!done) log(LogLevel::warning, what + ": " + done.failure().text);
 }
@@ -254,7 +252,7 @@ Outcome<bool> Manager::follow_up(const Record& record) {
     }
     DomainView view;
     if (info != nullptr) view.info = *info;
-    view.info.id = id_of(record);
+    view.info.id = record.id();
     view.name = record.config.name;
     view.uuid = record.config.uuid;
     view.record = now;
@@ -320,7 +318,7 @@ Outcome<> Manager::finish_interrupted(const Record& seen) {
 Outcome<> Manager::finish_held(Record record) {
     end_scripts(record);  // first of all those who would go on writing behind our back
     // A domain whose number never reached the journal is found by its handle.
-    DomainRef domain{id_of(record), record.config.uuid};
+    DomainRef domain{record.id(), record.config.uuid};
     for (const auto& info : OTRY(ports_.hypervisor.list())) {
         if (info.handle == record.config.uuid.bytes) domain.id = info.id;
     }

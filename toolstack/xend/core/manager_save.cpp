@@ -62,7 +62,7 @@ Outcome<> Manager::save(const std::string& who, const std::string& path, AfterSa
     const auto file = OTRY(migration::PartFile::create(path));
     Record& record = *view.record;
     record.saving = true;
-    OTRY(ports_.records.save(record).context("while writing the journal"));
+    OTRY(ports_.records.note(record));
     log(LogLevel::info, "saving domain '" + view.name + "' to " + path);
     auto written = write_image(*store, view, *file);
     if (!written || after == AfterSave::resume) {

@@ -33,7 +33,7 @@ Outcome<> Manager::pin_vcpu(const std::string& who, std::optional<uint32_t> vcpu
     if (!view.record) return base::ok;
     config::DomainConfig& config = view.record->config;
     config.cpus = vcpu && config.vcpus > 1 ? with_list(config, *vcpu, cpus) : cpus;
-    return ports_.records.save(*view.record).context("while writing the journal");
+    return ports_.records.note(*view.record);
 }
 
 Outcome<> Manager::set_vcpus(const std::string& who, uint32_t count) {
@@ -54,7 +54,7 @@ Outcome<> Manager::set_vcpus(const std::string& who, uint32_t count) {
     if (!written || !view.record) return written;
     const bool all = count == view.info.vcpus || count >= 64;
     view.record->config.vcpu_avail = all ? 0 : (uint64_t{1} << count) - 1;
-    return ports_.records.save(*view.record).context("while writing the journal");
+    return ports_.records.note(*view.record);
 }
 
 Outcome<> Manager::send_trigger(const std::string& who, xenctrl::Trigger trigger, uint32_t vcpu) {

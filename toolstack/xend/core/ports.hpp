@@ -162,6 +162,8 @@ public:
     virtual base::Outcome<std::optional<Record>> find(const config::Uuid& uuid) = 0;
     virtual base::Outcome<> save(const Record& record) = 0;
     virtual base::Outcome<> remove(const config::Uuid& uuid) = 0;
+    /// save(), before or behind a step that hangs on it. Errors: of save(), which say so.
+    base::Outcome<> note(const Record& record) { return save(record).context("while writing the journal"); }
 };
 
 /// The configurations of domains that xend keeps, for good. Thread-safe.

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "lib/base/outcome.hpp"
+#include "lib/base/types.hpp"
 #include "toolstack/config/domain_config.hpp"
 
 namespace xend {
@@ -44,6 +45,8 @@ struct DeviceIntent {
     std::string script;   // to be run with `remove` in the end, whatever became of it; empty: xend connected it itself
     std::string running;  // the tag of a run that may not have ended; empty: none
     DeviceStep step = DeviceStep::none;
+
+    base::DomId backend() const { return base::DomId{static_cast<uint16_t>(back)}; }
     bool operator==(const DeviceIntent&) const = default;
 };
 
@@ -61,6 +64,8 @@ struct Record {
     bool dumping = false;  // it was paused for its core, and is to go on
     std::string reason;    // why it is failed, or why the step that it is in did not succeed yet
 
+    /// Domain 0, which is none of ours, when there is no domain of it.
+    base::DomId id() const { return base::DomId{static_cast<uint16_t>(domid.value_or(0))}; }
     /// Whether something is under way with it while it runs, which whoever comes later has to finish.
     bool changes() const { return saving || dumping || changes_devices(); }
     /// Whether a device of it, while it runs, was being connected or taken off.
