@@ -152,6 +152,14 @@ TEST(JobQueues, AQueueKeepsItsOrderAndHoldsUpNobody) {
     queues.post("a", [] { ADD_FAILURE() << "posted after the end"; });
 }
 
+TEST(JobQueues, AJobThatThrowsEndsItselfAlone) {
+    std::promise<void> done;
+    JobQueues queues(1);
+    queues.post("a", [] { throw std::bad_alloc(); });
+    queues.post("a", [&] { done.set_value(); });
+    EXPECT_EQ(done.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
+}
+
 TEST(JobQueues, AJobMayPost) {
     std::promise<void> reached;
     JobQueues queues(1);

@@ -208,13 +208,16 @@ struct FakeHypervisor final : xend::Hypervisor {
     std::vector<xenctrl::DomainInfo> all;
     uint64_t free_pages = 100'000;
     uint16_t next_id = 1;
-    std::string build_error;     // a build fails late with this
-    std::string save_error;      // no image can be written
-    std::string destroy_error;   // no domain can be destroyed
-    builder::BuildInput asked;   // of the last domain planned
-    bool crash_at_once = false;  // a new domain crashes as soon as it runs
-    bool busy = false;           // a new domain neither waits nor computes for long
-    std::function<void()> before_unpause;
+    std::string build_error;    // a build fails late with this
+    std::string save_error;     // no image can be written
+    std::string destroy_error;  // no domain can be destroyed
+    bool no_memory = false;     // a build throws
+    uint64_t promised_pages = 0;
+    std::function<void()> reading;  // while an image is read; the domain's memory is promised
+    builder::BuildInput asked;      // of the last domain planned
+    bool crash_at_once = false;     // a new domain crashes as soon as it runs
+    bool busy = false;              // a new domain neither waits nor computes for long
+    std::function<void()> before_unpause, before_save;
     size_t looks = 0;  // at one domain
     std::recursive_mutex mutex;
     std::map<uint16_t, xenctrl::SchedParams> params;
@@ -284,6 +287,7 @@ struct FakeHypervisor final : xend::Hypervisor {
         out.phys.cpu_khz = 2'400'000;
         out.phys.total_pages = 262144;
         out.phys.free_pages = free_pages;
+        out.phys.outstanding_pages = promised_pages;
         out.version = {4, 17, ".5", "xen-3.0-x86_64", "", "g++", "me", "here", "today", "", 0xffff800000000000, 4096};
         out.cpus = {{0, 0, 0}, {1, 0, 0}, {2, 0, 0}, {3, 0, 0}};
         out.numa = {{{1U << 30U, 400U << 20U}}, {10}};
@@ -340,6 +344,7 @@ struct FakeHypervisor final : xend::Hypervisor {
     Outcome<> save(const xend::DomainRef& ref, const proto::saved::FileConfig& config, proto::saved::Sink& sink) override {
         const std::lock_guard guard(mutex);
         if (!same(ref)) return base::fail(Errc::srch, "No such domain");
+        if (before_save) before_save();
         if (!save_error.empty()) return base::fail(Errc::io, save_error);
         return proto::saved::Writer(sink).file(config);
     }
@@ -349,6 +354,10 @@ struct FakeHypervisor final : xend::Hypervisor {
         plan.input = input;
         plan.pages = input.memory_kib / 4;
         plan.max_pages = input.max_memory_kib / 4;
+        promised_pages += plan.pages;
+        observer.claimed();
+        if (reading) reading();
+        promised_pages -= plan.pages;
         return build(plan, store, observer);
     }
     Outcome<> set_handle(const xend::DomainRef& ref, const config::Uuid& uuid) override {
@@ -391,6 +400,7 @@ struct FakeHypervisor final : xend::Hypervisor {
     Outcome<builder::BuiltDomain> build(const builder::Plan& plan, builder::StoreIntroduce& store,
                                         builder::BuildObserver& observer) override {
         const std::lock_guard guard(mutex);
+        if (no_memory) throw std::bad_alloc();
         xenctrl::DomainInfo info{};
         info.id = DomId{next_id++};
         info.paused = true;
@@ -480,10 +490,12 @@ struct FakeRecords final : xend::Records {
         return at == all.end() ? std::optional<xend::Record>{} : std::optional(at->second);
     }
     std::function<void(const xend::Record&)> saved;
+    std::function<void(const xend::Record&)> after_save;
     Outcome<> save(const xend::Record& record) override {
         const std::lock_guard guard(mutex);
         if (saved) saved(record);
         all[record.config.uuid] = record;
+        if (after_save) after_save(record);
         return base::ok;
     }
     Outcome<> remove(const config::Uuid& uuid) override {

@@ -177,4 +177,37 @@ TEST(Managed, XmHasTheVerbs) {
     EXPECT_EQ(k.error, "Error: Domain 'demo' is not managed by xend.\n");
 }
 
+/// What cannot be kept is not half renamed.
+TEST(Managed, ARenameThatFailsOrIsCutShortLeavesTheOldNameEverywhere) {
+    Kept k;
+    ASSERT_TRUE(k.m.manager.define(k.m.demo()));
+    ASSERT_TRUE(k.m.manager.start_managed("demo", Run::now));
+    const auto names = [&] {
+        return k.m.nodes("/local/domain/1/name") + k.m.nodes("/vm/" + k.m.demo().uuid.text() + "/name") +
+               k.m.records.all.begin()->second.config.name + " " + k.database.load()->front().name;
+    };
+    const std::string before = names();
+    k.m.stores.tree.broken = "/vm/";
+    EXPECT_FALSE(k.m.manager.rename("demo", "fresh"));
+    EXPECT_FALSE(k.m.manager.reap()) << "it cannot be undone yet";
+    k.m.stores.tree.broken.clear();
+    ASSERT_TRUE(k.m.manager.reap());
+    EXPECT_EQ(names(), before);
+    EXPECT_FALSE(k.m.records.all.begin()->second.changes());
+    k.m.records.saved = [](const xend::Record& record) {
+        if (record.config.name == "fresh") throw std::runtime_error("killed");
+    };
+    EXPECT_THROW((void)k.m.manager.rename("demo", "fresh"), std::runtime_error);
+    k.m.records.saved = nullptr;
+    EXPECT_NE(names(), before) << "everything but the last word";
+    auto other = k.m.demo("fresh");
+    other.uuid = config::Uuid::random();
+    other.disks.clear();
+    EXPECT_FALSE(k.m.manager.create(other)) << "both names are taken meanwhile";
+    ASSERT_TRUE(k.m.manager.recover());
+    EXPECT_EQ(names(), before);
+    ASSERT_TRUE(k.m.manager.rename("demo", "fresh"));
+    EXPECT_EQ(k.database.load()->front().name, "fresh");
+}
+
 }  // namespace

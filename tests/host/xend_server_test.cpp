@@ -1,7 +1,8 @@
-// link: xendhttp xendclient
+// link: xendhttp xendclient xmverbs
 // SPDX-License-Identifier: Apache-2.0
 // tsan
 // xend's server: what it answers, and that nobody who is slow holds up anybody else.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -10,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 #include <future>
 
@@ -19,6 +21,7 @@
 #include "toolstack/xend/server/dispatcher.hpp"
 #include "toolstack/xend/server/http_message.hpp"
 #include "toolstack/xend/server/http_server.hpp"
+#include "toolstack/xm/interrupt.hpp"
 
 namespace {
 
@@ -133,6 +136,45 @@ TEST_F(XendServer, AnswersAsItAlwaysDid) {
     EXPECT_EQ(call(get("/throw"))->body, "(xend.err 'internal error: exception')");
 }
 
+// Ctrl-C ends xm. What xend was asked for goes on, which nobody must take for success.
+TEST_F(XendServer, WhoInterruptsAChangeIsToldThatItGoesOn) {
+    const auto interrupted = [&](const std::string& path, const Request& request, const std::function<void()>& begun) {
+        int ends[2];
+        EXPECT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+        const pid_t child = ::fork();
+        if (child == 0) {
+            ::dup2(ends[1], STDOUT_FILENO);
+            ::dup2(ends[1], STDERR_FILENO);
+            xend::SocketTransport sockets({path});
+            (void)xm::InterruptibleTransport(sockets).call(request);
+            ::_exit(9);
+        }
+        ::close(ends[1]);
+        begun();
+        ::kill(child, SIGINT);
+        int status = -1;
+        EXPECT_EQ(::waitpid(child, &status, 0), child);
+        std::string out(1000, 0);
+        const ssize_t n = ::read(ends[0], out.data(), out.size());
+        ::close(ends[0]);
+        out.resize(n < 0 ? 0 : static_cast<size_t>(n));
+        return std::to_string(WIFEXITED(status) ? WEXITSTATUS(status) : -1) + " " + out;
+    };
+    const auto at_work = [&] {
+        for (int i = 0; i < 500 && waiting_ == 0; ++i) std::this_thread::sleep_for(10ms);
+    };
+    EXPECT_EQ(interrupted(socket(), post("/xend/domain/demo", "destroy"), at_work),
+              "1 Interrupted.\nError: xend goes on with 'destroy demo'; 'xm list' and 'xm log' say what becomes of it.\n");
+    const std::string silent = folder_ + "/silent";
+    const auto listening = service::listen_unix(silent);
+    const auto connected = [&] {
+        pollfd ready{listening->get(), POLLIN, 0};
+        EXPECT_EQ(::poll(&ready, 1, 10'000), 1);
+        std::this_thread::sleep_for(100ms);
+    };
+    EXPECT_EQ(interrupted(silent, get("/xend/domain"), connected), "0 Interrupted.\n");
+}
+
 // A xend that dies at work: whoever asked is told what became of it.
 TEST_F(XendServer, WhoGetsNoAnswerIsToldWhatBecameOfTheRequest) {
     const std::string path = folder_ + "/dying";
@@ -175,6 +217,32 @@ TEST_F(XendServer, RefusesWhatItAlwaysDid) {
     EXPECT_EQ(server_->listen_tcp("0.0.0.0", 1).failure().text,
               "xend-address '0.0.0.0' is not a loopback address; xend listens on no other");
     EXPECT_FALSE(server_->listen_tcp("127.0.0.1", port_));
+}
+
+/// (xend-address ::1)
+TEST_F(XendServer, TheLoopbackHasTwoAddresses) {
+    std::promise<base::Outcome<>> listening;
+    loop_->post([&] { listening.set_value(server_->listen_tcp("::1", port_)); });
+    const auto done = listening.get_future().get();
+    if (!done) GTEST_SKIP() << done.failure().text;
+    const auto connect_v6 = [&] {
+        Fd fd(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        sockaddr_in6 address{};
+        address.sin6_family = AF_INET6;
+        address.sin6_port = htons(port_);
+        address.sin6_addr = in6addr_loopback;
+        EXPECT_EQ(::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+        return fd;
+    };
+    const std::string own = ::geteuid() == 0 ? "HTTP/1.1 200" : "HTTP/1.1 403", end = "\r\nConnection: close\r\n\r\n";
+    const auto status = [&](const std::string& host) {
+        return exchange(connect_v6(), "GET / HTTP/1.1\r\nHost: " + host + end).substr(0, 12);
+    };
+    EXPECT_EQ(status("[::1]:" + std::to_string(port_)), own);
+    EXPECT_EQ(status("[::1]"), own);
+    EXPECT_EQ(status("localhost"), own);
+    for (const char* other : {"[::2]:8000", "[::1", "[", "[]:1", "[::1]x.example.org", "::1"})
+        EXPECT_EQ(status(other), "HTTP/1.1 403") << other;
 }
 
 TEST_F(XendServer, ABodyIsNotWaitedForFromWhomItIsNotTaken) {
@@ -288,6 +356,12 @@ TEST(Dispatcher, LooksHaveNoLaneAndJobsOfADomainShareOne) {
     EXPECT_EQ(Dispatcher::lane_of(create), "domain x");
     create.fields["config"] = "(vm (name y))";
     EXPECT_EQ(Dispatcher::lane_of(create), "domain y") << "creations of different domains do not wait for each other";
+    Request restore = post("/xend/domain", "restore");
+    restore.fields["file"] = "/a";
+    const std::string one = Dispatcher::lane_of(restore);
+    restore.fields["file"] = "/b";
+    EXPECT_NE(Dispatcher::lane_of(restore), one) << "nor those of different files";
+    EXPECT_NE(one, "");
 }
 
 }  // namespace

@@ -381,7 +381,7 @@ TEST_F(XmSim, AXendThatIsKilledWhileSavingLetsTheGuestGoOn) {
     ASSERT_EQ(xm({"create", files.config("demo")}), 0) << err.str();
     const auto view = manager->find("demo").take();
     xend::Record record = *view.record;
-    record.saving = true;
+    record.saving = xend::SaveIntent{xend::SaveIntent::Step::asking, files.folder + "/demo.save"};
     ASSERT_TRUE(records.save(record));
     auto store = stores.open().take();
     ASSERT_TRUE(store->write("/local/domain/" + std::to_string(view.info.id.raw) + "/control/shutdown", "suspend"));

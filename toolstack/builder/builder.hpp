@@ -32,6 +32,8 @@ class BuildObserver {
 public:
     virtual ~BuildObserver() = default;
     virtual base::Outcome<> created(base::DomId) { return base::Unit{}; }
+    /// All memory that the domain is to have is promised to it: who counts what is free sees that.
+    virtual void claimed() {}
 };
 
 struct BuiltDomain {

@@ -105,8 +105,10 @@ Outcome<std::string> vif_specifier(const Pairs& pairs) {
 
 Outcome<> check_vifs(const DomainConfig& config) {
     if (config.vifs.size() > max_vifs) return inval("vif: more than " + std::to_string(max_vifs) + " network interfaces");
-    std::set<std::string> macs, names;
+    std::set<std::string> macs, names, devids;
     for (const Vif& vif : config.vifs) {
+        if (!vif.devid.empty() && !devids.insert(vif.devid).second)
+            return inval("vif: the devid " + vif.devid + " is given twice");
         if (!vif.mac.empty() && !macs.insert(vif.mac).second) return inval("vif: the MAC address " + vif.mac + " is given twice");
         if (!vif.vifname.empty() && !names.insert(vif.vifname).second)
             return inval("vif: the name " + vif.vifname + " is given twice");

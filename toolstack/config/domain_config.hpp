@@ -58,6 +58,7 @@ struct Vif {
     std::string mtu;         // of dom0's end; empty: the bridge's
     std::string gatewaydev;  // for routing scripts
     std::string trusted;     // "0": the guest is told to keep its other data from the back end
+    std::string devid;       // its number; empty: the lowest that is free
     std::string backend = "0";
 
     bool operator==(const Vif&) const = default;

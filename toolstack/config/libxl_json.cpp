@@ -230,6 +230,11 @@ Outcome<> Converter::disk(const Json& device) {
 
 Outcome<> Converter::nic(const Json& device) {
     std::string out = OTRY(specifier("nics", device, nic_keys));
+    const size_t position = static_cast<size_t>(std::ranges::count(settings, "vif", &Setting::name));
+    if (const auto at = device.find("devid"); at != device.end()) {
+        const uint64_t devid = OTRY(number_of("nics", *at));
+        if (devid != position) out += (out.empty() ? "devid=" : ",devid=") + std::to_string(devid);
+    }
     if (device.contains("rate_bytes_per_interval") && device.contains("rate_interval_usecs")) {
         const uint64_t bytes = OTRY(number_of("nics", device["rate_bytes_per_interval"]));
         const uint64_t usec = OTRY(number_of("nics", device["rate_interval_usecs"]));

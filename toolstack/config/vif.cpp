@@ -15,6 +15,8 @@ using base::Outcome;
 
 namespace {
 
+constexpr uint32_t most_devid = 255;
+
 Outcome<std::string> mac(std::string_view value) {
     if (value.empty() || value == "random") return std::string();  // derived from the uuid later
     const auto normal = normal_mac(value);
@@ -55,6 +57,12 @@ Outcome<std::string> flag(std::string_view value) {
     return base::fail(Errc::inval, "is neither 0 nor 1");
 }
 
+Outcome<std::string> devid(std::string_view value) {
+    const auto number = base::parse_number<uint32_t>(value);
+    if (!value.empty() && (!number || *number > most_devid)) return base::fail(Errc::inval, "is not a number of a card");
+    return value.empty() ? std::string() : std::to_string(*number);
+}
+
 constexpr std::array keys = {
     VifKey{"type", &Vif::type, vif_type},
     VifKey{"mac", &Vif::mac, mac},
@@ -67,11 +75,12 @@ constexpr std::array keys = {
     VifKey{"mtu", &Vif::mtu, mtu},
     VifKey{"gatewaydev", &Vif::gatewaydev, interface_name},
     VifKey{"trusted", &Vif::trusted, flag},
+    VifKey{"devid", &Vif::devid, devid},
     VifKey{"backend", &Vif::backend, nullptr},
 };
 
 /// Words of other versions that ask for what is not there.
-constexpr std::array<std::string_view, 4> refused = {"accel", "policy", "label", "devid"};
+constexpr std::array<std::string_view, 3> refused = {"accel", "policy", "label"};
 
 Outcome<> set_key(Vif& vif, std::string_view name, std::string_view value) {
     const auto at = std::find_if(keys.begin(), keys.end(), [&](const VifKey& key) { return key.name == name; });

@@ -29,6 +29,20 @@ Outcome<> write_all(int fd, const std::string& path, std::span<const std::byte> 
     return base::ok;
 }
 
+/// What stays the same when a file gets another name. Numbers of files are used again: the size is there to notice.
+std::string identity_of(const struct stat& s) {
+    return std::to_string(s.st_dev) + ":" + std::to_string(s.st_ino) + ":" + std::to_string(s.st_size);
+}
+
+/// From PATH.part to PATH, also after a power cut.
+Outcome<> give_name(const std::string& path) {
+    if (::rename((path + ".part").c_str(), path.c_str()) != 0) return system_failure("Cannot give its name to " + path);
+    const size_t slash = path.rfind('/');
+    const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+    if (const Fd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)); fd) ::fsync(fd.get());
+    return base::ok;
+}
+
 }  // namespace
 
 PartFile::PartFile(std::string path, Fd fd) : path_(std::move(path)), fd_(std::move(fd)) { buffer_.reserve(buffer_bytes); }
@@ -83,16 +97,30 @@ Outcome<> PartFile::zeros(uint64_t count) {
     return base::ok;
 }
 
-Outcome<> PartFile::keep() {
+Outcome<std::string> PartFile::seal() {
     OTRY(flush());
-    if (::ftruncate(fd_.get(), static_cast<off_t>(end_)) != 0 || ::fsync(fd_.get()) != 0)
+    struct stat s {};
+    if (::ftruncate(fd_.get(), static_cast<off_t>(end_)) != 0 || ::fsync(fd_.get()) != 0 || ::fstat(fd_.get(), &s) != 0)
         return system_failure("Cannot write " + path_);
-    if (::rename(part().c_str(), path_.c_str()) != 0) return system_failure("Cannot give its name to " + path_);
+    sealed_ = true;
+    return identity_of(s);
+}
+
+Outcome<> PartFile::keep() {
+    if (!sealed_) OTRY(seal());
+    OTRY(give_name(path_));
     kept_ = true;
-    const size_t slash = path_.rfind('/');
-    const std::string folder = slash == std::string::npos ? "." : path_.substr(0, slash + 1);
-    if (Fd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)); fd) ::fsync(fd.get());
     return base::ok;
+}
+
+Outcome<bool> PartFile::keep_sealed(const std::string& path, const std::string& identity) {
+    struct stat s {};
+    if (::lstat((path + ".part").c_str(), &s) == 0 && identity_of(s) == identity) {
+        OTRY(give_name(path));
+        return true;
+    }
+    if (::lstat(path.c_str(), &s) == 0) return identity_of(s) == identity;
+    return errno == ENOENT ? Outcome<bool>(false) : system_failure("Cannot read " + path);
 }
 
 Outcome<std::unique_ptr<FileSource>> FileSource::open(const std::string& path) {

@@ -23,8 +23,16 @@ public:
 
     base::Outcome<> write(std::span<const std::byte> bytes) override;
     base::Outcome<> zeros(uint64_t count) override;
-    /// What was written is on the disk, under its name. Errors: nospc, io, …
+    /// What was written is on the disk, and nothing follows; its name is NAME.part still. Tells which file that is. Errors: nospc, io, …
+    base::Outcome<std::string> seal();
+    /// The same, under its name. Errors: nospc, io, …
     base::Outcome<> keep();
+
+    /// Whether what a killed writer had sealed as `identity` stands under the name `path`, which it is given here where it was not
+    /// yet. Errors: of the system.
+    static base::Outcome<bool> keep_sealed(const std::string& path, const std::string& identity);
+    /// Removes what a killed writer left of `path`, which has no name yet.
+    static void discard(const std::string& path) { auto left = create(path); }
 
 private:
     PartFile(std::string path, service::Fd fd);
@@ -35,6 +43,7 @@ private:
     service::Fd fd_;
     std::vector<std::byte> buffer_;
     uint64_t end_ = 0;  // of the file, with what is in the buffer
+    bool sealed_ = false;
     bool kept_ = false;
 };
 

@@ -234,6 +234,7 @@ Outcome<BuiltDomain> restore(Control& control, builder::StoreIntroduce& store, p
     undo.on_failure([&control, domain] { static_cast<void>(control.destroy(domain)); });
     if (observer != nullptr) OTRY(observer->created(domain));
     OTRY(set_up(control, domain, input));
+    if (observer != nullptr) observer->claimed();
     Restoration restoration(control, domain, input, machine.total_pages);
     OTRY(restoration.read(reader));
     OTRY(control.claim(domain, 0));

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "toolstack/service/job_queues.hpp"
 
+#include "toolstack/service/caught.hpp"
+#include "toolstack/service/log.hpp"
+
 namespace service {
 
 JobQueues::~JobQueues() { finish(); }
@@ -28,8 +31,12 @@ void JobQueues::work() {
         const auto queue = queues_.find(key);
         Job job = std::move(queue->second.front());
         lock.unlock();
-        job();
-        job = nullptr;  // what it holds may post
+        const auto done = caught([&]() -> base::Outcome<> {
+            job();
+            job = nullptr;  // what it holds may post
+            return base::ok;
+        });
+        if (!done) log(LogLevel::error, "a job of '" + key + "' ended in an " + done.failure().text);
         lock.lock();
         queue->second.pop_front();
         if (queue->second.empty()) {

@@ -8,23 +8,13 @@
 
 #include "toolstack/xend/client/http_client.hpp"
 #include "toolstack/xm/app.hpp"
+#include "toolstack/xm/interrupt.hpp"
 #include "toolstack/xm/terminal.hpp"
-
-namespace {
-
-/// As classic xm: no failure.
-void on_interrupt(int) {
-    constexpr std::string_view text = "Interrupted.\n";
-    (void)!::write(STDOUT_FILENO, text.data(), text.size());
-    ::_exit(0);
-}
-
-}  // namespace
 
 int main(int argc, char** argv) {
     ::signal(SIGPIPE, SIG_DFL);
-    ::signal(SIGINT, on_interrupt);
-    xend::SocketTransport transport;
+    xend::SocketTransport sockets;
+    xm::InterruptibleTransport transport(sockets);
     xm::World world{transport,
                     std::cout,
                     std::cerr,

@@ -34,6 +34,20 @@ Outcome<Record> read_record(const std::string& path) {
     return record_from_sxp(OTRY(proto::parse_sxp(text)));
 }
 
+Sxp saving_sxp(const SaveIntent& saving) {
+    Sxp out = Sxp::named("saving");
+    out.add("step", std::string(save_step_names[static_cast<size_t>(saving.step)])).add("file", saving.file);
+    out.add("identity", saving.identity).add("stays", saving.stays ? "1" : "0");
+    return out.add("until", std::to_string(saving.until));
+}
+
+Outcome<SaveIntent> saving_from_sxp(const Sxp& sxp) {
+    const auto step = std::ranges::find(save_step_names, sxp.child_value("step", "asking"));
+    if (step == save_step_names.end()) return base::fail(Errc::badmsg, "not a record of a domain");
+    return SaveIntent{static_cast<SaveIntent::Step>(step - save_step_names.begin()), sxp.child_value("file", ""),
+                      sxp.child_value("identity", ""), number(sxp, "stays") != 0, number(sxp, "until")};
+}
+
 }  // namespace
 
 Sxp to_sxp(const Record& record) {
@@ -43,8 +57,10 @@ Sxp to_sxp(const Record& record) {
     out.add("start_time", std::to_string(record.start_time));
     out.add("previous_restart", std::to_string(record.previous_restart));
     out.add("restarts", std::to_string(record.restarts));
-    if (record.saving) out.add("saving", "1");
+    if (record.saving) out.add(saving_sxp(*record.saving));
     if (record.dumping) out.add("dumping", "1");
+    if (!record.medium.empty()) out.add("medium", record.medium);
+    if (!record.renaming.empty()) out.add("renaming", record.renaming);
     if (!record.reason.empty()) out.add("reason", record.reason);
     for (const DeviceIntent& device : record.devices) {
         Sxp one = Sxp::named("device");
@@ -70,8 +86,10 @@ Outcome<Record> record_from_sxp(const Sxp& sxp) {
     out.start_time = number(sxp, "start_time");
     out.previous_restart = number(sxp, "previous_restart");
     out.restarts = static_cast<uint32_t>(number(sxp, "restarts"));
-    out.saving = number(sxp, "saving") != 0;
+    if (const Sxp* saving = sxp.child("saving")) out.saving = OTRY(saving_from_sxp(*saving));
     out.dumping = number(sxp, "dumping") != 0;
+    out.medium = sxp.child_value("medium", "");
+    out.renaming = sxp.child_value("renaming", "");
     out.reason = sxp.child_value("reason", "");
     for (const Sxp* device : sxp.children("device")) {
         const auto step = std::ranges::find(device_step_names, device->child_value("step", "none"));

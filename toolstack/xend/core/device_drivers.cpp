@@ -42,10 +42,13 @@ DeviceNodes make_vif(const DeviceEnds& ends, const DomainConfig& config, size_t 
     return vif_nodes(ends, vif, devid, settings.script_path(vif.script.empty() ? settings.vif_script : vif.script));
 }
 
-/// The lowest that is free.
-uint32_t vif_devid(const DomainConfig&, size_t, std::span<const DeviceIntent> taken) {
+/// The one that it is to have, else the lowest that is free.
+uint32_t vif_devid(const DomainConfig& config, size_t index, std::span<const DeviceIntent> taken) {
+    if (const auto wanted = base::parse_number<uint32_t>(config.vifs[index].devid)) return *wanted;
     const auto is_taken = [&](uint32_t devid) {
-        return std::ranges::any_of(taken, [&](const DeviceIntent& one) { return one.kind == "vif" && one.devid == devid; });
+        const std::string text = std::to_string(devid);
+        return std::ranges::any_of(config.vifs, [&](const config::Vif& vif) { return vif.devid == text; }) ||
+               std::ranges::any_of(taken, [&](const DeviceIntent& one) { return one.kind == "vif" && one.devid == devid; });
     };
     uint32_t devid = 0;
     while (is_taken(devid)) ++devid;

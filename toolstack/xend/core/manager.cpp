@@ -192,16 +192,41 @@ Outcome<> Manager::rename(const std::string& who, const std::string& name) {
             return base::fail(Errc::exist, "VM name '" + name + "' already exists");
     }
     for (const Record& other : OTRY(ports_.records.load())) {
-        if (other.config.name == name && other.config.uuid != view.uuid && other.state != RecordState::failed)
+        const bool has = other.config.name == name || other.renaming == name;
+        if (has && other.config.uuid != view.uuid && other.state != RecordState::failed)
             return base::fail(Errc::exist, "VM name '" + name + "' already exists");
     }
     OTRY(check_managed_name(name, {}));
-    OTRY(store->write(domain_path(view.info.id) + "/name", name));
-    OTRY(rename_managed(view.uuid, name));
-    if (!view.record) return base::ok;
-    OTRY(store->write(vm_path(view.uuid) + "/name", name));
-    view.record->config.name = name;
-    return ports_.records.save(*view.record);
+    if (!view.record) return store->write(domain_path(view.info.id) + "/name", name);
+    Record& record = *view.record;
+    record.renaming = name;
+    OTRY(ports_.records.note(record));
+    auto done = give_names(*store, view.ref(), name);
+    if (done) {
+        Record renamed = record;
+        renamed.config.name = name;
+        renamed.renaming.clear();
+        done = ports_.records.note(renamed);
+    }
+    // What does not come back at once does when the reaper looks.
+    if (!done && !settle_name(*store, view.ref(), record)) log(LogLevel::error, "'" + view.name + "': " + done.failure().text);
+    return done;
+}
+
+/// Everywhere but in the record, which decides.
+Outcome<> Manager::give_names(xenstore::Store& store, const DomainRef& domain, const std::string& name) {
+    OTRY(rename_managed(domain.uuid, name));
+    return xenstore::in_transaction(store, [&](xenstore::Transaction& tx) -> Outcome<> {
+        OTRY(tx.write(domain_path(domain.id) + "/name", name));
+        return tx.write(vm_path(domain.uuid) + "/name", name);
+    });
+}
+
+/// A domain that was not renamed to the end has its old name.
+Outcome<> Manager::settle_name(xenstore::Store& store, const DomainRef& domain, Record& record) {
+    OTRY(give_names(store, domain, record.config.name));
+    record.renaming.clear();
+    return ports_.records.note(record);
 }
 
 Outcome<> Manager::set_memory_target(const std::string& who, uint64_t mib) {

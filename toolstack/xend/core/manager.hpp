@@ -143,6 +143,8 @@ private:
     base::Outcome<config::DomainConfig> find_managed(const std::string& who);
     base::Outcome<> check_managed_name(const std::string& name, const config::Uuid& uuid);
     base::Outcome<> rename_managed(const config::Uuid& uuid, const std::string& name);
+    base::Outcome<> give_names(xenstore::Store& store, const DomainRef& domain, const std::string& name);
+    base::Outcome<> settle_name(xenstore::Store& store, const DomainRef& domain, Record& record);
     base::Outcome<> check_drivers(xenstore::Store& store, const config::DomainConfig& config);
     base::Outcome<> claim(xenstore::Store& store, const Record& record);
     base::Outcome<> claim_held(xenstore::Store& store, const Record& record);
@@ -164,8 +166,11 @@ private:
     base::Outcome<> suspend(xenstore::Store& store, const DomainView& view);
     base::Outcome<bool> suspends_within(xenstore::Store& store, const DomainView& view, std::chrono::milliseconds time);
     base::Outcome<bool> withdraw_suspend(xenstore::Store& store, base::DomId domain);
-    base::Outcome<> write_image(xenstore::Store& store, const DomainView& view, migration::PartFile& file);
+    base::Outcome<config::DomainConfig> config_now(const DomainView& view);
+    base::Outcome<> write_image(xenstore::Store& store, DomainView& view, migration::PartFile& file);
     base::Outcome<> go_on(xenstore::Store& store, const DomainRef& domain, Record& record);
+    bool may_suspend_yet(Record& record);
+    base::Outcome<> settle_save(xenstore::Store& store, const DomainRef& domain, Record& record);
     base::Outcome<std::vector<DeviceNodes>> device_nodes(base::DomId domain, const Record& record);
     base::Outcome<base::DomId> backend_domain(const std::string& who);
     base::Outcome<> watch_first_moments(xenstore::Store& store, const DomainView& view);
@@ -179,6 +184,7 @@ private:
     base::Outcome<> disconnect(xenstore::Store& store, Record& record, size_t intent, Force force);
     base::Outcome<> forget_device(Record& record, size_t intent);
     base::Outcome<> finish_device_changes(xenstore::Store& store, Record& record);
+    base::Outcome<> put_medium_back(xenstore::Store& store, Record& record);
     void end_scripts(const Record& record);
 
     base::Outcome<> remove_domain(xenstore::Store& store, const DomainRef& domain, Record* record);

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "lib/base/number.hpp"
+#include "toolstack/service/caught.hpp"
 #include "toolstack/service/log.hpp"
 #include "toolstack/xend/core/device_drivers.hpp"
 #include "toolstack/xend/core/domain_nodes.hpp"
@@ -42,9 +43,11 @@ class Manager::Observer final : public builder::BuildObserver, public builder::S
     Ports& ports_;
     xenstore::Store& store_;
     Record& record_;
+    std::unique_lock<std::mutex> counting_;  // of free memory, until it is promised
 
 public:
-    Observer(Ports& ports, xenstore::Store& store, Record& record) : ports_(ports), store_(store), record_(record) {}
+    Observer(Ports& ports, xenstore::Store& store, Record& record, std::unique_lock<std::mutex> counting)
+        : ports_(ports), store_(store), record_(record), counting_(std::move(counting)) {}
 
     Outcome<> created(DomId domain) override {
         record_.domid = domain.raw;
@@ -52,6 +55,9 @@ public:
         OTRY(xenstore::remove_if_there(store_, domain_path(domain)));
         OTRY(xenstore::remove_if_there(store_, vm_path(record_.config.uuid)));
         return write_all(store_, domain_nodes(domain, record_)).context("while writing the store");
+    }
+    void claimed() override {
+        if (counting_.owns_lock()) counting_.unlock();
     }
     Outcome<> introduce(DomId domain, base::Mfn frame, base::Port port) override {
         return store_.introduce(domain, base::Gfn{frame.raw}, port);
@@ -80,7 +86,7 @@ Outcome<> Manager::check_name(const std::string& name, const config::Uuid& uuid)
     for (const Record& record : OTRY(ports_.records.load())) {
         if (record.state == RecordState::failed) continue;
         const auto doing = record_state_names[static_cast<size_t>(record.state)];
-        if (record.config.name == name)
+        if (record.config.name == name || record.renaming == name)
             return base::fail(Errc::exist, fmt::format("Domain '{}' already exists; it is {} now{}{}", name, doing,
                                                        record.reason.empty() ? "" : ": ", record.reason));
         if (record.config.uuid == uuid) {
@@ -188,17 +194,17 @@ Outcome<std::vector<DeviceNodes>> Manager::device_nodes(DomId domain, const Reco
 }
 
 Outcome<builder::BuiltDomain> Manager::build(xenstore::Store& store, Record& record, const builder::Plan& plan) {
-    const std::lock_guard building(build_mutex_);  // the memory that one was promised is not another one's
+    std::unique_lock building(build_mutex_);  // the memory that one was promised is not another one's
     OTRY(find_memory(store, plan.pages));
-    Observer observer(ports_, store, record);
+    Observer observer(ports_, store, record, std::move(building));
     return ports_.hypervisor.build(plan, observer, observer);
 }
 
 Outcome<builder::BuiltDomain> Manager::restore_image(xenstore::Store& store, Record& record, const builder::BuildInput& input,
                                                      proto::saved::Reader& image) {
-    const std::lock_guard building(build_mutex_);
+    std::unique_lock building(build_mutex_);  // until its memory is promised: reading the image takes as long as the disk does
     OTRY(find_memory(store, input.memory_kib / 4));
-    Observer observer(ports_, store, record);
+    Observer observer(ports_, store, record, std::move(building));
     const auto built = OTRY(ports_.hypervisor.restore(input, image, observer, observer));
     // It said so to the store that it came from, and says it only once.
     OTRY(store.write(domain_path(built.id) + "/control/feature-suspend", "1"));
@@ -260,9 +266,9 @@ Outcome<DomId> Manager::start(xenstore::Store& store, Record& record, Run run, p
     record.devices.clear();
     record.start_time = 0;  // set when it first runs
     auto made = ports_.records.note(record);
-    if (made) made = build_and_connect(store, record, image);
+    if (made) made = service::caught([&] { return build_and_connect(store, record, image); });
     const DomainRef domain{record.id(), record.config.uuid};
-    if (made && run == Run::now) made = let_run(store, domain, record);
+    if (made && run == Run::now) made = service::caught([&] { return let_run(store, domain, record); });
     if (made) {
         Record live = record;
         made = advance(live, RecordEvent::built);

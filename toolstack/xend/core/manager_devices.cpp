@@ -191,11 +191,33 @@ Outcome<> Manager::change_medium(const std::string& who, const std::string& spec
     before.disks.push_back(old);
     const NewDevice device = OTRY(new_device(record, "vbd", specifier));
     const std::string old_specifier = OTRY(kind.specifier(kind.show(before, 0)));
-    const NewDevice back = OTRY(new_device(record, "vbd", old_specifier));
+    OTRY(new_device(record, "vbd", old_specifier));
     auto store = OTRY(stores_.lease());
-    OTRY(disconnect(*store, record, intent, Force::no));
-    auto done = connect(*store, record, device);
-    if (!done) OTRY(connect(*store, record, back).context(done.failure().text));
+    record.medium = old_specifier;
+    auto done = disconnect(*store, record, intent, Force::no);
+    if (done) done = connect(*store, record, device);
+    if (!done) OTRY(put_medium_back(*store, record).context(done.failure().text));
+    if (!done) return done;
+    record.medium.clear();
+    return ports_.records.note(record);
+}
+
+/// The drive has what it had, unless it still, or again, has something.
+Outcome<> Manager::put_medium_back(xenstore::Store& store, Record& record) {
+    const NewDevice back = OTRY(new_device(record, "vbd", record.medium));
+    const auto at = std::ranges::find_if(
+        record.devices, [&](const DeviceIntent& one) { return one.kind == back.intent.kind && one.devid == back.intent.devid; });
+    const bool there = at != record.devices.end();
+    if (there && at->step != DeviceStep::none)
+        return base::fail(Errc::again, device_label(at->kind, at->devid) + " is still on its way; this is tried again");
+    auto done = there ? Outcome<>(base::ok) : connect(store, record, back);
+    // What is gone for good is not tried for ever.
+    const bool hopeless = !done && (done.failure().code == Errc::noent || done.failure().code == Errc::inval);
+    if (!done && !hopeless) return done;
+    if (hopeless)
+        log(LogLevel::error, "domain '" + record.config.name + "' lost its drive " + record.medium + ": " + done.failure().text);
+    record.medium.clear();
+    OTRY(ports_.records.note(record));
     return done;
 }
 
@@ -220,7 +242,7 @@ Outcome<> Manager::finish_device_changes(xenstore::Store& store, Record& record)
         OTRY(devices_.detach(store, record.id(), record.devices[i]));
         OTRY(forget_device(record, i));
     }
-    return base::ok;
+    return record.medium.empty() ? Outcome<>(base::ok) : put_medium_back(store, record);
 }
 
 }  // namespace xend

@@ -3,6 +3,7 @@
 #include <array>
 #include <ctime>
 
+#include "toolstack/service/caught.hpp"
 #include "toolstack/service/log.hpp"
 #include "toolstack/service/process.hpp"
 #include "toolstack/xend/core/job.hpp"
@@ -42,13 +43,15 @@ Outcome<> Manager::end_dump(const DomainRef& domain, Record& record) {
 }
 
 Outcome<std::string> Manager::dump(const DomainView& view, const std::string& file, Dump how) {
+    if (!file.empty() && !file.starts_with('/'))
+        return base::fail(base::Errc::inval, "Unable to create file " + file + ": a whole path is wanted");
     const std::string path = file.empty() ? default_file(ports_.settings.dump_folder, ports_.clock.unix_seconds(), view) : file;
     if (file.empty()) OTRY(service::make_parent(path));
     const bool stops = how == Dump::still && !view.info.paused && !view.info.shutdown;
     log(LogLevel::info, "dumping the core of domain '" + view.name + "' to " + path);
     std::optional<Record> record = view.record;
     if (stops) OTRY(record ? begin_dump(view.ref(), *record) : ports_.hypervisor.pause(view.ref()));
-    const auto dumped = ports_.hypervisor.dump_core(view.ref(), path);
+    const auto dumped = service::caught([&] { return ports_.hypervisor.dump_core(view.ref(), path); });
     if (stops) OTRY(record ? end_dump(view.ref(), *record) : ports_.hypervisor.unpause(view.ref()));
     if (!dumped) return dumped.failure();
     return path;

@@ -215,10 +215,11 @@ const xenctrl::DomainInfo* info_of(const std::vector<xenctrl::DomainInfo>& infos
     return at == infos.end() ? nullptr : &*at;
 }
 
-/// Whether something of it failed, or was cut short, and is to be done again.
+/// Whether something of it failed, or was cut short, and is to be done again; unless a job is at it, which has its lock.
 bool wants_another_try(const Record& record) {
-    const bool leaves = record.state == RecordState::destroying || record.state == RecordState::restarting;
-    return leaves ? !record.reason.empty() : record.state == RecordState::live && record.changes();
+    if (record.state == RecordState::live) return record.changes();
+    if (record.state == RecordState::preserved) return !record.renaming.empty();
+    return record.state != RecordState::failed;
 }
 
 /// Whether `record`'s domain, of which the hypervisor says `info` (null: gone), ended by itself and nobody has seen to it.
@@ -300,8 +301,7 @@ Outcome<> Manager::limit_dom0_cpus(xenstore::Store& store) {
 Outcome<std::vector<Record>> Manager::interrupted() {
     std::vector<Record> out = OTRY(ports_.records.load());
     std::erase_if(out, [](const Record& record) {
-        return (record.state == RecordState::live && !record.changes()) ||  // reap() looks at these
-               record.state == RecordState::preserved || record.state == RecordState::failed;
+        return !wants_another_try(record);  // reap() looks at these
     });
     return out;
 }
@@ -324,7 +324,10 @@ Outcome<> Manager::finish_held(Record record) {
     }
     auto store = OTRY(stores_.lease());
     if (record.state == RecordState::live && record.dumping) OTRY(end_dump(domain, record));
-    if (record.state == RecordState::live && record.saving) return go_on(*store, domain, record);
+    const bool stays = record.state == RecordState::live || record.state == RecordState::preserved;
+    if (stays && !record.renaming.empty()) OTRY(settle_name(*store, domain, record));
+    if (record.state == RecordState::preserved) return base::ok;
+    if (record.state == RecordState::live && record.saving) return settle_save(*store, domain, record);
     if (record.state == RecordState::live) return finish_device_changes(*store, record);
     auto removed = remove_domain(*store, domain, &record);
     if (!removed) {

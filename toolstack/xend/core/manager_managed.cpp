@@ -85,7 +85,7 @@ Outcome<> Manager::rename_managed(const config::Uuid& uuid, const std::string& n
     auto kept = managed();
     if (!kept) return base::ok;  // as above
     for (DomainConfig& config : *kept) {
-        if (config.uuid != uuid) continue;
+        if (config.uuid != uuid || config.name == name) continue;
         config.name = name;
         return ports_.managed->save(config, "rename");
     }

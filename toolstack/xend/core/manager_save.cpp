@@ -5,6 +5,7 @@
 #include "toolstack/config/domain_sxp.hpp"
 #include "toolstack/config/libxl_json.hpp"
 #include "toolstack/migration/file.hpp"
+#include "toolstack/service/caught.hpp"
 #include "toolstack/service/log.hpp"
 #include "toolstack/xend/core/domain_nodes.hpp"
 #include "toolstack/xend/core/job.hpp"
@@ -29,14 +30,17 @@ FileConfig file_config(const config::DomainConfig& config) {
     return {false, config::to_file(config), proto::to_string(ours)};
 }
 
+/// The text is what counts, as for xl: what else we know of the domain is taken only as long as it says the same.
 Outcome<config::DomainConfig> config_of(const FileConfig& file, const std::string& path, std::vector<std::string>& warnings) {
     const std::string where = "the configuration in " + path;
-    if (const auto ours = proto::parse_sxp(file.tail); ours && ours->name() == our_tail) {
-        if (const proto::Sxp* vm = ours->child("vm")) return config::from_sxp(*vm).context(where);
+    if (const auto ours = proto::parse_sxp(file.tail); ours && ours->name() == our_tail && ours->child("vm") != nullptr) {
+        const auto config = config::from_sxp(*ours->child("vm")).context(where);
+        if (!config || config::to_file(*config) == file.text) return config;
+        warnings.push_back(where + " was changed since the domain was saved: the text in it counts");
     }
     auto loaded = OTRY(file.json ? config::from_libxl_json(file.text, where) : config::parse_config(file.text, where));
     OTRY(config::validate(loaded.config).context(where));
-    warnings = std::move(loaded.warnings);
+    warnings.insert(warnings.end(), loaded.warnings.begin(), loaded.warnings.end());
     return std::move(loaded.config);
 }
 
@@ -61,30 +65,46 @@ Outcome<> Manager::save(const std::string& who, const std::string& path, AfterSa
     // First of all, before the guest notices anything.
     const auto file = OTRY(migration::PartFile::create(path));
     Record& record = *view.record;
-    record.saving = true;
+    record.saving = SaveIntent{SaveIntent::Step::asking, path, "", after == AfterSave::resume};
     OTRY(ports_.records.note(record));
     log(LogLevel::info, "saving domain '" + view.name + "' to " + path);
-    auto written = write_image(*store, view, *file);
-    if (!written || after == AfterSave::resume) {
-        auto goes_on = go_on(*store, view.ref(), record);
-        if (!goes_on) log(LogLevel::error, "domain '" + view.name + "' does not go on: " + goes_on.failure().text);
-        if (written) return goes_on;
-        log(LogLevel::error, "domain '" + view.name + "' was not saved: " + written.failure().text);
-        return written;
+    auto written = service::caught([&] { return write_image(*store, view, *file); });
+    if (written && after == AfterSave::destroy) {
+        record.saving.reset();
+        return finish(view);
     }
-    record.saving = false;
-    return finish(view);
+    auto goes_on = go_on(*store, view.ref(), record);
+    if (!goes_on) log(LogLevel::error, "domain '" + view.name + "' does not go on: " + goes_on.failure().text);
+    if (written) return goes_on;
+    log(LogLevel::error, "domain '" + view.name + "' was not saved: " + written.failure().text);
+    return written;
 }
 
-/// The domain suspended, and its file. Nothing else is changed.
-Outcome<> Manager::write_image(xenstore::Store& store, const DomainView& view, migration::PartFile& file) {
-    OTRY(suspend(store, view));
+/// What the domain would be made with now, not what it once began with.
+Outcome<config::DomainConfig> Manager::config_now(const DomainView& view) {
     config::DomainConfig config = view.record->config;
-    // What it has now, not what it once began with.
     if (const auto info = OTRY(ports_.hypervisor.domain(view.info.id))) config.memory_mib = (info->pages + 255) / 256;
     if (config.maxmem_mib == 0) config.maxmem_mib = view.record->config.memory_mib;
     config.maxmem_mib = std::max(config.maxmem_mib, config.memory_mib);
+    // Cards of which one was taken off keep their numbers: the guest knows them by these.
+    std::vector<uint32_t> cards;
+    for (const DeviceIntent& device : view.record->devices) {
+        if (device.kind == "vif") cards.push_back(device.devid);
+    }
+    for (size_t i = 0; i < cards.size() && cards.size() == config.vifs.size(); ++i) {
+        if (cards[i] != i || !config.vifs[i].devid.empty()) config.vifs[i].devid = std::to_string(cards[i]);
+    }
+    return config;
+}
+
+/// The domain suspended, and its file, which is whole as soon as the record says so.
+Outcome<> Manager::write_image(xenstore::Store& store, DomainView& view, migration::PartFile& file) {
+    OTRY(suspend(store, view));
+    const config::DomainConfig config = OTRY(config_now(view));
     OTRY(ports_.hypervisor.save(view.ref(), file_config(config), file));
+    view.record->saving->identity = OTRY(file.seal());
+    view.record->saving->step = SaveIntent::Step::whole;
+    OTRY(ports_.records.note(*view.record));
     return file.keep();
 }
 
@@ -134,27 +154,59 @@ Outcome<bool> Manager::withdraw_suspend(xenstore::Store& store, DomId domain) {
 
 /// Undoes what saving did to the guest, however far that came: a request is withdrawn, and who has suspended itself goes on.
 Outcome<> Manager::go_on(xenstore::Store& store, const DomainRef& domain, Record& record) {
-    const bool asked = !OTRY(withdraw_suspend(store, domain.id));
-    auto info = OTRY(ports_.hypervisor.domain(domain.id));
-    const auto suspended = [&] {
-        return info && info->handle == domain.uuid.bytes && info->shutdown && info->reason == xenctrl::ShutdownReason::suspend;
-    };
-    // One that has read the request stops a little later.
-    for (int i = 0; asked && !suspended() && i < 10; ++i) {
-        ports_.clock.sleep(milliseconds{100});
-        info = OTRY(ports_.hypervisor.domain(domain.id));
+    if (record.saving->step == SaveIntent::Step::whole) {  // no more: it goes on from here
+        record.saving->step = SaveIntent::Step::asking;
+        OTRY(ports_.records.note(record));
     }
-    if (suspended()) {
+    const bool taken = !OTRY(withdraw_suspend(store, domain.id));
+    const auto info = OTRY(ports_.hypervisor.domain(domain.id));
+    const bool there = info && info->handle == domain.uuid.bytes;
+    if (there && info->shutdown && info->reason == xenctrl::ShutdownReason::suspend) {
         OTRY(ports_.hypervisor.resume(domain));
         OTRY(store.resume(domain.id));
+    } else if (there && taken && !info->shutdown && may_suspend_yet(record)) {
+        return base::ok;
     }
-    record.saving = false;
-    return ports_.records.save(record);
+    record.saving.reset();
+    return ports_.records.note(record);
+}
+
+/// Whether a guest that had taken the request may still stop; from the first time on it has as long as it would have been waited for.
+bool Manager::may_suspend_yet(Record& record) {
+    SaveIntent& saving = *record.saving;
+    const int64_t now = ports_.clock.unix_seconds();
+    if (saving.step == SaveIntent::Step::late) return now < saving.until;
+    saving.step = SaveIntent::Step::late;
+    saving.until = now + ports_.settings.suspend_timeout.count();
+    return bool(ports_.records.note(record));
+}
+
+/// Ends what saving a domain had come to when xend was killed: there is a whole file and the domain has ended, or it goes on and there
+/// is no file, or both where it was to stay.
+Outcome<> Manager::settle_save(xenstore::Store& store, const DomainRef& domain, Record& record) {
+    const SaveIntent saving = *record.saving;
+    const std::string what = "domain '" + record.config.name + "', which was being saved to " + saving.file + ", ";
+    bool kept = false;
+    if (saving.step == SaveIntent::Step::whole) {
+        const auto named = migration::PartFile::keep_sealed(saving.file, saving.identity);
+        if (!named) log(LogLevel::error, named.failure().text);
+        kept = named && *named;
+    }
+    if (!kept && saving.step != SaveIntent::Step::late) {
+        migration::PartFile::discard(saving.file);
+        log(LogLevel::warning, what + "goes on; there is no file");
+    }
+    if (kept) log(LogLevel::warning, what + (saving.stays ? "is saved and goes on" : "is saved and ends"));
+    if (!kept || saving.stays) return go_on(store, domain, record);
+    DomainView view = view_of(domain.id, record);
+    view.record->saving.reset();
+    return finish(view);
 }
 
 // -- restoring --------------------------------------------------------------------------------------------------------
 
 Outcome<DomainView> Manager::restore(const std::string& path, Run run, std::vector<std::string>& warnings) {
+    if (!path.starts_with('/')) return base::fail(Errc::inval, "Unable to read file " + path + ": a whole path is wanted");
     const auto source = OTRY(migration::FileSource::open(path));
     proto::saved::Reader image(*source);
     const FileConfig file = OTRY(image.file().context(path));

@@ -50,6 +50,22 @@ struct DeviceIntent {
     bool operator==(const DeviceIntent&) const = default;
 };
 
+/// What has come of saving a domain, noted before each step: what is known of it here decides, whoever is killed.
+struct SaveIntent {
+    enum class Step : uint8_t {
+        asking,  // it was asked to suspend itself; it goes on, and there is no file
+        whole,   // the file is whole, whatever its name is yet: it is kept, and the domain ends unless it stays
+        late     // given up, but the guest had taken the request and may suspend itself yet: until `until` it is waited for
+    };
+    Step step = Step::asking;
+    std::string file{};
+    std::string identity{};  // of a whole file
+    bool stays = false;      // the domain, whatever becomes of the file
+    int64_t until = 0;       // Unix seconds
+    bool operator==(const SaveIntent&) const = default;
+};
+inline constexpr std::array<std::string_view, 3> save_step_names = {"asking", "whole", "late"};
+
 /// What xend remembers of a domain it made: kept in a file that lives as long as the domain, and when there is no domain any
 /// more because it could not be made again.
 struct Record {
@@ -60,17 +76,20 @@ struct Record {
     int64_t previous_restart = 0;
     uint32_t restarts = 0;
     std::vector<DeviceIntent> devices;
-    bool saving = false;   // it was asked to suspend itself, and is to go on unless its file is whole
+    std::optional<SaveIntent> saving;
     bool dumping = false;  // it was paused for its core, and is to go on
+    std::string medium;    // specifier of what goes back into the CD drive that is being changed; empty: none is
+    std::string renaming;  // the name that it is being given; until config.name says so it has the old one everywhere
     std::string reason;    // why it is failed, or why the step that it is in did not succeed yet
 
     /// Domain 0, which is none of ours, when there is no domain of it.
     base::DomId id() const { return base::DomId{static_cast<uint16_t>(domid.value_or(0))}; }
     /// Whether something is under way with it while it runs, which whoever comes later has to finish.
-    bool changes() const { return saving || dumping || changes_devices(); }
+    bool changes() const { return saving || dumping || !renaming.empty() || changes_devices(); }
     /// Whether a device of it, while it runs, was being connected or taken off.
     bool changes_devices() const {
-        return std::any_of(devices.begin(), devices.end(), [](const DeviceIntent& one) { return one.step != DeviceStep::none; });
+        return !medium.empty() ||
+               std::any_of(devices.begin(), devices.end(), [](const DeviceIntent& one) { return one.step != DeviceStep::none; });
     }
 };
 

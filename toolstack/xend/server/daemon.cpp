@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "toolstack/service/caught.hpp"
 #include "toolstack/service/log.hpp"
 #include "toolstack/service/process.hpp"
 #include "toolstack/xencall/privcmd.hpp"
@@ -84,7 +85,7 @@ class Startup {
     /// Until it succeeds: the store may be away, and till then the domain's name and disks belong to nobody else.
     void finish(const Record& record) {
         dispatcher_.post(Dispatcher::lane_of_domain(record.config.name), [this, record] {
-            const auto finished = manager_.finish_interrupted(record);
+            const auto finished = service::caught([&] { return manager_.finish_interrupted(record); });
             if (finished) return;
             log(LogLevel::error, "domain '" + record.config.name + "': " + finished.failure().text);
             loop_.post([this, record] { loop_.after(before_next_try, [this, record] { finish(record); }); });
@@ -92,7 +93,7 @@ class Startup {
     }
     void announce() {
         dispatcher_.post("startup", [this] {
-            const auto done = manager_.announce_dom0();
+            const auto done = service::caught([&] { return manager_.announce_dom0(); });
             if (done) network_();
             loop_.post([this, done] { announced(done); });
         });

@@ -42,6 +42,9 @@ std::string Dispatcher::lane_of(const Request& request) {
     std::string_view who = std::string_view(request.path).substr(domain_folder.size());
     while (who.starts_with('/')) who.remove_prefix(1);
     while (who.ends_with('/')) who.remove_suffix(1);
+    // A file that hangs holds up who reads it, and no other one.
+    const auto file = request.fields.find("file");
+    if (who.empty() && op->second == "restore" && file != request.fields.end()) return "file " + file->second;
     if (who.empty()) return lane_of_domain(name_in(request));
     return lane_of_domain(std::string(who));
 }

@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <map>
 #include <sstream>
@@ -32,18 +33,34 @@ constexpr milliseconds accept_pause{100};        // when there is no descriptor 
 constexpr size_t most_strangers = 64;            // at once; the next ones wait in the kernel
 constexpr int accepted_at_once = 16;
 
+/// "ADDRESS:PORT" as the kernel's table of TCP connections prints it: every 32 bits of the address as the number that they are in
+/// memory, in the machine's order.
+std::string kernel_text(const sockaddr_storage& at) {
+    std::array<char, 64> text{};
+    if (at.ss_family == AF_INET) {
+        sockaddr_in v4{};
+        std::memcpy(&v4, &at, sizeof v4);
+        std::snprintf(text.data(), text.size(), "%08X:%04X", v4.sin_addr.s_addr, unsigned{ntohs(v4.sin_port)});
+    } else {
+        sockaddr_in6 v6{};
+        std::memcpy(&v6, &at, sizeof v6);
+        std::array<uint32_t, 4> words{};
+        std::memcpy(words.data(), &v6.sin6_addr, sizeof words);
+        std::snprintf(text.data(), text.size(), "%08X%08X%08X%08X:%04X", words[0], words[1], words[2], words[3],
+                      unsigned{ntohs(v6.sin6_port)});
+    }
+    return text.data();
+}
+
 /// True when the socket at the other end of a loopback connection belongs to root: the kernel's own table says so. One that its
 /// owner has closed is shown as root's, whoever that was, and without an inode: it is nobody's.
 bool peer_is_root(int fd) {
-    sockaddr_in peer{}, ours{};
+    sockaddr_storage peer{}, ours{};
     socklen_t peer_size = sizeof peer, our_size = sizeof ours;
-    if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &peer_size) != 0 || peer.sin_family != AF_INET) return false;
+    if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &peer_size) != 0) return false;
     if (::getsockname(fd, reinterpret_cast<sockaddr*>(&ours), &our_size) != 0) return false;
-    // The kernel prints an address as the number that it is in memory, in the machine's order.
-    char wanted[64];
-    std::snprintf(wanted, sizeof wanted, "%08X:%04X %08X:%04X", peer.sin_addr.s_addr, unsigned{ntohs(peer.sin_port)},
-                  ours.sin_addr.s_addr, unsigned{ntohs(ours.sin_port)});
-    std::ifstream in("/proc/net/tcp");
+    const std::string wanted = kernel_text(peer) + " " + kernel_text(ours);
+    std::ifstream in(peer.ss_family == AF_INET ? "/proc/net/tcp" : "/proc/net/tcp6");
     std::string line;
     while (std::getline(in, line)) {
         std::istringstream words(line);
@@ -57,8 +74,11 @@ bool peer_is_root(int fd) {
 }
 
 bool is_local_host(std::string_view host) {
-    host = host.substr(0, host.find(':'));
-    return host.empty() || host == "localhost" || host == "127.0.0.1";
+    if (host.empty()) return true;
+    for (const std::string_view own : {"localhost", "127.0.0.1", "[::1]"}) {
+        if (host == own || (host.starts_with(own) && host[own.size()] == ':')) return true;
+    }
+    return false;
 }
 
 enum class Peer : uint8_t { trusted, anybody };

@@ -3,6 +3,7 @@
 
 #include <sys/epoll.h>
 
+#include "toolstack/service/caught.hpp"
 #include "toolstack/service/log.hpp"
 
 namespace xend {
@@ -44,7 +45,7 @@ std::vector<Record> Reaper::find_ended() {
         if (!event || !*event) break;
     }
     if (++looks_ % looks_between_timeouts == 0) manager_.check_shutdown_timeouts();
-    auto ended = manager_.ended();
+    auto ended = service::caught([&] { return manager_.ended(); });
     if (ended) return std::move(ended).take();
     log(LogLevel::warning, "while looking for stopped domains: " + ended.failure().text);
     return {};
@@ -62,7 +63,7 @@ void Reaper::looked(const std::vector<Record>& ended) {
 void Reaper::follow(const Record& record) {
     if (!followed_.insert(record.config.uuid).second) return;
     dispatcher_.post(Dispatcher::lane_of_domain(record.config.name), [this, record] {
-        auto busy = manager_.follow_up(record);
+        auto busy = service::caught([&] { return manager_.follow_up(record); });
         if (!busy) log(LogLevel::warning, "while looking for stopped domains: " + busy.failure().text);
         loop_.post([this, uuid = record.config.uuid, again = busy && *busy] {
             followed_.erase(uuid);
