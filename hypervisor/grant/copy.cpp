@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// GNTTABOP_copy: bytes between two pages, each named by grant or by frame.
-#include "hypervisor/grant/grant.hpp"
-#include "hypervisor/mm/dirty.hpp"
+#include "hypervisor/grant/pin.hpp"
 
 namespace hv {
 
-namespace {
-constexpr GrantStatus okay = gntst(xen::GNTST_okay);
-}
+using grant::okay;
 
 /// The grant behind one that is passed on. It must not be passed on itself, nor come from who passes it on.
 [[gnu::noinline]] GrantStatus GrantCopyEnd::hold_first_grant(const GrantPin& pin) {
@@ -18,19 +15,19 @@ constexpr GrantStatus okay = gntst(xen::GNTST_okay);
     if (page.status != okay) return page.status;
     first_owner_ = std::move(first);
     first_ref_ = pin.ref;
-    frame_ = page.frame;
+    frame_ = page.frame.raw;
     start_ = page.start;
     end_ = uint32_t{page.start} + page.length;
     return okay;
 }
 
-[[gnu::always_inline]] inline GrantStatus GrantCopyEnd::hold_grant(Vcpu& v, uint16_t domid, uint32_t ref) {
+[[gnu::noinline]] GrantStatus GrantCopyEnd::hold_grant(Vcpu& v, uint16_t domid, uint32_t ref) {
     if (domid == xen::DOMID_SELF) domid = v.domain.id.raw;
     if (!owner_ || owner_->id.raw != domid) owner_ = lookup_domain(DomId(domid));
     if (!owner_ || !owner_->grants) return gntst(xen::GNTST_bad_domain);
-    const GrantPin pin = grant_pin(*owner_, v.domain.id, ref, write_, GrantUse::copy);
+    const GrantPin pin = grant::pin(*owner_, {v.domain.id, write_, GrantUse::copy}, ref);
     if (pin.status != okay) return pin.status;
-    frame_ = pin.frame;
+    frame_ = pin.frame.raw;
     start_ = pin.start;
     end_ = uint32_t{pin.start} + pin.length;
     if (!pin.passed_on) [[likely]]
@@ -46,14 +43,15 @@ constexpr GrantStatus okay = gntst(xen::GNTST_okay);
     auto page = guest_page(v.domain, gfn);
     if (!page) return gntst(xen::GNTST_bad_page);
     if (write_ && !get_writable_type(page.value().page())) return gntst(xen::GNTST_bad_page);
-    frame_ = machine_frame(v.domain, gfn);
+    frame_ = machine_frame(v.domain, gfn).raw;
     page_ = std::move(page).take().release();
     start_ = 0;
     end_ = page_size;
     return okay;
 }
 
-GrantStatus GrantCopyEnd::hold(Vcpu& v, const xen::GnttabCopy::GnttabCopyPtr& p, bool is_ref) {
+[[gnu::always_inline]] inline GrantStatus GrantCopyEnd::hold_in_line(Vcpu& v, const xen::GnttabCopy::GnttabCopyPtr& p,
+                                                                     bool is_ref) {
     const uint64_t id = is_ref ? p.u.ref : p.u.gmfn;
     if (held_ && is_ref_ == is_ref && domid_ == p.domid && id_ == id) return okay;
     release();
@@ -66,27 +64,33 @@ GrantStatus GrantCopyEnd::hold(Vcpu& v, const xen::GnttabCopy::GnttabCopyPtr& p,
     return okay;
 }
 
+GrantStatus GrantCopyEnd::hold(Vcpu& v, const xen::GnttabCopy::GnttabCopyPtr& p, bool is_ref) {
+    return hold_in_line(v, p, is_ref);
+}
+
 [[gnu::noinline]] void GrantCopyEnd::let_go_of_first() {
     grant_unpin(*first_owner_, first_ref_, write_);
     first_owner_ = DomainRef();
 }
 
+void GrantCopyEnd::let_go_of_grant() {
+    if (first_owner_) [[unlikely]]
+        let_go_of_first();
+    grant::unpin(*owner_, static_cast<uint32_t>(id_), write_);
+}
+
 void GrantCopyEnd::let_go() {
     held_ = false;
-    if (is_ref_) {
-        if (first_owner_) [[unlikely]]
-            let_go_of_first();
-        grant_unpin(*owner_, static_cast<uint32_t>(id_), write_);
-        return;
-    }
+    if (is_ref_) return let_go_of_grant();
     if (write_) put_writable_type(*page_);
     put_page(*page_);
 }
 
 GrantStatus grant_copy(Vcpu& v, const xen::GnttabCopy& op, GrantCopyEnd& source, GrantCopyEnd& dest) {
-    if (const GrantStatus s = source.hold(v, op.source, op.flags & xen::GNTCOPY_source_gref); s != gntst(xen::GNTST_okay))
+    if (const GrantStatus s = source.hold_in_line(v, op.source, op.flags & xen::GNTCOPY_source_gref); s != gntst(xen::GNTST_okay))
         return s;
-    if (const GrantStatus s = dest.hold(v, op.dest, op.flags & xen::GNTCOPY_dest_gref); s != gntst(xen::GNTST_okay)) return s;
+    if (const GrantStatus s = dest.hold_in_line(v, op.dest, op.flags & xen::GNTCOPY_dest_gref); s != gntst(xen::GNTST_okay))
+        return s;
     if (uint32_t{op.source.offset} + op.len > page_size || uint32_t{op.dest.offset} + op.len > page_size)
         return gntst(xen::GNTST_bad_copy_arg);
     if (!source.covers(op.source.offset, op.len) || !dest.covers(op.dest.offset, op.len)) return gntst(xen::GNTST_general_error);

@@ -130,12 +130,13 @@ void grant_unpin(Domain& owner, uint32_t ref, bool write);
 /// Maps and leaves a GNTST_* in op.status. `peer` saves looking up the same owner again for the next element.
 void grant_map(Vcpu& v, xen::GnttabMapGrantRef& op, DomainRef& peer);
 /// An unmapping between its two halves: the page-table entry is gone, the page still held until the TLBs are flushed.
+/// Without values of its own, since there is an array of them: nothing but `done` holds where that is 0.
 struct GrantUnmap {
-    Domain* owner = nullptr;  ///< kept alive by the handle
-    uint32_t ref = 0;
-    uint32_t handle = 0;
-    uint32_t done = 0;  ///< GNTMAP_host_map, GNTMAP_device_map: what finish gives back
-    bool write = false;
+    Domain* owner;  ///< kept alive by the handle
+    uint32_t ref;
+    uint32_t handle;
+    uint32_t done;  ///< GNTMAP_host_map, GNTMAP_device_map: what finish gives back
+    bool write;
 };
 /// `new_addr` as in unmap_and_replace, 0 otherwise. u.done != 0 afterwards: flush TLBs, then grant_unmap_finish().
 GrantStatus grant_unmap_begin(Vcpu& v, uint64_t host_addr, uint64_t dev_bus_addr, uint64_t new_addr, uint32_t handle,
@@ -149,21 +150,24 @@ class GrantCopyEnd {
     DomainRef first_owner_;  ///< of a grant that was passed on: who granted the page, by first_ref_
     bool held_ = false;
     const bool write_;
-    // What is held; nothing before that.
-    bool is_ref_ = false;
-    uint16_t domid_ = 0;
-    uint32_t first_ref_ = 0;
-    uint64_t id_ = 0;
-    PageInfo* page_ = nullptr;  ///< a frame of the caller's own; its reference, and as the destination its use as writable
-    Mfn frame_{0};
-    uint32_t start_ = 0;  ///< the bytes that may be copied
-    uint32_t end_ = 0;
+    // What is held; without values before that.
+    bool is_ref_;
+    uint16_t domid_;
+    uint32_t first_ref_;
+    uint64_t id_;
+    PageInfo* page_;  ///< a frame of the caller's own; its reference, and as the destination its use as writable
+    uint64_t frame_;
+    uint32_t start_;  ///< the bytes that may be copied
+    uint32_t end_;
 
     GrantStatus hold_grant(Vcpu& v, uint16_t domid, uint32_t ref);
     GrantStatus hold_first_grant(const GrantPin& pin);
     GrantStatus hold_frame(Vcpu& v, uint16_t domid, Gfn gfn);
+    GrantStatus hold_in_line(Vcpu& v, const xen::GnttabCopy::GnttabCopyPtr& p, bool is_ref);
     void let_go();
+    friend GrantStatus grant_copy(Vcpu& v, const xen::GnttabCopy& op, GrantCopyEnd& source, GrantCopyEnd& dest);
     void let_go_of_first();
+    void let_go_of_grant();
 
 public:
     explicit GrantCopyEnd(bool write) : write_(write) {}
@@ -174,7 +178,7 @@ public:
     void release() {
         if (held_) let_go();
     }
-    uint8_t* data() const { return map_mfn(frame_); }
+    uint8_t* data() const { return map_mfn(Mfn(frame_)); }
     bool covers(uint32_t offset, uint32_t length) const { return offset >= start_ && offset + length <= end_; }
 };
 GrantStatus grant_copy(Vcpu& v, const xen::GnttabCopy& op, GrantCopyEnd& source, GrantCopyEnd& dest);

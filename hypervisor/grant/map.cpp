@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Mapping and unmapping: handles of the mapping domain, page-table entries through its kind of guest.
-#include "hypervisor/arch/x86/speculation.hpp"
 #include "hypervisor/grant/guest_map.hpp"
-#include "hypervisor/grant/internal.hpp"
-#include "hypervisor/rt/log.hpp"
+#include "hypervisor/grant/pin.hpp"
 
 namespace hv {
 
@@ -28,18 +26,19 @@ Status add_page(GrantTable& t) REQUIRES(t.map_lock) {
     return ok;
 }
 
-/// A handle that is nobody's yet: flags stay 0, so no unmap finds it before record().
-Result<uint32_t> take_handle(GrantTable& t) {
+/// A handle that is nobody's yet: flags stay 0, so no unmap finds it before record(). Null: there are no more.
+[[gnu::always_inline]] inline Maptrack* take_handle(GrantTable& t, uint32_t& handle) {
     Guard g(t.map_lock);
-    if (t.maptrack_free == none) TRY(add_page(t));
-    const uint32_t handle = t.maptrack_free;
-    t.maptrack_free = at(t, handle).ref_or_next;
+    if (t.maptrack_free == none && !add_page(t)) [[unlikely]]
+        return nullptr;
+    handle = t.maptrack_free;
+    Maptrack& m = at(t, handle);
+    t.maptrack_free = m.ref_or_next;
     ++t.mappings;
-    return handle;
+    return &m;
 }
 
-void give_handle(GrantTable& t, uint32_t handle) REQUIRES(t.map_lock) {
-    Maptrack& m = at(t, handle);
+void give_handle(GrantTable& t, uint32_t handle, Maptrack& m) REQUIRES(t.map_lock) {
     m.owner = nullptr;
     m.flags = 0;
     m.ref_or_next = t.maptrack_free;
@@ -47,10 +46,9 @@ void give_handle(GrantTable& t, uint32_t handle) REQUIRES(t.map_lock) {
     --t.mappings;
 }
 
-void record(GrantTable& t, uint32_t handle, Domain& owner, uint32_t ref, uint32_t flags) {
+[[gnu::always_inline]] inline void record(GrantTable& t, Maptrack& m, Domain& owner, uint32_t ref, uint32_t flags) {
     owner.references.fetch_add(1, std::memory_order_relaxed);  // the caller holds one
     Guard g(t.map_lock);
-    Maptrack& m = at(t, handle);
     m.owner = &owner;
     m.ref_or_next = ref;
     m.flags = flags & kept_flags;
@@ -67,33 +65,36 @@ Access access_of(bool write) { return write ? Access::read_write : Access::read_
 /// GNTMAP_guest_avail0..2 become the three bits of a page-table entry that are software's own.
 uint64_t available_bits(uint32_t flags) { return uint64_t{(flags & xen::GNTMAP_guest_avail_mask) >> 16 & 7} << 9; }
 
-/// The uses of a grant that a mapping needs. All or none: the owner may change its table's version between two pins.
-GrantPin pin_times(Domain& owner, DomId user, uint32_t ref, bool write, unsigned times) {
-    const GrantPin pin = grant_pin(owner, user, ref, write);
-    if (times == 1 || pin.status != gntst(xen::GNTST_okay)) return pin;
-    const GrantPin more = grant_pin(owner, user, ref, write);
-    if (more.status != gntst(xen::GNTST_okay)) grant_unpin(owner, ref, write);
-    return more;
+/// A second use, for a mapping that is two, which end separately. Without it the first one ends: the owner may change its table's
+/// version between them.
+[[gnu::noinline]] GrantStatus pin_again(Domain& owner, DomId user, uint32_t ref, bool write) {
+    const GrantStatus s = grant_pin(owner, user, ref, write).status;
+    if (s != grant::okay) grant_unpin(owner, ref, write);
+    return s;
+}
+
+[[gnu::noinline]] GrantStatus not_mapped(Domain& owner, uint32_t ref, bool write, bool twice) {
+    grant_unpin(owner, ref, write);
+    if (twice) grant_unpin(owner, ref, write);
+    return gntst(xen::GNTST_general_error);
 }
 
 /// The middle of grant_map(): from a free handle to an entry in the page table. Undoes everything on failure.
-GrantStatus map_pinned(Vcpu& v, xen::GnttabMapGrantRef& op, Domain& owner, bool write) {
-    const bool host = op.flags & xen::GNTMAP_host_map;
-    const bool device = op.flags & xen::GNTMAP_device_map;
-    const unsigned uses = host && device ? 2 : 1;  // they end separately
-    const GrantPin pin = pin_times(owner, v.domain.id, op.ref, write, uses);
-    if (pin.status != gntst(xen::GNTST_okay)) return pin.status;
-    if (host) {
+[[gnu::always_inline]] inline GrantStatus map_pinned(Vcpu& v, xen::GnttabMapGrantRef& op, Domain& owner, bool write) {
+    const bool twice = (op.flags & map_kinds) == map_kinds;
+    const GrantPin pin = grant::pin(owner, {v.domain.id, write, GrantUse::map}, op.ref);
+    GrantStatus s = pin.status;
+    if (s == grant::okay && twice) [[unlikely]]
+        s = pin_again(owner, v.domain.id, op.ref, write);
+    if (s != grant::okay) return s;
+    if (op.flags & xen::GNTMAP_host_map) {
         // Wherever the guest wants it to be; without an IOMMU a device needs nothing.
-        const Status mapped = guest_map_grant(v, op.host_addr, pin.frame, access_of(write), op.flags & xen::GNTMAP_contains_pte,
-                                              available_bits(op.flags));
-        if (!mapped) {
-            for (unsigned i = 0; i < uses; ++i) grant_unpin(owner, op.ref, write);
-            return gntst(xen::GNTST_general_error);
-        }
+        if (!guest_map_grant(v, op.host_addr, pin.frame, access_of(write), op.flags & xen::GNTMAP_contains_pte,
+                             available_bits(op.flags)))
+            return not_mapped(owner, op.ref, write, twice);
     }
     op.dev_bus_addr = pin.frame.address();
-    return gntst(xen::GNTST_okay);
+    return grant::okay;
 }
 
 }  // namespace
@@ -109,18 +110,19 @@ void grant_map(Vcpu& v, xen::GnttabMapGrantRef& op, DomainRef& peer) {
         return;
     }
     GrantTable& t = *v.domain.grants;
-    const auto handle = take_handle(t);
-    if (!handle) {
+    uint32_t handle = 0;
+    Maptrack* const m = take_handle(t, handle);
+    if (!m) {
         op.status = gntst(xen::GNTST_no_device_space);
         return;
     }
     op.status = map_pinned(v, op, *peer, !(op.flags & xen::GNTMAP_readonly));
     if (op.status == gntst(xen::GNTST_okay)) {
-        op.handle = handle.value();
-        record(t, handle.value(), *peer, op.ref, op.flags);
+        op.handle = handle;
+        record(t, *m, *peer, op.ref, op.flags);
     } else {
         Guard g(t.map_lock);
-        give_handle(t, handle.value());
+        give_handle(t, handle, *m);
     }
 }
 
@@ -161,8 +163,10 @@ GrantStatus grant_unmap_begin(Vcpu& v, uint64_t host_addr, uint64_t dev_bus_addr
 }
 
 void grant_unmap_finish(Domain& mapper, const GrantUnmap& u) {
-    if (u.done & xen::GNTMAP_host_map) grant_unpin(*u.owner, u.ref, u.write);
-    if (u.done & xen::GNTMAP_device_map) grant_unpin(*u.owner, u.ref, u.write);
+    if (u.done & xen::GNTMAP_host_map) [[likely]]
+        grant::unpin(*u.owner, u.ref, u.write);
+    if (u.done & xen::GNTMAP_device_map) [[unlikely]]
+        grant_unpin(*u.owner, u.ref, u.write);
     DomainRef last;
     GrantTable& t = *mapper.grants;
     Guard g(t.map_lock);
@@ -170,7 +174,7 @@ void grant_unmap_finish(Domain& mapper, const GrantUnmap& u) {
     m.flags &= ~(u.done | being_unmapped);
     if (m.flags & map_kinds) return;
     last = DomainRef::adopt(m.owner);
-    give_handle(t, u.handle);
+    give_handle(t, u.handle, m);
 }
 
 namespace {

@@ -43,13 +43,13 @@ Answer for_each(const Call& c, F each) {
     const GuestPtr<Element> ops = c.arg;
     return for_each_element(c, ops, [&](uint64_t i) -> Status {
         Element op;
-        TRY((ops + i).fetch_many(&op, 1));
+        TRY(ops.fetch_to(op, i));
         each(op);
         return ops.store(op, i);
     });
 }
 
-Answer map(const Call& c) {
+[[gnu::always_inline]] inline Answer map(const Call& c) {
     DomainRef peer;
     return for_each<xen::GnttabMapGrantRef>(c, [&](xen::GnttabMapGrantRef& op) { grant_map(c.v, op, peer); });
 }
@@ -58,14 +58,21 @@ GrantStatus begin(Vcpu& v, const xen::GnttabUnmapGrantRef& op, GrantUnmap& u) {
     return grant_unmap_begin(v, op.host_addr, op.dev_bus_addr, 0, op.handle, u);
 }
 GrantStatus begin(Vcpu& v, const xen::GnttabUnmapAndReplace& op, GrantUnmap& u) {
+    u.done = 0;
     if (!op.new_addr) return gntst(xen::GNTST_bad_virt_addr);
     return grant_unmap_begin(v, op.host_addr, 0, op.new_addr, op.handle, u);
+}
+
+void flush_cpus_of(const Domain& d) {
+    const unsigned self = this_cpu().id;
+    if (d.dirty_cpus.none_but(self)) arch::flush_tlb_local();
+    else arch::flush_tlb(d.dirty_cpus.load().with(self));
 }
 
 /// Entries are cleared in groups; one TLB flush for each group comes before its pages are given back. An element that is
 /// refused counts in its group like any other.
 template <class Element>
-Answer unmap(const Call& c) {
+[[gnu::always_inline]] inline Answer unmap(const Call& c) {
     constexpr uint32_t group = 32;
     Vcpu& v = c.v;
     const uint32_t count = c.count;
@@ -79,7 +86,7 @@ Answer unmap(const Call& c) {
         const uint32_t end = count - i < group ? count : i + group;
         for (; i < end && !fault; ++i) {
             Element op;
-            fault = !(ops + i).fetch_many(&op, 1);
+            fault = !ops.fetch_to(op, i);
             if (fault) break;
             GrantUnmap& u = pending[n];
             op.status = begin(v, op, u);
@@ -87,19 +94,19 @@ Answer unmap(const Call& c) {
             flush |= (u.done & xen::GNTMAP_host_map) != 0;
             fault = !ops.store(op, i);
         }
-        if (flush) arch::flush_tlb(v.domain.dirty_cpus.load().with(this_cpu().id));
+        if (flush) flush_cpus_of(v.domain);
         for (uint32_t k = 0; k < n; ++k) grant_unmap_finish(v.domain, pending[k]);
         if (fault) return Err{Errc::fault};
     }
     return 0;
 }
 
-Answer copy(const Call& c) {
+[[gnu::always_inline]] inline Answer copy(const Call& c) {
     GrantCopyEnd source(false), dest(true);
     const GuestPtr<xen::GnttabCopy> ops = c.arg;
     return for_each_element(c, ops, [&](uint64_t i) -> Status {
         xen::GnttabCopy op;
-        TRY((ops + i).fetch_many(&op, 1));
+        TRY(ops.fetch_to(op, i));
         const GrantStatus status = grant_copy(c.v, op, source, dest);
         const uint64_t answer = (ops + i).address() + offsetof(xen::GnttabCopy, status);
         if (!arch::store_to_guest(answer, static_cast<uint16_t>(status))) return Err{Errc::fault};
@@ -235,18 +242,20 @@ Answer refuse_transfer(const Call& c) {
     });
 }
 
-/// An operation that wants its arguments together.
+/// An operation that wants its arguments together. Apart from the others, so that none saves the registers of another.
 template <auto operation>
-auto on(Vcpu& v, uint32_t cmd, AnyGuestPtr arg, uint32_t count) {
+[[gnu::noinline]] auto on(Vcpu& v, uint32_t cmd, AnyGuestPtr arg, uint32_t count) {
     return operation(Call{v, cmd & command_mask, arg, count, cmd >> progress_shift});
 }
 
 // clang-format off
-using OnGrants = Operations<
+using Frequent = FrequentOperations<
     Op<xen::GNTTABOP_map_grant_ref,     on<map>,                               Who::anyone, Runs::in_parts>,
     Op<xen::GNTTABOP_unmap_grant_ref,   on<unmap<xen::GnttabUnmapGrantRef>>,   Who::anyone, Runs::in_parts>,
+    Op<xen::GNTTABOP_copy,              on<copy>,                              Who::anyone, Runs::in_parts>>;
+
+using Others = Operations<
     Op<xen::GNTTABOP_unmap_and_replace, on<unmap<xen::GnttabUnmapAndReplace>>, Who::anyone, Runs::in_parts>,
-    Op<xen::GNTTABOP_copy,              on<copy>,                              Who::anyone, Runs::in_parts>,
     Op<xen::GNTTABOP_transfer,          on<refuse_transfer>,                   Who::anyone, Runs::in_parts>,
     Op<xen::GNTTABOP_setup_table,       on<setup_table>,                       Who::anyone, Runs::in_parts>,
     Op<xen::GNTTABOP_query_size,        on<query_size>>,
@@ -258,12 +267,17 @@ using OnGrants = Operations<
     Op<xen::GNTTABOP_cache_flush,       on<cache_flush>,                       Who::anyone, Runs::in_parts>>;
 // clang-format on
 
+[[gnu::noinline]] Answer others(Vcpu& v, uint32_t cmd, AnyGuestPtr list, uint32_t count) {
+    return Others::run("grant_table_op", cmd & command_mask, v, cmd, list, count);
+}
+
 }  // namespace
 
 Answer hypercall_grant_table_op(Vcpu& v, uint32_t cmd, AnyGuestPtr list, uint32_t count) {
     if (!v.domain.grants) return Err{Errc::nosys};
     if (static_cast<int32_t>(count) < 0) return Err{Errc::inval};
-    return OnGrants::run("grant_table_op", cmd & command_mask, v, cmd, list, count);
+    const auto rest = [&] { return others(v, cmd, list, count); };
+    return Frequent::run_or("grant_table_op", cmd & command_mask, rest, v, cmd, list, count);
 }
 
 }  // namespace hv

@@ -9,7 +9,7 @@
 #include <type_traits>
 
 #include "abi/xen/types.hpp"
-#include "hypervisor/arch/x86/cpu.hpp"
+#include "hypervisor/arch/x86/guest_access.hpp"
 #include "hypervisor/arch/x86/speculation.hpp"
 #include "hypervisor/domain/domain.hpp"
 #include "lib/base/result.hpp"
@@ -24,6 +24,7 @@ template <GuestAbi S>
 class GuestPtr {
     uint64_t gva_;
     static constexpr bool one_word = sizeof(S) == 4 || sizeof(S) == 8;
+    static constexpr bool few_words = sizeof(S) % 8 == 0 && sizeof(S) <= 40;
     using Word = std::conditional_t<sizeof(S) == 4, uint32_t, uint64_t>;
 
 public:
@@ -43,12 +44,22 @@ public:
             return std::bit_cast<S>(w);
         }
         S s;
-        if (!arch::copy_from_guest(&s, gva_ + index * sizeof(S), sizeof s)) return Err{Errc::fault};
+        TRY(fetch_to(s, index));
         return s;
+    }
+    /// The same into a variable of the caller's.
+    Status fetch_to(S& s, uint64_t index = 0) const {
+        const uint64_t at = gva_ + index * sizeof(S);
+        bool fetched = false;
+        if constexpr (few_words) fetched = arch::copy_words_from_guest<sizeof(S) / 8>(&s, at);
+        else fetched = arch::copy_from_guest(&s, at, sizeof s);
+        if (!fetched) return Err{Errc::fault};
+        return ok;
     }
     Status store(const S& s, uint64_t index = 0) const {
         bool stored = false;
         if constexpr (one_word) stored = arch::store_to_guest(gva_ + index * sizeof(S), std::bit_cast<Word>(s));
+        else if constexpr (few_words) stored = arch::copy_words_to_guest<sizeof(S) / 8>(gva_ + index * sizeof(S), &s);
         else stored = arch::copy_to_guest(gva_ + index * sizeof(S), &s, sizeof s);
         if (!stored) return Err{Errc::fault};
         return ok;

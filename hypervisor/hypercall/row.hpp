@@ -150,6 +150,10 @@ struct FrequentOperations {
     static R run(const char* name, uint64_t cmd, C&... c) {
         return detail::unknown<R>(detail::caller_of(c...), cmd, name);
     }
+    template <class Otherwise, class... C>
+    [[gnu::always_inline]] static Answer run_or(const char*, uint64_t, Otherwise otherwise, C&...) {
+        return otherwise();
+    }
 };
 template <class First, class... Rest>
 struct FrequentOperations<First, Rest...> {
@@ -159,6 +163,12 @@ struct FrequentOperations<First, Rest...> {
     [[gnu::always_inline]] static R run(const char* name, uint64_t cmd, C&... c) {
         if (cmd == First::number) return detail::perform<R, First>(c...);
         return FrequentOperations<Rest...>::template run<R>(name, cmd, c...);
+    }
+    /// The same; `otherwise()` when it is none of these.
+    template <class Otherwise, class... C>
+    [[gnu::always_inline]] static Answer run_or(const char* name, uint64_t cmd, Otherwise otherwise, C&... c) {
+        if (cmd == First::number) return detail::perform<Answer, First>(c...);
+        return FrequentOperations<Rest...>::run_or(name, cmd, otherwise, c...);
     }
 };
 

@@ -6,10 +6,7 @@
 
 namespace hv {
 
-void get_page_again(PageInfo& p) {
-    const uint64_t before = p.count.fetch_add(1, std::memory_order_relaxed);
-    HV_ASSERT((before & page::count_mask) != 0 && (before & page::count_mask) != page::count_mask);
-}
+void bad_page_count() { panic("A page's count of references is wrong"); }
 
 void put_last_page(PageInfo& p, uint64_t before) {
     HV_ASSERT((before & page::count_mask) != 0);

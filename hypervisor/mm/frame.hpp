@@ -103,8 +103,15 @@ void put_last_page(PageInfo& p, uint64_t before);
     put_page(p);
     return false;
 }
+/// get_page_again() found none to have another one of, or too many: a mistake of ours.
+[[noreturn]] void bad_page_count();
 /// Takes another reference; the caller already holds one.
-void get_page_again(PageInfo& p);
+[[gnu::always_inline]] inline void get_page_again(PageInfo& p) {
+    const uint64_t before = p.count.fetch_add(1, std::memory_order_relaxed);
+    // None, or all there can be.
+    if (static_cast<uint32_t>(before + 1) <= 1) [[unlikely]]
+        bad_page_count();
+}
 
 // The writable type; what begins or ends with a use is guest/pv's, which has the rules of types.
 bool get_first_writable(PageInfo& p);

@@ -1,9 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The check of the lock order.
+/// Waiting for a lock, and the check of the lock order.
 #include "hypervisor/sync/spinlock.hpp"
 
 #include "hypervisor/arch/x86/cpu.hpp"
 #include "hypervisor/rt/log.hpp"
+
+namespace hv {
+
+void Spinlock::wait() {
+    do {
+        while (locked_.load(std::memory_order_relaxed)) detail::spin_wait();
+    } while (locked_.exchange(true, std::memory_order_acquire));
+}
+
+}  // namespace hv
 
 #ifdef HV_DEBUG
 namespace hv::detail {

@@ -51,10 +51,11 @@ class CAPABILITY("spinlock") Spinlock {
     friend class Guard;
     friend class Guard2;
 
-    void lock() ACQUIRE() {
-        while (locked_.exchange(true, std::memory_order_acquire)) {
-            while (locked_.load(std::memory_order_relaxed)) detail::spin_wait();
-        }
+    /// Until it is ours. Out of line: nearly every lock is free.
+    void wait();
+    [[gnu::always_inline]] inline void lock() ACQUIRE() {
+        if (locked_.exchange(true, std::memory_order_acquire)) [[unlikely]]
+            wait();
     }
     void unlock() RELEASE() { locked_.store(false, std::memory_order_release); }
 

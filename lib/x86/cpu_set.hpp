@@ -174,6 +174,8 @@ public:
         for_cpu_words([&](unsigned i) { both |= word(i) & other.word(i); });
         return both;
     }
+    /// Whether there is no CPU in it, or only this one. On machines of more than 64: perhaps false all the same.
+    bool none_but(unsigned cpu) const { return cpu_words == 1 && !(word(0) & ~bit(cpu)); }
     CpuSet load() const {
         CpuSet s;
         for_cpu_words([&](unsigned i) { s.set_word(i, word(i)); });

@@ -80,7 +80,10 @@ TEST_P(Cpus, OperationsOnTwoSets) {
 TEST_P(Cpus, AMaskIsChangedOneByOneOrWhole) {
     CpuMask m;
     EXPECT_TRUE(m.empty());
+    EXPECT_EQ(m.none_but(0), n <= 64);
     m.set(n - 1);
+    EXPECT_EQ(m.none_but(n - 1), n <= 64);
+    EXPECT_EQ(m.none_but(0), n == 1);
     EXPECT_TRUE(m.test(n - 1));
     EXPECT_FALSE(m.empty());
     EXPECT_EQ(m.load(), CpuSet::of(n - 1));

@@ -29,6 +29,14 @@ bool load_frame(uint64_t gva, Words&... words) {
     ((words = frame[i++]), ...);
     return true;
 }
+template <size_t n>
+bool copy_words_from_guest(void* dst, uint64_t gva) {
+    return copy_from_guest(dst, gva, 8 * n);
+}
+template <size_t n>
+bool copy_words_to_guest(uint64_t gva, const void* src) {
+    return copy_to_guest(gva, src, 8 * n);
+}
 #else
 // It would break a line of assembler in two where a macro's argument stands.
 // clang-format off
@@ -125,6 +133,45 @@ inline bool plain(uint64_t& gva, size_t n) {
                  : [done] "+&q"(done), [w0] "=&r"(w0), [w1] "=&r"(w1), [w2] "=&r"(w2), [w3] "=&r"(w3), [w4] "=&r"(w4),
                    [w5] "=&r"(w5), [w6] "=&r"(w6), [w7] "=&r"(w7), [w8] "=&r"(w8)
                  : [from] "r"(gva)
+                 : "memory", "cc");
+    return done;
+}
+
+// clang-format off
+#define COPY_WORDS(at_load, at_store)                                     \
+    OPEN_GUEST                                                            \
+    ".set .Lcopied, 0\n\t"                                                \
+    ".rept %c[n]\n\t"                                                     \
+    at_load "mov .Lcopied(%[from]), %[word]\n\t"                          \
+    at_store "mov %[word], .Lcopied(%[to])\n\t" RESUME("1b", "2f")        \
+    ".set .Lcopied, .Lcopied + 8\n\t"                                     \
+    ".endr\n\t"                                                           \
+    "movb $1, %[done]\n\t"                                                \
+    "2:" CLOSE_GUEST
+// clang-format on
+
+/// copy_from_guest() and copy_to_guest() of `n` words, in line and without a loop: for the arguments of hypercalls.
+template <size_t n>
+[[gnu::always_inline]] inline bool copy_words_from_guest(void* dst, uint64_t gva) {
+    if (!plain(gva, 8 * n)) [[unlikely]]
+        return copy_from_guest(dst, gva, 8 * n);
+    bool done = false;
+    uint64_t word = 0;
+    asm volatile(COPY_WORDS("1: ", "")
+                 : [done] "+&q"(done), [word] "=&r"(word)
+                 : [to] "r"(dst), [from] "r"(gva), [n] "i"(n)
+                 : "memory", "cc");
+    return done;
+}
+template <size_t n>
+[[gnu::always_inline]] inline bool copy_words_to_guest(uint64_t gva, const void* src) {
+    if (!plain(gva, 8 * n)) [[unlikely]]
+        return copy_to_guest(gva, src, 8 * n);
+    bool done = false;
+    uint64_t word = 0;
+    asm volatile(COPY_WORDS("", "1: ")
+                 : [done] "+&q"(done), [word] "=&r"(word)
+                 : [to] "r"(gva), [from] "r"(src), [n] "i"(n)
                  : "memory", "cc");
     return done;
 }

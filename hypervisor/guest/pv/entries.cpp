@@ -71,9 +71,7 @@ uint64_t l1_cache_bits(uint64_t e) { return is_ram(frame_in(e)) ? e & ~cache_bit
 
 Status l1_entry_get(Domain& l1_owner, Domain& page_owner, uint64_t& e) { return entry_get(l1_owner, page_owner, e); }
 
-void l1_entry_put(uint64_t e) {
-    if (e & pte::present) entry_put(e);
-}
+void l1_entry_put_present(uint64_t e) { entry_put(e); }
 
 Status l1_table_get(Domain& d, uint64_t* table, unsigned& taken) {
     for (taken = next_present(table, 0); taken < base::radix::entries; taken = next_present(table, taken + 1)) {

@@ -4,14 +4,11 @@
 #include <utility>
 
 #include "hypervisor/arch/x86/guest_state.hpp"
-#include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/guest/pv/l1tf.hpp"
 #include "hypervisor/guest/pv/view.hpp"
 #include "hypervisor/mm/dirty.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/sync/spinlock.hpp"
-#include "lib/base/bits.hpp"
-#include "lib/base/radix.hpp"
 
 namespace hv {
 namespace {
@@ -30,27 +27,10 @@ Status give_up(Vcpu& v, PageInfo& p) {
 
 }  // namespace
 
-namespace {
-
-/// Whether a walk may follow `e`, which is not both present and writable, to a table of `level`: linear entries are
-/// read-only, and it ends in front of them.
-[[gnu::noinline]] bool leads_to_level(uint64_t e, unsigned level) {
+bool leads_to_level(uint64_t e, unsigned level) {
     if (!(e & pte::present)) return false;
     const PageInfo& p = page_of(Mfn::of_address(e & pte::frame_mask));
     return type_of(p.type.load(std::memory_order_acquire)) == static_cast<PageType>(level);
-}
-
-}  // namespace
-
-uint64_t* find_l1_slot(Mfn root, uint64_t va) {
-    // The guest names the address: a root also carries the hypervisor's own slots, whose tables hold no references, may
-    // map large pages, and are nobody's to change.
-    if (root.raw == 0 || !base::canonical(va) || is_hypervisor_slot((va >> 39) & 511)) return nullptr;
-    const auto end = base::radix::descend(MappedTables{}, root.address(), 4, 1, va, [](base::radix::Place at, uint64_t e) {
-        constexpr uint64_t usual = pte::present | pte::rw;
-        return (e & usual) == usual || leads_to_level(e, at.level - 1);
-    });
-    return end.level == 1 ? MappedTables::entry(end.slot) : nullptr;
 }
 
 Status exchange_l1(Domain& d, uint64_t* slot, uint64_t seen, uint64_t entry) {

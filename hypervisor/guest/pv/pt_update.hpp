@@ -2,18 +2,38 @@
 /// Changing single page-table entries of PV guests.
 #pragma once
 
+#include "hypervisor/arch/x86/guest_access.hpp"
+#include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/guest/pv/l1tf.hpp"
 #include "hypervisor/guest/pv/types.hpp"
 #include "hypervisor/mm/dirty.hpp"
+#include "lib/base/radix.hpp"
 
 namespace hv {
 
 enum class KeepAccessed : uint8_t { no, yes };
 
+/// Whether a walk may follow `e`, which is not both present and writable, to a table of `level`: linear entries are
+/// read-only, and it ends in front of them.
+bool leads_to_level(uint64_t e, unsigned level);
 /// The L1 slot that translates `va` in the address space `root`; null when a level is missing, the way leads through a linear
 /// entry, or the address is not the guest's own.
 /// Locks: the page_table lock of the tables' owner.
-uint64_t* find_l1_slot(Mfn root, uint64_t va);
+[[gnu::always_inline]] inline uint64_t* find_l1_slot(Mfn root, uint64_t va) {
+    // The guest names the address: a root also carries the hypervisor's own slots, whose tables hold no references, may
+    // map large pages, and are nobody's to change.
+    if (root.raw == 0 || va - arch::guest_first >= arch::guest_bytes) return nullptr;
+    uint64_t table = root.address();
+#pragma GCC unroll 3
+    for (unsigned level = 4; level > 1; --level) {
+        const uint64_t e = MappedTables{}.read(table + base::radix::index_of(va, level) * sizeof(uint64_t));
+        constexpr uint64_t usual = pte::present | pte::rw;
+        if ((e & usual) != usual && !leads_to_level(e, level - 1)) [[unlikely]]
+            return nullptr;
+        table = e & base::radix::address_mask;
+    }
+    return MappedTables::entry(table + base::radix::index_of(va, 1) * sizeof(uint64_t));
+}
 
 inline constexpr uint64_t accessed_dirty = pte::accessed | pte::dirty;
 /// Bits whose change needs no references to change hands.

@@ -54,7 +54,10 @@ Status finish_put(Domain& owner, PageInfo& p) REQUIRES(owner.pv->lock);
 /// The references one present L1 entry holds. `e` is adjusted to what may be stored (user bit, no global bit).
 /// `l1_owner` owns the table, `page_owner` the page mapped. Errors: inval, perm.
 Status l1_entry_get(Domain& l1_owner, Domain& page_owner, uint64_t& e);
-void l1_entry_put(uint64_t e);
+void l1_entry_put_present(uint64_t e);
+inline void l1_entry_put(uint64_t e) {
+    if (e & pte::present) l1_entry_put_present(e);
+}
 /// All present entries of a whole L1 table at once. `taken`: entries before it hold their references, and are what
 /// l1_table_put() gives back. Errors: inval, perm.
 Status l1_table_get(Domain& d, uint64_t* table, unsigned& taken) REQUIRES(d.pv->lock);
