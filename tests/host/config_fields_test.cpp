@@ -76,7 +76,7 @@ const std::vector<Sample> samples = {
 };
 
 /// What can be said and shown, and is not made yet.
-const std::set<std::string> refused = {"bootloader", "on_xend_start", "on_xend_stop"};
+const std::set<std::string> refused = {"on_xend_start", "on_xend_stop"};
 
 const Sample* sample_of(std::string_view json_name) {
     for (const Sample& sample : samples) {

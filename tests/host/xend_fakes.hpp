@@ -430,10 +430,12 @@ struct FakeScripts final : xend::Scripts {
     std::function<void()> before;    // called when a script starts
     std::vector<std::string> tags;   // of all calls
     std::vector<std::string> ended;  // what end() was told
+    std::function<Outcome<>(const xend::ScriptCall&)> boot_loader;
 
     explicit FakeScripts(Tree& t) : tree(t) {}
     Outcome<> run(const xend::ScriptCall& call) override {
         if (before) before();
+        if (boot_loader && call.tag.starts_with("boot-")) return boot_loader(call);
         const std::lock_guard guard(tree.mutex);
         tags.push_back(call.tag);
         std::string path, vif;
@@ -548,6 +550,7 @@ struct Machine {
         out.hotplug_timeout = std::chrono::seconds(0);
         out.close_timeout = std::chrono::seconds(0);
         out.dump_folder = std::filesystem::temp_directory_path() / "xend-test-dumps";
+        out.boot_folder = std::filesystem::temp_directory_path() / ("xend-test-boot-" + std::to_string(::getpid()));
         return out;
     }
     explicit Machine(const xend::Settings& with = settings(), xend::ManagedDomains* kept = nullptr)

@@ -77,6 +77,12 @@ std::string to_file(const DomainConfig& c) {
     lines.text("name", c.name);
     lines.text("type", "pv");
     if (!c.uuid.is_nil()) lines.text("uuid", c.uuid.text());
+    lines.text("bootloader", c.bootloader);
+    std::vector<std::string> words;
+    for (const std::string_view word : split(c.bootargs, ' ')) {
+        if (!word.empty()) words.emplace_back(word);
+    }
+    lines.list("bootloader_args", words);
     lines.text("kernel", c.kernel);
     lines.text("ramdisk", c.ramdisk);
     lines.text("extra", c.cmdline());

@@ -40,7 +40,7 @@ Outcome<std::vector<uint64_t>> numbers_of(const std::string& name, const Json& l
 }
 
 /// Members that say what every PV domain of ours is like anyway, or what the image itself holds.
-constexpr std::array<std::string_view, 19> without_effect = {"c_info.type",
+constexpr std::array<std::string_view, 18> without_effect = {"c_info.type",
                                                              "c_info.run_hotplug_scripts",
                                                              "c_info.passthrough",
                                                              "c_info.domid",
@@ -57,8 +57,7 @@ constexpr std::array<std::string_view, 19> without_effect = {"c_info.type",
                                                              "b_info.exec_ssidref",
                                                              "b_info.disable_migrate",
                                                              "on_soft_reset",
-                                                             "b_info.nodemap",
-                                                             "b_info.bootloader_args"};
+                                                             "b_info.nodemap"};
 
 struct Renamed {
     std::string_view member, variable;
@@ -74,6 +73,7 @@ constexpr std::array renamed = {
     Renamed{"b_info.max_maptrack_frames", "max_maptrack_frames"},
     Renamed{"b_info.max_grant_version", "max_grant_version"},
     Renamed{"b_info.event_channels", "max_event_channels"},
+    Renamed{"b_info.bootloader", "bootloader"},
     Renamed{"b_info.kernel", "kernel"},
     Renamed{"b_info.ramdisk", "ramdisk"},
     Renamed{"b_info.cmdline", "cmdline"},
@@ -108,6 +108,7 @@ private:
     Outcome<> affinity(const std::string& name, const Json& value);
     Outcome<> online(const std::string& name, const Json& value);
     Outcome<> action(const std::string& name, const Json& value);
+    Outcome<> loader_args(const std::string& name, const Json& value);
     Outcome<> disk(const Json& disk);
     Outcome<> nic(const Json& nic);
     template <class Each>
@@ -124,6 +125,7 @@ Outcome<> Converter::convert(const Json& all) {
 Outcome<> Converter::member(const std::string& name, const Json& value) {
     if (name == "c_info.type" && value != "pv") return base::fail(Errc::opnotsupp, name + ": only PV domains are supported yet");
     if (std::ranges::find(without_effect, name) != without_effect.end()) return base::ok;
+    if (name == "b_info.bootloader_args") return loader_args(name, value);
     if (const auto at = std::ranges::find(renamed, name, &Renamed::member); at != renamed.end()) {
         set(at->variable, OTRY(text_of(name, value)));
         return base::ok;
@@ -201,6 +203,17 @@ Outcome<> Converter::action(const std::string& name, const Json& value) {
     std::string word = OTRY(text_of(name, value));
     std::ranges::replace(word, '_', '-');
     set(name, word);
+    return base::ok;
+}
+
+Outcome<> Converter::loader_args(const std::string& name, const Json& value) {
+    std::string words;
+    const auto add = [&](const Json& word) -> Outcome<> {
+        words += (words.empty() ? "" : " ") + OTRY(text_of(name, word));
+        return base::ok;
+    };
+    OTRY(each(name, value, add));
+    set("bootargs", words);
     return base::ok;
 }
 

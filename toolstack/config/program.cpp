@@ -15,7 +15,6 @@
 
 #include "toolstack/config/lexer.hpp"
 #include "toolstack/config/program_helper.hpp"
-#include "toolstack/config/sandbox.hpp"
 #include "toolstack/service/fd.hpp"
 
 namespace config {
@@ -42,7 +41,7 @@ constexpr int no_interpreter = 127, no_sandbox = 126;
     if (::dup2(question_aside, 0) < 0 || ::dup2(answer_aside, answer_at) < 0 || ::dup2(2, 1) < 0) ::_exit(no_sandbox);
     ::close_range(answer_at + 1, ~0U, 0);
     for (int signal = 1; signal < 32; ++signal) ::signal(signal, SIG_DFL);
-    if (enter_sandbox(limits) != 0) ::_exit(no_sandbox);
+    if (service::enter_sandbox(limits.sandbox) != 0) ::_exit(no_sandbox);
     const std::array<const char*, 7> arguments = {interpreter, "-I", "-S", "-B", "-c", program_helper, nullptr};
     const std::array<const char*, 3> environment = {"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", nullptr};
     ::execve(interpreter, const_cast<char**>(arguments.data()), const_cast<char**>(environment.data()));

@@ -5,14 +5,14 @@
 #include <string>
 
 #include "toolstack/config/script.hpp"
+#include "toolstack/service/sandbox.hpp"
 
 namespace config {
 
 /// What a program may cost.
 struct ProgramLimits {
-    unsigned cpu_seconds = 2;
+    service::SandboxLimits sandbox{};
     std::chrono::milliseconds time{10'000};
-    size_t memory = size_t{512} << 20U;
     size_t answer = size_t{1} << 20U;  // bytes of JSON
 };
 

@@ -209,6 +209,14 @@ Outcome<> set_maxvcpus(Context& c, std::string_view name, const Value& value) {
     return base::ok;
 }
 
+/// xl's name for bootargs: a text, or a list of words.
+Outcome<> set_bootloader_args(Context& c, std::string_view name, const Value& value) {
+    for (const auto& [word, where] : OTRY(as_list(c, name, value))) {
+        c.config.bootargs += (c.config.bootargs.empty() ? "" : " ") + word;
+    }
+    return base::ok;
+}
+
 Outcome<> set_nics(Context& c, std::string_view name, const Value& value) {
     c.nics = OTRY(as_number(c, name, value, -1, max_vifs)).value_or(-1);
     return base::ok;
@@ -232,6 +240,7 @@ constexpr std::array others = {
     Other{"cap", set_cap},
     Other{"maxvcpus", set_maxvcpus},
     Other{"cpu", set_cpu},
+    Other{"bootloader_args", set_bootloader_args},
     Other{"ip", set_address<&Address::ip>},
     Other{"gateway", set_address<&Address::gateway>},
     Other{"netmask", set_address<&Address::netmask>},

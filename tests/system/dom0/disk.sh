@@ -41,3 +41,16 @@ if [ "$TOOL" = xm ]; then
     equal "nothing of its devices stays" "" "$(for kind in vbd vif; do xenstore-list /local/domain/0/backend/$kind 2>/dev/null; done)$(losetup -a | grep hot.img)"
     rm -f /xen/images/hot.img
 fi
+# A guest whose kernel is on its own disk.
+if [ "$TOOL" = xm ]; then
+    forget_console booted
+    on_disk() { tiny booted x 'kernel = ""' 'extra = ""' 'vcpus = 2' 'disk = [ "file:/xenolith/boot.img,xvda,w" ]' "$@"; }
+    check "$TOOL create with a boot loader" $TOOL create "$(on_disk 'bootloader = "/usr/bin/pygrub"')"
+    check "its kernel was found by its menu, and runs" wait_until 60 said booted 'guest: status'
+    equal "with its ramdisk" "guest: status 0" "$(told booted 'guest: status')"
+    check "it is gone" wait_until 30 gone booted
+    refused "an entry without a kernel" 'boot/not-there' $TOOL create "$(on_disk 'bootloader = "pygrub"' 'bootargs = "--entry=0"')"
+    refused "a boot loader that is not there" "Boot loader isn't executable: nosuch" $TOOL create "$(on_disk 'bootloader = "nosuch"')"
+    equal "nothing of them stays" "" "$(ls /var/run/xend/boot)$(losetup -a | grep boot.img)"
+    end booted
+fi

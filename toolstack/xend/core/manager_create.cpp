@@ -8,6 +8,7 @@
 #include "lib/base/number.hpp"
 #include "toolstack/service/caught.hpp"
 #include "toolstack/service/log.hpp"
+#include "toolstack/xend/core/boot_loader.hpp"
 #include "toolstack/xend/core/device_drivers.hpp"
 #include "toolstack/xend/core/domain_nodes.hpp"
 #include "toolstack/xend/core/job.hpp"
@@ -111,8 +112,10 @@ Outcome<> Manager::claim(xenstore::Store& store, const Record& record) {
     const config::DomainConfig& c = record.config;
     OTRY(check_name(c.name, c.uuid));
     OTRY(check_managed_name(c.name, c.uuid));
-    OTRY(check_file(c.kernel, "Kernel image"));
-    if (!c.ramdisk.empty()) OTRY(check_file(c.ramdisk, "Kernel ramdisk"));
+    if (c.bootloader.empty()) {  // else they are files of the guest's
+        OTRY(check_file(c.kernel, "Kernel image"));
+        if (!c.ramdisk.empty()) OTRY(check_file(c.ramdisk, "Kernel ramdisk"));
+    }
     return claim_held(store, record);
 }
 
@@ -216,9 +219,6 @@ Outcome<builder::BuildInput> Manager::build_input(const config::DomainConfig& c)
     input.name = c.name;
     input.guest = c.guest;
     input.uuid = c.uuid.bytes;
-    input.kernel = c.kernel;
-    input.ramdisk = c.ramdisk;
-    input.command_line = c.cmdline();
     input.memory_kib = c.memory_mib * 1024;
     input.max_memory_kib = c.max_memory_mib() * 1024;
     input.vcpus = c.vcpus;
@@ -242,8 +242,12 @@ Outcome<builder::BuildInput> Manager::build_input(const config::DomainConfig& c)
 
 /// `image`: what to make it of; null: of its kernel.
 Outcome<> Manager::build_and_connect(xenstore::Store& store, Record& record, proto::saved::Reader* image) {
-    const builder::BuildInput input = OTRY(build_input(record.config));
+    builder::BuildInput input = OTRY(build_input(record.config));
     const auto from_kernel = [&]() -> Outcome<builder::BuiltDomain> {
+        const Booted booted = OTRY(find_boot_files(ports_, record.config));
+        input.kernel = booted.files.kernel;
+        input.ramdisk = booted.files.ramdisk;
+        input.command_line = booted.files.command_line;
         const builder::Plan plan = OTRY(ports_.hypervisor.prepare(input));
         return build(store, record, plan);
     };

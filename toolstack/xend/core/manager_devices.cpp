@@ -5,6 +5,7 @@
 
 #include "toolstack/config/device_kinds.hpp"
 #include "toolstack/service/log.hpp"
+#include "toolstack/xend/core/boot_loader.hpp"
 #include "toolstack/xend/core/device_drivers.hpp"
 #include "toolstack/xend/core/job.hpp"
 
@@ -227,7 +228,9 @@ void Manager::end_scripts(const Record& record) {
     for (const DeviceIntent& device : record.devices) {
         if (!device.running.empty()) running.push_back(device.running);
     }
+    if (!record.config.bootloader.empty()) running.push_back(boot_tag(record.config.uuid));
     if (!running.empty()) ports_.scripts.end(running);
+    if (!record.config.bootloader.empty()) forget_boot_files(ports_.settings, record.config.uuid);
 }
 
 /// What a killed xend was about with devices of a domain that runs: none of them stays, but one that the guest does not give.

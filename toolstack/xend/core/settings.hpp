@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 namespace xend {
 
@@ -15,8 +16,10 @@ struct Settings {
     std::string vif_script = "vif-bridge";             // with the words that it gets, behind blanks
     std::string vif_bridge;                            // of interfaces that name none; empty: the script chooses
     std::map<std::string, std::string> block_scripts;  // by type of disk; else block-TYPE, none for phy and file
-    uint32_t dom0_min_mem_mib = 0;                     // what dom0 keeps when it makes room for a domain; 0: it makes no room
-    bool dump_crashes = false;                         // the cores of domains that crash, whatever their files say
+    std::vector<std::string> boot_loaders = {"/usr/sbin", "/usr/bin", "/usr/lib/xen-4.17/bin"};  // where they stand
+    std::string boot_folder = "/var/run/xend/boot";                                              // for what they take from disks
+    uint32_t dom0_min_mem_mib = 0;  // what dom0 keeps when it makes room for a domain; 0: it makes no room
+    bool dump_crashes = false;      // the cores of domains that crash, whatever their files say
     std::string dump_folder = "/var/xen/dump";
     uint32_t dom0_cpus = 0;  // vCPUs that dom0 goes on with; 0: all
     uint32_t console_limit_kib = 1024;

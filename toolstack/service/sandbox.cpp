@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "toolstack/config/sandbox.hpp"
+#include "toolstack/service/sandbox.hpp"
 
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/fs.h>
 #include <seccomp.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -10,11 +11,11 @@
 #include <array>
 #include <cerrno>
 
-namespace config {
+namespace service {
 
 namespace {
 
-/// What an interpreter needs to start, read files and compute. Whatever makes, changes or removes a file, a socket, a
+/// What a program needs to start, read files and compute. Whatever makes, changes or removes a file, a socket, a
 /// process or another one's memory is not here.
 constexpr std::array allowed = {
     SCMP_SYS(read),
@@ -89,7 +90,7 @@ int limit(int resource, rlim_t most) {
     return ::setrlimit(static_cast<__rlimit_resource>(resource), &value) == 0 ? 0 : errno;
 }
 
-/// The interpreter gets no capability but to read what root may read. Who is not root has none, and may not drop them.
+/// It gets no capability but to read what root may read. Who is not root has none, and may not drop them.
 void drop_capabilities() {
     for (int capability = 0; capability < 64; ++capability) {
         if (capability != CAP_DAC_READ_SEARCH) ::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
@@ -112,6 +113,11 @@ int add_rules(scmp_filter_ctx filter) {
         const scmp_arg_cmp same{1, SCMP_CMP_EQ, static_cast<scmp_datum_t>(command), 0};
         if (const int bad = ::seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, &same); bad != 0) return -bad;
     }
+    // How large a disk is.
+    for (const scmp_datum_t question : std::initializer_list<scmp_datum_t>{BLKGETSIZE64, BLKSSZGET}) {
+        const scmp_arg_cmp same{1, SCMP_CMP_EQ, question, 0};
+        if (const int bad = ::seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, &same); bad != 0) return -bad;
+    }
     // prlimit64 of itself, which cannot raise what is set here: not even root, without its capabilities.
     const scmp_arg_cmp itself{0, SCMP_CMP_EQ, 0, 0};
     return -::seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1, &itself);
@@ -119,7 +125,7 @@ int add_rules(scmp_filter_ctx filter) {
 
 }  // namespace
 
-int enter_sandbox(const ProgramLimits& limits) {
+int enter_sandbox(const SandboxLimits& limits) {
     drop_capabilities();
     const scmp_filter_ctx filter = ::seccomp_init(SCMP_ACT_ERRNO(EPERM));
     if (filter == nullptr) return ENOMEM;
@@ -137,4 +143,4 @@ int enter_sandbox(const ProgramLimits& limits) {
     return 0;
 }
 
-}  // namespace config
+}  // namespace service
