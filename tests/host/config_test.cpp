@@ -315,6 +315,8 @@ TEST(Config, BadDisksSayWhy) {
     EXPECT_EQ(why("/dev/a,,xvda,x"), "the mode must be r, w or w!");
     EXPECT_EQ(why("/dev/a,zip,xvda,w"), "'zip' is no format");
     EXPECT_EQ(why("/dev/a,,xvda,w,more"), "'more' is one word too many");
+    EXPECT_TRUE(config::parse_disk("/dev/a,,xvda,,"));
+    EXPECT_TRUE(config::parse_disk("/dev/a,raw,xvda,w,,"));
     EXPECT_EQ(why("/dev/a,,xvda,vdev=xvdb"), "vdev is given twice");
     EXPECT_EQ(why("/dev/a,,xvda,colour=red"), "'colour' is no key of a disk");
     EXPECT_EQ(why("/dev/a,,xvda,specification=virtio"), "disks are Xen's own, not virtio");

@@ -98,6 +98,7 @@ Outcome<> say_position(Said& said, size_t& position, std::string_view value) {
     static constexpr std::array<std::optional<std::string> Said::*, 4> members = {&Said::target, &Said::format, &Said::vdev,
                                                                                   &Said::access};
     while (position < members.size() && said.*members[position]) ++position;
+    if (position >= members.size() && value.empty()) return base::ok;  // commas at the end say nothing
     if (position >= members.size()) return wrong("'" + std::string(value) + "' is one word too many");
     const size_t here = position++;
     if (here == 0 && has_type(value)) said.format = "raw";  // the type says it: the next word is the device

@@ -30,8 +30,9 @@ constexpr size_t most_answer = 65536;
 Outcome<std::string> find_loader(const Settings& settings, const std::string& name) {
     if (name.starts_with('/') && ::access(name.c_str(), X_OK) == 0) return name;
     const std::string last = name.substr(name.find_last_of('/') + 1);
-    for (const std::string& folder : settings.boot_loaders) {
-        if (std::string path = folder + "/" + last; !last.empty() && ::access(path.c_str(), X_OK) == 0) return path;
+    for (std::string path : settings.boot_loaders) {
+        path.append("/").append(last);
+        if (!last.empty() && ::access(path.c_str(), X_OK) == 0) return path;
     }
     return base::fail(Errc::noent, "Boot loader isn't executable: " + name);
 }
