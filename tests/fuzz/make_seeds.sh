@@ -59,3 +59,8 @@ text=$(i=0; while [ $i -lt 40 ]; do printf 'call \350\001\0\0\0 jump %d ' $i | t
 
 printf '/xen console=com1,vga com1=9600,8n1,0x2f8,3 dom0_mem=min:1M,max:-2G,512M maxcpus=4 loglvl=all/info conring_size=100k' | seed boot_options machine
 printf 'xen spec-ctrl=no-xen,bti-thunk=lfence,ibpb=0 xpti=dom0 no-pv-l1tf smt=off sched-gran=core "sched=a b" console_timestamps noreboot x=1' | seed boot_options words
+
+seed boot_menu grub <../system/grub.cfg
+printf 'default=1\ntitle A\n root (hd0,0)\n kernel (hd0,0)/k ro\n initrd /i\ntitle B\n kernel /boot/xen.gz\n module /k\n module /i\n' | seed boot_menu menu.lst
+printf 'DEFAULT b\nLABEL a\n MENU LABEL ^A\n KERNEL k\n APPEND initrd=i,j root=/x\nLABEL b\n linux /k\n initrd i\n' | seed boot_menu syslinux
+printf 'load_env\nblscfg\nif [ ! "${a}" != b ]; then set default=a; fi\ntitle A\nlinux /k\ninitrd /i $x\noptions $kernelopts q\n' | seed boot_menu entries

@@ -123,7 +123,7 @@ TEST(GrubScript, TestsAreEvaluated) {
           "[ 5 -gt 3 ]", "[ 2 -eq 2 ]", "[ 2 -ne 3 ]", "true", "search --file /x", "false; true"}) {
         EXPECT_TRUE(chosen(yes)) << yes;
     }
-    for (const char* no : {"[ ]", "[ \"\" ]", "[ $none ]", "[ a = b ]", "[ ! a ]", "[ -z x ]", "[ -d /x ]",
+    for (const char* no : {"[ ]", "[", "[ a = b", "[ \"\" ]", "[ $none ]", "[ a = b ]", "[ ! a ]", "[ -z x ]", "[ -d /x ]",
                            "[ -s /boot/grub/grubenv ]", "[ x -lt 5 ]", "false", "true; false", "[ a b c d ]"}) {
         EXPECT_FALSE(chosen(no)) << no;
     }
@@ -151,6 +151,13 @@ TEST(GrubScript, WordsThatDoubleEachTimeHaveAnEnd) {
     for (int i = 0; i < 60; ++i) script += "set a=$a$a\n";
     const BootMenu menu = menu_of(script + "menuentry x { linux /k $a; }");
     EXPECT_LE(menu.entries[0].args.size(), 4096U);
+    std::string line = script + "menuentry x { linux /k";
+    for (int i = 0; i < 50'000; ++i) line += " $a";
+    line += "; initrd";
+    for (int i = 0; i < 1000; ++i) line += " /r";
+    const BootMenu long_line = menu_of(line + "; }");
+    EXPECT_LE(long_line.entries[0].args.size(), pygrub::most_args + 4096);
+    EXPECT_EQ(long_line.entries[0].ramdisks.size(), pygrub::most_ramdisks);
 }
 
 TEST(MenuList, ReadsGrubLegacy) {
@@ -191,6 +198,7 @@ TEST(Output, HoldsWhatTheGuestWroteInItsPlace) {
               std::string("kernel /k\0ramdisk /r\0args x\0", 28));
     const BootMenu menu = menu_of("menuentry 'a' { linux /k 'x\nkernel /etc/shadow'; }");
     EXPECT_EQ(menu.entries[0].args, "\"x kernel /etc/shadow\"");
+    EXPECT_EQ(menu_of("menuentry a { linux '/k\nramdisk /etc/shadow'; }").entries[0].kernel, "/k ramdisk /etc/shadow");
 }
 
 /// A file system made of a folder of this machine, in an image; behind a partition table when it is to be in one.

@@ -15,7 +15,7 @@ std::string path_without_device(std::string_view path) {
         const size_t end = path.find(')');
         path = end == std::string_view::npos ? std::string_view() : path.substr(end + 1);
     }
-    return path.starts_with('/') || path.empty() ? std::string(path) : "/" + std::string(path);
+    return without_controls(path.starts_with('/') || path.empty() ? std::string(path) : "/" + std::string(path));
 }
 
 std::vector<std::string> words_of(std::string_view line) {
@@ -48,6 +48,10 @@ GrubEnvironment parse_grub_environment(std::string_view text) {
         if (out.size() < 256) out[std::string(line.substr(0, equals))] = without_controls(std::string(line.substr(equals + 1)));
     }
     return out;
+}
+
+void add_ramdisk(BootEntry& entry, std::string path) {
+    if (!path.empty() && entry.ramdisks.size() < most_ramdisks) entry.ramdisks.push_back(std::move(path));
 }
 
 Outcome<size_t> find_entry(const BootMenu& menu, const std::string& which) {

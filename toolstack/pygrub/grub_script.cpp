@@ -178,14 +178,16 @@ private:
     /// The words of a command to its end, or to a brace that begins a block.
     Words words(bool active) {
         Words out;
+        size_t size = 0;  // words may be variables that hold much
         for (; more() && tokens_[at_].kind == Token::Kind::word; ++at_) {
             if (!out.empty() && tokens_[at_].plain() == "{") break;
-            if (active || out.empty()) add_word(out, tokens_[at_]);
+            if (out.empty() || (active && size < most_text)) size += add_word(out, tokens_[at_]);
         }
         return out;
     }
 
-    void add_word(Words& out, const Token& token) {
+    /// Returns its size.
+    size_t add_word(Words& out, const Token& token) {
         std::string word;
         bool is_there = false;
         for (const Segment& part : token.segments) {
@@ -193,7 +195,9 @@ private:
             word += part.is_variable ? variables_[part.text] : part.text;
             if (word.size() > most_text) word.resize(most_text);  // variables may hold variables
         }
-        if (is_there || !word.empty()) out.push_back(std::move(word));
+        const size_t size = word.size();
+        if (is_there || size != 0) out.push_back(std::move(word));
+        return size;
     }
 
     void assign(std::string_view text) {
@@ -212,7 +216,8 @@ private:
         if (name == "set" && all.size() > 1) assign(all[1]);
         else if (name == "unset" && all.size() > 1) variables_.erase(all[1]);
         else if (name == "load_env") load_environment();
-        else if (name == "[" || name == "test") status_ = test({all.begin() + 1, all.end() - (name == "[" ? 1 : 0)});
+        else if (name == "[" || name == "test")
+            status_ = test({all.begin() + 1, all.end() - (all.size() > 1 && all.back() == "]" ? 1 : 0)});
         else if (name == "blscfg") add_loader_entries();
         else if (is_one_of(name, kernels)) set_kernel(all);
         else if (is_one_of(name, ramdisks)) add_ramdisks(all);
@@ -264,7 +269,7 @@ private:
     /// `from` to the end as one line; words with blanks in them are quoted as the kernel understands it.
     static std::string line_of(const Words& all, size_t from) {
         std::string out;
-        for (size_t i = from; i < all.size(); ++i) {
+        for (size_t i = from; i < all.size() && out.size() < most_args; ++i) {
             const bool blank = all[i].find(' ') != std::string::npos && all[i].find('"') == std::string::npos;
             out += (out.empty() ? "" : " ") + (blank ? "\"" + all[i] + "\"" : all[i]);
         }
@@ -280,7 +285,7 @@ private:
     void add_ramdisks(const Words& all) {
         if (entry() == nullptr) return;
         for (size_t i = 1; i < all.size(); ++i) {
-            if (!all[i].starts_with("newc:")) entry()->ramdisks.push_back(path_without_device(all[i]));
+            if (!all[i].starts_with("newc:")) add_ramdisk(*entry(), path_without_device(all[i]));
         }
     }
 
@@ -290,7 +295,7 @@ private:
         while (i < all.size() && all[i].starts_with("--")) ++i;
         if (entry() == nullptr || i >= all.size()) return;
         if (!entry()->kernel.empty()) {
-            entry()->ramdisks.push_back(path_without_device(all[i]));
+            add_ramdisk(*entry(), path_without_device(all[i]));
             return;
         }
         entry()->kernel = path_without_device(all[i]);

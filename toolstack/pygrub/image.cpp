@@ -31,7 +31,7 @@ constexpr const char* program = "/usr/bin/grub-fstest";
 constexpr int no_sandbox = 126, no_program = 127;
 constexpr std::chrono::seconds time_for_one{60};
 constexpr size_t most_listed = size_t{1} << 20U;
-constexpr size_t most_extracted = size_t{1} << 30U;
+constexpr size_t most_extracted = size_t{256} << 20U;  // of one output: it stands in dom0's memory until the domain is made
 constexpr int disk_at = 3;
 
 /// Binds what a program needs of the system, if it is there, below the new root.

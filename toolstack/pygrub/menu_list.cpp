@@ -68,7 +68,7 @@ std::string path_in(const std::string& folder, const std::string& path) {
 void add_ramdisks(BootEntry& entry, const std::string& folder, std::string_view list) {
     while (!list.empty()) {
         const size_t end = std::min(list.find(','), list.size());
-        if (end != 0) entry.ramdisks.push_back(path_in(folder, std::string(list.substr(0, end))));
+        if (end != 0) add_ramdisk(entry, path_in(folder, std::string(list.substr(0, end))));
         list.remove_prefix(std::min(end + 1, list.size()));
     }
 }
@@ -115,12 +115,12 @@ Outcome<BootMenu> parse_menu_list(std::string_view text) {
             take_kernel(entry, line.rest);
             for_hypervisor = entry.kernel.find("/xen") != std::string::npos;
         } else if (line.key == "initrd") {
-            for (const std::string& file : words_of(line.rest)) entry.ramdisks.push_back(path_without_device(file));
+            for (const std::string& file : words_of(line.rest)) add_ramdisk(entry, path_without_device(file));
         } else if (line.key == "module" && std::exchange(for_hypervisor, false)) {
             take_kernel(entry, line.rest);
         } else if (line.key == "module") {
             const auto words = words_of(line.rest);
-            if (!words.empty()) entry.ramdisks.push_back(path_without_device(words[0]));
+            if (!words.empty()) add_ramdisk(entry, path_without_device(words[0]));
         }
     }
     return menu;
@@ -172,7 +172,7 @@ std::vector<BootEntry> parse_loader_entries(std::vector<LoaderEntry> files, cons
             if (line.key == "options") entry.args += (entry.args.empty() ? "" : " ") + expand(line.rest, environment);
             if (line.key != "initrd") continue;
             for (const std::string& word : words_of(line.rest)) {
-                if (!word.starts_with('$')) entry.ramdisks.push_back(path_without_device(word));
+                if (!word.starts_with('$')) add_ramdisk(entry, path_without_device(word));
             }
         }
         if (!entry.kernel.empty()) out.push_back(std::move(entry));
