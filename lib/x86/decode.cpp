@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/x86/decode.hpp"
 
-#include <cstddef>
 #include <initializer_list>
 
 namespace x86 {
@@ -11,13 +10,6 @@ using base::Err;
 using base::Errc;
 using base::Result;
 using base::Status;
-
-/// Where each register number lies in Regs.
-constexpr uint16_t gpr_offsets[16] = {
-    offsetof(Regs, rax), offsetof(Regs, rcx), offsetof(Regs, rdx), offsetof(Regs, rbx), offsetof(Regs, rsp), offsetof(Regs, rbp),
-    offsetof(Regs, rsi), offsetof(Regs, rdi), offsetof(Regs, r8),  offsetof(Regs, r9),  offsetof(Regs, r10), offsetof(Regs, r11),
-    offsetof(Regs, r12), offsetof(Regs, r13), offsetof(Regs, r14), offsetof(Regs, r15),
-};
 
 struct Cursor {
     const uint8_t* bytes;
@@ -36,28 +28,21 @@ struct Cursor {
     }
 };
 
-struct Rex {
-    bool r = false, x = false, b = false;
-};
-
-bool take_prefix(Instruction& in, uint8_t byte) {
+void take_prefix(Instruction& in, uint8_t byte) {
     switch (byte) {
-        case 0x66: in.operand16 = true; return true;
-        case 0x67: in.address32 = true; return true;
-        case 0xf0: in.lock = true; return true;
+        case 0x66: in.operand16 = true; break;
+        case 0x67: in.address32 = true; break;
+        case 0xf0: in.lock = true; break;
         case 0xf2:
-        case 0xf3: in.repeat = byte; return true;
-        case 0x64: in.segment = 4; return true;
-        case 0x65: in.segment = 5; return true;
-        case 0x2e:
-        case 0x36:
-        case 0x3e:
-        case 0x26: return true;
-        default: return false;
+        case 0xf3: in.repeat = byte; break;
+        case 0x64: in.segment = 4; break;
+        case 0x65: in.segment = 5; break;
+        default: break;  // the segments that mean nothing
     }
 }
 
-enum class Form : uint8_t { unknown, plain, modrm, modrm_imm8, modrm_imm32, imm8 };
+/// What a byte at the beginning is: an opcode's form, or what stands in front of an opcode.
+enum class Form : uint8_t { unknown, plain, modrm, modrm_imm8, modrm_imm32, imm8, escape, rex, prefix };
 
 /// The form of each opcode: a table, because a switch would be compiled to a chain of comparisons.
 struct Forms {
@@ -73,6 +58,9 @@ consteval Forms one_byte_forms() {
     f.set(Form::modrm_imm8, {0x80, 0x83, 0xc6});
     f.set(Form::modrm_imm32, {0x81, 0xc7});
     f.set(Form::imm8, {0xe4, 0xe5, 0xe6, 0xe7});
+    f.set(Form::prefix, {0x66, 0x67, 0xf0, 0xf2, 0xf3, 0x64, 0x65, 0x2e, 0x36, 0x3e, 0x26});
+    for (uint8_t rex = 0x40; rex < 0x50; ++rex) f.set(Form::rex, {rex});
+    f.set(Form::escape, {0x0f});
     f.set(Form::plain, {0xec, 0xed, 0xee, 0xef, 0x6c, 0x6d, 0x6e, 0x6f, 0xaa, 0xab, 0xa4, 0xa5, 0xf4, 0xfa, 0xfb});
     return f;
 }
@@ -89,8 +77,13 @@ constexpr Forms one_byte = one_byte_forms(), two_byte = two_byte_forms();
 
 bool has_modrm(Form f) { return f >= Form::modrm && f <= Form::modrm_imm32; }
 
-Status decode_memory(Instruction& in, Cursor& c, const Regs& r, Rex rex, uint8_t rm_low, unsigned trailing) {
+struct Rex {
+    bool r = false, x = false, b = false;
+};
+
+Status decode_memory(Instruction& in, Cursor& c, const Regs& r, Rex rex, unsigned trailing) {
     uint64_t address = 0;
+    const unsigned rm_low = in.rm & 7;
     if (rm_low == 4) {
         const uint8_t sib = TRY(c.next());
         const unsigned index = ((sib >> 3) & 7) | (rex.x ? 8u : 0u);
@@ -120,33 +113,51 @@ unsigned immediate_bytes(Form f, const Instruction& in) {
     }
 }
 
+/// Moves to and from control and debug registers know no memory operand.
+bool is_register_only(const Instruction& in) { return in.two_byte && in.opcode >= 0x20 && in.opcode <= 0x23; }
+
+/// Any instruction.
+[[gnu::noinline]] Status decode_any(Instruction& in, const uint8_t* bytes, unsigned n, const Regs& r) {
+    Cursor c{bytes, n < max_instruction_bytes ? n : max_instruction_bytes};
+    uint8_t byte = TRY(c.next());
+    Form form = one_byte.of[byte];
+    while (form == Form::prefix) {
+        take_prefix(in, byte);
+        byte = TRY(c.next());
+        form = one_byte.of[byte];
+    }
+    Rex rex;
+    if (form == Form::rex) {
+        in.rex = true;
+        in.rex_w = byte & 8;
+        if (in.rex_w) in.operand16 = false;  // it outranks the prefix, for the size of an immediate too
+        rex = {(byte & 4) != 0, (byte & 2) != 0, (byte & 1) != 0};
+        byte = TRY(c.next());
+        form = one_byte.of[byte];
+    }
+    if (form == Form::escape) {
+        in.two_byte = true;
+        byte = TRY(c.next());
+        form = two_byte.of[byte];
+    }
+    in.opcode = byte;
+    if (form == Form::unknown || form >= Form::escape) return Err{Errc::opnotsupp};
+    const unsigned trailing = immediate_bytes(form, in);
+    if (has_modrm(form)) {
+        const uint8_t modrm = TRY(c.next());
+        in.has_modrm = true;
+        in.mod = modrm >> 6;
+        in.reg = static_cast<uint8_t>(((modrm >> 3) & 7) | (rex.r ? 8 : 0));
+        in.rm = static_cast<uint8_t>((modrm & 7) | (rex.b ? 8 : 0));
+        in.memory = in.mod != 3 && !is_register_only(in);
+        if (in.memory) TRY(decode_memory(in, c, r, rex, trailing));
+    }
+    if (trailing != 0) in.immediate = TRY(c.number(trailing));
+    in.length = static_cast<uint8_t>(c.at);
+    return base::ok;
+}
+
 }  // namespace
-
-uint64_t& gpr(Regs& r, unsigned n) { return *reinterpret_cast<uint64_t*>(reinterpret_cast<uint8_t*>(&r) + gpr_offsets[n & 15]); }
-uint64_t gpr(const Regs& r, unsigned n) {
-    return *reinterpret_cast<const uint64_t*>(reinterpret_cast<const uint8_t*>(&r) + gpr_offsets[n & 15]);
-}
-
-uint64_t read_gpr(const Regs& r, unsigned n, unsigned bytes, bool rex) {
-    if (bytes == 1 && !rex && n >= 4 && n < 8) return (gpr(r, n - 4) >> 8) & 0xff;
-    const uint64_t v = gpr(r, n);
-    return bytes == 8 ? v : v & ((uint64_t{1} << (8 * bytes)) - 1);
-}
-
-void write_gpr(Regs& r, unsigned n, unsigned bytes, bool rex, uint64_t value) {
-    if (bytes == 1 && !rex && n >= 4 && n < 8) {
-        uint64_t& reg = gpr(r, n - 4);
-        reg = (reg & ~uint64_t{0xff00}) | ((value & 0xff) << 8);
-        return;
-    }
-    uint64_t& reg = gpr(r, n);
-    if (bytes == 8) reg = value;
-    else if (bytes == 4) reg = static_cast<uint32_t>(value);
-    else {
-        const uint64_t mask = (uint64_t{1} << (8 * bytes)) - 1;
-        reg = (reg & ~mask) | (value & mask);
-    }
-}
 
 Result<Instruction> decode(const uint8_t* bytes, unsigned n, const Regs& r) {
     Instruction in;
@@ -155,41 +166,25 @@ Result<Instruction> decode(const uint8_t* bytes, unsigned n, const Regs& r) {
 }
 
 Status decode_into(Instruction& in, const uint8_t* bytes, unsigned n, const Regs& r) {
-    in = {};
-    Cursor c{bytes, n < max_instruction_bytes ? n : max_instruction_bytes};
-    uint8_t byte = TRY(c.next());
-    while (take_prefix(in, byte)) byte = TRY(c.next());
-    Rex rex;
-    if ((byte & 0xf0) == 0x40) {
-        in.rex = true;
-        in.rex_w = byte & 8;
-        if (in.rex_w) in.operand16 = false;  // it outranks the prefix, for the size of an immediate too
-        rex = {(byte & 4) != 0, (byte & 2) != 0, (byte & 1) != 0};
-        byte = TRY(c.next());
+    // Most of what kernels trap on has no prefix, and no operand but registers: the same as decode_any(), with less to ask.
+    constexpr unsigned longest = 3;
+    if (n < longest) return decode_any(in, bytes, n, r);
+    in.two_byte = bytes[0] == 0x0f;
+    in.opcode = bytes[in.two_byte];
+    const Form form = in.two_byte ? two_byte.of[in.opcode] : one_byte.of[in.opcode];
+    if (form == Form::plain) {
+        in.length = in.two_byte ? 2 : 1;
+        return base::ok;
     }
-    const Form* forms = one_byte.of;
-    if (byte == 0x0f) {
-        in.two_byte = true;
-        byte = TRY(c.next());
-        forms = two_byte.of;
+    if (!is_register_only(in)) {
+        in.two_byte = false;
+        return decode_any(in, bytes, n, r);
     }
-    in.opcode = byte;
-    const Form form = forms[byte];
-    if (form == Form::unknown) return Err{Errc::opnotsupp};
-    const unsigned trailing = immediate_bytes(form, in);
-    if (has_modrm(form)) {
-        const uint8_t modrm = TRY(c.next());
-        in.has_modrm = true;
-        in.mod = modrm >> 6;
-        in.reg = static_cast<uint8_t>(((modrm >> 3) & 7) | (rex.r ? 8 : 0));
-        in.rm = static_cast<uint8_t>((modrm & 7) | (rex.b ? 8 : 0));
-        // Moves to and from control and debug registers know no memory operand.
-        const bool register_only = in.two_byte && byte >= 0x20 && byte <= 0x23;
-        in.memory = in.mod != 3 && !register_only;
-        if (in.memory) TRY(decode_memory(in, c, r, rex, modrm & 7, trailing));
-    }
-    if (trailing != 0) in.immediate = TRY(c.number(trailing));
-    in.length = static_cast<uint8_t>(c.at);
+    in.has_modrm = true;
+    in.mod = bytes[2] >> 6;
+    in.reg = (bytes[2] >> 3) & 7;
+    in.rm = bytes[2] & 7;
+    in.length = 3;
     return base::ok;
 }
 

@@ -112,12 +112,6 @@ Result<Outcome> one_byte(Regs& r, const Instruction& in, uint64_t old, unsigned 
 
 }  // namespace
 
-unsigned stored_bytes(const Instruction& in) {
-    const uint8_t op = in.opcode;
-    const bool byte_form = in.two_byte ? op == 0xb0 : (op & 1) == 0 && op != 0x83;
-    return byte_form ? 1 : in.operand_bytes();
-}
-
 Result<StoreOutcome> emulate_store(Regs& r, const Instruction& in, uint64_t old) {
     const unsigned bytes = stored_bytes(in);
     return in.two_byte ? two_byte(r, in, old, bytes) : one_byte(r, in, old, bytes);

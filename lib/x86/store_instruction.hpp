@@ -17,7 +17,14 @@ struct StoreOutcome {
 };
 
 /// Bytes of the memory operand.
-unsigned stored_bytes(const Instruction& in);
+inline unsigned stored_bytes(const Instruction& in) {
+    const uint8_t op = in.opcode;
+    const bool byte_form = in.two_byte ? op == 0xb0 : (op & 1) == 0 && op != 0x83;
+    return byte_form ? 1 : in.operand_bytes();
+}
+
+/// Whether it is MOV of a register, as nearly every one is: it changes no register and no flag.
+inline bool is_register_move(const Instruction& in) { return !in.two_byte && (in.opcode & 0xfe) == 0x88; }
 
 /// Executes `in`, whose memory operand holds `old`, on the registers and flags of `r`; not its rip.
 /// Errors: opnotsupp for what is no store that anybody makes to a page table.

@@ -314,7 +314,7 @@ TEST(DirtyWorlds, ASilentLineIsFound) {
     Play deaf;
     deaf.worlds(1, "all");
     EXPECT_NE(deaf.wrong, "");
-    for (const char* file : {"guest/pv/pt_update.cpp:", "domain/vcpu_info.cpp:", "grant/copy.cpp:"}) {
+    for (const char* file : {"guest/pv/pt_update.hpp:", "domain/vcpu_info.cpp:", "grant/copy.cpp:"}) {
         const auto& all = hostile_worlds().needed;
         const auto site = std::find_if(all.begin(), all.end(), [&](const auto& s) { return s.starts_with(file); });
         ASSERT_NE(site, all.end()) << file;

@@ -147,6 +147,28 @@ TEST_F(Registers, XensLeavesSayWhoWeAre) {
     ASSERT_TRUE(pv_emulate_forced(v(), r));
     EXPECT_EQ(r.rip, address(code.data()) + sizeof forced);
     EXPECT_EQ(r.rax, 4u << 16 | 17u);
+    for (size_t wrong = 0; wrong < sizeof forced; ++wrong) {
+        r.rip = address(code.data());
+        code[wrong] ^= 1;
+        EXPECT_FALSE(pv_emulate_forced(v(), r)) << "byte " << wrong;
+        code[wrong] ^= 1;
+    }
+}
+
+TEST_F(Registers, ForcedCpuidMayBeTheLastOfItsPage) {
+    const uint8_t forced[] = {0x0f, 0x0b, 'x', 'e', 'n', 0x0f, 0xa2};
+    std::vector<uint8_t> code(page_size, 0x90);
+    uint8_t* const start = code.data() + code.size() - sizeof forced;
+    std::copy(forced, forced + sizeof forced, start);
+    host::guest_window(address(code.data()), code.size());
+    r.rax = 0x40000001;
+    r.cs = xen::FLAT_RING3_CS64;
+    r.rip = address(start);
+    EXPECT_TRUE(pv_emulate_forced(v(), r));
+    EXPECT_EQ(r.rax, 4u << 16 | 17u);
+    r.rip = address(start) + 1;
+    EXPECT_FALSE(pv_emulate_forced(v(), r));
+    host::guest_window(page_size, ~uint64_t{0} - page_size);
 }
 
 // -- ports -------------------------------------------------------------------------------------------------------------

@@ -4,6 +4,9 @@
 /// has found.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstring>
+#include <tuple>
 #include <vector>
 
 #include "lib/x86/decode.hpp"
@@ -71,6 +74,53 @@ TEST(Decode, the_operand_is_where_the_manual_says) {
     EXPECT_EQ(decoded({0xe4, 0x80}).immediate, 0xffff'ffff'ffff'ff80);
 }
 
+auto fields(const Instruction& i) {
+    return std::tuple(i.length, i.two_byte, i.opcode, i.operand16, i.address32, i.lock, i.repeat, i.segment, i.rex_w, i.rex,
+                      i.has_modrm, i.mod, i.reg, i.rm, i.memory, i.address, i.immediate);
+}
+
+/// Instructions without a prefix may be decoded by a shorter way. A segment that means nothing in front of them keeps them from it.
+TEST(Decode, both_ways_say_the_same_of_every_beginning) {
+    Regs r{};
+    for (unsigned i = 0; i < 16; ++i) gpr(r, i) = 0x1234'5678'9abc'def0u * (i + 1);
+    r.rip = 0x40'0000;
+    Regs one_before = r;
+    --one_before.rip;
+    unsigned known = 0;
+    for (unsigned first = 0; first < 0x1'00'00'00; ++first) {
+        if ((first & 0xff) % 7 != 0) continue;  // to be quick: each field of a ModRM byte has all its values all the same
+        const uint8_t bytes[max_instruction_bytes] = {static_cast<uint8_t>(first >> 16),
+                                                      static_cast<uint8_t>(first >> 8),
+                                                      static_cast<uint8_t>(first),
+                                                      1,
+                                                      2,
+                                                      3,
+                                                      4,
+                                                      5,
+                                                      6,
+                                                      7,
+                                                      8};
+        uint8_t longer[max_instruction_bytes] = {0x3e};
+        std::copy(bytes, bytes + max_instruction_bytes - 1, longer + 1);
+        const auto a = decode(bytes, max_instruction_bytes - 1, r);
+        const auto b = decode(longer, max_instruction_bytes, one_before);
+        ASSERT_EQ(bool(a), bool(b)) << std::hex << first;
+        if (!a) {
+            ASSERT_EQ(a.error(), b.error()) << std::hex << first;
+            continue;
+        }
+        ++known;
+        Instruction same = b.value();
+        --same.length;
+        ASSERT_EQ(fields(a.value()), fields(same)) << std::hex << first;
+        for (unsigned n = 0; n < a.value().length; ++n)
+            ASSERT_FALSE(decode(bytes, n, r)) << std::hex << first << ", " << n << " bytes";
+        const auto just = decode(bytes, a.value().length, r);
+        ASSERT_TRUE(just && fields(a.value()) == fields(just.value())) << std::hex << first;
+    }
+    EXPECT_GT(known, 10'000u);
+}
+
 TEST(Decode, byte_registers_without_rex_are_the_high_halves) {
     Regs r{};
     r.rbx = 0x1122334455667788;
@@ -81,6 +131,30 @@ TEST(Decode, byte_registers_without_rex_are_the_high_halves) {
     EXPECT_EQ(r.rdi, 0xeeu);
     write_gpr(r, 3, 4, false, 0xffff'ffff'0000'0001);
     EXPECT_EQ(r.rbx, 1u) << "four bytes clear the upper half";
+}
+
+/// Who performs a MOV of a register may do it without emulate_store().
+TEST(Store, a_register_move_changes_nothing_but_memory) {
+    Regs r{};
+    for (unsigned i = 0; i < 16; ++i) gpr(r, i) = 0x0123'4567'89ab'cdefu * (2 * i + 1);
+    r.rflags = 0x246;
+    unsigned moves = 0;
+    for (const uint8_t rex : std::initializer_list<uint8_t>{0x3e, 0x40, 0x44, 0x48, 0x4c, 0x66})
+        for (unsigned opcode = 0; opcode < 256; ++opcode)
+            for (unsigned reg = 0; reg < 8; ++reg) {
+                const uint8_t bytes[max_instruction_bytes] = {rex, static_cast<uint8_t>(opcode),
+                                                              static_cast<uint8_t>(0x03 | reg << 3)};
+                const auto in = decode(bytes, max_instruction_bytes, r);
+                if (!in || !is_register_move(in.value())) continue;
+                EXPECT_EQ(opcode & 0xfe, 0x88u);
+                ++moves;
+                Regs after = r;
+                const auto out = emulate_store(after, in.value(), 0x5555'5555'5555'5555);
+                ASSERT_TRUE(out && out.value().write);
+                EXPECT_EQ(out.value().value, read_gpr(r, in.value().reg, stored_bytes(in.value()), in.value().rex));
+                EXPECT_EQ(memcmp(&after, &r, sizeof r), 0);
+            }
+    EXPECT_EQ(moves, 6 * 2 * 8u);
 }
 
 TEST(Store, logic_and_bits) {

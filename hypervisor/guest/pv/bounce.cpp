@@ -112,7 +112,7 @@ void pv_inject(Vcpu& v, Regs& r, uint8_t vector, uint32_t error_code) {
         guest_log(LogLevel::warning, "d%uv%u: unhandled trap %u, code %x, rip %016lx, rsp %016lx", v.domain.id.raw, v.id.raw,
                   vector, error_code, r.rip, r.rsp);
     if (has_error_code(vector)) enter_handler(v, r, {t.address, xen::TI_GET_IF(t)}, uint64_t{error_code});
-    else enter_plain_handler(v, r, t.address, xen::TI_GET_IF(t));
+    else enter_handler(v, r, {t.address, xen::TI_GET_IF(t)});
 }
 
 void pv_inject_software(Vcpu& v, Regs& r, uint8_t vector) {

@@ -37,7 +37,7 @@ Step load_root(Vcpu& v, Mfn m) {
     return s.error() == Errc::restart ? Step::again : Step::fault;
 }
 
-Step read_control(Vcpu& v, Regs& r, const Instruction& in) {
+[[gnu::always_inline]] inline Step read_control(Vcpu& v, Regs& r, const Instruction& in) {
     uint64_t value = 0;
     switch (in.reg) {
         case 0: value = guest_cr0 | v.pv->cr0_ts; break;
@@ -296,15 +296,19 @@ namespace {
 
 constexpr unsigned forced_cpuid_bytes = sizeof xen::XEN_EMULATE_PREFIX + 2;
 
-/// Its seven bytes are two words that overlap; nearly every other #UD is told by the first.
+constexpr uint64_t forced_cpuid = [] {
+    const uint8_t(&p)[5] = xen::XEN_EMULATE_PREFIX;
+    return std::bit_cast<uint64_t>(std::array<uint8_t, 8>{p[0], p[1], p[2], p[3], p[4], 0x0f, 0xa2});
+}();
+static_assert(forced_cpuid_bytes == 7);
+
+/// Its seven bytes and one more, or as many as the page has.
 [[gnu::always_inline]] inline bool forced_cpuid_at(uint64_t address) {
-    constexpr uint8_t cpuid[2] = {0x0f, 0xa2};
-    constexpr const uint8_t(&p)[5] = xen::XEN_EMULATE_PREFIX;
-    constexpr uint32_t first = std::bit_cast<uint32_t>(std::array{p[0], p[1], p[2], p[3]});
-    constexpr uint32_t last = std::bit_cast<uint32_t>(std::array{p[3], p[4], cpuid[0], cpuid[1]});
-    uint32_t word = 0;
-    if (!arch::load_from_guest(word, address) || word != first) return false;
-    return arch::load_from_guest(word, address + forced_cpuid_bytes - sizeof word) && word == last;
+    uint64_t word = 0;
+    if (!arch::copy_words_from_guest<1>(&word, address) && !arch::copy_from_guest(&word, address, forced_cpuid_bytes))
+        [[unlikely]]
+        return false;
+    return word << 8 == forced_cpuid << 8;
 }
 
 [[gnu::noinline]] bool emulate_forced_elsewhere(Vcpu& v, Regs& r) {

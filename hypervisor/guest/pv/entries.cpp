@@ -12,8 +12,6 @@
 namespace hv {
 namespace {
 
-constexpr uint64_t cache_bits = pte::pwt | pte::pcd | pte::pse;  // in an L1 bit 7 is PAT
-
 Mfn frame_in(uint64_t e) { return Mfn::of_address(e & pte::frame_mask); }
 
 /// RAM belongs to someone; everything else is a device's, or nothing.
@@ -21,38 +19,6 @@ bool is_ram(Mfn m) { return mfn_valid(m) && page_of(m).owner.load(std::memory_or
 
 Status io_entry(Domain& l1_owner, Mfn m) {
     if (!l1_owner.iomem.contains(m.raw, m.raw)) return Err{Errc::perm};
-    return ok;
-}
-
-/// A page of the owner's, nearly always. Else the control domain may map pages the hypervisor offers (trace buffers, M2P) read-only,
-/// and devices' frames take no references: null.
-[[gnu::noinline]] Result<PageInfo*> get_rarely(Domain& l1_owner, uint64_t& e) {
-    const Mfn m = frame_in(e);
-    e = l1_entry_bits(l1_owner, e);
-    if (!is_ram(m)) {
-        TRY(io_entry(l1_owner, m));
-        return nullptr;
-    }
-    if (!l1_owner.privileged || !get_page(page_of(m), DomId(xen::DOMID_XEN))) return Err{Errc::perm};
-    return &page_of(m);
-}
-
-/// What has an owner that is a domain is RAM: is_ram() need not be asked, as far as the answer is yes.
-[[gnu::always_inline]] inline Status entry_get(Domain& l1_owner, Domain& page_owner, uint64_t& e) {
-    const Mfn m = frame_in(e);
-    PageInfo* p = &page_of(m);
-    if (mfn_valid(m) && get_page(*p, page_owner.id)) [[likely]] {
-        e = (e | pte::user) & ~(l1_owner.privileged ? pte::global : pte::global | cache_bits);
-    } else {
-        p = TRY(get_rarely(l1_owner, e));
-        if (!p) return ok;
-    }
-    if (!(e & pte::rw)) return ok;
-    if (!get_writable_type(*p)) [[unlikely]] {
-        put_page(*p);
-        return Err{Errc::inval};
-    }
-    if (&l1_owner != &page_owner) dirtied(m);
     return ok;
 }
 
@@ -67,16 +33,27 @@ Status io_entry(Domain& l1_owner, Mfn m) {
 
 }  // namespace
 
-uint64_t l1_cache_bits(uint64_t e) { return is_ram(frame_in(e)) ? e & ~cache_bits : e; }
+uint64_t l1_cache_bits(uint64_t e) { return is_ram(frame_in(e)) ? e & ~l1_cache_type : e; }
 
-Status l1_entry_get(Domain& l1_owner, Domain& page_owner, uint64_t& e) { return entry_get(l1_owner, page_owner, e); }
+/// A page of the owner's, nearly always. Else the control domain may map pages the hypervisor offers (trace buffers, M2P) read-only,
+/// and devices' frames take no references.
+Result<L1Rare> l1_entry_get_rarely(Domain& l1_owner, uint64_t e) {
+    const Mfn m = frame_in(e);
+    e = l1_entry_bits(l1_owner, e);
+    if (!is_ram(m)) {
+        TRY(io_entry(l1_owner, m));
+        return L1Rare{nullptr, e};
+    }
+    if (!l1_owner.privileged || !get_page(page_of(m), DomId(xen::DOMID_XEN))) return Err{Errc::perm};
+    return L1Rare{&page_of(m), e};
+}
 
 void l1_entry_put_present(uint64_t e) { entry_put(e); }
 
 Status l1_table_get(Domain& d, uint64_t* table, unsigned& taken) {
     for (taken = next_present(table, 0); taken < base::radix::entries; taken = next_present(table, taken + 1)) {
         uint64_t e = table[taken];
-        TRY(entry_get(d, d, e));
+        TRY(l1_entry_get(d, d, e));
         if (e == table[taken]) continue;
         table[taken] = e;
         dirtied(table + taken);

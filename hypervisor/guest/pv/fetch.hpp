@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "hypervisor/arch/x86/cpu.hpp"
+#include "hypervisor/arch/x86/guest_access.hpp"
 #include "lib/x86/decode.hpp"
 
 namespace hv {
@@ -15,7 +15,7 @@ static_assert(fetched_bytes >= max_instruction_bytes);
 
 /// Reads up to 16 bytes at `rip`, fewer when the next page is not there. Returns how many.
 inline unsigned fetch_instruction(uint64_t rip, uint8_t (&bytes)[fetched_bytes]) {
-    if (arch::copy_from_guest(bytes, rip, fetched_bytes)) [[likely]]
+    if (arch::copy_words_from_guest<fetched_bytes / 8>(bytes, rip)) [[likely]]
         return fetched_bytes;
     const auto in_page = static_cast<unsigned>(4096 - (rip & 4095));
     if (in_page >= fetched_bytes || !arch::copy_from_guest(bytes, rip, in_page)) return 0;

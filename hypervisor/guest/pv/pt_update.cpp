@@ -33,22 +33,6 @@ bool leads_to_level(uint64_t e, unsigned level) {
     return type_of(p.type.load(std::memory_order_acquire)) == static_cast<PageType>(level);
 }
 
-Status exchange_l1(Domain& d, uint64_t* slot, uint64_t seen, uint64_t entry) {
-    const bool present = entry & pte::present;
-    const bool same_use = present && ((seen ^ entry) & reference_bits) == 0;
-    if (same_use) entry = l1_entry_bits(d, entry);
-    else if (present) TRY(l1_entry_get(d, d, entry));
-    else TRY(l1tf_check(d, entry, 1));
-    uint64_t expected = seen;
-    if (!__atomic_compare_exchange_n(slot, &expected, entry, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
-        if (!same_use) l1_entry_put(entry);
-        return Err{Errc::again};
-    }
-    dirtied(slot);
-    if (!same_use) l1_entry_put(seen);
-    return ok;
-}
-
 Status update_table(Vcpu& v, Domain& owner, uint64_t* slot, uint64_t entry, unsigned level, KeepAccessed keep) {
     const auto index = static_cast<unsigned>((reinterpret_cast<uint64_t>(slot) / 8) & 511);
     if (level == 4 && is_hypervisor_slot(index)) return Err{Errc::inval};

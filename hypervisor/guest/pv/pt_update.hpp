@@ -74,7 +74,21 @@ inline void store_entry(uint64_t* slot, uint64_t entry, KeepAccessed keep) {
 }
 /// The same as one step from `seen` to `entry`, of the owner's pages. Errors: inval, perm; again: the slot holds something
 /// else, since the CPU has marked the entry as accessed or dirty.
-Status exchange_l1(Domain& d, uint64_t* slot, uint64_t seen, uint64_t entry) REQUIRES(d.pv->lock);
+[[gnu::always_inline]] inline Status exchange_l1(Domain& d, uint64_t* slot, uint64_t seen, uint64_t entry) REQUIRES(d.pv->lock) {
+    const bool present = entry & pte::present;
+    const bool same_use = present && ((seen ^ entry) & reference_bits) == 0;
+    if (same_use) entry = l1_entry_bits(d, entry);
+    else if (present) TRY(l1_entry_get(d, d, entry));
+    else TRY(l1tf_check(d, entry, 1));
+    uint64_t expected = seen;
+    if (!__atomic_compare_exchange_n(slot, &expected, entry, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+        if (!same_use) l1_entry_put(entry);
+        return Err{Errc::again};
+    }
+    dirtied(slot);
+    if (!same_use) l1_entry_put(seen);
+    return ok;
+}
 /// Replaces entry `slot` of a validated table of `level` 2..4. Errors: inval, perm, busy, restart (call again).
 Status update_table(Vcpu& v, Domain& owner, uint64_t* slot, uint64_t entry, unsigned level, KeepAccessed keep)
     REQUIRES(owner.pv->lock);

@@ -33,17 +33,28 @@ struct Operand {
     uint64_t mask() const { return (size == 8 ? ~uint64_t{0} : (uint64_t{1} << (8 * size)) - 1) << shift; }
 };
 
+/// The step from `whole`, the entry that was read, to one in which `value` stands for the operand. Errors: again; inval, perm.
+[[gnu::always_inline]] inline Status exchange(Domain& d, Operand o, uint64_t whole, uint64_t value) REQUIRES(d.pv->lock) {
+    if (o.size < 8) [[unlikely]]
+        value = (whole & ~o.mask()) | ((value << o.shift) & o.mask());
+    return exchange_l1(d, o.slot, whole, value);
+}
+
+/// An instruction that may also change registers, and flags, but only together with the entry.
+[[gnu::noinline]] Status perform_with_registers(Domain& d, Regs& r, const Instruction& in, Operand o) REQUIRES(d.pv->lock) {
+    const uint64_t whole = __atomic_load_n(o.slot, __ATOMIC_ACQUIRE);
+    Regs after = r;
+    const StoreOutcome result = TRY(emulate_store(after, in, (whole & o.mask()) >> o.shift));
+    if (result.write) TRY(exchange(d, o, whole, result.value));
+    r = after;
+    return ok;
+}
+
 /// The instruction as one step from the entry it reads to the one it writes: what the CPU marks in between must not be lost,
 /// or the guest takes a page for clean that is not. Errors: again; inval, perm: it may not; opnotsupp.
-Status perform(Domain& d, Regs& r, const Instruction& in, const Operand& o) REQUIRES(d.pv->lock) {
-    const uint64_t whole = __atomic_load_n(o.slot, __ATOMIC_ACQUIRE);
-    const uint64_t old = (whole & o.mask()) >> o.shift;
-    Regs after = r;
-    const StoreOutcome result = TRY(emulate_store(after, in, old));
-    if (result.write) TRY(exchange_l1(d, o.slot, whole, (whole & ~o.mask()) | ((result.value << o.shift) & o.mask())));
-    r = after;
-    r.rip += in.length;
-    return ok;
+[[gnu::always_inline]] inline Status perform(Domain& d, Regs& r, const Instruction& in, Operand o) REQUIRES(d.pv->lock) {
+    if (!is_register_move(in)) return perform_with_registers(d, r, in, o);
+    return exchange(d, o, __atomic_load_n(o.slot, __ATOMIC_ACQUIRE), read_gpr(r, in.reg, o.size, in.rex));
 }
 
 }  // namespace
@@ -59,10 +70,12 @@ bool pv_emulate_pt_write(Vcpu& v, Regs& r, uint64_t address) {
     PageInfo* p = l1_page_at(v, address);
     if (!p) return false;
     const Operand operand{&map_mfn<uint64_t>(mfn_of(*p))[(address & 4095) / 8], size, static_cast<unsigned>((address & 7) * 8)};
-    Status s = perform(v.domain, r, in, operand);
+    Status s = ok;
     // Each time the CPU has set one of two bits more: it ends.
-    while (!s && s.error() == Errc::again) s = perform(v.domain, r, in, operand);
-    if (!s && s.error() == Errc::opnotsupp)
+    do s = perform(v.domain, r, in, operand);
+    while (!s && s.error() == Errc::again);
+    if (s) r.rip += in.length;
+    else if (s.error() == Errc::opnotsupp)
         guest_log(LogLevel::warning, "d%u: cannot emulate page-table write by opcode %s%02x", v.domain.id.raw,
                   in.two_byte ? "0f " : "", in.opcode);
     return static_cast<bool>(s);

@@ -28,7 +28,7 @@
 
 #include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
-#include "hypervisor/mm/frame.hpp"
+#include "hypervisor/mm/dirty.hpp"
 
 namespace hv {
 
@@ -51,9 +51,36 @@ Status put_page_type(Domain& owner, PageInfo& p) REQUIRES(owner.pv->lock);
 /// Goes on releasing a partial table; a page that is no longer partial is left alone. Errors: restart.
 Status finish_put(Domain& owner, PageInfo& p) REQUIRES(owner.pv->lock);
 
+inline constexpr uint64_t l1_cache_type = pte::pwt | pte::pcd | pte::pse;  ///< of an L1 entry, whose bit 7 is PAT
+/// What an entry may name beside a page of the owner's: no page, for devices' frames; and the entry as it may be stored.
+struct L1Rare {
+    PageInfo* page;
+    uint64_t entry;
+};
+/// Errors: perm.
+Result<L1Rare> l1_entry_get_rarely(Domain& l1_owner, uint64_t e);
 /// The references one present L1 entry holds. `e` is adjusted to what may be stored (user bit, no global bit).
 /// `l1_owner` owns the table, `page_owner` the page mapped. Errors: inval, perm.
-Status l1_entry_get(Domain& l1_owner, Domain& page_owner, uint64_t& e);
+[[gnu::always_inline]] inline Status l1_entry_get(Domain& l1_owner, Domain& page_owner, uint64_t& e) {
+    const Mfn m = Mfn::of_address(e & pte::frame_mask);
+    PageInfo* p = &page_of(m);
+    // What has an owner that is a domain is RAM.
+    if (mfn_valid(m) && get_page(*p, page_owner.id)) [[likely]] {
+        e = (e | pte::user) & ~(l1_owner.privileged ? pte::global : pte::global | l1_cache_type);
+    } else {
+        const L1Rare got = TRY(l1_entry_get_rarely(l1_owner, e));
+        e = got.entry;
+        if (!got.page) return ok;
+        p = got.page;
+    }
+    if (!(e & pte::rw)) return ok;
+    if (!get_writable_type(*p)) [[unlikely]] {
+        put_page(*p);
+        return Err{Errc::inval};
+    }
+    if (&l1_owner != &page_owner) dirtied(m);
+    return ok;
+}
 void l1_entry_put_present(uint64_t e);
 inline void l1_entry_put(uint64_t e) {
     if (e & pte::present) l1_entry_put_present(e);

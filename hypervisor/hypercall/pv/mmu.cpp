@@ -12,9 +12,7 @@
 
 namespace hv {
 
-namespace {
-
-[[gnu::noinline]] Result<MmuTarget> foreign_target(Vcpu& v, uint32_t foreign) {
+Result<MmuTarget> foreign_target(Vcpu& v, uint32_t foreign) {
     const auto page_id = static_cast<uint16_t>(foreign);
     const auto table_id = static_cast<uint16_t>(foreign >> 16);
     MmuTarget t;
@@ -27,14 +25,6 @@ namespace {
     if (foreign_domain && !authorised(v.domain, Who::control)) return Err{Errc::perm};
     if (!t.tables->pv) return Err{Errc::inval};
     return t;
-}
-
-}  // namespace
-
-Result<MmuTarget> mmu_target(Vcpu& v, uint32_t foreign) {
-    if (foreign != xen::DOMID_SELF || !v.domain.pv) [[unlikely]]
-        return foreign_target(v, foreign);
-    return MmuTarget{DomainRef::borrow(v.domain), DomainRef::borrow(v.domain)};
 }
 
 void flush_local(const MmuFlush& f) {
@@ -166,7 +156,7 @@ Answer hypercall_mmu_update(Vcpu& v, GuestPtr<xen::MmuUpdate> list, uint32_t cou
         }
         xen::MmuUpdate u[together];
         uint32_t n = count - i < together ? count - i : together;
-        s = (list + i).fetch_many(u, n);
+        s = n == 1 ? list.fetch_to(u[0], i) : (list + i).fetch_many(u, n);
         // Not all of them can be read: as far as they can, they are done.
         if (!s && n > 1) {
             n = 1;

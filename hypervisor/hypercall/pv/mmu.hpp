@@ -2,6 +2,7 @@
 /// What mmu_update, update_va_mapping and mmuext_op share: whose tables, whose pages, which CPUs.
 #pragma once
 
+#include "abi/xen/basic.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/hypercall/hypercall.hpp"
 
@@ -14,7 +15,12 @@ struct MmuTarget {
 
 /// Decodes the foreign-domain argument: pages' owner in the low half, tables' owner + 1 in the high half.
 /// Errors: srch, perm.
-Result<MmuTarget> mmu_target(Vcpu& v, uint32_t foreign);
+Result<MmuTarget> foreign_target(Vcpu& v, uint32_t foreign);
+[[gnu::always_inline]] inline Result<MmuTarget> mmu_target(Vcpu& v, uint32_t foreign) {
+    if (foreign != xen::DOMID_SELF || !v.domain.pv) [[unlikely]]
+        return foreign_target(v, foreign);
+    return MmuTarget{DomainRef::borrow(v.domain), DomainRef::borrow(v.domain)};
+}
 
 /// What a guest asks its CPUs to forget: all translations, or that of one page.
 struct MmuFlush {

@@ -139,11 +139,12 @@ Answer hypercall_mmuext_op(Vcpu& v, GuestPtr<xen::MmuextOp> list, uint32_t count
         if (v.pv->pending_put || (i != 0 && arch::preempt_wanted())) {
             s = Err{Errc::restart};
         } else {
-            auto op = list.fetch(i);
-            if (!op) s = Err{op.error()};
-            else if (own_only(op.value().cmd) && &*t.pages != &v.domain) s = Err{Errc::perm};
-            else s = run(Call{v, t, op.value()});
-            if (!s && s.error() != Errc::restart && op) log_refused_operation(v, t, op.value(), s.error());
+            xen::MmuextOp op;
+            s = list.fetch_to(op, i);
+            if (!s) break;
+            if (own_only(op.cmd) && &*t.pages != &v.domain) s = Err{Errc::perm};
+            else s = run(Call{v, t, op});
+            if (!s && s.error() != Errc::restart) log_refused_operation(v, t, op, s.error());
         }
         if (!s) break;
     }
