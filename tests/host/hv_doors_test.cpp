@@ -167,6 +167,7 @@ protected:
         const bool like_sysret = one_in(2);
         const uint16_t code[] = {0xe033, 0xe033, 0xe033, 0xe030, 0xe030, 0x33, 0xe023, 0x0},
                        data[] = {0xe02b, 0xe02b, 0xe02b, 0xe02b, 0xe02b, 0x2b, 0};
+        const bool linux_program = one_in(4);  // has selectors of its kernel's
         const uint64_t high = random() << 32;
         xen::IretContext f{random(),
                            random(),
@@ -175,10 +176,10 @@ protected:
                            : one_in(4) ? xen::VGCF_in_syscall
                                        : 0,
                            rip,
-                           any_of(code) | high,
+                           (linux_program && !one_in(16) ? 0x33u : any_of(code)) | high,
                            flags,
                            random(),
-                           any_of(data) | (random() << 16)};
+                           (linux_program && !one_in(16) ? 0x2bu : any_of(data)) | (random() << 16)};
         if (like_sysret) f.rcx = rip, f.r11 = (flags & 0x250dd5) | 0x202;
         const uint64_t at = one_in(32)   ? hole + page_size - 32
                             : one_in(32) ? hole + 8
@@ -277,6 +278,7 @@ protected:
         } else {
             ASSERT_EQ(now[rsp], address(&stack.regs.rip)) << "the frame for IRET";
             ASSERT_EQ(top.cs, r.cs);
+            seen_linux += r.cs == 0x33;
             ASSERT_EQ(top.ss, r.ss);
             ASSERT_EQ(top.rflags, r.rflags);
             got[registers] = top.rip, got[rsp] = top.rsp;
@@ -293,6 +295,7 @@ protected:
     Mfn kernel_root{0}, user_root{0};
     struct sigaction old_action {};
     unsigned seen[5] = {};
+    unsigned seen_linux = 0;  ///< returns to programs with Linux's selectors, by a door
 };
 
 constexpr unsigned rounds = 200000;
@@ -317,6 +320,7 @@ TEST_F(Doors, Returns) {
     EXPECT_GT(seen[by_sysret], rounds / 32);
     EXPECT_GT(seen[by_iret], rounds / 32);
     EXPECT_GT(seen[long_way], rounds / 8);
+    EXPECT_GT(seen_linux, rounds / 32);
 }
 
 }  // namespace

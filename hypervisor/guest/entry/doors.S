@@ -54,6 +54,8 @@
 #define ASSIST_ARCHITECTURAL_IOPL 0x10
 #define IN_SYSCALL 0x100
 #define RING0_CS64 0xe030                /* as frames show the kernel's */
+#define LINUX_CS64 0x33                  /* of its own descriptor table, which IRET looks into */
+#define LINUX_SS 0x2b
 #define FLAG_IF 0x200
 #define FLAGS_IF_IOPL 0x3200
 #define FLAGS_TF_RF 0x10100
@@ -263,8 +265,6 @@ from_kernel:
         and     %rax, %rsi
         STAC_SITE
         /* The frame: rax, r11, rcx, flags, rip, cs, rflags, rsp, ss. Each word is read once but where a second reading says the same. */
-        TOUCH   long_return_closed, cmpw $RING3_SS, 64(%rsi)
-        jne     long_return_closed
         TOUCH   long_return_closed, mov 48(%rsi), %r9
         TOUCH   long_return_closed, mov 32(%rsi), %rdi
         TOUCH   long_return_closed, mov 56(%rsi), %r8
@@ -278,7 +278,9 @@ no_event:
         or      $FLAGS_SET_BY_RETURN, %r11d
         TOUCH   long_return_closed, movzwl 40(%rsi), %eax
         cmp     $RING3_CS64, %eax
-        jne     to_kernel
+        jne     other_selectors
+        TOUCH   long_return_closed, cmpw $RING3_SS, 64(%rsi)
+        jne     long_return_closed
         cmpq    $0, D_USER_ROOT(%rcx)
         je      long_return_closed
         /* SYSRET will do where it leaves rcx and r11 as they are to be. */
@@ -311,21 +313,40 @@ by_iret:
         LOAD_PROGRAM
         jmp     iret_frame
 
+other_selectors:
+        cmp     $LINUX_CS64, %eax
+        jne     to_kernel
+        /* Linux gives its programs selectors of its own, whatever they called with: SYSRET knows only ours. */
+        TOUCH   long_return_closed, cmpw $LINUX_SS, 64(%rsi)
+        jne     long_return_closed
+        cmpq    $0, D_USER_ROOT(%rcx)
+        je      long_return_closed
+        TOUCH   long_return_closed, testl $IN_SYSCALL, 24(%rsi)
+        jnz     long_return_closed
+        LOAD_FOR_IRET
+        LOAD_PROGRAM
+        movq    $LINUX_CS64, REG(CS)
+        movq    $LINUX_SS, REG(SS)
+        jmp     iret_registers
+
         /* Its kernel, which an exception or an event interrupted. */
 to_kernel:
         cmp     $RING0_CS64, %eax
+        jne     long_return_closed
+        TOUCH   long_return_closed, cmpw $RING3_SS, 64(%rsi)
         jne     long_return_closed
         TOUCH   long_return_closed, testl $IN_SYSCALL, 24(%rsi)
         jnz     long_return_closed
         LOAD_FOR_IRET
         SET_MASK
 iret_frame:
+        movq    $RING3_CS64, REG(CS)
+        movq    $RING3_SS, REG(SS)
+iret_registers:
         mov     %rsi, %rax
         mov     %rdi, REG(RIP)
-        movq    $RING3_CS64, REG(CS)
         mov     %r11, REG(RFLAGS)
         mov     %r8, REG(RSP)
-        movq    $RING3_SS, REG(SS)
         mov     REG(RCX), %rcx
         mov     REG(R11), %r11
         mov     REG(RDX), %rdx
