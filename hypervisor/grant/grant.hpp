@@ -170,6 +170,7 @@ class GrantCopyEnd {
     void let_go_of_grant();
 
 public:
+    // NOLINTNEXTLINE(clang-analyzer-optin.cplusplus.UninitializedObject): see `held_`
     explicit GrantCopyEnd(bool write) : write_(write) {}
     ~GrantCopyEnd() { release(); }
     GrantCopyEnd(const GrantCopyEnd&) = delete;

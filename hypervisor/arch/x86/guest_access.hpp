@@ -158,7 +158,7 @@ template <size_t n>
     bool done = false;
     uint64_t word = 0;
     asm volatile(COPY_WORDS("1: ", "")
-                 : [done] "+&q"(done), [word] "=&r"(word)
+                 : [done] "+&q"(done), [word] "=&r"(word), "=m"(*static_cast<uint64_t(*)[n]>(dst))
                  : [to] "r"(dst), [from] "r"(gva), [n] "i"(n)
                  : "memory", "cc");
     return done;
