@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "xend_fakes.hpp"
 
 namespace fakes {
@@ -56,5 +58,33 @@ inline std::string id_of(Machine& m, const std::string& name) {
     auto view = m.manager.find(name);
     return view ? std::to_string(view->info.id.raw) : "none";
 }
+
+/// A guest that suspends itself as soon as it is asked; `then` happens at that moment.
+class SuspendingGuest {
+public:
+    explicit SuspendingGuest(
+        Machine& m, std::function<void()> then = [] {}, const std::string& id = "1")
+        : thread_([&m, then = std::move(then), id, request = "/local/domain/" + id + "/control/shutdown"] {
+              for (int i = 0; i < 2000; ++i) {
+                  {
+                      const std::lock_guard guard(m.stores.tree.mutex);
+                      if (m.stores.tree.nodes[request].value == "suspend") {
+                          m.stores.tree.write(request, "");
+                          const std::lock_guard stopping(m.hypervisor.mutex);
+                          m.hypervisor.stop(id, xenctrl::ShutdownReason::suspend);
+                          then();
+                          return;
+                      }
+                  }
+                  std::this_thread::sleep_for(std::chrono::milliseconds(5));
+              }
+          }) {}
+    ~SuspendingGuest() { thread_.join(); }
+    SuspendingGuest(const SuspendingGuest&) = delete;
+    SuspendingGuest& operator=(const SuspendingGuest&) = delete;
+
+private:
+    std::thread thread_;
+};
 
 }  // namespace fakes

@@ -20,9 +20,14 @@ using xend::SqliteDomains;
 
 struct Kept {
     fakes::Folder folder;
+    xend::Settings settings() const {
+        xend::Settings out = Machine::settings();
+        out.domains_folder = (folder.path / "state").string();
+        return out;
+    }
     std::string file = (folder.path / "state/managed.db").string();
     SqliteDomains database{file};
-    Machine m{Machine::settings(), &database};
+    Machine m{settings(), &database};
     xend::Router router{m.manager, ""};
 
     std::vector<std::string> halted() {
@@ -208,6 +213,111 @@ TEST(Managed, ARenameThatFailsOrIsCutShortLeavesTheOldNameEverywhere) {
     EXPECT_EQ(names(), before);
     ASSERT_TRUE(k.m.manager.rename("demo", "fresh"));
     EXPECT_EQ(k.database.load()->front().name, "fresh");
+}
+
+/// A kept domain that has suspended itself.
+struct Asleep : Kept {
+    std::string file;
+    Asleep() {
+        EXPECT_TRUE(m.manager.define(m.demo()));
+        EXPECT_TRUE(m.manager.start_managed("demo", Run::now));
+        file = settings().domains_folder + "/" + m.demo().uuid.text() + "/checkpoint.chk";
+        suspend("1");
+    }
+    void suspend(const std::string& id) {
+        m.stores.tree.write("/local/domain/" + id + "/control/feature-suspend", "1");
+        const fakes::SuspendingGuest guest(
+            m, [] {}, id);
+        EXPECT_EQ(xm({"suspend", "demo"}), 0) << error;
+    }
+    bool exists() const { return std::filesystem::exists(file); }
+};
+
+TEST(Suspended, ItGoesAndComesBackAsOftenAsWanted) {
+    Asleep k;
+    EXPECT_EQ(k.m.hypervisor.all.size(), 1U);
+    EXPECT_TRUE(k.exists());
+    const std::string head = "Name                                        ID   Mem VCPUs      State   Time(s)\n";
+    const std::string line = "demo                                         -    64     0     ------       0.0\n";
+    k.xm({"list", "--state=suspended"});
+    EXPECT_EQ(k.shown, head + line);
+    k.xm({"list", "--state=halted"});
+    EXPECT_EQ(k.shown, head);
+    for (const std::string id : {"2", "3"}) {
+        EXPECT_EQ(k.xm({"resume", "demo"}), 0) << k.error;
+        EXPECT_EQ(k.shown, "");
+        EXPECT_FALSE(k.exists()) << "it is resumed once";
+        EXPECT_FALSE(k.m.records.all.begin()->second.changes());
+        EXPECT_FALSE(k.m.hypervisor.all.back().paused);
+        k.suspend(id);
+    }
+    EXPECT_EQ(k.xm({"resume", "-p", "demo"}), 0) << k.error;
+    EXPECT_TRUE(k.m.hypervisor.all.back().paused);
+    EXPECT_EQ(k.xm({"resume", "demo"}), 1);
+    EXPECT_EQ(k.error, "Error: Domain 'demo' already exists with ID '4'\n");
+    ASSERT_EQ(k.xm({"destroy", "demo"}), 0);
+    EXPECT_EQ(k.xm({"resume", "demo"}), 1);
+    EXPECT_EQ(k.error, "Error: Domain 'demo' is not suspended.\n");
+    EXPECT_EQ(k.halted(), Names{"demo"});
+}
+
+/// Its disks are as it left them: started anew it would change them under the one that is to go on.
+TEST(Suspended, NothingElseBecomesOfIt) {
+    Asleep k;
+    const std::string why = "Domain 'demo' is suspended: 'xm resume' lets it go on, 'xm delete' forgets it";
+    EXPECT_EQ(text_of(k.m.manager.start_managed("demo", Run::now)), why);
+    EXPECT_EQ(text_of(k.m.manager.create(k.m.demo(), Run::now)), why);
+    std::vector<std::string> warnings;
+    EXPECT_EQ(text_of(k.m.manager.restore(k.file, Run::now, warnings)), why);
+    EXPECT_TRUE(k.exists());
+    ASSERT_TRUE(k.m.manager.forget("demo"));
+    EXPECT_FALSE(std::filesystem::exists(std::filesystem::path(k.file).parent_path()));
+    EXPECT_TRUE(k.m.manager.create(k.m.demo(), Run::now));
+}
+
+TEST(Suspended, OnlyWhatIsKeptIsSuspended) {
+    Kept k;
+    ASSERT_TRUE(k.m.manager.create(k.m.demo(), Run::now));
+    EXPECT_EQ(k.xm({"suspend", "demo"}), 1);
+    EXPECT_TRUE(k.error.starts_with("Error: Domain 'demo' cannot be suspended: Domain '")) << k.error;
+    EXPECT_EQ(k.xm({"suspend", "nobody"}), 1);
+    EXPECT_EQ(k.error, "Error: Domain 'nobody' does not exist.\n");
+    EXPECT_EQ(k.xm({"resume", "nobody"}), 1);
+    EXPECT_EQ(k.error, "Error: Domain 'nobody' is not managed by xend.\n");
+}
+
+TEST(Suspended, WhatCannotBeResumedIsSuspendedStill) {
+    Asleep k;
+    k.m.hypervisor.build_error = "no memory";
+    EXPECT_EQ(k.xm({"resume", "demo"}), 1);
+    EXPECT_TRUE(k.exists());
+    EXPECT_EQ(k.m.hypervisor.all.size(), 1U);
+    k.m.hypervisor.build_error.clear();
+    EXPECT_EQ(k.xm({"resume", "demo"}), 0) << k.error;
+}
+
+/// Wherever xend is killed: it is suspended, or it is there and its file is not.
+TEST(Suspended, AKilledXendResumesOnceOrNotAtAll) {
+    bool resumed = false;
+    for (int step = 0; !resumed; ++step) {
+        ASSERT_LT(step, 20);
+        Asleep k;
+        int saves = 0;
+        k.m.records.after_save = [&](const xend::Record&) {
+            if (saves++ == step) throw std::runtime_error("killed");
+        };
+        try {
+            resumed = bool(k.m.manager.resume_managed("demo", Run::now));
+        } catch (const std::runtime_error&) {}
+        k.m.records.after_save = nullptr;
+        ASSERT_TRUE(k.m.manager.recover());
+        const bool there = k.m.hypervisor.all.size() == 2;
+        EXPECT_NE(there, k.exists()) << step;
+        EXPECT_EQ(k.m.records.all.size(), there ? 1U : 0U) << step;
+        if (!there) continue;
+        EXPECT_FALSE(k.m.hypervisor.all.back().paused) << step;
+        EXPECT_FALSE(k.m.records.all.begin()->second.changes()) << step;
+    }
 }
 
 }  // namespace

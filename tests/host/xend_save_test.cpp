@@ -4,44 +4,17 @@
 #include <gtest/gtest.h>
 
 #include <future>
-#include <thread>
 
 #include "xend_checks.hpp"
 
 namespace {
 
 using fakes::Machine;
+using fakes::SuspendingGuest;
 using fakes::text_of;
 using xend::AfterSave;
 
 const std::string request = "/local/domain/1/control/shutdown";
-
-/// A guest that suspends itself as soon as it is asked; `then` happens at that moment.
-class SuspendingGuest {
-public:
-    SuspendingGuest(Machine& m, std::function<void()> then)
-        : thread_([&m, then = std::move(then)] {
-              for (int i = 0; i < 2000; ++i) {
-                  {
-                      const std::lock_guard guard(m.stores.tree.mutex);
-                      if (m.stores.tree.nodes[request].value == "suspend") {
-                          m.stores.tree.write(request, "");
-                          const std::lock_guard stopping(m.hypervisor.mutex);
-                          m.hypervisor.stop("1", xenctrl::ShutdownReason::suspend);
-                          then();
-                          return;
-                      }
-                  }
-                  std::this_thread::sleep_for(std::chrono::milliseconds(5));
-              }
-          }) {}
-    ~SuspendingGuest() { thread_.join(); }
-    SuspendingGuest(const SuspendingGuest&) = delete;
-    SuspendingGuest& operator=(const SuspendingGuest&) = delete;
-
-private:
-    std::thread thread_;
-};
 
 struct Saving {
     Machine m;

@@ -67,7 +67,7 @@ const Row rows[] = {
     {"xen-api-server", "", "((9363 none))", "", harmless, nullptr},
     {"xend-address", "localhost", "127.0.0.2", "0.0.0.0", effective, [](const S& s) { return s.address == "127.0.0.2"; }},
     {"xend-config-format", "4", "3", "5", effective, [](const S& s) { return s.given.at("xend-config-format") == "3"; }},
-    {"xend-domains-path", "/var/lib/xend/domains", "/x", "(a)", effective, [](const S& s) { return s.managed == "/x"; }},
+    {"xend-domains-path", "/var/lib/xend/domains", "/x", "(a)", effective, [](const S& s) { return s.core.domains_folder == "/x"; }},
     {"xend-event-port", "8001", "9001", "x", harmless, nullptr},
     {"xend-http-server", "no", "yes", "perhaps", effective, [](const S& s) { return s.http_server; }},
     {"xend-port", "8000", "8010", "65536", effective, [](const S& s) { return s.port == 8010; }},

@@ -18,7 +18,7 @@
 //                          start=1: it runs, and did not die at once
 //                       op=restore file=PATH        201, Location, (domain …) with (warning …); it runs, or with paused=1 does not
 //                       op=new config=SXP           keeps the configuration; GET with managed=1 shows those that are not there too
-//   POST /xend/domain/NAME op=start(paused)|delete  of one that is kept
+//   POST /xend/domain/NAME op=start(paused)|suspend|resume(paused)|delete  of one that is kept
 //   GET  /xend/domain/NAME-OR-ID       (domain …)
 //   POST /xend/domain/X op=pause|unpause|save(file,checkpoint)|shutdown(reason)|destroy|rename(name)|mem_target_set(target)|maxmem_set(memory)
 //                          |device_create(config)|device_configure(config)|device_destroy(type,dev,force)|sysrq(key)

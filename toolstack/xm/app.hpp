@@ -83,6 +83,8 @@ std::vector<Verb> refused_verbs();
 base::Outcome<> create(Call& call);
 base::Outcome<> save(Call& call);
 base::Outcome<> restore(Call& call);
+base::Outcome<> suspend(Call& call);
+base::Outcome<> resume(Call& call);
 base::Outcome<> define(Call& call);
 base::Outcome<> start(Call& call);
 base::Outcome<> forget(Call& call);

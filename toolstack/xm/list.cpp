@@ -36,6 +36,7 @@ bool in_state(const Sxp& sxp, const std::string& wanted) {
     const std::string state = sxp.child_value("state", "------");
     if (wanted == "all") return true;
     const std::string status = sxp.child_value("status", "");
+    if (status == "suspended") return wanted == status;
     if (status == "failed" || status == "halted") return wanted == "halted";
     if (wanted == "paused") return state.find('p') != std::string::npos;
     if (wanted == "shutdown" || wanted == "halted") return state.find_first_of("sc") != std::string::npos;
@@ -132,7 +133,7 @@ Outcome<> list(Call& call) {
     if (call.line.arguments.empty()) {
         std::map<std::string, std::string> fields = {{"detail", "1"}, {"failed", "1"}};
         if (call.line.has("long")) fields.emplace("full", "1");
-        if (call.line.has("all") || state == "all" || state == "halted") fields.emplace("managed", "1");
+        if (call.line.has("all") || state == "all" || state == "halted" || state == "suspended") fields.emplace("managed", "1");
         const Sxp all = OTRY(call.xend.get("/xend/domain", std::move(fields)));
         domains = all.items();
     } else {

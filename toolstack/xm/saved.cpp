@@ -39,4 +39,14 @@ Outcome<> restore(Call& call) {
     return base::ok;
 }
 
+Outcome<> suspend(Call& call) {
+    OTRY(call.xend.operate(call.line.arguments[0], "suspend"));
+    return base::ok;
+}
+
+Outcome<> resume(Call& call) {
+    OTRY(call.xend.operate(call.line.arguments[0], "resume", {{"paused", call.line.has("paused") ? "1" : "0"}}));
+    return base::ok;
+}
+
 }  // namespace xm

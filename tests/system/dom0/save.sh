@@ -102,6 +102,25 @@ if [ "$TOOL" = xm ]; then
     same_memory "$quiet"
 fi
 end saved
+if [ "$TOOL" = xm ]; then
+    check "xm new of a domain to suspend" xm new "$(guest asleep 'extra = "console=hvc0"')"
+    forget_console asleep
+    check "xm start" xm start asleep
+    check "it reaches user space" ready asleep
+    type_to asleep 'secret=$((6 * 111))'
+    check "xm suspend" xm suspend asleep
+    check "it is not there" wait_until 30 gone asleep
+    equal "xm list --state=suspended shows it" "asleep -" "$(xm list --state=suspended | awk 'NR == 2 { print $1, $2 }')"
+    refused "xm start of one that is suspended" "'xm resume'" xm start asleep
+    xend stop && xend start
+    check "xm resume, by the next xend" xm resume asleep
+    type_to asleep 'echo still-$secret'
+    check "it goes on with what it had" wait_until 30 said asleep 'still-666'
+    refused "xm resume of one that is there" 'already exists' xm resume asleep
+    equal "nothing is left of its file" "" "$(find /var/lib/xend/domains -name checkpoint.chk)"
+    end asleep
+    check "xm delete" xm delete asleep
+fi
 rm -rf $FILES /xen/images/saved.img
 check "no loop device is left" wait_until 20 sh -c '! losetup -a | grep -q /xen/images/saved.img'
 equal "nothing is left in the store" "0" "$(xenstore-list /local/domain | tr '\n' ' ' | sed 's/ $//')"

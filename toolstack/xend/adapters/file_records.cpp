@@ -58,6 +58,10 @@ Sxp to_sxp(const Record& record) {
     out.add("previous_restart", std::to_string(record.previous_restart));
     out.add("restarts", std::to_string(record.restarts));
     if (record.saving) out.add(saving_sxp(*record.saving));
+    if (record.resuming) {
+        Sxp resuming = Sxp::named("resuming");
+        out.add(std::move(resuming.add("file", record.resuming->file).add("runs", record.resuming->runs ? "1" : "0")));
+    }
     if (record.dumping) out.add("dumping", "1");
     if (!record.medium.empty()) out.add("medium", record.medium);
     if (!record.renaming.empty()) out.add("renaming", record.renaming);
@@ -87,6 +91,8 @@ Outcome<Record> record_from_sxp(const Sxp& sxp) {
     out.previous_restart = number(sxp, "previous_restart");
     out.restarts = static_cast<uint32_t>(number(sxp, "restarts"));
     if (const Sxp* saving = sxp.child("saving")) out.saving = OTRY(saving_from_sxp(*saving));
+    if (const Sxp* resuming = sxp.child("resuming"))
+        out.resuming = ResumeIntent{resuming->child_value("file", ""), number(*resuming, "runs") != 0};
     out.dumping = number(sxp, "dumping") != 0;
     out.medium = sxp.child_value("medium", "");
     out.renaming = sxp.child_value("renaming", "");

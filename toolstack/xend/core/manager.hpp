@@ -76,7 +76,14 @@ public:
     base::Outcome<> define(config::DomainConfig config);
     /// Makes the domain whose configuration is kept, as create() does.
     base::Outcome<DomainView> start_managed(const std::string& who, Run run);
-    /// Forgets a configuration. Errors: noent; busy: the domain is there.
+    /// Has a domain that is kept suspend itself, to where resume_managed() finds it. Errors: noent; those of save().
+    base::Outcome<> suspend_managed(const std::string& who);
+    /// Makes it again, as restore() does; then it is suspended no more. Errors: noent: it is not suspended; those of restore(), and it
+    /// still is.
+    base::Outcome<DomainView> resume_managed(const std::string& who, Run run);
+    /// Whether a domain that is kept and not there can be resumed.
+    bool is_suspended(const config::Uuid& uuid) const;
+    /// Forgets a configuration, and what was suspended of it. Errors: noent; busy: the domain is there.
     base::Outcome<> forget(const std::string& who);
     /// The configurations that are kept of domains that are not there.
     base::Outcome<std::vector<config::DomainConfig>> halted();
@@ -152,6 +159,9 @@ private:
     base::Outcome<uint64_t> free_memory_kib();
     base::Outcome<> shrink_dom0(xenstore::Store& store, uint64_t need_kib);
     base::Outcome<> limit_dom0_cpus(xenstore::Store& store);
+    std::string checkpoint_of(const config::Uuid& uuid) const;
+    base::Outcome<DomainView> restore_as(Record record, const std::string& path, proto::saved::Reader& image, Run run);
+    base::Outcome<> settle_resume(xenstore::Store& store, const DomainRef& domain, Record& record);
     void fill_in(config::DomainConfig& config) const;
     base::Outcome<base::DomId> start(xenstore::Store& store, Record& record, Run run, proto::saved::Reader* image = nullptr);
     base::Outcome<> let_run(xenstore::Store& store, const DomainRef& domain, Record& record);

@@ -121,6 +121,11 @@ Outcome<> Manager::claim(xenstore::Store& store, const Record& record) {
 
 /// The caller holds claims_mutex_, and has checked name and uuid.
 Outcome<> Manager::claim_held(xenstore::Store& store, const Record& record) {
+    const std::string name = "Domain '" + record.config.name + "' is ";
+    const bool suspended = is_suspended(record.config.uuid);
+    if (suspended && !record.resuming)
+        return base::fail(Errc::exist, name + "suspended: 'xm resume' lets it go on, 'xm delete' forgets it");
+    if (!suspended && record.resuming) return base::fail(Errc::noent, name + "not suspended.");
     OTRY(check_drivers(store, record.config));
     for (const Record& old : OTRY(failed())) {
         if (old.config.name == record.config.name) OTRY(ports_.records.remove(old.config.uuid));

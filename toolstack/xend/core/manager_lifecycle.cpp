@@ -327,6 +327,7 @@ Outcome<> Manager::finish_held(Record record) {
     const bool stays = record.state == RecordState::live || record.state == RecordState::preserved;
     if (stays && !record.renaming.empty()) OTRY(settle_name(*store, domain, record));
     if (record.state == RecordState::preserved) return base::ok;
+    if (record.state == RecordState::live && record.resuming) return settle_resume(*store, domain, record);
     if (record.state == RecordState::live && record.saving) return settle_save(*store, domain, record);
     if (record.state == RecordState::live) return finish_device_changes(*store, record);
     auto removed = remove_domain(*store, domain, &record);

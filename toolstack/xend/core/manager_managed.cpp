@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Domains whose configuration xend keeps, whether they run or not.
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "toolstack/service/log.hpp"
+#include "toolstack/service/process.hpp"
 #include "toolstack/xend/core/job.hpp"
+#include "toolstack/xend/core/saved_domain.hpp"
 
 namespace xend {
 
@@ -77,7 +81,61 @@ Outcome<> Manager::forget(const std::string& who) {
     if (find(config.uuid.text()))
         return base::fail(Errc::busy, "Domain '" + config.name + "' is not halted; it cannot be deleted");
     log(LogLevel::info, "domain '" + config.name + "' is no longer kept");
+    const std::string file = checkpoint_of(config.uuid);
+    if (::unlink(file.c_str()) != 0 && errno != ENOENT) return service::system_failure("Cannot remove " + file);
+    ::rmdir(file.substr(0, file.rfind('/')).c_str());
     return ports_.managed->remove(config.uuid);
+}
+
+// -- suspended ----------------------------------------------------------------------------------------------------------
+
+std::string Manager::checkpoint_of(const config::Uuid& uuid) const {
+    return ports_.settings.domains_folder + "/" + uuid.text() + "/checkpoint.chk";
+}
+
+bool Manager::is_suspended(const config::Uuid& uuid) const { return ::access(checkpoint_of(uuid).c_str(), F_OK) == 0; }
+
+Outcome<> Manager::suspend_managed(const std::string& who) {
+    const DomainView view = OTRY(find(who));
+    OTRY(find_managed(view.uuid.text()).context("Domain '" + view.name + "' cannot be suspended"));
+    const std::string file = checkpoint_of(view.uuid);
+    OTRY(service::make_parent(file));
+    return save(view.uuid.text(), file, AfterSave::destroy);
+}
+
+Outcome<DomainView> Manager::resume_managed(const std::string& who, Run run) {
+    const DomainConfig kept = OTRY(find_managed(who));
+    if (const auto there = find(kept.uuid.text())) {
+        return base::fail(Errc::exist,
+                          "Domain '" + there->name + "' already exists with ID '" + std::to_string(there->info.id.raw) + "'");
+    }
+    const std::string file = checkpoint_of(kept.uuid);
+    if (!is_suspended(kept.uuid)) return base::fail(Errc::noent, "Domain '" + kept.name + "' is not suspended.");
+    SavedDomain saved = OTRY(open_saved(file));
+    Record record;
+    record.config = std::move(saved.config);
+    if (record.config.uuid != kept.uuid)
+        return base::fail(Errc::badmsg, file + " holds another domain: '" + record.config.name + "'");
+    record.config.name = kept.name;
+    record.resuming = ResumeIntent{file, run == Run::now};
+    return restore_as(std::move(record), file, *saved.image, run);
+}
+
+/// The domain is there, paused; its file goes before it runs. Errors: of the file, and then the domain goes, which is suspended still.
+Outcome<> Manager::settle_resume(xenstore::Store& store, const DomainRef& domain, Record& record) {
+    const std::string file = record.resuming->file;
+    if (::unlink(file.c_str()) != 0 && errno != ENOENT) {
+        const auto why = service::system_failure("Cannot remove " + file);
+        DomainView view = view_of(domain.id, record);
+        view.record->resuming.reset();
+        OTRY(finish(view));
+        return why;
+    }
+    ::rmdir(file.substr(0, file.rfind('/')).c_str());
+    const auto info = OTRY(ports_.hypervisor.domain(domain.id));
+    if (record.resuming->runs && info && info->paused) OTRY(let_run(store, domain, record));
+    record.resuming.reset();
+    return ports_.records.note(record);
 }
 
 /// A managed domain that is renamed while it runs has that name when it is started again.

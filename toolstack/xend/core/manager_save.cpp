@@ -1,48 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // Saved domains: the guest suspends itself, its file is written, and it goes or goes on; and a domain of such a file.
-#include "lib/base/number.hpp"
-#include "toolstack/config/domain_file.hpp"
-#include "toolstack/config/domain_sxp.hpp"
-#include "toolstack/config/libxl_json.hpp"
 #include "toolstack/migration/file.hpp"
 #include "toolstack/service/caught.hpp"
 #include "toolstack/service/log.hpp"
 #include "toolstack/xend/core/domain_nodes.hpp"
 #include "toolstack/xend/core/job.hpp"
+#include "toolstack/xend/core/saved_domain.hpp"
 
 namespace xend {
 
 using base::DomId;
 using base::Errc;
 using base::Outcome;
-using proto::saved::FileConfig;
 using service::log;
 using service::LogLevel;
 using std::chrono::milliseconds;
 
 namespace {
-
-constexpr const char* our_tail = "xenolith";
-
-/// For xl the configuration in its words; behind it, where xl does not look, all of it in ours.
-FileConfig file_config(const config::DomainConfig& config) {
-    const proto::Sxp ours = proto::Sxp::named(our_tail).add(config::to_sxp(config));
-    return {false, config::to_file(config), proto::to_string(ours)};
-}
-
-/// The text is what counts, as for xl: what else we know of the domain is taken only as long as it says the same.
-Outcome<config::DomainConfig> config_of(const FileConfig& file, const std::string& path, std::vector<std::string>& warnings) {
-    const std::string where = "the configuration in " + path;
-    if (const auto ours = proto::parse_sxp(file.tail); ours && ours->name() == our_tail && ours->child("vm") != nullptr) {
-        const auto config = config::from_sxp(*ours->child("vm")).context(where);
-        if (!config || config::to_file(*config) == file.text) return config;
-        warnings.push_back(where + " was changed since the domain was saved: the text in it counts");
-    }
-    auto loaded = OTRY(file.json ? config::from_libxl_json(file.text, where) : config::parse_config(file.text, where));
-    OTRY(config::validate(loaded.config).context(where));
-    warnings.insert(warnings.end(), loaded.warnings.begin(), loaded.warnings.end());
-    return std::move(loaded.config);
-}
 
 std::string control_path(DomId domain, const char* node) { return domain_path(domain) + "/control/" + node; }
 
@@ -207,13 +181,16 @@ Outcome<> Manager::settle_save(xenstore::Store& store, const DomainRef& domain, 
 
 Outcome<DomainView> Manager::restore(const std::string& path, Run run, std::vector<std::string>& warnings) {
     if (!path.starts_with('/')) return base::fail(Errc::inval, "Unable to read file " + path + ": a whole path is wanted");
-    const auto source = OTRY(migration::FileSource::open(path));
-    proto::saved::Reader image(*source);
-    const FileConfig file = OTRY(image.file().context(path));
+    SavedDomain saved = OTRY(open_saved(path));
+    warnings = std::move(saved.warnings);
     Record record;
-    record.config = OTRY(config_of(file, path, warnings));
-    for (const std::string& warning : warnings) log(LogLevel::warning, warning);
+    record.config = std::move(saved.config);
     fill_in(record.config);
+    return restore_as(std::move(record), path, *saved.image, run);
+}
+
+/// Makes the domain of `record` of what follows in `image`.
+Outcome<DomainView> Manager::restore_as(Record record, const std::string& path, proto::saved::Reader& image, Run run) {
     auto store = OTRY(stores_.lease());
     const Job job(*this, record.config.uuid);
     {
@@ -223,12 +200,13 @@ Outcome<DomainView> Manager::restore(const std::string& path, Run run, std::vect
         OTRY(claim_held(*store, record));
     }
     log(LogLevel::info, "restoring domain '" + record.config.name + "' from " + path);
-    const auto id = start(*store, record, run, &image);
+    const auto id = start(*store, record, record.resuming ? Run::later : run, &image);
     if (!id) {
         log(LogLevel::error, "domain '" + record.config.name + "' was not restored: " + id.failure().text);
         return base::Failure(id.failure()).with(path);
     }
     log(LogLevel::info, "domain '" + record.config.name + "' has ID " + std::to_string(id->raw));
+    if (record.resuming) OTRY(settle_resume(*store, {*id, record.config.uuid}, record));
     return view_of(*id, record);
 }
 

@@ -66,6 +66,13 @@ struct SaveIntent {
 };
 inline constexpr std::array<std::string_view, 3> save_step_names = {"asking", "whole", "late"};
 
+/// A domain that is made of the file that it was suspended to. Before it runs that file goes: nobody resumes from it twice.
+struct ResumeIntent {
+    std::string file;
+    bool runs = false;  // it is not left paused
+    bool operator==(const ResumeIntent&) const = default;
+};
+
 /// What xend remembers of a domain it made: kept in a file that lives as long as the domain, and when there is no domain any
 /// more because it could not be made again.
 struct Record {
@@ -77,6 +84,7 @@ struct Record {
     uint32_t restarts = 0;
     std::vector<DeviceIntent> devices;
     std::optional<SaveIntent> saving;
+    std::optional<ResumeIntent> resuming;
     bool dumping = false;  // it was paused for its core, and is to go on
     std::string medium;    // specifier of what goes back into the CD drive that is being changed; empty: none is
     std::string renaming;  // the name that it is being given; until config.name says so it has the old one everywhere
@@ -85,7 +93,7 @@ struct Record {
     /// Domain 0, which is none of ours, when there is no domain of it.
     base::DomId id() const { return base::DomId{static_cast<uint16_t>(domid.value_or(0))}; }
     /// Whether something is under way with it while it runs, which whoever comes later has to finish.
-    bool changes() const { return saving || dumping || !renaming.empty() || changes_devices(); }
+    bool changes() const { return saving || resuming || dumping || !renaming.empty() || changes_devices(); }
     /// Whether a device of it, while it runs, was being connected or taken off.
     bool changes_devices() const {
         return !medium.empty() ||

@@ -21,7 +21,9 @@ struct Settings {
     uint32_t dom0_min_mem_mib = 0;  // what dom0 keeps when it makes room for a domain; 0: it makes no room
     bool dump_crashes = false;      // the cores of domains that crash, whatever their files say
     std::string dump_folder = "/var/xen/dump";
-    uint32_t dom0_cpus = 0;  // vCPUs that dom0 goes on with; 0: all
+    std::string domains_folder =
+        "/var/lib/xend/domains";  // of domains that are kept: their database, and those that are suspended
+    uint32_t dom0_cpus = 0;       // vCPUs that dom0 goes on with; 0: all
     uint32_t console_limit_kib = 1024;
     std::chrono::seconds backend_timeout{20};   // for a back-end driver to notice a new device
     std::chrono::seconds hotplug_timeout{100};  // for a script

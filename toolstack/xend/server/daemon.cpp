@@ -138,7 +138,7 @@ Outcome<> serve(const ServerSettings& settings, Life life, const Ready& ready) {
     SystemClock clock;
     FileRecords records(settings.records);
     OTRY(records.prepare());
-    SqliteDomains managed(settings.managed + "/managed.db");
+    SqliteDomains managed(settings.core.domains_folder + "/managed.db");
     Manager manager(Ports{hypervisor, stores, scripts, blocks, records, clock, settings.core, &managed});
     Router router(manager, settings.log_file, shown_options(settings));
     Dispatcher dispatcher([&router](const Request& request) { return router.handle(request); });

@@ -103,7 +103,9 @@ Sxp absent_sxp(const config::DomainConfig& config, const char* status) {
 
 }  // namespace
 
-Sxp halted_sxp(const config::DomainConfig& config) { return absent_sxp(config, "halted"); }
+Sxp halted_sxp(const config::DomainConfig& config, bool suspended) {
+    return absent_sxp(config, suspended ? "suspended" : "halted");
+}
 
 Sxp failed_sxp(const Record& record) {
     Sxp out = absent_sxp(record.config, "failed");

@@ -108,7 +108,7 @@ constexpr std::array all_options = {
     Option{"xen-api-server",                list,   "",          harmless,  "nothing listens for the Xen API"},
     Option{"xend-address",                  text,   "localhost", effective, "", 0, take_address},
     Option{"xend-config-format",            number, "4",         effective, "", 4, [](S&, std::string_view, const std::string&) -> Outcome<> { return base::ok; }},
-    Option{"xend-domains-path",             text,   "/var/lib/xend/domains", effective, "", 0, server_text<&S::managed>},
+    Option{"xend-domains-path",             text,   "/var/lib/xend/domains", effective, "", 0, core_text<&Settings::domains_folder>},
     Option{"xend-event-port",               number, "8001",      harmless,  no_events, 65535},
     Option{"xend-http-server",              flag,   "no",        effective, "", 0, server_flag<&S::http_server>},
     Option{"xend-port",                     number, "8000",      effective, "", 65535, take_port},

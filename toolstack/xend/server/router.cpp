@@ -121,7 +121,7 @@ Reply Router::domain_folder(const Request& request) {
     if (detail && flag(request, "managed")) {
         auto halted = manager_.halted();
         if (!halted) return error_reply(halted.failure());
-        for (const config::DomainConfig& config : *halted) out.add(halted_sxp(config));
+        for (const config::DomainConfig& config : *halted) out.add(halted_sxp(config, manager_.is_suspended(config.uuid)));
     }
     if (detail && flag(request, "failed")) {
         auto failed = manager_.failed();
@@ -195,6 +195,11 @@ Outcome<Reply> Router::domain_operation(const Request& request, const std::strin
         OTRY(manager_.save(who, file, flag(request, "checkpoint") ? AfterSave::resume : AfterSave::destroy));
     } else if (op == "start") {
         const DomainView view = OTRY(manager_.start_managed(who, flag(request, "paused") ? Run::later : Run::now));
+        return sxp_reply(OTRY(domain_sxp(manager_, view, Detail::full)));
+    } else if (op == "suspend") {
+        OTRY(manager_.suspend_managed(who));
+    } else if (op == "resume") {
+        const DomainView view = OTRY(manager_.resume_managed(who, flag(request, "paused") ? Run::later : Run::now));
         return sxp_reply(OTRY(domain_sxp(manager_, view, Detail::full)));
     } else if (op == "delete") {
         OTRY(manager_.forget(who));

@@ -50,8 +50,8 @@ enum class Detail : uint8_t { brief, full };
 base::Outcome<proto::Sxp> domain_sxp(Manager& manager, const DomainView& view, Detail detail);
 /// (domain (name N) … (status failed) (reason R) (remedy R)), without a domid.
 proto::Sxp failed_sxp(const Record& record);
-/// The same of a configuration that is kept, with (status halted).
-proto::Sxp halted_sxp(const config::DomainConfig& config);
+/// The same of a configuration that is kept, with (status halted), or suspended.
+proto::Sxp halted_sxp(const config::DomainConfig& config, bool suspended);
 base::Outcome<proto::Sxp> vcpu_sxp(Manager& manager, const DomainView& view);
 proto::Sxp device_sxp(const DeviceView& view);
 

@@ -25,7 +25,6 @@ struct ServerSettings {
     std::string log_file = "/var/log/xen/xend.log";
     std::string log_level = "DEBUG";
     std::string pid_file = "/var/run/xend.pid";
-    std::string managed = "/var/lib/xend/domains";  // the folder of the database of domains that are kept
     std::string records = "/var/run/xend/domains";
     std::map<std::string, std::string> given;  // what the file says, by option
 };
