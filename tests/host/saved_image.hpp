@@ -99,9 +99,10 @@ inline base::Outcome<ReadBack> read_back(std::span<const std::byte> bytes) {
 }
 
 /// 600 pages, of which six are in it: two of data, one of zeros, a pinned table, one that is only allocated, one that is absent.
-inline std::vector<std::byte> small_image(BytesSink& sink) {
+inline std::vector<std::byte> small_image(BytesSink& sink,
+                                          proto::saved::Writer::Ending ending = proto::saved::Writer::Ending::plain) {
     using namespace proto::saved;
-    Writer writer(sink);
+    Writer writer(sink, ending);
     const auto must = [](const base::Outcome<>& done) {
         if (!done) std::abort();
     };

@@ -146,4 +146,22 @@ Outcome<size_t> FileSource::read(std::span<std::byte> out) {
     return done;
 }
 
+Outcome<uint64_t> FileSource::size() const {
+    const off_t at = ::lseek(fd_.get(), 0, SEEK_CUR), end = ::lseek(fd_.get(), 0, SEEK_END);
+    if (at < 0 || end < 0 || ::lseek(fd_.get(), at, SEEK_SET) < 0) return system_failure("Cannot read " + path_);
+    return static_cast<uint64_t>(end);
+}
+
+Outcome<> FileSource::read_at(uint64_t offset, std::span<std::byte> out) const {
+    while (!out.empty()) {
+        const ssize_t n = ::pread(fd_.get(), out.data(), out.size(), static_cast<off_t>(offset));
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return system_failure("Cannot read " + path_);
+        if (n == 0) return fail(Errc::io, path_ + " ends at byte " + std::to_string(offset));
+        offset += static_cast<uint64_t>(n);
+        out = out.subspan(static_cast<size_t>(n));
+    }
+    return base::ok;
+}
+
 }  // namespace migration

@@ -53,6 +53,9 @@ public:
     static base::Outcome<std::unique_ptr<FileSource>> open(const std::string& path);
 
     base::Outcome<size_t> read(std::span<std::byte> out) override;
+    base::Outcome<uint64_t> size() const;
+    /// All of `out`, from this place; where read() goes on stays. Errors: io: the file ends before that.
+    base::Outcome<> read_at(uint64_t offset, std::span<std::byte> out) const;
 
 private:
     FileSource(std::string path, service::Fd fd) : path_(std::move(path)), fd_(std::move(fd)) {}

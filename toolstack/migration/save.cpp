@@ -143,7 +143,7 @@ Outcome<> save(Control& control, DomId domain, const proto::saved::FileConfig& c
     const xenctrl::VersionInfo version = OTRY(control.version());
     const GuestPages pages = OTRY(GuestPages::read(control, info));
 
-    Writer writer(sink);
+    Writer writer(sink, Writer::Ending::trailer);
     OTRY(writer.file(config));
     OTRY(writer.stream(version.major, version.minor));
     OTRY(writer.pv_info());

@@ -17,12 +17,14 @@ constexpr uint32_t to_be(uint32_t value) { return __builtin_bswap32(value); }
 
 Outcome<> Writer::put(std::span<const std::byte> bytes) {
     OTRY(sink_.write(bytes));
+    if (ending_ == Ending::trailer) hashes_.add(bytes);
     offset_ += bytes.size();
     return base::ok;
 }
 
 Outcome<> Writer::zeros(uint64_t count) {
     if (count != 0) OTRY(sink_.zeros(count));
+    if (ending_ == Ending::trailer) hashes_.add_zeros(count);
     offset_ += count;
     return base::ok;
 }
@@ -107,6 +109,7 @@ Outcome<> Writer::page_data(std::span<const PageOut> pages) {
     OTRY(put_one(PageDataHeader{static_cast<uint32_t>(pages.size()), 0}));
     OTRY(put(bytes));
     for (const PageOut& page : pages) {
+        if (ending_ == Ending::trailer) runs_.add(page.entry, offset_);
         if (!page.entry.kind.has_data()) continue;
         OTRY(page.data == nullptr ? zeros(base::page_size) : put({page.data, base::page_size}));
     }
@@ -123,7 +126,9 @@ Outcome<> Writer::vcpu(Record type, uint32_t vcpu, std::span<const std::byte> st
 
 Outcome<> Writer::end() {
     OTRY(whole(Record::end, {}));
-    return put_one(RecordHeader{static_cast<uint32_t>(LibxlRecord::end), 0});
+    OTRY(put_one(RecordHeader{static_cast<uint32_t>(LibxlRecord::end), 0}));
+    if (ending_ == Ending::plain) return base::ok;
+    return sink_.write(encode({offset_, runs_.all(), hashes_.finish()}));
 }
 
 }  // namespace proto::saved

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "lib/proto/saved/reader.hpp"
+#include "lib/proto/saved/trailer.hpp"
 
 namespace proto::saved {
 
@@ -18,8 +19,11 @@ struct PageOut {
 /// is out of order, which is then not written.
 class Writer {
 public:
+    /// Whether end() writes a trailer too.
+    enum class Ending : uint8_t { plain, trailer };
+
     /// `sink` must outlive the writer.
-    explicit Writer(Sink& sink) : sink_(sink) {}
+    explicit Writer(Sink& sink, Ending ending = Ending::plain) : sink_(sink), ending_(ending) {}
 
     base::Outcome<> file(const FileConfig& config);
     base::Outcome<> stream(uint32_t xen_major, uint32_t xen_minor);
@@ -32,7 +36,7 @@ public:
     base::Outcome<> tsc_info(const TscInfo& info);
     base::Outcome<> shared_info(std::span<const std::byte, base::page_size> page);
     base::Outcome<> vcpu(Record type, uint32_t vcpu, std::span<const std::byte> state);
-    /// The ends of the image and of libxl's stream.
+    /// The ends of the image and of libxl's stream, and what is to stand behind them.
     base::Outcome<> end();
 
     uint64_t offset() const { return offset_; }
@@ -47,7 +51,10 @@ private:
     base::Outcome<> whole(Record type, std::span<const std::byte> body);
 
     Sink& sink_;
+    const Ending ending_;
     RecordOrder order_;
+    PageRuns runs_;
+    ChunkHashes hashes_;
     uint64_t offset_ = 0;
 };
 

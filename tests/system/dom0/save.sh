@@ -53,10 +53,13 @@ if [ "$TOOL" = xm ]; then
     cp /xenolith/xl/etc/xen/xl.conf /etc/xen/
     xl_libraries=$(find /xenolith/xl -type d -name x86_64-linux-gnu | tr '\n' ':')
     check "xm save, for xl" xm save saved $FILES/two
+    equal "the file has hashes" "$FILES/two is whole: every byte is what was written" "$(xm savefile verify $FILES/two)"
+    equal "it says whose it is" "saved" "$(xm savefile info $FILES/two | awk '$1 == "name" { print $3 }')"
     check "xl restores what xm saved" xl_beside restore $FILES/two
     rm $FILES/two
     goes_on "restored by xl"
     check "xl save, for xm" xl_beside save saved $FILES/three
+    check "xl's file is whole, without hashes" sh -c "xm savefile verify $FILES/three | grep -q 'has no hashes'"
     check "xm restores what xl saved" xm restore $FILES/three
     rm $FILES/three
     goes_on "restored by xm"
@@ -93,6 +96,11 @@ if [ "$TOOL" = xm ]; then
     done
     { head -c 38 $FILES/one; printf '\377'; tail -c +40 $FILES/one | head -c 100000; } >$FILES/damaged
     refused "a damaged header" 'not known here' xm restore $FILES/damaged
+    dd if=$FILES/one of=$WORK/bytes bs=1 skip=30000000 count=8 2>/dev/null
+    printf 'damaged!' | dd of=$FILES/one bs=1 seek=30000000 conv=notrunc 2>/dev/null
+    refused "eight other bytes in the guest's memory" 'is not what was written' xm restore $FILES/one
+    refused "xm savefile verify says so too" 'is not what was written' xm savefile verify $FILES/one
+    dd if=$WORK/bytes of=$FILES/one bs=1 seek=30000000 conv=notrunc 2>/dev/null
     rm $FILES/cut $FILES/damaged
     equal "bad files leave no domain" 1 "$(xm list | awk 'NR > 1' | wc -l)"
     equal "and take no memory" "$quiet" "$(settled_free_pages)"

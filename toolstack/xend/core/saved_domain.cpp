@@ -38,7 +38,7 @@ FileConfig file_config(const config::DomainConfig& config) {
 
 Outcome<SavedDomain> open_saved(const std::string& path) {
     SavedDomain out;
-    out.source = OTRY(migration::FileSource::open(path));
+    out.source = OTRY(migration::CheckedFile::open(path));
     out.image = std::make_unique<proto::saved::Reader>(*out.source);
     const FileConfig file = OTRY(out.image->file().context(path));
     out.config = OTRY(config_of(file, path, out.warnings));

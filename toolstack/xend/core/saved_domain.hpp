@@ -9,13 +9,13 @@
 
 #include "lib/proto/saved/reader.hpp"
 #include "toolstack/config/domain_config.hpp"
-#include "toolstack/migration/file.hpp"
+#include "toolstack/migration/saved_file.hpp"
 
 namespace xend {
 
 /// A file that is open, read up to the domain's memory.
 struct SavedDomain {
-    std::unique_ptr<migration::FileSource> source;
+    std::unique_ptr<migration::CheckedFile> source;
     std::unique_ptr<proto::saved::Reader> image;  // reads from `source`
     config::DomainConfig config;
     std::vector<std::string> warnings;  // what its owner should know; they are in the log

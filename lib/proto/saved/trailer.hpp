@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+/// What we put behind the end of a saved domain's stream, where xl has stopped reading: where each page is, and hashes. All numbers
+/// are little-endian: the runs, the hashes, then the footer, with which the file ends.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "lib/base/hash64.hpp"
+#include "lib/proto/saved/format.hpp"
+#include "lib/proto/saved/stream.hpp"
+
+namespace proto::saved {
+
+/// Pages of one kind whose numbers, and data, follow each other.
+struct PageRun {
+    uint64_t first = 0;  ///< PageEntry::raw() of the first
+    uint64_t count = 0;
+    uint64_t offset = 0;  ///< of the first one's data in the file; 0 for kinds without
+    bool operator==(const PageRun&) const = default;
+};
+static_assert(sizeof(PageRun) == 24);
+
+/// The bytes of the stream that one hash stands for; of the last one what is left.
+inline constexpr uint64_t hashed_chunk = 1U << 20U;
+
+struct Trailer {
+    uint64_t stream_length = 0;
+    std::vector<PageRun> runs;  ///< in the order of the stream
+    std::vector<uint64_t> hashes;
+    bool operator==(const Trailer&) const = default;
+};
+
+/// Collects runs as pages come.
+class PageRuns {
+public:
+    /// `offset`: of the page's data; not used for kinds without.
+    void add(const PageEntry& page, uint64_t offset);
+    const std::vector<PageRun>& all() const { return runs_; }
+
+private:
+    std::vector<PageRun> runs_;
+};
+
+/// Hashes a stream, chunk by chunk.
+class ChunkHashes {
+public:
+    void add(std::span<const std::byte> bytes);
+    void add_zeros(uint64_t count);
+    /// Of the whole chunks so far.
+    const std::vector<uint64_t>& whole() const { return hashes_; }
+    /// Of all there was. Nothing may be added any more.
+    std::vector<uint64_t> finish();
+
+private:
+    base::Hash64 current_;
+    uint64_t used_ = 0;  // of the current chunk
+    std::vector<uint64_t> hashes_;
+};
+
+struct TrailerFooter {
+    uint64_t stream_length;
+    uint64_t runs;
+    uint64_t hashes;
+    uint32_t version;
+    uint32_t chunk;
+    uint64_t check;  ///< of all of the trailer in front of this
+    char magic[16];
+};
+static_assert(sizeof(TrailerFooter) == 56);
+
+std::vector<std::byte> encode(const Trailer& trailer);
+
+/// How long the trailer is, of whose file the last bytes are `footer`; nothing when they are no footer. Errors: badmsg, opnotsupp.
+base::Outcome<std::optional<uint64_t>> trailer_length(std::span<const std::byte, sizeof(TrailerFooter)> footer,
+                                                      uint64_t file_size);
+/// `bytes`: the last trailer_length() of a file of `file_size`. Errors: badmsg.
+base::Outcome<Trailer> decode_trailer(std::span<const std::byte> bytes, uint64_t file_size);
+
+/// Compares what is read with the hashes of a trailer, as soon as a chunk was read.
+class CheckedSource final : public Source {
+public:
+    /// `inner` must outlive this.
+    CheckedSource(Source& inner, Trailer trailer) : inner_(inner), trailer_(std::move(trailer)) {}
+    /// Errors: badmsg: a chunk is not what was written; the inner source's.
+    base::Outcome<size_t> read(std::span<std::byte> out) override;
+
+private:
+    base::Outcome<> compare(std::span<const uint64_t> hashes);
+
+    Source& inner_;
+    Trailer trailer_;
+    ChunkHashes hashes_;
+    uint64_t at_ = 0;
+    size_t compared_ = 0;
+};
+
+}  // namespace proto::saved

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+// link: migration xmverbs
+// What stands behind the stream of a saved domain: an index and hashes. No byte of a file can change unnoticed.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "tests/host/saved_image.hpp"
+#include "toolstack/migration/saved_file.hpp"
+#include "toolstack/xm/app.hpp"
+
+namespace {
+
+using namespace proto::saved;
+using namespace testing_tools;
+using migration::SavedPages;
+using migration::verify_saved;
+namespace fs = std::filesystem;
+
+uint64_t hash_of(std::string_view text, size_t part) {
+    base::Hash64 hash;
+    for (auto bytes = std::as_bytes(std::span(text)); !bytes.empty();) {
+        const auto some = bytes.first(std::min(part, bytes.size()));
+        hash.add(some);
+        bytes = bytes.subspan(some.size());
+    }
+    return hash.value();
+}
+
+/// Published values.
+TEST(Hash64, IsXxh64) {
+    EXPECT_EQ(hash_of("", 1), 0xef46db3751d8e999U);
+    EXPECT_EQ(hash_of("abc", 3), 0x44bc2cf5ad770999U);
+    const std::string text = "Nobody inspects the spammish repetition";
+    for (size_t part = 1; part <= text.size(); ++part) EXPECT_EQ(hash_of(text, part), 0xfbcea83c8a378bf1U) << part;
+}
+
+class NoXend final : public xend::Transport {
+    base::Outcome<xend::Reply> call(const xend::Request&) override { return base::fail(base::Errc::connrefused, "asked xend"); }
+};
+
+class SavedTrailer : public ::testing::Test {
+protected:
+    SavedTrailer() {
+        char name[] = "/tmp/saved_trailer.XXXXXX";
+        folder = ::mkdtemp(name);
+        path = folder + "/a.save";
+        image = small_image(sink, Writer::Ending::trailer);
+        write(path, image);
+    }
+    ~SavedTrailer() override { fs::remove_all(folder); }
+    static void write(const std::string& file, std::span<const std::byte> bytes) {
+        std::ofstream(file, std::ios::binary)
+            .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+    }
+    static std::vector<std::byte> plain_image() {
+        BytesSink other;
+        return small_image(other);
+    }
+    int xm(const std::vector<std::string>& words) {
+        NoXend xend;
+        std::ostringstream out, err;
+        xm::World world{xend, out, err, true, [](unsigned) {}, {}};
+        const int status = xm::run(world, words);
+        shown = out.str();
+        error = err.str();
+        return status;
+    }
+    /// One line, which begins with the file.
+    bool is_clear(const base::Failure& failure) const {
+        return failure.text.starts_with(path + ": ") && failure.text.find('\n') == std::string::npos;
+    }
+    BytesSink sink;
+    std::vector<std::byte> image;
+    std::string folder, path, shown, error;
+};
+
+TEST_F(SavedTrailer, TheStreamInFrontOfItIsTheSame) {
+    const auto plain = plain_image();
+    ASSERT_GT(image.size(), plain.size());
+    EXPECT_TRUE(std::equal(plain.begin(), plain.end(), image.begin()));
+    const auto back = read_back(image);
+    ASSERT_TRUE(back) << "who knows no trailer does not read it";
+    EXPECT_EQ(back->end, plain.size());
+    const auto summary = verify_saved(path);
+    ASSERT_TRUE(summary) << summary.failure().text;
+    EXPECT_TRUE(summary->hashed);
+    write(path, plain);
+    const auto without = verify_saved(path);
+    ASSERT_TRUE(without) << without.failure().text;
+    EXPECT_FALSE(without->hashed);
+    EXPECT_EQ(without->runs, summary->runs) << "the index says what a pass finds";
+}
+
+TEST_F(SavedTrailer, EveryChangedByteIsFound) {
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    for (size_t at = 0; at < image.size(); ++at) {
+        const char old = static_cast<char>(image[at]);
+        file.seekp(static_cast<std::streamoff>(at)).put(static_cast<char>(old ^ (1 << (at % 8)))).flush();
+        const auto summary = verify_saved(path);
+        ASSERT_FALSE(summary) << "byte " << at;
+        ASSERT_TRUE(is_clear(summary.failure())) << summary.failure().text;
+        if (at % 97 == 0) {
+            ASSERT_EQ(xm({"savefile", "info", path}), 1);
+            ASSERT_EQ(shown, "");
+            ASSERT_EQ(std::ranges::count(error, '\n'), 1) << error;
+        }
+        file.seekp(static_cast<std::streamoff>(at)).put(old).flush();
+    }
+    EXPECT_TRUE(verify_saved(path));
+}
+
+TEST_F(SavedTrailer, WithoutHashesItIsOneLineOrNothingToSee) {
+    const auto plain = plain_image();
+    write(path, plain);
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    size_t found = 0;
+    for (size_t at = 0; at < plain.size(); ++at) {
+        const char old = static_cast<char>(plain[at]);
+        file.seekp(static_cast<std::streamoff>(at)).put(static_cast<char>(~old)).flush();
+        const auto summary = verify_saved(path);
+        ASSERT_TRUE(summary || is_clear(summary.failure())) << summary.failure().text;
+        found += summary ? 0 : 1;
+        file.seekp(static_cast<std::streamoff>(at)).put(old).flush();
+    }
+    EXPECT_GT(found, 300U);
+}
+
+TEST_F(SavedTrailer, EveryCutIsFound) {
+    const size_t stream = plain_image().size();
+    for (size_t length = image.size() - 1; length > 0; --length) {
+        fs::resize_file(path, length);
+        const auto summary = verify_saved(path);
+        if (length == stream) {
+            ASSERT_TRUE(summary) << "a file that never had a trailer looks like this";
+            continue;
+        }
+        ASSERT_FALSE(summary) << "cut at " << length;
+        ASSERT_TRUE(is_clear(summary.failure())) << summary.failure().text;
+    }
+}
+
+/// What a restore reads: it does not come to its end with a damaged chunk.
+TEST_F(SavedTrailer, WhoReadsInOrderIsToldToo) {
+    const auto all = [&]() -> base::Outcome<> {
+        const auto file = OTRY(migration::CheckedFile::open(path));
+        std::vector<std::byte> buffer(1000);
+        for (size_t n = 1; n != 0;) n = OTRY(file->read(buffer));
+        return base::ok;
+    };
+    ASSERT_TRUE(all());
+    auto damaged = image;
+    damaged[20'000] ^= std::byte{1};
+    write(path, damaged);
+    const auto done = all();
+    ASSERT_FALSE(done);
+    EXPECT_TRUE(done.failure().text.starts_with("the file is damaged: a byte from 0 to ")) << done.failure().text;
+}
+
+TEST_F(SavedTrailer, LongFilesHaveAHashAMebibyte) {
+    ChunkHashes parts, zeros;
+    const std::vector<std::byte> bytes(3 * hashed_chunk + 5);
+    for (size_t at = 0; at < bytes.size(); at += 7777)
+        parts.add(std::span(bytes).subspan(at, std::min<size_t>(7777, bytes.size() - at)));
+    zeros.add_zeros(bytes.size());
+    EXPECT_EQ(parts.whole().size(), 3U);
+    const auto hashes = parts.finish();
+    EXPECT_EQ(hashes.size(), 4U);
+    EXPECT_EQ(hashes, zeros.finish());
+    EXPECT_NE(hashes[3], hashes[2]);
+}
+
+TEST_F(SavedTrailer, XmLooksIntoIt) {
+    ASSERT_EQ(xm({"savefile", "verify", path}), 0) << error;
+    EXPECT_EQ(shown, path + " is whole: every byte is what was written\n");
+    ASSERT_EQ(xm({"savefile", "info", path}), 0) << error;
+    EXPECT_TRUE(shown.starts_with("name        : a\n")) << shown;
+    EXPECT_NE(shown.find("\nxen         : 4.17\nwritten by  : xm\n"), std::string::npos) << shown;
+    ASSERT_EQ(xm({"savefile", "ls", path}), 0) << error;
+    const auto pages = SavedPages::open(path).take();
+    ASSERT_EQ(pages.pages().size(), 5U);
+    EXPECT_NE(shown.find(" L4 table, pinned\n"), std::string::npos) << shown;
+    EXPECT_NE(shown.find("       5        5            0 no data\n"), std::string::npos) << shown;
+    EXPECT_NE(shown.find("       9        9            0 absent\n"), std::string::npos) << shown;
+    ASSERT_EQ(xm({"savefile", "cat", path, "0x0"}), 0) << error;
+    EXPECT_EQ(shown, std::string(4096, 0x5a));
+    EXPECT_EQ(xm({"savefile", "cat", path, "5"}), 1);
+    EXPECT_EQ(error, "Error: " + path + ": it has no data of page 5\n");
+    EXPECT_EQ(xm({"savefile", "cat", path, "x"}), 1);
+    EXPECT_EQ(xm({"savefile", "paint", path}), 1);
+    const std::string out = folder + "/memory";
+    ASSERT_EQ(xm({"savefile", "extract", path, out}), 0) << error;
+    EXPECT_EQ(fs::file_size(out), 5U * 4096);
+    auto other = image;
+    other[pages.pages()[0].offset] ^= std::byte{1};
+    const std::string changed = folder + "/b.save";
+    write(changed, other);
+    ASSERT_EQ(xm({"savefile", "diff", path, path}), 0);
+    EXPECT_EQ(shown, "");
+    EXPECT_EQ(xm({"savefile", "diff", path, changed}), 1);
+    EXPECT_EQ(shown, "       0 data | data\n");
+    EXPECT_EQ(error, "Error: 1 pages differ\n");
+}
+
+}  // namespace
