@@ -95,6 +95,14 @@ TEST_F(SavedTrailer, TheStreamInFrontOfItIsTheSame) {
     EXPECT_EQ(without->runs, summary->runs) << "the index says what a pass finds";
 }
 
+/// Files outlive versions: whoever changes what is written has to read this one still.
+TEST_F(SavedTrailer, TheBytesAreThoseOfEveryVersion) {
+    base::Hash64 hash;
+    hash.add(image);
+    EXPECT_EQ(image.size(), 32859U);
+    EXPECT_EQ(hash.value(), 5666278762011240673U);
+}
+
 TEST_F(SavedTrailer, EveryChangedByteIsFound) {
     std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
     for (size_t at = 0; at < image.size(); ++at) {

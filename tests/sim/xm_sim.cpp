@@ -4,6 +4,7 @@
 // process. What is not real: dom0's kernel drivers and the hotplug scripts.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -12,6 +13,7 @@
 #include "tests/host/test_kernel.hpp"
 #include "tests/sim/guest.hpp"
 #include "tests/sim/store.hpp"
+#include "toolstack/migration/saved_file.hpp"
 #include "toolstack/xend/adapters/control_hypervisor.hpp"
 #include "toolstack/xend/adapters/file_records.hpp"
 #include "toolstack/xend/core/manager.hpp"
@@ -306,6 +308,25 @@ TEST_F(XmSim, SaveAndRestore) {
     EXPECT_TRUE(becomes("demo", "gone"));
 }
 
+/// Debian's xen-utils, where images of dom0 with xl were made.
+TEST_F(XmSim, XensOwnCheckerTakesTheFile) {
+    const std::string xen = std::string(XENOLITH_CACHE_DIR) + "/packages/xen-utils-4.17/usr/lib/xen-4.17";
+    if (!std::filesystem::exists(xen + "/bin/verify-stream-v2")) GTEST_SKIP() << "no verify-stream-v2 in " << xen;
+    ASSERT_EQ(xm({"create", files.config("demo")}), 0) << err.str();
+    const std::string file = files.folder + "/demo.save", said = files.folder + "/said";
+    ASSERT_EQ(xm({"save", "demo", file}), 0) << err.str();
+    const auto checked = [&] {
+        const std::string command = "PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=" + xen + "/lib/python python3 " + xen +
+                                    "/bin/verify-stream-v2 -f xl -i " + file + " >" + said + " 2>&1";
+        return std::system(command.c_str());
+    };
+    std::stringstream text;
+    EXPECT_EQ(checked(), 0) << (text << std::ifstream(said).rdbuf(), text.str());
+    // That it can say no.
+    std::filesystem::resize_file(file, std::filesystem::file_size(file) / 2);
+    EXPECT_NE(checked(), 0);
+}
+
 TEST_F(XmSim, ACheckpointGoesOn) {
     ASSERT_EQ(xm({"create", files.config("demo")}), 0) << err.str();
     const auto before = manager->find("demo").take();
@@ -366,7 +387,7 @@ TEST_F(XmSim, BadFilesLeaveNothing) {
     files.write("bad.save", std::vector<std::byte>(10'000));
     refused("not a saved domain");
     std::filesystem::copy_file(file, bad, std::filesystem::copy_options::overwrite_existing);
-    const auto size = std::filesystem::file_size(file);
+    const uint64_t size = migration::verify_saved(file)->stream_length;  // behind that nothing is needed
     for (const uint64_t part : {uint64_t{100}, size / 3, size - 5000, size - 1}) {
         std::filesystem::resize_file(bad, part);
         refused("the file ends inside");

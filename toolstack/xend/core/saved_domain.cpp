@@ -19,7 +19,7 @@ constexpr const char* our_tail = "xenolith";
 Outcome<config::DomainConfig> config_of(const FileConfig& file, const std::string& path, std::vector<std::string>& warnings) {
     const std::string where = "the configuration in " + path;
     if (const auto ours = proto::parse_sxp(file.tail); ours && ours->name() == our_tail && ours->child("vm") != nullptr) {
-        const auto config = config::from_sxp(*ours->child("vm")).context(where);
+        auto config = config::from_sxp(*ours->child("vm")).context(where);
         if (!config || config::to_file(*config) == file.text) return config;
         warnings.push_back(where + " was changed since the domain was saved: the text in it counts");
     }
