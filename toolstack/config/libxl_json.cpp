@@ -5,6 +5,8 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "lib/base/number.hpp"
+
 namespace config {
 
 using base::Errc;
@@ -114,11 +116,16 @@ private:
     template <class Each>
     Outcome<> each(const std::string& name, const Json& list, const Each& use);
     Outcome<std::string> specifier(const std::string& name, const Json& device, std::span<const Renamed> keys);
+    uint64_t online_ = 0;  // vCPUs at the start; 0: all
     void set(std::string_view name, std::string value) { settings.push_back({std::string(name), std::move(value)}); }
 };
 
 Outcome<> Converter::convert(const Json& all) {
     for (const auto& [name, value] : all.items()) OTRY(member(name, value));
+    const auto vcpus = std::ranges::find(settings, "vcpus", &Setting::name);
+    const uint64_t count = vcpus == settings.end() ? 1 : base::parse_number<uint64_t>(vcpus->value).value_or(64);
+    const bool are_all = count < 64 && online_ == (uint64_t{1} << count) - 1;
+    if (online_ != 0 && !are_all) set("vcpu_avail", std::to_string(online_));
     return base::ok;
 }
 
@@ -188,14 +195,14 @@ Outcome<> Converter::affinity(const std::string& name, const Json& value) {
     return base::ok;
 }
 
-/// Which vCPUs are online at the start: said only where it is not the first so many.
+/// Which vCPUs are online at the start.
 Outcome<> Converter::online(const std::string& name, const Json& value) {
     uint64_t mask = 0;
     for (const uint64_t vcpu : OTRY(numbers_of(name, value))) {
         if (vcpu >= 63) return base::ok;  // more than the map has room for: all
         mask |= uint64_t{1} << vcpu;
     }
-    if ((mask & (mask + 1)) != 0) set("vcpu_avail", std::to_string(mask));
+    online_ = mask;
     return base::ok;
 }
 

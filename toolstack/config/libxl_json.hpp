@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -12,5 +13,8 @@ namespace config {
 /// and go through the same checks; one that asks for what there is not here is named in a warning. `where` begins each text.
 /// Errors: inval, opnotsupp (no PV domain, devices of the host), toobig.
 base::Outcome<Loaded> from_libxl_json(std::string_view text, const std::string& where);
+
+/// The configuration as `xl list -l` prints one of a domain of this number; without a number as `xl create -n` does. Read back, it is the same.
+std::string to_libxl_json(const DomainConfig& config, std::optional<uint32_t> domid = std::nullopt);
 
 }  // namespace config

@@ -159,6 +159,41 @@ const std::vector<Verb>& verbs() {
     return table;
 }
 
+void print_verb(std::ostream& out, const Verb& verb) {
+    const std::string name(verb.name);
+    std::string rest(verb.help);
+    std::string line = name;
+    while (!rest.empty()) {
+        size_t cut = rest.size() <= 50 ? rest.size() : rest.rfind(' ', 50);
+        if (cut == std::string::npos || cut == 0) cut = std::min<size_t>(50, rest.size());
+        out << format(" %-20s %-50s", line.c_str(), rest.substr(0, cut).c_str()) << "\n";
+        rest.erase(0, std::min(cut + 1, rest.size()));
+        line.clear();
+    }
+}
+
+void print_usage(std::ostream& out, std::string_view program, const Verb& verb) {
+    out << "Usage: " << program << " " << verb.name << (verb.arguments.empty() ? "" : " ") << verb.arguments << "\n\n"
+        << verb.help << "\n";
+    if (!verb.options.empty()) out << "\n";
+    for (const Option& option : verb.options) {
+        std::string names;
+        if (option.letter != 0) names = std::string("-") + option.letter;
+        if (!option.word.empty()) names += (names.empty() ? "--" : ", --") + std::string(option.word);
+        if (!option.argument.empty()) names += "=" + std::string(option.argument);
+        out << format("  %-30s %-43s", names.c_str(), std::string(option.help).c_str()) << "\n";
+    }
+}
+
+std::string count_complaint(std::string_view program, const Verb& verb, size_t given) {
+    if (given >= verb.least && given <= verb.most) return {};
+    const std::string head = "'" + std::string(program) + " " + std::string(verb.name) + "' requires ";
+    const std::string least = std::to_string(verb.least);
+    if (verb.least == verb.most) return head + least + (verb.least == 1 ? " argument." : " arguments.");
+    if (verb.most >= 1000) return head + "at least " + least + (verb.least == 1 ? " argument." : " arguments.");
+    return head + "between " + least + " and " + std::to_string(verb.most) + " arguments.";
+}
+
 namespace {
 
 using Alias = std::pair<std::string_view, std::string_view>;
@@ -206,19 +241,6 @@ const Verb* find_verb(std::string_view name) {
     return found;
 }
 
-void print_verb(std::ostream& out, const Verb& verb) {
-    const std::string name(verb.name);
-    std::string rest(verb.help);
-    std::string line = name;
-    while (!rest.empty()) {
-        size_t cut = rest.size() <= 50 ? rest.size() : rest.rfind(' ', 50);
-        if (cut == std::string::npos || cut == 0) cut = std::min<size_t>(50, rest.size());
-        out << format(" %-20s %-50s", line.c_str(), rest.substr(0, cut).c_str()) << "\n";
-        rest.erase(0, std::min(cut + 1, rest.size()));
-        line.clear();
-    }
-}
-
 void short_help(std::ostream& out) {
     out << "Usage: xm <subcommand> [args]\n\nControl, list, and manipulate Xen guest instances.\n\nCommon 'xm' commands:\n\n";
     for (const Verb& verb : verbs()) {
@@ -243,28 +265,6 @@ void full_help(std::ostream& out) {
     out << "\n<Domain> can either be the Domain Name or Id.\n";
 }
 
-void usage(std::ostream& out, const Verb& verb) {
-    out << "Usage: xm " << verb.name << (verb.arguments.empty() ? "" : " ") << verb.arguments << "\n\n" << verb.help << "\n";
-    if (!verb.options.empty()) out << "\n";
-    for (const Option& option : verb.options) {
-        std::string names;
-        if (option.letter != 0) names = std::string("-") + option.letter;
-        if (!option.word.empty()) names += (names.empty() ? "--" : ", --") + std::string(option.word);
-        if (!option.argument.empty()) names += "=" + std::string(option.argument);
-        out << format("  %-30s %-43s", names.c_str(), std::string(option.help).c_str()) << "\n";
-    }
-}
-
-/// "requires 1 argument." and its relatives; empty when the number is right.
-std::string count_complaint(const Verb& verb, size_t given) {
-    if (given >= verb.least && given <= verb.most) return {};
-    const std::string head = "'xm " + std::string(verb.name) + "' requires ";
-    const std::string least = std::to_string(verb.least);
-    if (verb.least == verb.most) return head + least + (verb.least == 1 ? " argument." : " arguments.");
-    if (verb.most >= 1000) return head + "at least " + least + (verb.least == 1 ? " argument." : " arguments.");
-    return head + "between " + least + " and " + std::to_string(verb.most) + " arguments.";
-}
-
 int run_verb(World& world, const Verb& verb, std::span<const std::string> words) {
     const auto complain = [&](const std::string& text) {
         world.err << "Error: " << text << "\n";
@@ -274,16 +274,16 @@ int run_verb(World& world, const Verb& verb, std::span<const std::string> words)
     auto line = parse_options(words, verb.options);
     if (!line) {
         complain(line.failure().text);
-        usage(world.err, verb);
+        print_usage(world.err, "xm", verb);
         return 1;
     }
     if (line->has("help")) {
-        usage(world.out, verb);
+        print_usage(world.out, "xm", verb);
         return 1;  // as in 3.2
     }
-    if (const std::string text = count_complaint(verb, line->arguments.size()); !text.empty()) {
+    if (const std::string text = count_complaint("xm", verb, line->arguments.size()); !text.empty()) {
         complain(text);
-        usage(world.err, verb);
+        print_usage(world.err, "xm", verb);
         return 1;
     }
     if (!world.root) return complain("Most commands need root access. Please try again as root.");
@@ -291,7 +291,7 @@ int run_verb(World& world, const Verb& verb, std::span<const std::string> words)
     auto done = verb.run(call);
     if (done) return 0;
     complain(done.failure().text);
-    if (done.failure().text == "Invalid argument.") usage(world.err, verb);
+    if (done.failure().text == "Invalid argument.") print_usage(world.err, "xm", verb);
     return 1;
 }
 
@@ -305,7 +305,7 @@ int run_help(World& world, std::span<const std::string> words) {
         world.err << "Error: Subcommand " << words[0] << " not found!\n";
         return 1;
     }
-    usage(world.out, *verb);
+    print_usage(world.out, "xm", *verb);
     return 0;
 }
 
@@ -325,6 +325,7 @@ std::string format(const char* form, ...) {
 }
 
 int run(World& world, const std::vector<std::string>& words) {
+    if (world.dialect == Dialect::xl) return run_xl(world, words);
     if (words.empty()) {
         short_help(world.err);
         return 1;

@@ -4,6 +4,7 @@
 #include <functional>
 #include <istream>
 #include <ostream>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,9 @@
 #include "toolstack/xm/options.hpp"
 
 namespace xm {
+
+/// Called as `xl` the program speaks as xl does.
+enum class Dialect : uint8_t { xm, xl };
 
 /// What xm touches, so that tests can put their own behind it.
 struct World {
@@ -25,9 +29,11 @@ struct World {
     std::function<base::Outcome<>(const std::string& tty, const std::function<base::Outcome<>()>& joined)> console;
     std::istream* in = nullptr;  // what is typed to `xm shell`
     std::string sys = "/sys";    // counters of dom0's drivers
+    Dialect dialect = Dialect::xm;
+    std::string_view name() const { return dialect == Dialect::xl ? "xl" : "xm"; }
 };
 
-/// Runs one command line (without "xm" itself); the result is the exit status: 0, or 1 for any failure.
+/// Runs one command line (without "xm" itself); the result is the exit status: 0, or 1 for any failure; xl's own in its dialect.
 int run(World& world, const std::vector<std::string>& words);
 
 /// xend as xm sees it: requests in, s-expressions or failures out.
@@ -69,6 +75,8 @@ struct Verb {
 };
 
 const std::vector<Verb>& verbs();
+/// xl's table: its own rows, and those of xm's that are the same.
+const std::vector<Verb>& xl_verbs();
 /// What that table takes from other files.
 std::vector<Verb> cpupool_verbs();
 std::vector<Verb> device_verbs();
@@ -79,6 +87,15 @@ std::vector<Verb> top_verbs();
 std::vector<Verb> vcpu_verbs();
 /// What classic xm could do and nothing here can.
 std::vector<Verb> refused_verbs();
+
+// What both dialects need.
+void print_verb(std::ostream& out, const Verb& verb);
+void print_usage(std::ostream& out, std::string_view program, const Verb& verb);
+/// "requires 1 argument." and its relatives; empty when the number is right.
+std::string count_complaint(std::string_view program, const Verb& verb, size_t given);
+/// The CPUs' places and the nodes, of xend's answer about the machine, as xl has it.
+void print_topology(std::ostream& out, const proto::Sxp& node);
+int run_xl(World& world, std::span<const std::string> words);
 
 // The verbs, by file.
 base::Outcome<> create(Call& call);
@@ -106,6 +123,12 @@ base::Outcome<> reboot(Call& call);
 base::Outcome<> destroy(Call& call);
 base::Outcome<> rename(Call& call);
 base::Outcome<> domid(Call& call);
+base::Outcome<> xl_list(Call& call);
+base::Outcome<> xl_vcpu_list(Call& call);
+base::Outcome<> xl_uptime(Call& call);
+base::Outcome<> xl_info(Call& call);
+base::Outcome<> xl_block_list(Call& call);
+base::Outcome<> xl_network_list(Call& call);
 base::Outcome<> domname(Call& call);
 base::Outcome<> mem_set(Call& call);
 base::Outcome<> mem_max(Call& call);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "toolstack/config/domain_sxp.hpp"
+#include "toolstack/config/libxl_json.hpp"
 #include "toolstack/config/load.hpp"
 #include "toolstack/config/program.hpp"
 #include "toolstack/xm/app.hpp"
@@ -42,7 +43,11 @@ Outcome<config::DomainConfig> from_file(Call& call) {
     const auto run = [](std::string_view text, const std::string& name, const config::Variables& preset) {
         return config::run_program(text, name, preset);
     };
-    if (!call.line.has("quiet")) call.out << "Using config file \"" << file << "\"." << std::endl;
+    if (call.world.dialect == Dialect::xl) {
+        if (!call.line.has("quiet")) call.world.err << "Parsing config from " << file << std::endl;
+    } else if (!call.line.has("quiet")) {
+        call.out << "Using config file \"" << file << "\"." << std::endl;
+    }
     config::Loaded loaded = OTRY(config::load_config(file, w.settings, run));
     for (const std::string& warning : loaded.warnings) call.world.err << "Warning: " << warning << "\n";
     OTRY(config::validate(loaded.config).context(file));
@@ -58,7 +63,7 @@ Outcome<config::DomainConfig> from_sxp_file(Call& call) {
 }
 
 Outcome<> started(Call& call, const std::string& name) {
-    if (!call.line.has("quiet")) call.out << "Started domain " << name << std::endl;
+    if (!call.line.has("quiet") && call.world.dialect == Dialect::xm) call.out << "Started domain " << name << std::endl;
     return base::ok;
 }
 
@@ -101,7 +106,7 @@ Outcome<> define(Call& call) {
     const config::DomainConfig config = OTRY(call.line.has("config") ? from_sxp_file(call) : from_file(call));
     const Sxp sxp = config::to_sxp(config);
     if (call.line.has("dryrun")) {
-        call.out << proto::to_pretty_string(sxp) << "\n";
+        call.out << (call.world.dialect == Dialect::xl ? config::to_libxl_json(config) : proto::to_pretty_string(sxp)) << "\n";
         return base::ok;
     }
     OTRY(call.xend.post("/xend/domain", "new", {{"config", proto::to_string(sxp)}}));
@@ -112,7 +117,7 @@ Outcome<> create(Call& call) {
     const config::DomainConfig config = OTRY(call.line.has("config") ? from_sxp_file(call) : from_file(call));
     const Sxp sxp = config::to_sxp(config);
     if (call.line.has("dryrun")) {
-        call.out << proto::to_pretty_string(sxp) << "\n";
+        call.out << (call.world.dialect == Dialect::xl ? config::to_libxl_json(config) : proto::to_pretty_string(sxp)) << "\n";
         return base::ok;
     }
     const bool paused = call.line.has("paused");

@@ -36,7 +36,8 @@ constexpr const char* info_lines[] = {"host",
                                       "cc_compile_date",
                                       "xend_config_format"};
 
-/// As xl has it.
+}  // namespace
+
 void print_topology(std::ostream& out, const Sxp& node) {
     out << "cpu_topology           :\ncpu:    core    socket     node\n";
     size_t number = 0;
@@ -60,8 +61,6 @@ void print_topology(std::ostream& out, const Sxp& node) {
             << "\n";
     }
 }
-
-}  // namespace
 
 Outcome<> info(Call& call) {
     if (call.line.has("config")) {

@@ -2,10 +2,9 @@
 // The verbs that print tables. Scripts parse these: widths and words are classic xm's.
 #include <algorithm>
 #include <ctime>
-#include <fstream>
 
-#include "lib/base/number.hpp"
 #include "toolstack/xm/app.hpp"
+#include "toolstack/xm/show.hpp"
 
 namespace xm {
 
@@ -15,11 +14,9 @@ using proto::Sxp;
 
 namespace {
 
-int64_t number(const Sxp& sxp, const char* name, int64_t otherwise = 0) {
-    return base::parse_number<int64_t>(sxp.child_value(name, "")).value_or(otherwise);
-}
+int64_t number(const Sxp& sxp, const char* name, int64_t otherwise = 0) { return number_in(sxp, name, otherwise); }
 
-double seconds(const Sxp& sxp) { return base::parse_number<double>(sxp.child_value("cpu_time", "0")).value_or(0); }
+double seconds(const Sxp& sxp) { return number_in<double>(sxp, "cpu_time"); }
 
 /// The domains named on the command line, or all.
 Outcome<std::vector<Sxp>> chosen(Call& call) {
@@ -44,24 +41,11 @@ bool in_state(const Sxp& sxp, const std::string& wanted) {
     return false;
 }
 
-/// "0-1,3" of a list of CPU numbers; "any cpu" when it is all of them.
+/// "0,1" or "0-2,4"; "any cpu" when it is all of them.
 std::string cpu_map(const Sxp& vcpu, int64_t cpus) {
-    const Sxp* map = vcpu.child("cpumap");
-    std::vector<int64_t> set;
-    if (map != nullptr && map->items().size() > 1) {
-        for (const Sxp& item : map->items()[1].items()) { set.push_back(base::parse_number<int64_t>(item.text()).value_or(0)); }
-    }
+    const std::vector<int64_t> set = cpus_of(vcpu);
     if (set.empty()) return "no cpus";
-    if (static_cast<int64_t>(set.size()) >= cpus) return "any cpu";
-    std::string out;
-    for (size_t i = 0; i < set.size(); ++i) {
-        size_t end = i;
-        while (end + 1 < set.size() && set[end + 1] == set[end] + 1) ++end;
-        out += (out.empty() ? "" : ",") + std::to_string(set[i]);
-        if (end > i) out += (end == i + 1 ? "," : "-") + std::to_string(set[end]);
-        i = end;
-    }
-    return out;
+    return static_cast<int64_t>(set.size()) >= cpus ? "any cpu" : ranges_of(set, ',');
 }
 
 void print_vcpus(std::ostream& out, const Sxp& domain) {
@@ -69,16 +53,9 @@ void print_vcpus(std::ostream& out, const Sxp& domain) {
     const int64_t domid = number(domain, "domid");
     const int64_t cpus = number(domain, "nr_cpus", 1);
     for (const Sxp* vcpu : domain.children("vcpu")) {
-        const bool online = vcpu->child_value("online", "0") == "1";
-        std::string cpu = "-", state = "--p";
-        if (online) {
-            cpu = vcpu->child_value("cpu", "-");
-            state = vcpu->child_value("running", "0") == "1" ? "r" : "-";
-            state += vcpu->child_value("blocked", "0") == "1" ? "b-" : "--";
-        }
         out << format("%-32s %5lld %5lld %5s %5s %9.1f %s", name.c_str(), static_cast<long long>(domid),
-                      static_cast<long long>(number(*vcpu, "number")), cpu.c_str(), state.c_str(), seconds(*vcpu),
-                      cpu_map(*vcpu, cpus).c_str())
+                      static_cast<long long>(number(*vcpu, "number")), cpu_of(*vcpu).c_str(), state_of_vcpu(*vcpu).c_str(),
+                      seconds(*vcpu), cpu_map(*vcpu, cpus).c_str())
             << "\n";
     }
 }
@@ -97,13 +74,6 @@ bool printed_long(Call& call, const Sxp& devices) {
     if (!call.line.has("long")) return false;
     for (const Sxp& device : devices.items()) call.out << proto::to_pretty_string(device) << "\n";
     return true;
-}
-
-int64_t dom0_uptime() {
-    std::ifstream in("/proc/uptime");
-    double value = 0;
-    in >> value;
-    return static_cast<int64_t>(value);
 }
 
 std::string uptime_text(int64_t up) {
@@ -214,8 +184,7 @@ Outcome<> uptime(Call& call) {
     for (const Sxp& sxp : domains) {
         const std::string name = sxp.child_value("name", "");
         const int64_t domid = number(sxp, "domid");
-        const int64_t start = number(sxp, "start_time");
-        const int64_t up = domid == 0 ? dom0_uptime() : (start == 0 ? 0 : now - start);
+        const int64_t up = uptime_of(sxp);
         if (brief) {
             std::tm local{};
             ::localtime_r(&now, &local);

@@ -22,7 +22,9 @@ int main(int argc, char** argv) {
                     [](unsigned ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); },
                     xm::join_terminals};
     std::vector<std::string> words(argv + 1, argv + argc);
-    if (std::string_view(argv[0]).ends_with("xentop")) words.insert(words.begin(), "top");
+    const std::string_view path = argv[0];
+    if (path.substr(path.rfind('/') + 1) == "xl") world.dialect = xm::Dialect::xl;
+    if (path.ends_with("xentop")) words.insert(words.begin(), "top");
     const int status = xm::run(world, words);
     std::cout.flush();
     return std::cout.good() ? status : 1;

@@ -9,10 +9,18 @@ sed -i "s|^\(.*OCFT_xmfile=\).*|\1$OCFT_xmfile|; s/HangTimeout .*/HangTimeout 90
 export OCF_ROOT=/usr/lib/ocf
 mkdir -p /var/lib/resource-agents /run/resource-agents
 check "Pacemaker: its test program is made" ocft make Xen
-ocft test Xen >$WORK/ocft 2>&1
-equal "Pacemaker: its nine tests of a Xen agent" "9 0" "$(grep -c 'OK' $WORK/ocft) $(grep -c 'FAILED\|ERROR' $WORK/ocft)"
-sed 's/^/# /' $WORK/ocft
-$TOOL destroy agents >/dev/null 2>&1
+# The agent takes xl where there is one.
+for name in xm xl; do
+    [ $name = xm ] || ln -s /usr/sbin/xm /usr/sbin/xl
+    ocft test Xen >$WORK/ocft 2>&1
+    equal "Pacemaker: its nine tests of a Xen agent, with $name" "9 0" "$(grep -c 'OK' $WORK/ocft) $(grep -c 'FAILED\|ERROR' $WORK/ocft)"
+    sed 's/^/# /' $WORK/ocft
+    xm destroy agents >/dev/null 2>&1
+done
+check "xl help" xl help
+equal "xl list is in xl's columns" "Name ID Mem VCPUs State Time(s)" "$(xl list | head -n 1 | xargs)"
+equal "xl list of what is not there" "nosuch is an invalid domain identifier (rc=-6) 1" "$(xl list nosuch 2>&1) $(xl list nosuch >/dev/null 2>&1; echo $?)"
+rm /usr/sbin/xl
 
 # Ganeti 3.0 (hv_xen.py): the state is three letters of which it knows some, in six columns; numbers are whole.
 check "Ganeti: xm is found" which xm

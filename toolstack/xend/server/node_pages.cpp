@@ -30,6 +30,24 @@ std::string hw_caps(const std::array<uint32_t, 8>& caps) {
     return out;
 }
 
+/// As xl names them.
+std::string virt_caps(const xenctrl::PhysInfo& phys) {
+    const std::pair<bool, std::string_view> all[] = {{phys.pv, "pv"},
+                                                     {phys.hvm, "hvm"},
+                                                     {phys.hvm && phys.directio, "hvm_directio"},
+                                                     {phys.pv && phys.directio, "pv_directio"},
+                                                     {phys.hap, "hap"},
+                                                     {phys.shadow, "shadow"},
+                                                     {phys.vpmu, "vpmu"},
+                                                     {phys.grant_v1, "gnttab-v1"},
+                                                     {phys.grant_v2, "gnttab-v2"}};
+    std::string out;
+    for (const auto& [has, name] : all) {
+        if (has) out += (out.empty() ? "" : " ") + std::string(name);
+    }
+    return out;
+}
+
 /// "node0:0-3" for each node.
 std::string node_to_cpu(const HostState& host) {
     std::string out;
@@ -76,6 +94,7 @@ Outcome<Sxp> node_sxp(Manager& manager) {
     out.add("version", uts.version);
     out.add("machine", uts.machine);
     out.add("nr_cpus", text(host.phys.cpus));
+    out.add("max_cpu_id", text(host.phys.max_cpu));
     out.add("nr_nodes", text(std::max(host.phys.nodes, 1U)));
     out.add("cores_per_socket", text(host.phys.cores_per_socket));
     out.add("threads_per_core", text(host.phys.threads_per_core));
@@ -83,6 +102,8 @@ Outcome<Sxp> node_sxp(Manager& manager) {
     out.add("hw_caps", hw_caps(host.phys.hw_caps));
     out.add("total_memory", text(host.phys.total_pages / 256));
     out.add("free_memory", text(host.phys.free_pages / 256));
+    out.add("outstanding_claims", text(host.phys.outstanding_pages / 256));
+    out.add("virt_caps", virt_caps(host.phys));
     out.add("node_to_cpu", node_to_cpu(host));
     out.add("xen_major", text(host.version.major));
     out.add("xen_minor", text(host.version.minor));
@@ -93,6 +114,8 @@ Outcome<Sxp> node_sxp(Manager& manager) {
     std::array<char, 40> virt{};
     std::snprintf(virt.data(), virt.size(), "virt_start=0x%llx", static_cast<unsigned long long>(host.version.virt_start));
     out.add("platform_params", virt.data());
+    out.add("xen_version", text(host.version.major) + "." + text(host.version.minor) + host.version.extra);
+    out.add("xen_commandline", host.version.command_line);
     out.add("xen_changeset", host.version.changeset);
     out.add("cc_compiler", host.version.compiler);
     out.add("cc_compile_by", host.version.compiled_by);

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <nlohmann/json.hpp>
+
+#include "toolstack/config/libxl_json.hpp"
+#include "toolstack/config/split.hpp"
+
+namespace config {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string underscored(std::string_view word) {
+    std::string out(word);
+    for (char& c : out) c = c == '-' ? '_' : c;
+    return out;
+}
+
+Json vcpus_online(const DomainConfig& c) {
+    Json out = Json::array();
+    for (uint32_t i = 0; i < c.vcpus; ++i) {
+        if (c.vcpu_avail == 0 || i >= 64 || ((c.vcpu_avail >> i) & 1U) != 0) out.push_back(i);
+    }
+    return out;
+}
+
+Json disk_json(const Disk& disk) {
+    Json out = Json::object();
+    if (!disk.backend.empty() && disk.backend != "0") out["backend_domname"] = disk.backend;
+    if (!disk.target.empty()) out["pdev_path"] = disk.target;
+    out["vdev"] = disk.vdev;
+    out["format"] = disk.target.empty() ? "empty" : is_image_format(disk.type) ? disk.type : "raw";
+    if (disk.type != "phy" && disk.type != "file" && !is_image_format(disk.type)) out["script"] = "block-" + disk.type;
+    if (disk.cdrom) {
+        out["removable"] = 1;
+        out["is_cdrom"] = 1;
+    }
+    if (disk.mode != DiskMode::read_only) out["readwrite"] = 1;
+    return out;
+}
+
+Json nic_json(const Vif& vif, size_t devid) {
+    Json out = Json::object();
+    out["devid"] = devid;
+    const auto add = [&](const char* key, const std::string& value) {
+        if (!value.empty()) out[key] = value;
+    };
+    add("backend_domname", vif.backend);
+    add("mac", vif.mac);
+    add("ip", vif.ip);
+    add("bridge", vif.bridge);
+    add("ifname", vif.vifname);
+    add("script", vif.script);
+    out["nictype"] = "vif";
+    return out;
+}
+
+}  // namespace
+
+std::string to_libxl_json(const DomainConfig& c, std::optional<uint32_t> domid) {
+    const char* type = std::holds_alternative<PvGuest>(c.guest)    ? "pv"
+                       : std::holds_alternative<HvmGuest>(c.guest) ? "hvm"
+                                                                   : "pvh";
+    Json all = Json::object();
+    all["c_info"] = {{"type", type}, {"name", c.name}, {"uuid", c.uuid.text()}, {"run_hotplug_scripts", "True"}};
+    Json& b = all["b_info"] = Json::object();
+    b["max_vcpus"] = c.vcpus;
+    b["avail_vcpus"] = vcpus_online(c);
+    b["max_memkb"] = c.max_memory_mib() * 1024;
+    b["target_memkb"] = c.memory_mib * 1024;
+    if (c.localtime) b["localtime"] = "True";
+    if (c.rtc_timeoffset != 0) b["rtc_timeoffset"] = c.rtc_timeoffset;
+    if (c.tsc_mode) b["tsc_mode"] = tsc_modes[*c.tsc_mode];
+    if (c.cpu_weight) b["sched_params"]["weight"] = *c.cpu_weight;
+    if (c.cpu_cap) b["sched_params"]["cap"] = *c.cpu_cap;
+    b["claim_mode"] = "True";
+    if (!c.bootloader.empty()) b["bootloader"] = c.bootloader;
+    for (const std::string_view word : split(c.bootargs, ' ')) {
+        if (!word.empty()) b["bootloader_args"].push_back(word);
+    }
+    if (!c.kernel.empty()) b["kernel"] = c.kernel;
+    if (!c.cmdline().empty()) b["cmdline"] = c.cmdline();
+    if (!c.ramdisk.empty()) b["ramdisk"] = c.ramdisk;
+    b[std::string("type.") + type] = Json::object();
+    for (const Disk& disk : c.disks) all["disks"].push_back(disk_json(disk));
+    for (size_t i = 0; i < c.vifs.size(); ++i) all["nics"].push_back(nic_json(c.vifs[i], i));
+    all["on_poweroff"] = underscored(name_of(c.on_poweroff));
+    all["on_reboot"] = underscored(name_of(c.on_reboot));
+    all["on_crash"] = underscored(name_of(c.on_crash));
+    if (!domid) return all.dump(4, ' ', false, Json::error_handler_t::replace);
+    const Json out = {{"domid", *domid}, {"config", std::move(all)}};
+    return out.dump(4, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace config
