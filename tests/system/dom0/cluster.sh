@@ -7,6 +7,8 @@ export OCFT_xmfile=$(guest agents)
 # Its patience with a call is for machines that are no emulators.
 sed -i "s|^\(.*OCFT_xmfile=\).*|\1$OCFT_xmfile|; s/HangTimeout .*/HangTimeout 90/" /usr/share/resource-agents/ocft/configs/Xen
 export OCF_ROOT=/usr/lib/ocf
+# A guest that was asked to stop while it starts may not hear it: the agent destroys it after so many seconds.
+export OCF_RESKEY_shutdown_timeout=15
 mkdir -p /var/lib/resource-agents /run/resource-agents
 check "Pacemaker: its test program is made" ocft make Xen
 # The agent takes xl where there is one.
