@@ -189,4 +189,19 @@ TEST_F(BuilderLoad, TheCacheGivesTheSameKernelUntilTheFileChanges) {
     EXPECT_EQ(*one, first);
 }
 
+TEST_F(BuilderLoad, AGuestsOwnKernelIsBoundedByItsMemoryAndNotKept) {
+    builder::ImageCache cache;
+    builder::BuildInput in;
+    in.kernel = file(make_bzimage(pack_xz(make_kernel({.data_size = 0x400000}))));
+    in.from_guest = true;
+    in.memory_kib = 2048;
+    const auto refused = cache.load(in);
+    ASSERT_FALSE(refused);
+    EXPECT_NE(refused.failure().text.find(in.kernel), std::string::npos) << refused.failure().text;
+    in.memory_kib = 65536;
+    auto one = cache.load(in);
+    ASSERT_TRUE(one) << one.failure().text;
+    EXPECT_EQ(one->kernel.use_count(), 1);
+}
+
 }  // namespace

@@ -160,6 +160,25 @@ TEST(GrubScript, WordsThatDoubleEachTimeHaveAnEnd) {
     EXPECT_EQ(long_line.entries[0].ramdisks.size(), pygrub::most_ramdisks);
 }
 
+TEST(MenuList, NothingTakesMoreThanItIsWorth) {
+    std::string block = "a=" + std::string(100'000, 'x') + "\n", options = "options";
+    const GrubEnvironment environment = pygrub::parse_grub_environment(block);
+    for (int i = 0; i < 100'000; ++i) options += " $a";
+    const auto entries = pygrub::parse_loader_entries(
+        {{std::string(9000, 'i') + "\x1b[31m", "linux /" + std::string(9000, 'k') + "\n" + options}}, environment);
+    ASSERT_EQ(entries.size(), 1U);
+    EXPECT_LE(entries[0].args.size(), pygrub::most_args + pygrub::most_name + 1);
+    EXPECT_LE(entries[0].kernel.size(), pygrub::most_name);
+    EXPECT_LE(entries[0].title.size(), pygrub::most_name);
+    EXPECT_EQ(
+        pygrub::parse_loader_entries({{"a\x1b", "linux /k\noptions $v"}}, {{"v", std::string("x\0kernel /etc/shadow", 20)}})[0],
+        (BootEntry{"a ", "a ", "/k", {}, "x kernel /etc/shadow"}));
+    const BootMenu menu =
+        menu_of("menuentry '" + std::string(20'000, 't') + "' --id '" + std::string(20'000, 'i') + "' { true; }");
+    EXPECT_EQ(menu.entries[0].title.size(), pygrub::most_name);
+    EXPECT_EQ(menu.entries[0].id.size(), pygrub::most_name);
+}
+
 TEST(MenuList, ReadsGrubLegacy) {
     const auto menu = pygrub::parse_menu_list(
         "# comment\ndefault=1\ntimeout 5\ntitle One\n root (hd0,0)\n kernel (hd0,0)/vmlinuz-2.6 ro root=/dev/xvda1\n initrd "
@@ -246,10 +265,11 @@ TEST_F(RealImage, IsReadThroughGrubsOwnDrivers) {
         EXPECT_EQ(found->file, "/boot/grub/grub.cfg");
         EXPECT_EQ(found->menu.chosen, 1U);
         const service::Fd out(::memfd_create("out", 0));
-        ASSERT_TRUE(disk->extract(found->device, "/boot/vmlinuz-6.1", out.get()));
+        ASSERT_TRUE(disk->extract(found->device, "/boot/vmlinuz-6.1", out.get(), 100'000));
         std::string got(200'000, '\0');
         got.resize(static_cast<size_t>(::pread(out.get(), got.data(), got.size(), 0)));
         EXPECT_EQ(got, std::string(100'000, 'k'));
+        EXPECT_EQ(disk->extract(found->device, "/boot/vmlinuz-6.1", out.get(), 150'000).failure().code, base::Errc::toobig);
         const auto missing = disk->read(found->device, "/boot/none");
         ASSERT_FALSE(missing);
         EXPECT_THAT(missing.failure().text, testing::HasSubstr("not found"));

@@ -3,6 +3,7 @@
 // Domains whose kernel is on their own disk: how a boot loader is asked, what its answer may be, and that nothing of it stays.
 #include <gmock/gmock.h>
 
+#include "toolstack/config/domain_sxp.hpp"
 #include "toolstack/xend/core/boot_loader.hpp"
 #include "xend_checks.hpp"
 
@@ -77,6 +78,7 @@ TEST(BootLoader, GivesTheDomainItsKernel) {
     EXPECT_EQ(m.hypervisor.asked.ramdisk, out + "/r");
     EXPECT_EQ(m.hypervisor.asked.command_line, "root=/dev/xvda1 ro");
     EXPECT_FALSE(m.something_stays());
+    EXPECT_TRUE(m.hypervisor.asked.from_guest);
     EXPECT_EQ(m.records.all.begin()->second.config.kernel, "");  // a restart asks again
 }
 
@@ -169,15 +171,47 @@ TEST(BootLoader, WhatAKilledXendsOneLeftGoes) {
     EXPECT_TRUE(m.records.all.empty());
 }
 
+TEST(BootLoader, ADomainThatLostItsDiskIsKnownAndFailsToRestart) {
+    Bootable m;
+    config::DomainConfig c = m.from_disk();
+    ASSERT_TRUE(m.manager.create(c, xend::Run::now));
+    ASSERT_TRUE(m.manager.detach_device("demo", "vbd", "xvda", xend::Manager::Force::yes));
+    const xend::Record left = m.records.all.begin()->second;
+    EXPECT_TRUE(left.config.disks.empty());
+    EXPECT_TRUE(config::from_sxp(config::to_sxp(left.config)));  // as the journal keeps it
+    m.clock.now += 100;
+    m.hypervisor.stop("1", xenctrl::ShutdownReason::reboot);
+    ASSERT_TRUE(m.manager.reap());
+    const xend::Record after = m.records.all.begin()->second;
+    EXPECT_EQ(after.state, xend::RecordState::failed);
+    EXPECT_EQ(after.reason, "bootloader: there is no disk to boot from");
+}
+
+TEST(BootLoader, ItsTimeDoesNotHideThatADomainEndsAtOnce) {
+    Bootable m;
+    config::DomainConfig c = m.from_disk();
+    c.on_reboot = config::ExitAction::restart;
+    ASSERT_TRUE(m.manager.create(c, xend::Run::now));
+    m.scripts.boot_loader = [&](const xend::ScriptCall& call) {
+        m.clock.now += 25;
+        return m.run(call);
+    };
+    for (int i = 1; i <= 5 && m.records.all.contains(c.uuid); ++i) {
+        m.clock.now += i == 1 ? 100 : 1;
+        m.hypervisor.stop(std::to_string(m.hypervisor.next_id - 1), xenctrl::ShutdownReason::reboot);
+        ASSERT_TRUE(m.manager.reap());
+        ASSERT_LE(i, 2) << "it goes on";
+    }
+}
+
 TEST(BootLoader, WantsADiskThatDom0CanRead) {
     Machine m;
     config::DomainConfig c = m.demo();
     c.bootloader = "pygrub";
     const auto error = [&] {
-        const auto valid = config::validate(c);
-        return valid ? "" : valid.failure().text;
+        const auto made = m.manager.create(c);
+        return made ? "" : made.failure().text;
     };
-    EXPECT_EQ(error(), "");
     c.disks[0].backend = "storage";
     EXPECT_EQ(error(), "bootloader: the first disk must be phy: or file: of dom0's to boot from it");
     c.disks[0].backend.clear();

@@ -160,6 +160,18 @@ TEST(Xl, TablesHaveItsColumns) {
     }
 }
 
+TEST(Xl, AllMeansThoseThatRun) {
+    Shell s;
+    ASSERT_EQ(s.xl({"create", s.config}).status, 0);
+    ASSERT_EQ(s.xl({"create", "-q", s.config, "name='second'", "uuid='f4bc2456-e4ce-11f1-a449-af95deeadde9'", "disk=[]"}).status,
+              0);
+    s.m.hypervisor.stop("1", xenctrl::ShutdownReason::crash);
+    const Ran r = s.xl({"shutdown", "-a"});
+    EXPECT_EQ(r.status, 0) << r.err;
+    EXPECT_EQ(r.err, "Shutting down domain 2\n");
+    EXPECT_EQ(s.xl({"shutdown", "-a", "second"}).status, 1);
+}
+
 TEST(Xl, StopsDomains) {
     Shell s;
     ASSERT_EQ(s.xl({"create", s.config}).status, 0);

@@ -88,7 +88,7 @@ base::Failure not_a_kernel(const std::string& path, Bytes bytes) {
 }
 
 /// The ELF inside a bzImage.
-Outcome<std::vector<std::byte>> unpack_bzimage(const std::string& path, Bytes file) {
+Outcome<std::vector<std::byte>> unpack_bzimage(const std::string& path, Bytes file, size_t limit) {
     const auto image = parse::open_bzimage(file);
     if (!image) {
         if (image.error() == Errc::range) return fail(Errc::badmsg, "Kernel " + path + " is truncated");
@@ -97,13 +97,13 @@ Outcome<std::vector<std::byte>> unpack_bzimage(const std::string& path, Bytes fi
     const parse::BzImage& bz = image.value();
     if (bz.packing == parse::Packing::unknown)
         return fail(Errc::noexec, "Kernel " + path + " is packed in a way that is not known");
-    return unpack(bz.payload, bz.packing, bz.unpacked_size).context("Kernel " + path);
+    return unpack(bz.payload, bz.packing, bz.unpacked_size, limit).context("Kernel " + path);
 }
 
-Outcome<std::vector<std::byte>> kernel_elf(const std::string& path) {
+Outcome<std::vector<std::byte>> kernel_elf(const std::string& path, size_t limit = largest_image) {
     std::vector<std::byte> file = OTRY(read_file(path, "kernel"));
     if (parse::is_bzimage(file)) {
-        std::vector<std::byte> elf = OTRY(unpack_bzimage(path, file));
+        std::vector<std::byte> elf = OTRY(unpack_bzimage(path, file, limit));
         if (!parse::is_elf(elf)) return not_a_kernel(path, elf);
         return elf;
     }
@@ -114,7 +114,7 @@ Outcome<std::vector<std::byte>> kernel_elf(const std::string& path) {
         uint32_t hint = 0;  // gzip ends with the size it unpacks to
         if (file.size() >= 4) hint = parse::load_unchecked<uint32_t>(whole, file.size() - 4);
         std::vector<std::byte> plain =
-            OTRY(unpack(whole, packing, packing == parse::Packing::gzip ? hint : 0).context("Kernel " + path));
+            OTRY(unpack(whole, packing, packing == parse::Packing::gzip ? hint : 0, limit).context("Kernel " + path));
         if (!parse::is_elf(plain)) return not_a_kernel(path, file);
         return plain;
     }
@@ -135,16 +135,23 @@ std::optional<FileIdentity> identify(const std::string& path) {
                         st.st_mtim.tv_nsec, st.st_ctim.tv_sec, st.st_ctim.tv_nsec};
 }
 
+/// What a guest may have unpacked of what it wrote itself: no more than it has memory, and than any kernel needs.
+size_t limit_of(const BuildInput& input) {
+    constexpr uint64_t most_of_a_guest = uint64_t{256} << 20U;
+    return input.from_guest ? std::min<uint64_t>(input.memory_kib * 1024, most_of_a_guest) : largest_image;
+}
+
 }  // namespace
 
 Outcome<Images> load(const BuildInput& input) {
     if (input.kernel.empty()) return fail(Errc::inval, "No kernel is configured");
     SharedBytes ramdisk = OTRY(load_ramdisk(input.ramdisk));
-    SharedBytes kernel = share(OTRY(kernel_elf(input.kernel)));
+    SharedBytes kernel = share(OTRY(kernel_elf(input.kernel, limit_of(input))));
     return Images{input.kernel, std::move(kernel), input.ramdisk, std::move(ramdisk)};
 }
 
 Outcome<Images> ImageCache::load(const BuildInput& input) {
+    if (input.from_guest) return builder::load(input);  // would only take the place of one that comes again
     if (input.kernel.empty()) return fail(Errc::inval, "No kernel is configured");
     SharedBytes ramdisk = OTRY(load_ramdisk(input.ramdisk));
     const std::optional<FileIdentity> identity = identify(input.kernel);

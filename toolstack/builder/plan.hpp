@@ -26,6 +26,7 @@ struct BuildInput {
     std::array<uint8_t, 16> uuid{};
     std::string kernel;           // path
     std::string ramdisk;          // path; empty: none
+    bool from_guest = false;      // both came from the guest's own disk: they may be made to fill memory, and are new each time
     std::string command_line;     // without the path of the kernel
     uint64_t memory_kib = 0;      // given at the start
     uint64_t max_memory_kib = 0;  // 0: same as memory_kib

@@ -78,17 +78,13 @@ std::string DomainConfig::cmdline() const {
     return out;
 }
 
-namespace {
-
-/// A boot loader reads the first disk in dom0.
 Outcome<> check_boot_disk(const DomainConfig& config) {
+    if (config.bootloader.empty()) return base::ok;
     if (config.disks.empty()) return inval("bootloader: there is no disk to boot from");
     const Disk& disk = config.disks[0];
     const bool is_here = (disk.type == "phy" || disk.type == "file") && (disk.backend.empty() || disk.backend == "0");
     return is_here ? Outcome<>(base::ok) : inval("bootloader: the first disk must be phy: or file: of dom0's to boot from it");
 }
-
-}  // namespace
 
 Outcome<> validate(const DomainConfig& config) {
     if (config.name.empty()) return inval("missing vm name");
@@ -97,7 +93,6 @@ Outcome<> validate(const DomainConfig& config) {
                      "' domains are not supported yet, only PV ones (builder='linux')");
     }
     if (config.bootloader.empty() && config.kernel.empty()) return inval("No kernel specified");
-    if (!config.bootloader.empty()) OTRY(check_boot_disk(config));
     if (config.on_xend_start != "ignore") {
         return inval("on_xend_start: only managed domains can start with xend, which are not supported yet; take it out");
     }

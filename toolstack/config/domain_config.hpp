@@ -148,6 +148,9 @@ inline constexpr size_t max_disks = 64;
 inline constexpr size_t max_vifs = 32;
 inline constexpr size_t max_cmdline = 1023;  // the guest's start-info page holds 1024 bytes with the final zero
 
+/// A boot loader reads the first disk in dom0. Not part of validate(): a domain that runs may lose that disk. Errors: inval.
+base::Outcome<> check_boot_disk(const DomainConfig& config);
+
 /// Checks what no single field can: that name and kernel are there, that sizes fit each other, no device twice. Each value
 /// was checked by its row where it came in. Errors: Errc::inval with one line that names the variable.
 base::Outcome<> validate(const DomainConfig& config);

@@ -15,7 +15,8 @@ std::string path_without_device(std::string_view path) {
         const size_t end = path.find(')');
         path = end == std::string_view::npos ? std::string_view() : path.substr(end + 1);
     }
-    return without_controls(path.starts_with('/') || path.empty() ? std::string(path) : "/" + std::string(path));
+    const std::string_view root = path.starts_with('/') || path.empty() ? "" : "/";
+    return short_name(std::string(root).append(path.substr(0, most_name)));
 }
 
 std::vector<std::string> words_of(std::string_view line) {
@@ -37,6 +38,8 @@ std::string without_controls(std::string text) {
     return text;
 }
 
+std::string short_name(std::string_view text) { return without_controls(std::string(text.substr(0, most_name))); }
+
 GrubEnvironment parse_grub_environment(std::string_view text) {
     GrubEnvironment out;
     while (!text.empty()) {
@@ -45,7 +48,7 @@ GrubEnvironment parse_grub_environment(std::string_view text) {
         text.remove_prefix(std::min(end + 1, text.size()));
         const size_t equals = line.find('=');
         if (line.starts_with('#') || equals == std::string_view::npos || equals == 0) continue;
-        if (out.size() < 256) out[std::string(line.substr(0, equals))] = without_controls(std::string(line.substr(equals + 1)));
+        if (out.size() < 256) out[short_name(line.substr(0, equals))] = short_name(line.substr(equals + 1));
     }
     return out;
 }

@@ -60,13 +60,16 @@ base::Outcome<size_t> find_entry(const BootMenu& menu, const std::string& which)
 inline constexpr size_t most_entries = 1000;
 inline constexpr size_t most_ramdisks = 16;  // of an entry
 inline constexpr size_t most_args = 8192;    // more than any kernel takes
+inline constexpr size_t most_name = 4096;    // a title, an id, a path, a variable
 inline constexpr size_t most_text = size_t{1} << 20U;
-/// "(hd0,1)/boot/x" and "/boot/x" alike as "/boot/x": only the file system at hand is read.
+/// "(hd0,1)/boot/x" and "/boot/x" alike as "/boot/x": only the file system at hand is read. Of most_name at most.
 std::string path_without_device(std::string_view path);
 /// One more, up to most_ramdisks.
 void add_ramdisk(BootEntry& entry, std::string path);
 /// Words of a line, between blanks.
 std::vector<std::string> words_of(std::string_view line);
+/// The first most_name of a text without control characters.
+std::string short_name(std::string_view text);
 /// The same with a blank for every control character: it goes to a kernel's command line, and into formats made of lines.
 std::string without_controls(std::string text);
 

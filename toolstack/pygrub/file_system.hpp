@@ -18,7 +18,8 @@ public:
     virtual base::Outcome<std::vector<std::string>> list(const std::string& device, const std::string& folder) = 0;
     /// A small file. Errors: noent, toobig.
     virtual base::Outcome<std::string> read(const std::string& device, const std::string& path) = 0;
-    virtual base::Outcome<> extract(const std::string& device, const std::string& path, int output) = 0;
+    /// Appends a file to `output`, which may then hold `most` bytes. Errors: io; toobig.
+    virtual base::Outcome<> extract(const std::string& device, const std::string& path, int output, size_t most) = 0;
 };
 
 /// Where a menu was found.

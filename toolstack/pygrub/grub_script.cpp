@@ -168,9 +168,9 @@ private:
         bool titled = false;
         for (size_t i = 1; i < said.size(); ++i) {
             if (is_one_of(said[i], with_value)) ++i;
-            else if (said[i] == "--id" && i + 1 < said.size()) item.id = said[++i];
-            else if (said[i].starts_with("--id=")) item.id = said[i].substr(5);
-            else if (!said[i].starts_with("--") && !std::exchange(titled, true)) item.title = without_controls(said[i]);
+            else if (said[i] == "--id" && i + 1 < said.size()) item.id = short_name(said[++i]);
+            else if (said[i].starts_with("--id=")) item.id = short_name(std::string_view(said[i]).substr(5));
+            else if (!said[i].starts_with("--") && !std::exchange(titled, true)) item.title = short_name(said[i]);
         }
         return item;
     }

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -31,7 +32,6 @@ constexpr const char* program = "/usr/bin/grub-fstest";
 constexpr int no_sandbox = 126, no_program = 127;
 constexpr std::chrono::seconds time_for_one{60};
 constexpr size_t most_listed = size_t{1} << 20U;
-constexpr size_t most_extracted = size_t{256} << 20U;  // of one output: it stands in dom0's memory until the domain is made
 constexpr int disk_at = 3;
 
 /// Binds what a program needs of the system, if it is there, below the new root.
@@ -81,6 +81,7 @@ int hide_the_system() {
     }
     ::close_range(disk_at + 1, ~0U, 0);
     for (int signal = 1; signal < 32; ++signal) ::signal(signal, SIG_DFL);
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // nobody waits for it then
     std::string where = "/disk";
     if (::geteuid() == 0) {
         if (hide_the_system() != 0) ::_exit(no_sandbox);
@@ -196,8 +197,8 @@ Outcome<std::string> Image::read(const std::string& device, const std::string& p
     return ask("cat", device + path, most_text);
 }
 
-Outcome<> Image::extract(const std::string& device, const std::string& path, int output) {
-    return run("cat", device + path, output, most_extracted).context(path);
+Outcome<> Image::extract(const std::string& device, const std::string& path, int output, size_t most) {
+    return run("cat", device + path, output, most).context(path);
 }
 
 }  // namespace pygrub

@@ -21,8 +21,7 @@ public:
     base::Outcome<std::vector<std::string>> partitions() override;
     base::Outcome<std::vector<std::string>> list(const std::string& device, const std::string& folder) override;
     base::Outcome<std::string> read(const std::string& device, const std::string& path) override;
-    /// Appends the file to what `output` is open for. Errors: io; toobig: more than 256 MiB in it.
-    base::Outcome<> extract(const std::string& device, const std::string& path, int output) override;
+    base::Outcome<> extract(const std::string& device, const std::string& path, int output, size_t most) override;
 
 private:
     explicit Image(service::Fd disk) : disk_(std::move(disk)) {}

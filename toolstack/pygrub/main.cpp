@@ -3,12 +3,15 @@
 // configurations have.
 #include <fcntl.h>
 #include <getopt.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <new>
 
 #include "toolstack/pygrub/image.hpp"
 #include "toolstack/pygrub/output.hpp"
@@ -85,7 +88,7 @@ public:
     Outcome<std::vector<std::string>> partitions() override { return std::vector<std::string>{}; }
     Outcome<std::vector<std::string>> list(const std::string&, const std::string&) override { return nothing(); }
     Outcome<std::string> read(const std::string&, const std::string&) override { return nothing(); }
-    Outcome<> extract(const std::string&, const std::string&, int) override { return nothing(); }
+    Outcome<> extract(const std::string&, const std::string&, int, size_t) override { return nothing(); }
 
 private:
     static base::Failure nothing() { return base::fail(Errc::noent, "there is no disk"); }
@@ -126,15 +129,18 @@ public:
         if (file_ && !kept_) ::unlink(path_.c_str());
     }
 
-    Outcome<> take(Disk& disk, const std::string& device, const std::vector<std::string>& files) {
+    /// `room`: bytes that it may take, of which it takes off what it took.
+    Outcome<> take(Disk& disk, const std::string& device, const std::vector<std::string>& files, size_t& room) {
         if (!file_) return service::system_failure(path_);
         for (const std::string& file : files) {
-            OTRY(disk.extract(device, file, file_.get()));
+            OTRY(disk.extract(device, file, file_.get(), room)
+                     .context("there is room for " + std::to_string(room >> 20U) + " MiB in dom0"));
             const off_t size = ::lseek(file_.get(), 0, SEEK_END);
             if (size == 0) return base::fail(Errc::inval, file + " is empty");
             if (::ftruncate(file_.get(), (size + 3) / 4 * 4) != 0 || ::lseek(file_.get(), 0, SEEK_END) < 0)
                 return service::system_failure(path_);
         }
+        room -= std::min(room, static_cast<size_t>(::lseek(file_.get(), 0, SEEK_END)));
         return base::ok;
     }
     const std::string& path() const { return path_; }
@@ -179,11 +185,20 @@ Outcome<Choice> choose(Disk& disk, const Request& request) {
     return out;
 }
 
+/// What a guest may take of the place for its files, which is dom0's memory nearly everywhere, and others' too.
+Outcome<size_t> room_in(const std::string& folder) {
+    constexpr size_t most = size_t{256} << 20U;
+    struct statvfs s {};
+    if (::statvfs(folder.c_str(), &s) != 0) return service::system_failure(folder);
+    return std::min<size_t>(most, static_cast<size_t>(s.f_bavail) * s.f_frsize / 2);
+}
+
 Outcome<> take_out(Disk& disk, const Request& request, const Choice& choice) {
     if (::mkdir(request.folder.c_str(), 0700) != 0 && errno != EEXIST) return service::system_failure(request.folder);
+    size_t room = OTRY(room_in(request.folder));
     Copy kernel(request.folder, "boot_kernel"), ramdisk(request.folder, "boot_ramdisk");
-    OTRY(kernel.take(disk, choice.device, {choice.entry.kernel}));
-    OTRY(ramdisk.take(disk, choice.device, choice.entry.ramdisks));
+    OTRY(kernel.take(disk, choice.device, {choice.entry.kernel}, room));
+    OTRY(ramdisk.take(disk, choice.device, choice.entry.ramdisks, room));
     const bool has_ramdisk = !choice.entry.ramdisks.empty();
     OTRY(write_all(request.output,
                    print_boot({kernel.path(), has_ramdisk ? ramdisk.path() : "", choice.entry.args}, request.format)));
@@ -222,16 +237,29 @@ Outcome<> run(const Request& request) {
     return write_all(request.output, print_boot({choice.entry.kernel, ramdisks, choice.entry.args}, request.format));
 }
 
+/// What the guest wrote is parsed here: it shall not take dom0's memory, whatever bound was forgotten.
+void limit_itself() {
+    constexpr rlim_t memory = rlim_t{512} << 20U, seconds = 60;
+    const rlimit space{memory, memory}, time{seconds, seconds};
+    ::setrlimit(RLIMIT_AS, &space);
+    ::setrlimit(RLIMIT_CPU, &time);
+}
+
 }  // namespace
 }  // namespace pygrub
 
 int main(int count, char** words) {
+    pygrub::limit_itself();
     const auto request = pygrub::read_options(count, words);
     if (!request) {
         std::fprintf(stderr, "pygrub: %s\n", request.failure().text.c_str());
         return 1;
     }
-    const auto done = pygrub::run(*request);
+    const auto done = [&]() -> base::Outcome<> {
+        try {
+            return pygrub::run(*request);
+        } catch (const std::bad_alloc&) { return base::fail(base::Errc::nomem, "its menu takes more than 512 MiB of memory"); }
+    }();
     if (done) return 0;
     const std::string& text = done.failure().text;
     const std::string disk = text.starts_with(request->disk) ? "" : request->disk + ": ";

@@ -50,18 +50,18 @@ std::vector<Line> lines_of(std::string_view text) {
 void take_kernel(BootEntry& entry, std::string_view rest) {
     const size_t end = std::min(rest.find_first_of(" \t"), rest.size());
     entry.kernel = path_without_device(rest.substr(0, end));
-    entry.args = trim(rest.substr(end));
+    entry.args = trim(rest.substr(end)).substr(0, most_args);
 }
 
-Outcome<> add_entry(BootMenu& menu, std::string title) {
+Outcome<> add_entry(BootMenu& menu, const std::string& title) {
     if (menu.entries.size() >= most_entries) return base::fail(Errc::toobig, "it has too many entries");
-    menu.entries.push_back({std::move(title), {}, {}, {}, {}});
+    menu.entries.push_back({short_name(title), {}, {}, {}, {}});
     return base::ok;
 }
 
 /// Relative paths begin in `folder`.
 std::string path_in(const std::string& folder, const std::string& path) {
-    return path.starts_with('/') ? path : folder + (folder.ends_with('/') ? "" : "/") + path;
+    return short_name(path.starts_with('/') ? path : folder + (folder.ends_with('/') ? "" : "/") + path);
 }
 
 /// "a,b,c", as initrd= has it.
@@ -79,7 +79,7 @@ void take_append(BootEntry& entry, const std::string& folder, const std::string&
     entry.ramdisks.clear();
     for (const std::string& word : words_of(rest)) {
         if (word.starts_with("initrd=")) add_ramdisks(entry, folder, std::string_view(word).substr(7));
-        else entry.args += (entry.args.empty() ? "" : " ") + word;
+        else if (entry.args.size() < most_args) entry.args += (entry.args.empty() ? "" : " ") + word;
     }
 }
 
@@ -92,9 +92,9 @@ std::string expand(const std::string& options, const GrubEnvironment& environmen
             const auto at = environment.find(word.substr(1));
             value = at == environment.end() ? "" : std::string(trim(at->second));
         }
-        if (!value.empty()) out += (out.empty() ? "" : " ") + value;
+        if (!value.empty() && out.size() < most_args) out += (out.empty() ? "" : " ") + value;
     }
-    return out;
+    return without_controls(std::move(out));
 }
 
 }  // namespace
@@ -137,7 +137,7 @@ Outcome<BootMenu> parse_syslinux(std::string_view text, const std::string& folde
             if (line.key == "default" || chosen.empty()) chosen = first;
         } else if (line.key == "label") {
             OTRY(add_entry(menu, first));
-            menu.entries.back().id = first;
+            menu.entries.back().id = short_name(first);
         } else if (menu.entries.empty() || first.empty()) {
             continue;
         } else if (BootEntry& entry = menu.entries.back(); line.key == "kernel" || line.key == "linux") {
@@ -151,7 +151,7 @@ Outcome<BootMenu> parse_syslinux(std::string_view text, const std::string& folde
         } else if (line.key == "menu" && ::strcasecmp(first.c_str(), "default") == 0) {
             chosen = entry.id;
         } else if (line.key == "menu" && ::strcasecmp(first.c_str(), "label") == 0) {
-            entry.title = trim(std::string_view(line.rest).substr(first.size()));
+            entry.title = short_name(trim(std::string_view(line.rest).substr(first.size())));
         }
     }
     const auto found = find_entry(menu, chosen);
@@ -165,11 +165,12 @@ std::vector<BootEntry> parse_loader_entries(std::vector<LoaderEntry> files, cons
     std::vector<BootEntry> out;
     for (const LoaderEntry& file : files) {
         BootEntry entry;
-        entry.id = entry.title = file.id;
+        entry.id = entry.title = short_name(file.id);
         for (const Line& line : lines_of(file.text)) {
-            if (line.key == "title") entry.title = line.rest;
+            if (line.key == "title") entry.title = short_name(line.rest);
             if (line.key == "linux") entry.kernel = path_without_device(line.rest);
-            if (line.key == "options") entry.args += (entry.args.empty() ? "" : " ") + expand(line.rest, environment);
+            if (line.key == "options" && entry.args.size() < most_args)
+                entry.args += (entry.args.empty() ? "" : " ") + expand(line.rest, environment);
             if (line.key != "initrd") continue;
             for (const std::string& word : words_of(line.rest)) {
                 if (!word.starts_with('$')) add_ramdisk(entry, path_without_device(word));

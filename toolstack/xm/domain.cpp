@@ -4,6 +4,7 @@
 
 #include "lib/base/number.hpp"
 #include "toolstack/xm/app.hpp"
+#include "toolstack/xm/show.hpp"
 
 namespace xm {
 
@@ -40,7 +41,7 @@ Outcome<std::vector<Target>> targets(Call& call) {
     if (call.line.has("all")) {
         if (!call.line.arguments.empty()) return base::fail(Errc::inval, "-a and a domain's name do not go together");
         for (const Sxp& sxp : OTRY(call.xend.domains())) {
-            if (sxp.child_value("domid", "") != "0") out.push_back({sxp.child_value("name", ""), sxp.child_value("domid", "")});
+            if (may_be_stopped(sxp)) out.push_back({sxp.child_value("name", ""), sxp.child_value("domid", "")});
         }
         return out;
     }
@@ -76,7 +77,12 @@ Outcome<> wait_for_end(Call& call, std::vector<Target> left) {
 
 Outcome<> stop(Call& call, const std::string& reason) {
     const std::vector<Target> all = OTRY(targets(call));
-    for (const Target& target : all) OTRY(call.xend.operate(target.domid, "shutdown", {{"reason", reason}}));
+    Outcome<> asked = base::ok;
+    for (const Target& target : all) {
+        auto one = call.xend.operate(target.domid, "shutdown", {{"reason", reason}});
+        if (!one) asked = std::move(one).take_failure();  // the others are to hear of it all the same
+    }
+    if (!asked) return asked;
     if (!call.line.has("wait")) return base::ok;
     return wait_for_end(call, all);
 }

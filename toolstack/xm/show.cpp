@@ -37,6 +37,10 @@ std::string state_of_vcpu(const Sxp& vcpu) {
 
 std::string cpu_of(const Sxp& vcpu) { return vcpu.child_value("online", "0") == "1" ? vcpu.child_value("cpu", "-") : "-"; }
 
+bool may_be_stopped(const Sxp& domain) {
+    return domain.child_value("domid", "") != "0" && domain.child_value("state", "").find_first_of("scd") == std::string::npos;
+}
+
 int64_t uptime_of(const Sxp& domain) {
     if (domain.child_value("domid", "") == "0") {
         std::ifstream in("/proc/uptime");

@@ -24,6 +24,8 @@ std::string ranges_of(const std::vector<int64_t>& numbers, char pair);
 std::string state_of_vcpu(const proto::Sxp& vcpu);
 /// Where a vCPU runs; "-" when it is not online.
 std::string cpu_of(const proto::Sxp& vcpu);
+/// Whether it is among those that -a means: not dom0, nor one that has stopped already.
+bool may_be_stopped(const proto::Sxp& domain);
 /// How long a domain has run, in seconds; dom0: the machine.
 int64_t uptime_of(const proto::Sxp& domain);
 

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "toolstack/xm/app.hpp"
+#include "toolstack/xm/show.hpp"
 
 namespace xm {
 
@@ -30,19 +31,24 @@ constexpr std::array<std::string_view, 31> shared = {
 Outcome<> stop(Call& call, const char* doing, const std::string& reason) {
     std::vector<Sxp> all;
     if (call.line.has("all")) {
+        if (!call.line.arguments.empty()) return base::fail(Errc::inval, "-a and a domain's name do not go together");
         for (Sxp& sxp : OTRY(call.xend.domains())) {
-            if (sxp.child_value("domid", "") != "0") all.push_back(std::move(sxp));
+            if (may_be_stopped(sxp)) all.push_back(std::move(sxp));
         }
     } else {
         if (call.line.arguments.size() != 1) return base::fail(Errc::inval, "one domain is wanted, or -a");
         all.push_back(OTRY(call.xend.domain(call.line.arguments[0])));
     }
     std::vector<std::string> left;
+    Outcome<> asked = base::ok;
     for (const Sxp& sxp : all) {
-        left.push_back(sxp.child_value("domid", ""));
-        call.world.err << doing << " domain " << left.back() << std::endl;
-        OTRY(call.xend.operate(left.back(), "shutdown", {{"reason", reason}}));
+        const std::string id = sxp.child_value("domid", "");
+        call.world.err << doing << " domain " << id << std::endl;
+        auto one = call.xend.operate(id, "shutdown", {{"reason", reason}});
+        if (one) left.push_back(id);
+        else asked = std::move(one).take_failure();  // the others are to hear of it all the same
     }
+    if (!asked) return asked;
     if (!call.line.has("wait")) return base::ok;
     call.out << "Waiting for " << left.size() << (left.size() == 1 ? " domain" : " domains") << std::endl;
     while (!left.empty()) {

@@ -153,6 +153,7 @@ Outcome<BootFiles> parse_boot_answer(const std::string& text) {
 
 Outcome<Booted> find_boot_files(Ports& ports, const config::DomainConfig& config) {
     if (config.bootloader.empty()) return Booted{{config.kernel, config.ramdisk, config.cmdline()}, BootFolder({})};
+    OTRY(config::check_boot_disk(config));
     const std::string path = folder_of(ports.settings, config.uuid);
     BootFolder folder(path);  // goes whatever happens
     BootFiles files = OTRY(run(ports, config, path).context("bootloader"));

@@ -112,6 +112,7 @@ Outcome<> Manager::claim(xenstore::Store& store, const Record& record) {
     const config::DomainConfig& c = record.config;
     OTRY(check_name(c.name, c.uuid));
     OTRY(check_managed_name(c.name, c.uuid));
+    OTRY(config::check_boot_disk(c));
     if (c.bootloader.empty()) {  // else they are files of the guest's
         OTRY(check_file(c.kernel, "Kernel image"));
         if (!c.ramdisk.empty()) OTRY(check_file(c.ramdisk, "Kernel ramdisk"));
@@ -253,6 +254,7 @@ Outcome<> Manager::build_and_connect(xenstore::Store& store, Record& record, pro
         input.kernel = booted.files.kernel;
         input.ramdisk = booted.files.ramdisk;
         input.command_line = booted.files.command_line;
+        input.from_guest = !record.config.bootloader.empty();
         const builder::Plan plan = OTRY(ports_.hypervisor.prepare(input));
         return build(store, record, plan);
     };
@@ -264,6 +266,8 @@ Outcome<> Manager::build_and_connect(xenstore::Store& store, Record& record, pro
 
 Outcome<> Manager::let_run(xenstore::Store& store, const DomainRef& domain, Record& record) {
     record.start_time = ports_.clock.unix_seconds();
+    // How soon it ends again is measured from here, however long a boot loader took.
+    if (record.previous_restart != 0) record.previous_restart = record.start_time;
     OTRY(store.write(vm_path(domain.uuid) + "/start_time", std::to_string(record.start_time)));
     return ports_.hypervisor.unpause(domain).context("Failed to unpause domain " + record.config.name);
 }
