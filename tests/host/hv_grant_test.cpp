@@ -147,10 +147,12 @@ TEST_F(Grants, MapAndUnmap) {
     ASSERT_EQ(must(hypercall_handler(xen::HYPERVISOR_grant_table_op)(b.vcpu(), unmap_args)), 0u);
     EXPECT_EQ(un.status, xen::GNTST_general_error) << "mapped elsewhere";
     un.host_addr = t.slot(3);
-    const uint64_t flushes = host::record(0).tlb_flushes;
+    b->dirty_cpus.set(1);  // another of its vCPUs may have the translation
+    const uint64_t flushes = host::record(0).tlb_flushes, elsewhere = host::record(1).tlb_flushes;
     ASSERT_EQ(must(hypercall_handler(xen::HYPERVISOR_grant_table_op)(b.vcpu(), unmap_args)), 0u);
     EXPECT_EQ(un.status, xen::GNTST_okay);
     EXPECT_EQ(host::record(0).tlb_flushes, flushes + 1);
+    EXPECT_EQ(host::record(1).tlb_flushes, elsewhere + 1);
     EXPECT_EQ(t.pte(3), 0u);
     ASSERT_EQ(must(hypercall_handler(xen::HYPERVISOR_grant_table_op)(b.vcpu(), unmap_args)), 0u);
     EXPECT_EQ(un.status, xen::GNTST_bad_handle) << "once";
@@ -158,6 +160,69 @@ TEST_F(Grants, MapAndUnmap) {
     EXPECT_EQ(references(m), refs);
     EXPECT_EQ(type_users(m), 0u);
     EXPECT_EQ(grant_mappings(b), 0u);
+}
+
+/// A list of unmappings of which some are refused, that can be read up to `readable` elements and a half.
+void unmap_a_group(unsigned count, unsigned readable, bool replace) {
+    Guest a(1), b(2);
+    Table t(b);
+    const Mfn m = a.page();
+    const uint32_t refs = references(m);
+    grant(a, 8, 2, m);
+    DomainRef peer;
+    std::vector<xen::GnttabUnmapGrantRef> un(count + 1);
+    std::vector<xen::GnttabUnmapAndReplace> re(count + 1);
+    for (unsigned i = 0; i < count; ++i) {
+        auto op = xen::zeroed<xen::GnttabMapGrantRef>();
+        op.dom = 1;
+        op.ref = 8;
+        op.host_addr = t.slot(i);
+        op.flags = xen::GNTMAP_host_map | xen::GNTMAP_contains_pte | (i % 3 == 1 ? xen::GNTMAP_device_map : 0);
+        grant_map(b.vcpu(), op, peer);
+        ASSERT_EQ(op.status, xen::GNTST_okay);
+        un[i] = {};
+        re[i] = {};
+        un[i].handle = re[i].handle = i % 5 == 4 ? 12345 : op.handle;
+        un[i].host_addr = re[i].host_addr = t.slot(i);
+        if (i % 3 == 1) un[i].dev_bus_addr = op.dev_bus_addr;
+    }
+    const uint64_t list = replace ? reinterpret_cast<uint64_t>(re.data()) : reinterpret_cast<uint64_t>(un.data());
+    const size_t each = replace ? sizeof re[0] : sizeof un[0];
+    if (readable < count) host::guest_window(list, readable * each + each / 2);
+    Caller caller(b.vcpu());
+    const uint64_t command = replace ? xen::GNTTABOP_unmap_and_replace : xen::GNTTABOP_unmap_grant_ref;
+    const uint64_t args[6] = {command, list, count};
+    const auto answer = hypercall_handler(xen::HYPERVISOR_grant_table_op)(b.vcpu(), args);
+    host::guest_window(page_size, ~uint64_t{0} - page_size);
+    ASSERT_EQ(static_cast<bool>(answer), readable >= count);
+    unsigned left = 0;
+    for (unsigned i = 0; i < count; ++i) {
+        const bool gone = !replace && i < readable && i % 5 != 4;  // none has an address to be replaced from
+        left += gone ? 0 : 1;
+        ASSERT_EQ(t.pte(i) == 0, gone) << i;
+    }
+    ASSERT_EQ(grant_mappings(b), left);
+    b.stop();
+    while (!grants_relinquish(b)) {}
+    for (unsigned i = 0; i < count; ++i) {
+        if (t.pte(i) == 0) continue;
+        l1_entry_put(t.pte(i));
+        map_mfn<uint64_t>(Mfn::of_address(t.slot(i)))[i] = 0;
+    }
+    ASSERT_EQ(flags(a, 8), xen::GTF_permit_access);
+    ASSERT_EQ(references(m), refs);
+    ASSERT_EQ(type_users(m), 0u);
+}
+
+TEST_F(Grants, GroupsOfUnmappingsGiveBackWhatTheyTook) {
+    for (const unsigned count : {0u, 1u, 31u, 32u, 33u, 63u, 64u, 65u, 100u}) {
+        for (const unsigned readable : {0u, 1u, 16u, 31u, 32u, 33u, 40u, 64u, 1000u}) {
+            for (const bool replace : {false, true}) {
+                SCOPED_TRACE(testing::Message() << count << " elements, " << readable << " readable, replace " << replace);
+                ASSERT_NO_FATAL_FAILURE(unmap_a_group(count, readable, replace));
+            }
+        }
+    }
 }
 
 TEST_F(Grants, MapRefusals) {
@@ -183,6 +248,8 @@ TEST_F(Grants, MapRefusals) {
     EXPECT_EQ(status(xen::DOMID_SELF, 8, pte_map, t.slot(0)), xen::GNTST_bad_domain);
     EXPECT_EQ(status(1, 1 << 20, pte_map, t.slot(0)), xen::GNTST_bad_gntref);
     EXPECT_EQ(status(1, 8, pte_map, t.slot(0) + 1), xen::GNTST_general_error);
+    EXPECT_EQ(status(1, 8, pte_map | xen::GNTMAP_device_map, t.slot(0) + 1), xen::GNTST_general_error) << "two uses to undo";
+    EXPECT_EQ(grant_mappings(b), 0u);
     EXPECT_EQ(status(1, 8, pte_map, a.page().address()), xen::GNTST_general_error) << "not the caller's table";
     EXPECT_EQ(flags(a, 8), xen::GTF_permit_access);
     for (unsigned i = 0; i < GrantTable::maptrack_per_page; ++i) ASSERT_EQ(status(1, 8, pte_map, t.slot(i)), xen::GNTST_okay);

@@ -246,6 +246,56 @@ TEST_F(Linear, WritesToTablesSeenThroughItAreChecked) {
     EXPECT_EQ(entry(g.l4, 9), 0u);
 }
 
+/// A MOV of a register to [rsi]: its bytes, and what it stores.
+struct Store {
+    std::array<uint8_t, fetched_bytes> code{};
+    unsigned length = 0, size = 0, reg = 0;
+    bool has_rex = false;
+
+    Store(unsigned form, unsigned source) : reg(source) {
+        static constexpr unsigned sizes[] = {1, 1, 2, 4, 8};
+        static constexpr uint8_t prefixes[] = {0, 0x40, 0x66, 0, 0x48};
+        size = sizes[form];
+        has_rex = (prefixes[form] & 0xf0) == 0x40;
+        if (prefixes[form] != 0) code[length++] = prefixes[form];
+        code[length++] = size == 1 ? 0x88 : 0x89;
+        code[length++] = static_cast<uint8_t>(reg << 3 | 6);
+    }
+    uint64_t value(Regs& r) const { return size == 1 && !has_rex && reg >= 4 ? x86::gpr(r, reg - 4) >> 8 : x86::gpr(r, reg); }
+};
+
+TEST_F(Linear, PartsOfEntriesAreWrittenAndNothingElse) {
+    LinearGuest g(1);
+    ASSERT_TRUE(g.link(g.l4, 1, g.l4));
+    g->pv->linear_l4 = false;
+    std::mt19937_64 rnd{3};
+    constexpr uint64_t never_present = ~uint64_t{0x0101010101010101};
+    for (unsigned round = 0; round < 100'000; ++round) {
+        const Store store(static_cast<unsigned>(rnd() % 5), static_cast<unsigned>(rnd() % 8));
+        if (store.reg == 6) continue;  // it holds the address
+        Regs r{};
+        for (unsigned i = 0; i < 16; ++i) x86::gpr(r, i) = rnd() & never_present;
+        r.cs = xen::FLAT_KERNEL_CS64;
+        r.rip = address(store.code.data());
+        const auto offset = static_cast<unsigned>(rnd() % 8);
+        r.rsi = va_of(1, 0, 0, 0, 8 * 9 + offset);
+        uint64_t& e = entry(g.l1, 9);
+        const uint64_t old = e = rnd() & never_present;
+        Regs expected = r;
+        const bool done = pv_emulate_pt_write(g.vcpu(), r, r.rsi);
+        ASSERT_EQ(done, offset + store.size <= 8);
+        uint64_t wanted = old;
+        if (done) {
+            const uint64_t value = store.value(expected);
+            std::memcpy(reinterpret_cast<char*>(&wanted) + offset, &value, store.size);
+            expected.rip += store.length;
+        }
+        ASSERT_EQ(e, wanted) << store.size << " bytes at " << offset << " from register " << store.reg;
+        ASSERT_EQ(std::memcmp(&r, &expected, sizeof r), 0);
+        e = 0;
+    }
+}
+
 // -- ends ---------------------------------------------------------------------------------------------------------------
 
 TEST_F(Linear, TheyGoWithTheirDomainWhateverInterruptsIt) {
