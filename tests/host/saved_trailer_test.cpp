@@ -168,6 +168,113 @@ TEST_F(SavedTrailer, WhoReadsInOrderIsToldToo) {
     EXPECT_TRUE(done.failure().text.starts_with("the file is damaged: a byte from 0 to ")) << done.failure().text;
 }
 
+constexpr uint64_t without_data = uint64_t{PageKind::allocate_only} << PageEntry::kind_shift;
+
+/// A stream of `length` zeros that are a hole, with an index that says this of it.
+void write_with_runs(const std::string& file, uint64_t length, const std::vector<PageRun>& runs) {
+    Trailer trailer{length, runs, std::vector<uint64_t>((length + hashed_chunk - 1) / hashed_chunk)};
+    const auto bytes = encode(trailer);
+    std::ofstream out(file, std::ios::binary);
+    out.seekp(static_cast<std::streamoff>(length))
+        .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+}
+
+/// Some hundred bytes must not be 2^32 pages for who looks into them.
+TEST_F(SavedTrailer, AnIndexNamesNoMorePagesThanTheStreamHasRoomFor) {
+    const struct {
+        uint64_t length;
+        std::vector<PageRun> runs;
+        bool fits;
+    } cases[] = {
+        {16, {{without_data, 2, 0}}, true},
+        {16, {{without_data, 3, 0}}, false},
+        {16, {{without_data, 1, 0}, {without_data, 2, 0}}, false},
+        {16, {{without_data + 7, 0, 0}}, false},
+        {16, {{without_data + pfn_limit - 2, 2, 0}}, true},
+        {16, {{without_data + pfn_limit - 1, 2, 0}}, false},
+        {16, {{without_data + pfn_limit, 1, 0}}, false},
+        {4104, {{0, 1, 8}}, true},
+        {4103, {{0, 1, 0}}, false},
+        {8207, {{0, 1, 8}, {1, 1, 8}}, false},
+        {8208, {{0, 1, 8}, {1, 1, 8}}, true},
+        {8208, {{0, 1, 8208}}, false},
+    };
+    for (const auto& [length, runs, fits] : cases) {
+        write_with_runs(path, length, runs);
+        const auto pages = SavedPages::open(path);
+        EXPECT_EQ(bool(pages), fits) << length << " " << runs[0].count;
+        if (pages) continue;
+        EXPECT_EQ(pages.failure().text, path + ": the trailer is damaged: it names pages outside");
+    }
+}
+
+/// Holes cost nothing, so neither may what they have room for.
+TEST_F(SavedTrailer, ManyPagesTakeNoMemory) {
+    const uint64_t many = uint64_t{1} << 29U;
+    write_with_runs(path, many * 8, {{without_data, many, 0}});
+    ASSERT_EQ(xm({"savefile", "ls", path}), 0) << error;
+    EXPECT_EQ(shown, "       0 536870911            0 no data\n");
+    EXPECT_EQ(xm({"savefile", "cat", path, "536870911"}), 1);
+}
+
+TEST_F(SavedTrailer, WhatComesAgainReplacesAPartOfARun) {
+    const uint64_t page = base::page_size;
+    write_with_runs(path, 40 * page, {{10, 10, 0}, {12, 2, 20 * page}, {8, 3, 22 * page}, {without_data + 18, 4, 0}});
+    const auto pages = SavedPages::open(path).take();
+    std::vector<std::pair<uint64_t, uint64_t>> found;
+    for (SavedPages::Cursor cursor(pages); cursor; cursor.next()) {
+        const auto one = *cursor;
+        found.emplace_back(one.entry.pfn, one.entry.kind.has_data() ? one.offset / page : 99);
+        EXPECT_EQ(bool(pages.read(one.entry.pfn)), one.entry.kind.has_data());
+    }
+    const std::vector<std::pair<uint64_t, uint64_t>> wanted = {{8, 22},  {9, 23},  {10, 24}, {11, 1}, {12, 20},
+                                                               {13, 21}, {14, 4},  {15, 5},  {16, 6}, {17, 7},
+                                                               {18, 99}, {19, 99}, {20, 99}, {21, 99}};
+    EXPECT_EQ(found, wanted);
+    EXPECT_FALSE(pages.read(7));
+    EXPECT_FALSE(pages.read(22));
+}
+
+/// A file may be as long as it likes where it is a hole: what it says of itself takes no memory before it is known to be true.
+TEST_F(SavedTrailer, ALongTrailerIsRefusedUnread) {
+    TrailerFooter footer{};
+    std::memcpy(&footer, image.data() + image.size() - sizeof footer, sizeof footer);
+    size_t most = 0, all = 0;
+    const auto refused = [&](uint64_t size) {
+        most = all = 0;
+        const auto read = [&](uint64_t offset, std::span<std::byte> out) -> base::Outcome<> {
+            most = std::max(most, out.size());
+            all += out.size();
+            if (offset == size - sizeof footer) std::memcpy(out.data(), &footer, sizeof footer);
+            return base::ok;
+        };
+        const auto found = read_trailer(read, size);
+        EXPECT_FALSE(found);
+        return found ? "" : found.failure().text;
+    };
+    footer.hashes = 1;
+    const auto fill = [&](uint64_t size) {  // all but a little is runs
+        footer.runs = (size - sizeof footer - 8 - 16) / sizeof(PageRun);
+        footer.stream_length = size - footer.runs * sizeof(PageRun) - 8 - sizeof footer;
+    };
+    fill(uint64_t{8} << 30U);
+    EXPECT_EQ(refused(uint64_t{8} << 30U), "the trailer is damaged: it is longer than any");
+    EXPECT_EQ(all, sizeof footer);
+    fill(1U << 27U);
+    EXPECT_EQ(refused(1U << 27U), "the trailer is damaged: it names more pages than the stream has");
+    EXPECT_EQ(all, sizeof footer);
+    footer.runs = uint64_t{1} << 60U;  // their length wraps
+    footer.stream_length = (uint64_t{1} << 63U) - 64;
+    EXPECT_EQ(refused((uint64_t{1} << 63U) + (uint64_t{1} << 63U) - 64), "the trailer is damaged: it is longer than any");
+    EXPECT_EQ(all, sizeof footer);
+    footer.runs = 1U << 22U;
+    footer.stream_length = 1U << 27U;
+    footer.hashes = 128;
+    EXPECT_EQ(refused(footer.stream_length + footer.runs * sizeof(PageRun) + 128 * 8 + sizeof footer),
+              "the trailer is damaged: its own hash is another one");
+    EXPECT_EQ(most, hashed_chunk);
+}
+
 TEST_F(SavedTrailer, LongFilesHaveAHashAMebibyte) {
     ChunkHashes parts, zeros;
     const std::vector<std::byte> bytes(3 * hashed_chunk + 5);
@@ -189,7 +296,9 @@ TEST_F(SavedTrailer, XmLooksIntoIt) {
     EXPECT_NE(shown.find("\nxen         : 4.17\nwritten by  : xm\n"), std::string::npos) << shown;
     ASSERT_EQ(xm({"savefile", "ls", path}), 0) << error;
     const auto pages = SavedPages::open(path).take();
-    ASSERT_EQ(pages.pages().size(), 5U);
+    std::vector<uint64_t> numbers;
+    for (SavedPages::Cursor cursor(pages); cursor; cursor.next()) numbers.push_back((*cursor).entry.pfn);
+    EXPECT_EQ(numbers, (std::vector<uint64_t>{0, 3, 4, 5, 9})) << "that of page 0, which comes again, once";
     EXPECT_NE(shown.find(" L4 table, pinned\n"), std::string::npos) << shown;
     EXPECT_NE(shown.find("       5        5            0 no data\n"), std::string::npos) << shown;
     EXPECT_NE(shown.find("       9        9            0 absent\n"), std::string::npos) << shown;
@@ -203,7 +312,7 @@ TEST_F(SavedTrailer, XmLooksIntoIt) {
     ASSERT_EQ(xm({"savefile", "extract", path, out}), 0) << error;
     EXPECT_EQ(fs::file_size(out), 5U * 4096);
     auto other = image;
-    other[pages.pages()[0].offset] ^= std::byte{1};
+    other[(*SavedPages::Cursor(pages)).offset] ^= std::byte{1};
     const std::string changed = folder + "/b.save";
     write(changed, other);
     ASSERT_EQ(xm({"savefile", "diff", path, path}), 0);

@@ -2,7 +2,7 @@
 #include "toolstack/migration/saved_file.hpp"
 
 #include <algorithm>
-#include <array>
+#include <map>
 
 namespace migration {
 
@@ -12,21 +12,8 @@ using proto::saved::PageEntry;
 using proto::saved::PageKind;
 using proto::saved::PageRun;
 using proto::saved::Trailer;
-using proto::saved::TrailerFooter;
 
 namespace {
-
-Outcome<std::optional<Trailer>> read_trailer(const FileSource& file) {
-    const uint64_t size = OTRY(file.size());
-    std::array<std::byte, sizeof(TrailerFooter)> footer{};
-    if (size < footer.size()) return std::optional<Trailer>{};
-    OTRY(file.read_at(size - footer.size(), footer));
-    const auto length = OTRY(proto::saved::trailer_length(footer, size));
-    if (!length) return std::optional<Trailer>{};
-    std::vector<std::byte> bytes(*length);
-    OTRY(file.read_at(size - *length, bytes));
-    return std::optional(OTRY(proto::saved::decode_trailer(bytes, size)));
-}
 
 /// Reads the stream to its end.
 Outcome<SavedSummary> read_all(proto::saved::Source& source) {
@@ -54,8 +41,36 @@ Outcome<SavedSummary> read_all(proto::saved::Source& source) {
     return out;
 }
 
-PageEntry entry_of(uint64_t raw) {
-    return {raw & PageEntry::pfn_mask, PageKind{static_cast<uint8_t>(raw >> PageEntry::kind_shift)}};
+uint64_t pfn_of(const PageRun& run) { return run.first & PageEntry::pfn_mask; }
+PageKind kind_of(const PageRun& run) { return {static_cast<uint8_t>(run.first >> PageEntry::kind_shift)}; }
+
+/// What of the run stands from page `pfn` on, which is not in front of it.
+PageRun rest_of(const PageRun& run, uint64_t pfn) {
+    const uint64_t skipped = std::min(run.count, pfn - pfn_of(run));
+    return {run.first + skipped, run.count - skipped, kind_of(run).has_data() ? run.offset + skipped * base::page_size : 0};
+}
+
+/// Each page once, in order of the numbers: one that comes again replaces what came before.
+std::vector<PageRun> in_order_of_pages(const std::vector<PageRun>& runs) {
+    std::map<uint64_t, PageRun> by_pfn;
+    for (const PageRun& run : runs) {
+        const uint64_t begin = pfn_of(run), end = begin + run.count;
+        auto at = by_pfn.lower_bound(begin);
+        if (at != by_pfn.begin()) {
+            PageRun& before = std::prev(at)->second;
+            if (const PageRun rest = rest_of(before, end); rest.count != 0) at = by_pfn.emplace_hint(at, end, rest);
+            before.count = std::min(before.count, begin - pfn_of(before));
+        }
+        while (at != by_pfn.end() && at->first < end) {
+            const PageRun rest = rest_of(at->second, end);
+            at = by_pfn.erase(at);
+            if (rest.count != 0) at = by_pfn.emplace_hint(at, end, rest);
+        }
+        by_pfn.emplace_hint(at, begin, run);
+    }
+    std::vector<PageRun> out;
+    for (const auto& [pfn, run] : by_pfn) out.push_back(run);
+    return out;
 }
 
 }  // namespace
@@ -63,7 +78,10 @@ PageEntry entry_of(uint64_t raw) {
 Outcome<std::unique_ptr<CheckedFile>> CheckedFile::open(const std::string& path) {
     auto out = std::make_unique<CheckedFile>();
     out->file_ = OTRY(FileSource::open(path));
-    out->trailer_ = OTRY(read_trailer(*out->file_).context(path));
+    const FileSource& file = *out->file_;
+    const auto read = [&file](uint64_t offset, std::span<std::byte> into) { return file.read_at(offset, into); };
+    const uint64_t size = OTRY(file.size());
+    out->trailer_ = OTRY(proto::saved::read_trailer(read, size).context(path));
     if (out->trailer_) out->checked_.emplace(*out->file_, *out->trailer_);
     return out;
 }
@@ -88,25 +106,27 @@ Outcome<SavedPages> SavedPages::open(const std::string& path) {
     out.path_ = path;
     out.file_ = OTRY(CheckedFile::open(path));
     out.runs_ = out.file_->trailer() ? out.file_->trailer()->runs : OTRY(verify_saved(path)).runs;
-    for (const PageRun& run : out.runs_) {
-        for (uint64_t i = 0; i < run.count; ++i) {
-            const PageEntry entry = entry_of(run.first + i);
-            out.pages_.push_back({entry, entry.kind.has_data() ? run.offset + i * base::page_size : 0});
-        }
-    }
-    // A page that comes again replaces what came before.
-    std::ranges::stable_sort(out.pages_, {}, [](const Page& page) { return page.entry.pfn; });
-    const auto same = [](const Page& a, const Page& b) { return a.entry.pfn == b.entry.pfn; };
-    const auto kept = std::unique(out.pages_.rbegin(), out.pages_.rend(), same);
-    out.pages_.erase(out.pages_.begin(), kept.base());
+    out.in_order_ = in_order_of_pages(out.runs_);
     return out;
 }
 
+SavedPages::Page SavedPages::Cursor::operator*() const {
+    const PageRun rest = rest_of(*run_, pfn_of(*run_) + index_);
+    return {{pfn_of(rest), kind_of(rest)}, rest.offset};
+}
+
+void SavedPages::Cursor::next() {
+    if (++index_ < run_->count) return;
+    ++run_;
+    index_ = 0;
+}
+
 Outcome<std::vector<std::byte>> SavedPages::read(uint64_t pfn) const {
-    const auto at = std::ranges::lower_bound(pages_, pfn, {}, [](const Page& page) { return page.entry.pfn; });
-    if (at == pages_.end() || at->entry.pfn != pfn || !at->entry.kind.has_data())
+    const auto behind = std::ranges::upper_bound(in_order_, pfn, {}, pfn_of);
+    const PageRun rest = behind == in_order_.begin() ? PageRun{} : rest_of(*std::prev(behind), pfn);
+    if (rest.count == 0 || !kind_of(rest).has_data())
         return base::fail(Errc::noent, path_ + ": it has no data of page " + std::to_string(pfn));
-    return read(*at);
+    return read(Page{{pfn, kind_of(rest)}, rest.offset});
 }
 
 Outcome<std::vector<std::byte>> SavedPages::read(const Page& page) const {

@@ -18,6 +18,9 @@ class CheckedFile final : public proto::saved::Source {
 public:
     /// Errors: of FileSource::open(); badmsg, opnotsupp: of a trailer.
     static base::Outcome<std::unique_ptr<CheckedFile>> open(const std::string& path);
+    CheckedFile() = default;
+    CheckedFile(const CheckedFile&) = delete;  // checked_ refers to trailer_
+    CheckedFile& operator=(const CheckedFile&) = delete;
 
     /// Errors: badmsg: a part of the file is not what was written; of the system.
     base::Outcome<size_t> read(std::span<std::byte> out) override { return checked_ ? checked_->read(out) : file_->read(out); }
@@ -49,12 +52,23 @@ public:
     static base::Outcome<SavedPages> open(const std::string& path);
 
     const std::vector<proto::saved::PageRun>& runs() const { return runs_; }
-    /// The kind of each page that is in the file, with where its data are; in order of the numbers.
+    /// A page that is in the file, with where its data are.
     struct Page {
         proto::saved::PageEntry entry;
         uint64_t offset = 0;
     };
-    const std::vector<Page>& pages() const { return pages_; }
+    /// Goes over the pages, each once, in order of the numbers: a list of them would be longer than any file.
+    class Cursor {
+    public:
+        explicit Cursor(const SavedPages& pages) : run_(pages.in_order_.begin()), end_(pages.in_order_.end()) {}
+        explicit operator bool() const { return run_ != end_; }
+        Page operator*() const;
+        void next();
+
+    private:
+        std::vector<proto::saved::PageRun>::const_iterator run_, end_;
+        uint64_t index_ = 0;  // in the run
+    };
     /// Errors: noent: it is not in the file, or has no data.
     base::Outcome<std::vector<std::byte>> read(uint64_t pfn) const;
     base::Outcome<std::vector<std::byte>> read(const Page& page) const;
@@ -63,7 +77,7 @@ private:
     std::string path_;
     std::unique_ptr<CheckedFile> file_;
     std::vector<proto::saved::PageRun> runs_;
-    std::vector<Page> pages_;
+    std::vector<proto::saved::PageRun> in_order_;  // that do not overlap
 };
 
 }  // namespace migration

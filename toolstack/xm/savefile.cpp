@@ -84,7 +84,8 @@ Outcome<> extract(Call& call) {
     const auto pages = OTRY(SavedPages::open(call.line.arguments[1]));
     const auto out = OTRY(migration::PartFile::create(call.line.arguments[2]));
     uint64_t at = 0;
-    for (const SavedPages::Page& page : pages.pages()) {
+    for (SavedPages::Cursor cursor(pages); cursor; cursor.next()) {
+        const SavedPages::Page page = *cursor;
         if (!page.entry.kind.has_data()) continue;
         OTRY(out->zeros((page.entry.pfn - at) * base::page_size));
         const auto bytes = OTRY(pages.read(page));
@@ -94,12 +95,10 @@ Outcome<> extract(Call& call) {
     return out->keep();
 }
 
-using At = std::vector<SavedPages::Page>::const_iterator;
-
-/// Whether the pages that stand at `a` and `b`, of the same number, are the same.
-Outcome<bool> same(const SavedPages& one, At a, const SavedPages& other, At b) {
-    if (a->entry.kind != b->entry.kind) return false;
-    return OTRY(one.read(*a)) == OTRY(other.read(*b));
+/// Whether the pages, of the same number, are the same.
+Outcome<bool> same(const SavedPages& one, const SavedPages::Page& a, const SavedPages& other, const SavedPages::Page& b) {
+    if (a.entry.kind != b.entry.kind) return false;
+    return !a.entry.kind.has_data() || OTRY(one.read(a)) == OTRY(other.read(b));
 }
 
 Outcome<> diff(Call& call) {
@@ -107,20 +106,19 @@ Outcome<> diff(Call& call) {
     const auto one = OTRY(SavedPages::open(call.line.arguments[1]));
     const auto other = OTRY(SavedPages::open(call.line.arguments[2]));
     uint64_t count = 0;
-    At a = one.pages().begin(), b = other.pages().begin();
-    const At end_a = one.pages().end(), end_b = other.pages().end();
-    while (a != end_a || b != end_b) {
-        const bool left = b == end_b || (a != end_a && a->entry.pfn < b->entry.pfn);
-        const bool right = a == end_a || (b != end_b && b->entry.pfn < a->entry.pfn);
-        const uint64_t pfn = right ? b->entry.pfn : a->entry.pfn;
-        const bool differ = left || right || !OTRY(same(one, a, other, b));
+    SavedPages::Cursor a(one), b(other);
+    while (a || b) {
+        const bool left = !b || (a && (*a).entry.pfn < (*b).entry.pfn);
+        const bool right = !a || (b && (*b).entry.pfn < (*a).entry.pfn);
+        const SavedPages::Page page = right ? *b : *a;
+        const bool differ = left || right || !OTRY(same(one, *a, other, *b));
         if (differ) {
             ++count;
-            call.out << format("%8llu ", static_cast<unsigned long long>(pfn)) << (right ? "-" : name_of(a->entry.kind)) << " | "
-                     << (left ? "-" : name_of(b->entry.kind)) << "\n";
+            call.out << format("%8llu ", static_cast<unsigned long long>(page.entry.pfn))
+                     << (right ? "-" : name_of(page.entry.kind)) << " | " << (left ? "-" : name_of((*b).entry.kind)) << "\n";
         }
-        if (!right) ++a;
-        if (!left) ++b;
+        if (!right) a.next();
+        if (!left) b.next();
     }
     return count == 0 ? Outcome<>(base::ok) : base::fail(Errc::inval, std::to_string(count) + " pages differ");
 }

@@ -21,27 +21,58 @@ void append(std::vector<std::byte>& out, std::span<const T> values) {
     out.insert(out.end(), bytes.begin(), bytes.end());
 }
 
-template <class T>
-std::vector<T> take(std::span<const std::byte>& bytes, uint64_t count) {
-    std::vector<T> out(count);
-    if (count != 0) std::memcpy(out.data(), bytes.data(), count * sizeof(T));
-    bytes = bytes.subspan(count * sizeof(T));
-    return out;
-}
-
 uint64_t hash_of(std::span<const std::byte> bytes) {
     base::Hash64 hash;
     hash.add(bytes);
     return hash.value();
 }
 
-TrailerFooter footer_of(std::span<const std::byte> bytes) {
-    TrailerFooter footer{};
-    std::memcpy(&footer, bytes.last(sizeof footer).data(), sizeof footer);
-    return footer;
+base::Failure damaged(const std::string& why) { return base::fail(Errc::badmsg, "the trailer is damaged: " + why); }
+
+/// How long the trailer is that ends with `footer`; 0 when that is none.
+Outcome<uint64_t> length_of(const TrailerFooter& footer, uint64_t file_size) {
+    if (std::string_view(footer.magic, sizeof footer.magic) != magic) return uint64_t{0};
+    if (footer.version != version)
+        return base::fail(Errc::opnotsupp, "a trailer of version " + std::to_string(footer.version) + "; 1 is known");
+    if (footer.chunk != hashed_chunk) return damaged("hashes of " + std::to_string(footer.chunk) + " bytes");
+    if (footer.runs > trailer_limit / sizeof(PageRun) || footer.hashes > trailer_limit / sizeof(uint64_t))
+        return damaged("it is longer than any");
+    const uint64_t length = footer.runs * sizeof(PageRun) + footer.hashes * sizeof(uint64_t) + sizeof footer;
+    if (length > trailer_limit) return damaged("it is longer than any");
+    if (length > file_size || footer.stream_length != file_size - length) return damaged("it is not where the stream ends");
+    if (footer.runs > footer.stream_length / sizeof(uint64_t)) return damaged("it names more pages than the stream has");
+    if (footer.hashes != (footer.stream_length + hashed_chunk - 1) / hashed_chunk) return damaged("a hash is missing");
+    return length;
 }
 
-base::Failure damaged(const std::string& why) { return base::fail(Errc::badmsg, "the trailer is damaged: " + why); }
+/// Compares what the trailer says of itself, in pieces.
+Outcome<> check_hash(const ReadAt& read, const TrailerFooter& footer, uint64_t length) {
+    constexpr size_t behind = sizeof footer - offsetof(TrailerFooter, check);
+    std::vector<std::byte> piece;
+    base::Hash64 hash;
+    for (uint64_t done = 0; done < length - behind; done += piece.size()) {
+        piece.resize(std::min<uint64_t>(hashed_chunk, length - behind - done));
+        OTRY(read(footer.stream_length + done, piece));
+        hash.add(piece);
+    }
+    return hash.value() == footer.check ? Outcome<>(base::ok) : damaged("its own hash is another one");
+}
+
+/// A page takes its entry and its data in the stream, each time that it is there.
+Outcome<> check_runs(const Trailer& trailer) {
+    uint64_t left = trailer.stream_length;
+    for (const PageRun& run : trailer.runs) {
+        const bool data = PageKind{static_cast<uint8_t>(run.first >> PageEntry::kind_shift)}.has_data();
+        const uint64_t each = sizeof(uint64_t) + (data ? base::page_size : 0);
+        const uint64_t pfn = run.first & PageEntry::pfn_mask;
+        const uint64_t room = run.offset > trailer.stream_length ? 0 : (trailer.stream_length - run.offset) / base::page_size;
+        if (run.count == 0 || pfn >= pfn_limit || run.count > pfn_limit - pfn || run.count > left / each ||
+            (data && run.count > room))
+            return damaged("it names pages outside");
+        left -= run.count * each;
+    }
+    return base::ok;
+}
 
 }  // namespace
 
@@ -94,37 +125,18 @@ std::vector<std::byte> encode(const Trailer& trailer) {
     return out;
 }
 
-Outcome<std::optional<uint64_t>> trailer_length(std::span<const std::byte, sizeof(TrailerFooter)> bytes, uint64_t file_size) {
-    const TrailerFooter footer = footer_of(bytes);
-    if (std::string_view(footer.magic, sizeof footer.magic) != magic) return std::optional<uint64_t>{};
-    if (footer.version != version)
-        return base::fail(Errc::opnotsupp, "a trailer of version " + std::to_string(footer.version) + "; 1 is known");
-    if (footer.chunk != hashed_chunk) return damaged("hashes of " + std::to_string(footer.chunk) + " bytes");
-    const uint64_t most = file_size / sizeof(uint64_t);
-    if (footer.runs > most || footer.hashes > most) return damaged("it is longer than the file");
-    const uint64_t length = footer.runs * sizeof(PageRun) + footer.hashes * sizeof(uint64_t) + sizeof footer;
-    if (length > file_size || footer.stream_length != file_size - length) return damaged("it is not where the stream ends");
-    if (footer.hashes != (footer.stream_length + hashed_chunk - 1) / hashed_chunk) return damaged("a hash is missing");
-    return std::optional(length);
-}
-
-Outcome<Trailer> decode_trailer(std::span<const std::byte> bytes, uint64_t file_size) {
-    if (bytes.size() < sizeof(TrailerFooter)) return damaged("it is too short");
-    const auto length = OTRY(trailer_length(bytes.last<sizeof(TrailerFooter)>(), file_size));
-    if (length != bytes.size()) return damaged("it has another length");
-    const TrailerFooter footer = footer_of(bytes);
-    constexpr size_t behind = sizeof footer - offsetof(TrailerFooter, check);
-    if (hash_of(bytes.first(bytes.size() - behind)) != footer.check) return damaged("its own hash is another one");
-    Trailer out;
-    out.stream_length = footer.stream_length;
-    out.runs = take<PageRun>(bytes, footer.runs);
-    out.hashes = take<uint64_t>(bytes, footer.hashes);
-    for (const PageRun& run : out.runs) {
-        const bool data = PageKind{static_cast<uint8_t>(run.first >> PageEntry::kind_shift)}.has_data();
-        const uint64_t room = run.offset > out.stream_length ? 0 : (out.stream_length - run.offset) / base::page_size;
-        if (run.count == 0 || run.count > pfn_limit || (data && run.count > room)) return damaged("it names pages outside");
-    }
-    return out;
+Outcome<std::optional<Trailer>> read_trailer(const ReadAt& read, uint64_t file_size) {
+    TrailerFooter footer{};
+    if (file_size < sizeof footer) return std::optional<Trailer>{};
+    OTRY(read(file_size - sizeof footer, std::as_writable_bytes(std::span(&footer, 1))));
+    const uint64_t length = OTRY(length_of(footer, file_size));
+    if (length == 0) return std::optional<Trailer>{};
+    OTRY(check_hash(read, footer, length));
+    Trailer out{footer.stream_length, std::vector<PageRun>(footer.runs), std::vector<uint64_t>(footer.hashes)};
+    OTRY(read(out.stream_length, std::as_writable_bytes(std::span(out.runs))));
+    OTRY(read(out.stream_length + footer.runs * sizeof(PageRun), std::as_writable_bytes(std::span(out.hashes))));
+    OTRY(check_runs(out));
+    return std::optional(std::move(out));
 }
 
 Outcome<> CheckedSource::compare(std::span<const uint64_t> hashes) {

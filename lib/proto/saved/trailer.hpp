@@ -3,6 +3,7 @@
 /// are little-endian: the runs, the hashes, then the footer, with which the file ends.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -23,6 +24,9 @@ static_assert(sizeof(PageRun) == 24);
 
 /// The bytes of the stream that one hash stands for; of the last one what is left.
 inline constexpr uint64_t hashed_chunk = 1U << 20U;
+
+/// A longer one is neither written nor read. Hashes of 16 TiB are half of it.
+inline constexpr uint64_t trailer_limit = 256U << 20U;
 
 struct Trailer {
     uint64_t stream_length = 0;
@@ -71,17 +75,17 @@ static_assert(sizeof(TrailerFooter) == 56);
 
 std::vector<std::byte> encode(const Trailer& trailer);
 
-/// How long the trailer is, of whose file the last bytes are `footer`; nothing when they are no footer. Errors: badmsg, opnotsupp.
-base::Outcome<std::optional<uint64_t>> trailer_length(std::span<const std::byte, sizeof(TrailerFooter)> footer,
-                                                      uint64_t file_size);
-/// `bytes`: the last trailer_length() of a file of `file_size`. Errors: badmsg.
-base::Outcome<Trailer> decode_trailer(std::span<const std::byte> bytes, uint64_t file_size);
+/// Reads all of `out` from this place of a file.
+using ReadAt = std::function<base::Outcome<>(uint64_t offset, std::span<std::byte> out)>;
+/// That of a file of `file_size`; nothing when it has none. Its runs name no more pages than the stream has room for. Memory is taken
+/// only when its own hash is right: a hole costs nothing to make. Errors: badmsg, opnotsupp; those of `read`.
+base::Outcome<std::optional<Trailer>> read_trailer(const ReadAt& read, uint64_t file_size);
 
 /// Compares what is read with the hashes of a trailer, as soon as a chunk was read.
 class CheckedSource final : public Source {
 public:
-    /// `inner` must outlive this.
-    CheckedSource(Source& inner, Trailer trailer) : inner_(inner), trailer_(std::move(trailer)) {}
+    /// Both must outlive this.
+    CheckedSource(Source& inner, const Trailer& trailer) : inner_(inner), trailer_(trailer) {}
     /// Errors: badmsg: a chunk is not what was written; the inner source's.
     base::Outcome<size_t> read(std::span<std::byte> out) override;
 
@@ -89,7 +93,7 @@ private:
     base::Outcome<> compare(std::span<const uint64_t> hashes);
 
     Source& inner_;
-    Trailer trailer_;
+    const Trailer& trailer_;
     ChunkHashes hashes_;
     uint64_t at_ = 0;
     size_t compared_ = 0;

@@ -128,7 +128,8 @@ Outcome<> Writer::end() {
     OTRY(whole(Record::end, {}));
     OTRY(put_one(RecordHeader{static_cast<uint32_t>(LibxlRecord::end), 0}));
     if (ending_ == Ending::plain) return base::ok;
-    return sink_.write(encode({offset_, runs_.all(), hashes_.finish()}));
+    const std::vector<std::byte> trailer = encode({offset_, runs_.all(), hashes_.finish()});
+    return trailer.size() > trailer_limit ? Outcome<>(base::ok) : sink_.write(trailer);
 }
 
 }  // namespace proto::saved
