@@ -4,9 +4,14 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <chrono>
+#include <future>
+#include <thread>
+
 #include "toolstack/config/domain_file.hpp"
 #include "toolstack/migration/file.hpp"
 #include "toolstack/xend/adapters/sqlite_domains.hpp"
+#include "toolstack/xend/core/saved_domain.hpp"
 #include "toolstack/xend/server/router.hpp"
 #include "toolstack/xm/app.hpp"
 #include "xend_checks.hpp"
@@ -294,6 +299,32 @@ TEST(Suspended, WhatCannotBeResumedIsSuspendedStill) {
     EXPECT_EQ(k.m.hypervisor.all.size(), 1U);
     k.m.hypervisor.build_error.clear();
     EXPECT_EQ(k.xm({"resume", "demo"}), 0) << k.error;
+}
+
+/// One asks by its name, one by its uuid, which are two lanes: the second one gets what is there when its turn comes.
+TEST(Suspended, WhoWaitsToResumeItReadsTheFileThatIsThereThen) {
+    Asleep k;
+    std::promise<void> first_reads;
+    auto second = std::async(std::launch::async, [&, begin = first_reads.get_future()] {
+        begin.wait();
+        return text_of(k.m.manager.resume_managed(k.m.demo().uuid.text(), Run::now));
+    });
+    int reads = 0;
+    k.m.hypervisor.reading = [&] {
+        k.m.hypervisor.build_error = ++reads == 1 ? "the first one comes to nothing" : "";
+        if (reads != 1) return;
+        first_reads.set_value();
+        std::this_thread::sleep_for(std::chrono::milliseconds(200));
+        // As when it has gone on meanwhile, and was suspended again.
+        auto newer = k.m.demo();
+        newer.memory_mib = 32;
+        auto part = migration::PartFile::create(k.file).take();
+        EXPECT_TRUE(proto::saved::Writer(*part).file(xend::file_config(newer)));
+        EXPECT_TRUE(part->keep());
+    };
+    EXPECT_FALSE(k.m.manager.resume_managed("demo", Run::now));
+    EXPECT_EQ(second.get(), "");
+    EXPECT_EQ(k.m.hypervisor.all.back().pages, 32U * 256);
 }
 
 /// Wherever xend is killed: it is suspended, or it is there and its file is not.

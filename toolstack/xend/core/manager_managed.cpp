@@ -104,8 +104,11 @@ Outcome<> Manager::suspend_managed(const std::string& who) {
 }
 
 Outcome<DomainView> Manager::resume_managed(const std::string& who, Run run) {
-    const DomainConfig kept = OTRY(find_managed(who));
-    if (const auto there = find(kept.uuid.text())) {
+    const config::Uuid uuid = OTRY(find_managed(who)).uuid;
+    // From before its file is open: another one that resumes it, and suspends it again, leaves one of this name that is newer.
+    const Job job(*this, uuid);
+    const DomainConfig kept = OTRY(find_managed(uuid.text()));
+    if (const auto there = find(uuid.text())) {
         return base::fail(Errc::exist,
                           "Domain '" + there->name + "' already exists with ID '" + std::to_string(there->info.id.raw) + "'");
     }

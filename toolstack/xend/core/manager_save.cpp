@@ -186,13 +186,13 @@ Outcome<DomainView> Manager::restore(const std::string& path, Run run, std::vect
     Record record;
     record.config = std::move(saved.config);
     fill_in(record.config);
+    const Job job(*this, record.config.uuid);
     return restore_as(std::move(record), path, *saved.image, run);
 }
 
-/// Makes the domain of `record` of what follows in `image`.
+/// Makes the domain of `record`, whose lock the caller has, of what follows in `image`.
 Outcome<DomainView> Manager::restore_as(Record record, const std::string& path, proto::saved::Reader& image, Run run) {
     auto store = OTRY(stores_.lease());
-    const Job job(*this, record.config.uuid);
     {
         const std::lock_guard claiming(claims_mutex_);
         OTRY(check_name(record.config.name, record.config.uuid));
