@@ -3,6 +3,8 @@
 // Domains that xend keeps: new, start, delete, and what others may not do with their names.
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <future>
@@ -54,6 +56,25 @@ struct Kept {
 };
 
 using Names = std::vector<std::string>;
+
+std::mutex synced_mutex;
+Names synced;  // folders, with how many files were in them
+
+}  // namespace
+
+/// In place of the system's, for everybody in this program.
+extern "C" int fsync(int fd) {
+    std::error_code error;
+    const auto path = std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(fd), error);
+    if (!error && std::filesystem::is_directory(path, error)) {
+        const auto files = std::distance(std::filesystem::directory_iterator(path), std::filesystem::directory_iterator());
+        const std::lock_guard guard(synced_mutex);
+        synced.push_back(path.string() + " " + std::to_string(files));
+    }
+    return static_cast<int>(::syscall(SYS_fsync, fd));
+}
+
+namespace {
 
 TEST(Managed, ADomainIsKeptStartedAndForgotten) {
     Kept k;
@@ -325,6 +346,94 @@ TEST(Suspended, WhoWaitsToResumeItReadsTheFileThatIsThereThen) {
     EXPECT_FALSE(k.m.manager.resume_managed("demo", Run::now));
     EXPECT_EQ(second.get(), "");
     EXPECT_EQ(k.m.hypervisor.all.back().pages, 32U * 256);
+}
+
+/// After a power cut it must not be there again: the disks have moved on.
+TEST(Suspended, ItsFileIsGoneForGoodBeforeItRuns) {
+    Asleep k;
+    const Names gone = {std::filesystem::path(k.file).parent_path().string() + " 0"};
+    synced.clear();
+    bool ran = false;
+    k.m.hypervisor.before_unpause = [&] {
+        ran = true;
+        EXPECT_EQ(synced, gone);
+    };
+    ASSERT_TRUE(k.m.manager.resume_managed("demo", Run::now));
+    EXPECT_TRUE(ran);
+    k.m.hypervisor.before_unpause = nullptr;
+    k.suspend("2");
+    synced.clear();
+    ASSERT_TRUE(k.m.manager.forget("demo"));
+    EXPECT_EQ(synced, gone);
+}
+
+TEST(Suspended, ItsDisksAreItsOwn) {
+    Asleep k;
+    auto other = k.m.demo("other");
+    other.uuid = config::Uuid::random();
+    const std::string why = "File " + other.disks[0].target +
+                            " is in use: it is mounted read-write in suspended domain 'demo', and so cannot be mounted "
+                            "read-write now.";
+    EXPECT_EQ(text_of(k.m.manager.create(other, Run::now)), why);
+    other.disks.clear();
+    ASSERT_TRUE(k.m.manager.create(other, Run::now));
+    EXPECT_EQ(text_of(k.m.manager.attach_device("other", "vbd", "file:" + k.m.demo().disks[0].target + ",xvdb,w")), why);
+    ASSERT_TRUE(k.m.manager.resume_managed("demo", Run::now)) << "its own are not in its way";
+}
+
+/// What it has in the end counts, not what it was made with.
+TEST(Suspended, ADiskThatCameLaterIsItsOwnToo) {
+    Kept k;
+    ASSERT_TRUE(k.m.manager.define(k.m.demo()));
+    ASSERT_TRUE(k.m.manager.start_managed("demo", Run::now));
+    const std::string more = "file:" + k.m.folder.file("more.img") + ",xvdb,w";
+    ASSERT_TRUE(k.m.manager.attach_device("demo", "vbd", more));
+    k.m.stores.tree.write("/local/domain/1/control/feature-suspend", "1");
+    {
+        const fakes::SuspendingGuest guest(k.m);
+        ASSERT_TRUE(k.m.manager.suspend_managed("demo"));
+    }
+    auto other = k.m.demo("other");
+    other.uuid = config::Uuid::random();
+    other.disks = {*config::parse_disk(more)};
+    EXPECT_NE(text_of(k.m.manager.create(other, Run::now)).find("suspended domain 'demo'"), std::string::npos);
+    ASSERT_TRUE(k.m.manager.forget("demo"));
+    EXPECT_TRUE(k.m.manager.create(other, Run::now));
+}
+
+/// Asked for by its name while it is suspended by its uuid: what the second one waits for is not what it is to delete.
+TEST(Suspended, WhoDeletesItWhileItRunsDoesNotDeleteWhatItBecomes) {
+    Kept k;
+    ASSERT_TRUE(k.m.manager.define(k.m.demo()));
+    ASSERT_TRUE(k.m.manager.start_managed("demo", Run::now));
+    auto& tree = k.m.stores.tree;
+    tree.write("/local/domain/1/control/feature-suspend", "1");
+    const std::string uuid = k.m.demo().uuid.text();
+    auto suspended = std::async(std::launch::async, [&] { return text_of(k.m.manager.suspend_managed(uuid)); });
+    const auto asked = [&] {
+        const std::lock_guard guard(tree.mutex);
+        return tree.nodes["/local/domain/1/control/shutdown"].value == "suspend";
+    };
+    for (int i = 0; i < 2000 && !asked(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    auto deleted = std::async(std::launch::async, [&] { return text_of(k.m.manager.forget("demo")); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    { const fakes::SuspendingGuest guest(k.m); }
+    EXPECT_EQ(suspended.get(), "");
+    EXPECT_EQ(deleted.get(), "Domain 'demo' is not halted; it cannot be deleted");
+    EXPECT_TRUE(k.m.manager.resume_managed("demo", Run::now));
+}
+
+TEST(Suspended, NobodyIsSavedOverIt) {
+    Asleep k;
+    auto other = k.m.demo("other");
+    other.uuid = config::Uuid::random();
+    other.disks.clear();
+    ASSERT_TRUE(k.m.manager.create(other, Run::now));
+    k.m.stores.tree.write("/local/domain/2/control/feature-suspend", "1");
+    for (const std::string& file : {k.file, k.m.demo().disks[0].target}) {
+        EXPECT_EQ(text_of(k.m.manager.save("other", file, xend::AfterSave::resume)),
+                  "Unable to create file " + file + ": domain 'demo' needs " + file);
+    }
 }
 
 /// Wherever xend is killed: it is suspended, or it is there and its file is not.

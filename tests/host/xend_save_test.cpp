@@ -5,6 +5,7 @@
 
 #include <future>
 
+#include "toolstack/service/log.hpp"
 #include "xend_checks.hpp"
 
 namespace {
@@ -161,6 +162,47 @@ TEST(Save, KilledBehindAWholeCheckpointBothAreThere) {
     EXPECT_FALSE(s.m.records.all.begin()->second.changes());
 }
 
+/// What the log says, and who has to find out what became of it.
+class Lines final : public service::LogTarget {
+public:
+    explicit Lines(std::string& out) : out_(out) {}
+    void write(service::LogLevel, std::string_view text) override { out_.append(text).append("\n"); }
+
+private:
+    std::string& out_;
+};
+
+TEST(Save, TheLogSaysWhetherThereIsAFile) {
+    const struct {
+        AfterSave after;
+        int asking;  // how often the record says so before xend is killed
+        const char* said;
+    } cases[] = {{AfterSave::destroy, 1, "goes on; it was not saved"},
+                 {AfterSave::resume, 1, "goes on; it was not saved"},
+                 {AfterSave::resume, 2, "is saved and goes on"}};  // behind the whole file
+    for (const auto& [after, asking, said] : cases) {
+        Saving s;
+        int seen = 0;
+        const Killed killed(s, [&](const xend::Record& record) {
+            return record.saving && record.saving->step == xend::SaveIntent::Step::asking && ++seen == asking;
+        });
+        try {
+            const SuspendingGuest guest(s.m);
+            s.m.stores.tree.write(request, asking == 1 ? "suspend" : "");
+            (void)s.m.manager.save("demo", s.file, after);
+        } catch (const std::runtime_error&) {}
+        ASSERT_TRUE(killed.done);
+        std::string lines;
+        service::set_log(std::make_unique<Lines>(lines));
+        killed.restart(s);
+        service::set_log(nullptr);
+        EXPECT_NE(lines.find("domain 'demo', which was being saved to " + s.file + ", " + said), std::string::npos) << lines;
+        EXPECT_EQ(there(s.file), asking == 2);
+        EXPECT_FALSE(there(s.file + ".part"));
+        EXPECT_FALSE(s.m.hypervisor.at(base::DomId{1})->shutdown);
+    }
+}
+
 /// Somebody took the file away, or put another one there: that one does not end the guest.
 TEST(Save, AWholeFileThatIsGoneEndsNobody) {
     Saving s;
@@ -207,6 +249,33 @@ TEST(Save, AGuestThatNeverSuspendsItselfIsForgottenInTheEnd) {
     s.m.hypervisor.stop("1", xenctrl::ShutdownReason::suspend);
     ASSERT_TRUE(s.m.manager.reap());
     EXPECT_TRUE(s.m.hypervisor.at(base::DomId{1})->shutdown);
+}
+
+/// A file that is saved replaces what had its name, which may be all that a domain has.
+TEST(Save, NotOverWhatADomainNeeds) {
+    Saving s;
+    namespace fs = std::filesystem;
+    const auto config = s.m.demo();
+    const std::string link = (s.m.folder.path / "link").string(), hard = (s.m.folder.path / "hard").string(),
+                      part = (s.m.folder.path / "more.part").string();
+    fs::create_symlink(config.disks[0].target, link);
+    fs::create_hard_link(config.disks[0].target, hard);
+    std::ofstream(part) << "a disk of this name";
+    ASSERT_TRUE(s.m.manager.attach_device("demo", "vbd", "file:" + part + ",xvdb,w"));
+    const auto needs = [](const std::string& file, const std::string& what) {
+        return "Unable to create file " + file + ": domain 'demo' needs " + what;
+    };
+    for (const auto& [file, what] : {std::pair{config.disks[0].target, config.disks[0].target},
+                                     {link, config.disks[0].target},
+                                     {hard, config.disks[0].target},
+                                     {config.kernel, config.kernel},
+                                     {(s.m.folder.path / "more").string(), part}}) {
+        s.file = file;
+        EXPECT_EQ(text_of(s.m.manager.save("demo", file, AfterSave::resume)), needs(file, what));
+        EXPECT_EQ(text_of(s.m.manager.dump_core("demo", file, xend::Manager::Dump::live)), needs(file, what));
+    }
+    EXPECT_EQ(fs::file_size(part), 19U);
+    EXPECT_FALSE(s.m.records.all.begin()->second.changes());
 }
 
 TEST(Save, OnlyWholePathsAreFiles) {

@@ -34,12 +34,17 @@ std::string identity_of(const struct stat& s) {
     return std::to_string(s.st_dev) + ":" + std::to_string(s.st_ino) + ":" + std::to_string(s.st_size);
 }
 
-/// From PATH.part to PATH, also after a power cut.
-Outcome<> give_name(const std::string& path) {
-    if (::rename((path + ".part").c_str(), path.c_str()) != 0) return system_failure("Cannot give its name to " + path);
+/// What was done to the names in the folder is so after a power cut too.
+void sync_folder_of(const std::string& path) {
     const size_t slash = path.rfind('/');
     const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
     if (const Fd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)); fd) ::fsync(fd.get());
+}
+
+/// From PATH.part to PATH.
+Outcome<> give_name(const std::string& path) {
+    if (::rename((path + ".part").c_str(), path.c_str()) != 0) return system_failure("Cannot give its name to " + path);
+    sync_folder_of(path);
     return base::ok;
 }
 
@@ -121,6 +126,17 @@ Outcome<bool> PartFile::keep_sealed(const std::string& path, const std::string& 
     }
     if (::lstat(path.c_str(), &s) == 0) return identity_of(s) == identity;
     return errno == ENOENT ? Outcome<bool>(false) : system_failure("Cannot read " + path);
+}
+
+bool PartFile::is_kept(const std::string& path, const std::string& identity) {
+    struct stat s {};
+    return ::lstat(path.c_str(), &s) == 0 && identity_of(s) == identity;
+}
+
+Outcome<> PartFile::remove(const std::string& path) {
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) return system_failure("Cannot remove " + path);
+    sync_folder_of(path);
+    return base::ok;
 }
 
 Outcome<std::unique_ptr<FileSource>> FileSource::open(const std::string& path) {

@@ -31,6 +31,10 @@ public:
     /// Whether what a killed writer had sealed as `identity` stands under the name `path`, which it is given here where it was not
     /// yet. Errors: of the system.
     static base::Outcome<bool> keep_sealed(const std::string& path, const std::string& identity);
+    /// Whether what was sealed as `identity` has its name.
+    static bool is_kept(const std::string& path, const std::string& identity);
+    /// Removes a file that was kept, if it is there; it does not come back after a power cut. Errors: of the system.
+    static base::Outcome<> remove(const std::string& path);
     /// Removes what a killed writer left of `path`, which has no name yet.
     static void discard(const std::string& path) { auto left = create(path); }
 

@@ -52,8 +52,9 @@ std::vector<User> record_users(std::span<const Record> records, const Identity& 
     for (const Record& record : records) {
         if (record.config.uuid == own || record.state == RecordState::failed) continue;
         for (const config::Disk& disk : record.config.disks) {
+            const char* what = record.resuming && !record.domid ? "suspended domain '" : "guest domain '";
             if (is_checked(disk) && identify(disk.target) == wanted)
-                out.push_back({"guest domain '" + record.config.name + "'", disk.mode != config::DiskMode::read_only});
+                out.push_back({what + record.config.name + "'", disk.mode != config::DiskMode::read_only});
         }
     }
     return out;
@@ -137,6 +138,11 @@ Outcome<> check_one(const config::Disk& disk, const std::vector<User>& users) {
 }
 
 }  // namespace
+
+bool is_same_file(const std::string& one, const std::string& other) {
+    const auto identity = identify(one);
+    return identity && identity == identify(other);
+}
 
 Outcome<> check_disks(xenstore::Store& store, const config::DomainConfig& config, std::span<const Record> records,
                       const std::string& proc_mounts, const std::string& sys_block) {

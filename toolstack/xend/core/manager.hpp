@@ -83,7 +83,7 @@ public:
     base::Outcome<DomainView> resume_managed(const std::string& who, Run run);
     /// Whether a domain that is kept and not there can be resumed.
     bool is_suspended(const config::Uuid& uuid) const;
-    /// Forgets a configuration, and what was suspended of it. Errors: noent; busy: the domain is there.
+    /// Forgets a configuration, and what was suspended of it. Errors: noent; busy: the domain is there, or was when this began.
     base::Outcome<> forget(const std::string& who);
     /// The configurations that are kept of domains that are not there.
     base::Outcome<std::vector<config::DomainConfig>> halted();
@@ -92,7 +92,8 @@ public:
     /// One that runs at once is watched for its first moments, as by unpause(). Errors: exist, noent, busy, nomem, …: one line.
     base::Outcome<DomainView> create(config::DomainConfig config, Run run = Run::later);
     /// Has the guest suspend itself and writes it to `path`. On failure it goes on, and there is no file; so it does when this xend
-    /// is killed before the file is whole. Errors: perm, opnotsupp: the guest does not suspend itself; timedout; the file's.
+    /// is killed before the file is whole. Errors: perm, opnotsupp: the guest does not suspend itself; timedout; busy: a domain needs
+    /// what is there; the file's.
     base::Outcome<> save(const std::string& who, const std::string& path, AfterSave after);
     /// Makes the domain that a file holds, as create() does of a configuration. `warnings` gets what its owner should know.
     base::Outcome<DomainView> restore(const std::string& path, Run run, std::vector<std::string>& warnings);
@@ -149,6 +150,8 @@ private:
     base::Outcome<std::vector<config::DomainConfig>> managed();
     base::Outcome<config::DomainConfig> find_managed(const std::string& who);
     base::Outcome<> check_managed_name(const std::string& name, const config::Uuid& uuid);
+    base::Outcome<std::vector<Record>> holders();
+    base::Outcome<> check_target(const std::string& path);
     base::Outcome<> rename_managed(const config::Uuid& uuid, const std::string& name);
     base::Outcome<> give_names(xenstore::Store& store, const DomainRef& domain, const std::string& name);
     base::Outcome<> settle_name(xenstore::Store& store, const DomainRef& domain, Record& record);

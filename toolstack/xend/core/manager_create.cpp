@@ -99,7 +99,7 @@ Outcome<> Manager::check_name(const std::string& name, const config::Uuid& uuid)
 }
 
 Outcome<> Manager::check_drivers(xenstore::Store& store, const config::DomainConfig& config) {
-    const std::vector<Record> records = OTRY(ports_.records.load());
+    const std::vector<Record> records = OTRY(holders());
     for (const DeviceDriver& driver : device_drivers()) {
         if (driver.check != nullptr) OTRY(driver.check(store, config, records));
     }

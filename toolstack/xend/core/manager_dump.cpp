@@ -47,6 +47,7 @@ Outcome<std::string> Manager::dump(const DomainView& view, const std::string& fi
         return base::fail(base::Errc::inval, "Unable to create file " + file + ": a whole path is wanted");
     const std::string path = file.empty() ? default_file(ports_.settings.dump_folder, ports_.clock.unix_seconds(), view) : file;
     if (file.empty()) OTRY(service::make_parent(path));
+    OTRY(check_target(path));
     const bool stops = how == Dump::still && !view.info.paused && !view.info.shutdown;
     log(LogLevel::info, "dumping the core of domain '" + view.name + "' to " + path);
     std::optional<Record> record = view.record;

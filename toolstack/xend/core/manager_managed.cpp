@@ -6,6 +6,7 @@
 
 #include "toolstack/service/log.hpp"
 #include "toolstack/service/process.hpp"
+#include "toolstack/xend/core/disk_check.hpp"
 #include "toolstack/xend/core/job.hpp"
 #include "toolstack/xend/core/saved_domain.hpp"
 
@@ -54,6 +55,45 @@ Outcome<> Manager::check_managed_name(const std::string& name, const config::Uui
     return base::ok;
 }
 
+/// The records, and one for each domain that is suspended: its disks are its own still.
+Outcome<std::vector<Record>> Manager::holders() {
+    std::vector<Record> out = OTRY(ports_.records.load());
+    const auto kept = managed();
+    if (!kept) log(LogLevel::warning, kept.failure().text);
+    if (!kept) return out;  // as above
+    for (const DomainConfig& config : *kept) {
+        if (!is_suspended(config.uuid)) continue;
+        Record record;
+        record.resuming = ResumeIntent{checkpoint_of(config.uuid), false};
+        // With the devices that it had in the end.
+        auto saved = saved_config(record.resuming->file);
+        record.config = saved && saved->uuid == config.uuid ? std::move(*saved) : config;
+        record.config.name = config.name;
+        out.push_back(std::move(record));
+    }
+    return out;
+}
+
+/// Errors: busy, when to write a file there would take something from a domain that is there, suspended or kept.
+Outcome<> Manager::check_target(const std::string& path) {
+    std::vector<Record> all = OTRY(holders());
+    if (auto kept = managed()) {
+        for (DomainConfig& config : *kept) all.emplace_back().config = std::move(config);
+    }
+    for (const Record& record : all) {
+        std::vector<std::string> files = {record.config.kernel, record.config.ramdisk,
+                                          record.resuming ? record.resuming->file : ""};
+        for (const config::Disk& disk : record.config.disks) files.push_back(disk.target);
+        for (const std::string& file : files) {
+            // Under the second name it is written.
+            if (!is_same_file(path, file) && !is_same_file(path + ".part", file)) continue;
+            return base::fail(Errc::busy,
+                              "Unable to create file " + path + ": domain '" + record.config.name + "' needs " + file);
+        }
+    }
+    return base::ok;
+}
+
 Outcome<> Manager::define(DomainConfig config) {
     if (ports_.managed == nullptr) return base::fail(Errc::opnotsupp, "This xend keeps no domains");
     fill_in(config);
@@ -77,12 +117,16 @@ Outcome<DomainView> Manager::start_managed(const std::string& who, Run run) {
 
 Outcome<> Manager::forget(const std::string& who) {
     const DomainConfig config = OTRY(find_managed(who));
-    const Job job(*this, config.uuid);
-    if (find(config.uuid.text()))
+    const auto check = [&]() -> Outcome<> {
+        if (!find(config.uuid.text())) return base::ok;
         return base::fail(Errc::busy, "Domain '" + config.name + "' is not halted; it cannot be deleted");
+    };
+    OTRY(check());  // one that is being suspended is not what was meant
+    const Job job(*this, config.uuid);
+    OTRY(check());
     log(LogLevel::info, "domain '" + config.name + "' is no longer kept");
     const std::string file = checkpoint_of(config.uuid);
-    if (::unlink(file.c_str()) != 0 && errno != ENOENT) return service::system_failure("Cannot remove " + file);
+    OTRY(migration::PartFile::remove(file));
     ::rmdir(file.substr(0, file.rfind('/')).c_str());
     return ports_.managed->remove(config.uuid);
 }
@@ -127,12 +171,11 @@ Outcome<DomainView> Manager::resume_managed(const std::string& who, Run run) {
 /// The domain is there, paused; its file goes before it runs. Errors: of the file, and then the domain goes, which is suspended still.
 Outcome<> Manager::settle_resume(xenstore::Store& store, const DomainRef& domain, Record& record) {
     const std::string file = record.resuming->file;
-    if (::unlink(file.c_str()) != 0 && errno != ENOENT) {
-        const auto why = service::system_failure("Cannot remove " + file);
+    if (auto gone = migration::PartFile::remove(file); !gone) {
         DomainView view = view_of(domain.id, record);
         view.record->resuming.reset();
         OTRY(finish(view));
-        return why;
+        return gone;
     }
     ::rmdir(file.substr(0, file.rfind('/')).c_str());
     const auto info = OTRY(ports_.hypervisor.domain(domain.id));

@@ -37,6 +37,7 @@ Outcome<> Manager::save(const std::string& who, const std::string& path, AfterSa
             Errc::opnotsupp,
             "Domain '" + view.name + "' does not suspend itself: its kernel does not offer it (control/feature-suspend)");
     // First of all, before the guest notices anything.
+    OTRY(check_target(path));
     const auto file = OTRY(migration::PartFile::create(path));
     Record& record = *view.record;
     record.saving = SaveIntent{SaveIntent::Step::asking, path, "", after == AfterSave::resume};
@@ -167,8 +168,10 @@ Outcome<> Manager::settle_save(xenstore::Store& store, const DomainRef& domain, 
         kept = named && *named;
     }
     if (!kept && saving.step != SaveIntent::Step::late) {
+        // One that stays is no more in the middle of being saved when it is to go on.
+        const bool saved = migration::PartFile::is_kept(saving.file, saving.identity);
         migration::PartFile::discard(saving.file);
-        log(LogLevel::warning, what + "goes on; there is no file");
+        log(LogLevel::warning, what + (saved ? "is saved and goes on" : "goes on; it was not saved"));
     }
     if (kept) log(LogLevel::warning, what + (saving.stays ? "is saved and goes on" : "is saved and ends"));
     if (!kept || saving.stays) return go_on(store, domain, record);

@@ -36,6 +36,13 @@ FileConfig file_config(const config::DomainConfig& config) {
     return {false, config::to_file(config), proto::to_string(ours)};
 }
 
+Outcome<config::DomainConfig> saved_config(const std::string& path) {
+    const auto source = OTRY(migration::FileSource::open(path));
+    const FileConfig file = OTRY(proto::saved::Reader(*source).file().context(path));
+    std::vector<std::string> known;  // its owner is told when it is made
+    return config_of(file, path, known);
+}
+
 Outcome<SavedDomain> open_saved(const std::string& path) {
     SavedDomain out;
     out.source = OTRY(migration::CheckedFile::open(path));

@@ -24,6 +24,9 @@ struct SavedDomain {
 /// Errors: of the file; badmsg, opnotsupp, inval: it is no saved domain, or none that can be understood.
 base::Outcome<SavedDomain> open_saved(const std::string& path);
 
+/// What stands in front of the memory, whether that is whole or not. Errors: of open_saved().
+base::Outcome<config::DomainConfig> saved_config(const std::string& path);
+
 /// For xl the configuration in its words; behind it, where xl does not look, all of it in ours.
 proto::saved::FileConfig file_config(const config::DomainConfig& config);
 
