@@ -183,8 +183,8 @@ TEST(Save, TheLogSaysWhetherThereIsAFile) {
     for (const auto& [after, asking, said] : cases) {
         Saving s;
         int seen = 0;
-        const Killed killed(s, [&](const xend::Record& record) {
-            return record.saving && record.saving->step == xend::SaveIntent::Step::asking && ++seen == asking;
+        const Killed killed(s, [&seen, last = asking](const xend::Record& record) {
+            return record.saving && record.saving->step == xend::SaveIntent::Step::asking && ++seen == last;
         });
         try {
             const SuspendingGuest guest(s.m);
