@@ -69,6 +69,7 @@ std::vector<PageRun> in_order_of_pages(const std::vector<PageRun>& runs) {
         by_pfn.emplace_hint(at, begin, run);
     }
     std::vector<PageRun> out;
+    out.reserve(by_pfn.size());
     for (const auto& [pfn, run] : by_pfn) out.push_back(run);
     return out;
 }
