@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Domains whose configuration xend keeps, whether they run or not.
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -67,7 +68,9 @@ Outcome<std::vector<Record>> Manager::holders() {
         record.resuming = ResumeIntent{checkpoint_of(config.uuid), false};
         // With the devices that it had in the end.
         auto saved = saved_config(record.resuming->file);
-        record.config = saved && saved->uuid == config.uuid ? std::move(*saved) : config;
+        const bool known = saved && saved->uuid == config.uuid;
+        if (known) record.config = std::move(*saved);
+        if (!known) record.config = config;
         record.config.name = config.name;
         out.push_back(std::move(record));
     }
@@ -88,7 +91,7 @@ Outcome<> Manager::check_target(const std::string& path) {
             // Under the second name it is written.
             if (!is_same_file(path, file) && !is_same_file(path + ".part", file)) continue;
             return base::fail(Errc::busy,
-                              "Unable to create file " + path + ": domain '" + record.config.name + "' needs " + file);
+                              fmt::format("Unable to create file {}: domain '{}' needs {}", path, record.config.name, file));
         }
     }
     return base::ok;
