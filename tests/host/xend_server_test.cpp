@@ -165,6 +165,7 @@ TEST_F(XendServer, WhoInterruptsAChangeIsToldThatItGoesOn) {
     };
     EXPECT_EQ(interrupted(socket(), post("/xend/domain/demo", "destroy"), at_work),
               "1 Interrupted.\nError: xend goes on with 'destroy demo'; 'xm list' and 'xm log' say what becomes of it.\n");
+#ifndef __SANITIZE_THREAD__  // it keeps signals back from a child that waits in a call that it does not know
     const std::string silent = folder_ + "/silent";
     const auto listening = service::listen_unix(silent);
     const auto connected = [&] {
@@ -173,6 +174,7 @@ TEST_F(XendServer, WhoInterruptsAChangeIsToldThatItGoesOn) {
         std::this_thread::sleep_for(100ms);
     };
     EXPECT_EQ(interrupted(silent, get("/xend/domain"), connected), "0 Interrupted.\n");
+#endif
 }
 
 // A xend that dies at work: whoever asked is told what became of it.
