@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <sstream>
 
 #include "toolstack/config/device_kinds.hpp"
 
@@ -75,6 +76,13 @@ std::string DomainConfig::cmdline() const {
     if (!root.empty()) add("root=" + root);
     if (!nfs_root.empty()) add("nfsroot=" + nfs_server + ":" + nfs_root);
     if (!extra.empty()) add(extra);
+    return out;
+}
+
+std::vector<std::string> DomainConfig::bootarg_words() const {
+    std::vector<std::string> out;
+    std::istringstream words(bootargs);
+    for (std::string word; words >> word;) out.push_back(word);
     return out;
 }
 

@@ -137,6 +137,8 @@ struct DomainConfig {
     uint64_t max_memory_mib() const { return maxmem_mib != 0 ? maxmem_mib : memory_mib; }
     /// "ip=… root=… nfsroot=… extra": what the guest kernel gets.
     std::string cmdline() const;
+    /// The words of bootargs.
+    std::vector<std::string> bootarg_words() const;
 };
 
 /// What reading the time-stamp counter gives, by number: the names of xl.

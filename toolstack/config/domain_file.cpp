@@ -78,11 +78,7 @@ std::string to_file(const DomainConfig& c) {
     lines.text("type", "pv");
     if (!c.uuid.is_nil()) lines.text("uuid", c.uuid.text());
     lines.text("bootloader", c.bootloader);
-    std::vector<std::string> words;
-    for (const std::string_view word : split(c.bootargs, ' ')) {
-        if (!word.empty()) words.emplace_back(word);
-    }
-    lines.list("bootloader_args", words);
+    lines.list("bootloader_args", c.bootarg_words());
     lines.text("kernel", c.kernel);
     lines.text("ramdisk", c.ramdisk);
     lines.text("extra", c.cmdline());

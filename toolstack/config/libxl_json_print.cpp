@@ -2,7 +2,6 @@
 #include <nlohmann/json.hpp>
 
 #include "toolstack/config/libxl_json.hpp"
-#include "toolstack/config/split.hpp"
 
 namespace config {
 
@@ -75,9 +74,7 @@ std::string to_libxl_json(const DomainConfig& c, std::optional<uint32_t> domid) 
     if (c.cpu_cap) b["sched_params"]["cap"] = *c.cpu_cap;
     b["claim_mode"] = "True";
     if (!c.bootloader.empty()) b["bootloader"] = c.bootloader;
-    for (const std::string_view word : split(c.bootargs, ' ')) {
-        if (!word.empty()) b["bootloader_args"].push_back(word);
-    }
+    for (const std::string& word : c.bootarg_words()) b["bootloader_args"].push_back(word);
     if (!c.kernel.empty()) b["kernel"] = c.kernel;
     if (!c.cmdline().empty()) b["cmdline"] = c.cmdline();
     if (!c.ramdisk.empty()) b["ramdisk"] = c.ramdisk;

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -33,14 +32,7 @@ constexpr int no_interpreter = 127, no_sandbox = 126;
 
 /// The child's end of it all. Descriptors: 0 the request, 2 as it is, 3 the answer.
 [[noreturn]] void become_python(int request, int answer, const ProgramLimits& limits) {
-    constexpr int answer_at = 3;
-    // A pipe that stands where it is wanted already keeps its close-on-exec: duplicated out of the way, it loses it on its
-    // way back.
-    const int question_aside = ::fcntl(request, F_DUPFD, answer_at + 1), answer_aside = ::fcntl(answer, F_DUPFD, answer_at + 1);
-    if (question_aside < 0 || answer_aside < 0) ::_exit(no_sandbox);
-    if (::dup2(question_aside, 0) < 0 || ::dup2(answer_aside, answer_at) < 0 || ::dup2(2, 1) < 0) ::_exit(no_sandbox);
-    ::close_range(answer_at + 1, ~0U, 0);
-    for (int signal = 1; signal < 32; ++signal) ::signal(signal, SIG_DFL);
+    if (!service::take_descriptors({request, 2, 2, answer})) ::_exit(no_sandbox);
     if (service::enter_sandbox(limits.sandbox) != 0) ::_exit(no_sandbox);
     const std::array<const char*, 7> arguments = {interpreter, "-I", "-S", "-B", "-c", program_helper, nullptr};
     const std::array<const char*, 3> environment = {"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", nullptr};
@@ -90,16 +82,6 @@ std::string death(int status) {
     return "python3 ended without an answer";
 }
 
-/// Whether it ends in time: one that has closed its answer may go on without it.
-bool ends_by(pid_t child, Clock::time_point end) {
-    const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
-    pollfd ended{process.get(), POLLIN, 0};
-    int ready = 0;
-    do ready = ::poll(&ended, 1, left(end));
-    while (ready < 0 && errno == EINTR);
-    return ready > 0;
-}
-
 Outcome<std::string> ask_python(const std::string& question, const ProgramLimits& limits) {
     Pipe request = OTRY(service::make_pipe());
     Pipe answer = OTRY(service::make_pipe());
@@ -112,7 +94,8 @@ Outcome<std::string> ask_python(const std::string& question, const ProgramLimits
     const auto end = Clock::now() + limits.time;
     auto out = converse(request, answer, question, end, limits);
     ::signal(SIGPIPE, before);
-    if (out && out->empty() && !ends_by(child, end)) out = too_slow(limits);
+    // One that has closed its answer may go on without it.
+    if (out && out->empty() && !service::ends_by(child, end)) out = too_slow(limits);
     if (!out || !out->empty()) ::kill(child, SIGKILL);  // it has said what it had to say
     int status = 0;
     while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {}

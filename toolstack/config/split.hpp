@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Internal to config/: taking specifiers apart.
+// Taking specifiers and lines apart.
 
 #include <string_view>
 #include <vector>

@@ -22,10 +22,10 @@ std::string path_without_device(std::string_view path) {
 std::vector<std::string> words_of(std::string_view line) {
     std::vector<std::string> out;
     for (;;) {
-        const size_t begin = line.find_first_not_of(" \t\r");
+        const size_t begin = line.find_first_not_of(" \t\r\n");
         if (begin == std::string_view::npos) return out;
         line.remove_prefix(begin);
-        const size_t end = std::min(line.find_first_of(" \t\r"), line.size());
+        const size_t end = std::min(line.find_first_of(" \t\r\n"), line.size());
         out.emplace_back(line.substr(0, end));
         line.remove_prefix(end);
     }

@@ -66,7 +66,7 @@ inline constexpr size_t most_text = size_t{1} << 20U;
 std::string path_without_device(std::string_view path);
 /// One more, up to most_ramdisks.
 void add_ramdisk(BootEntry& entry, std::string path);
-/// Words of a line, between blanks.
+/// Words between blanks and ends of lines.
 std::vector<std::string> words_of(std::string_view line);
 /// The first most_name of a text without control characters.
 std::string short_name(std::string_view text);

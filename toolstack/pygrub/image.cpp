@@ -2,7 +2,6 @@
 #include "toolstack/pygrub/image.hpp"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -10,7 +9,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -72,15 +70,8 @@ int hide_the_system() {
 /// The child's end of it all.
 [[noreturn]] void become_reader(int disk, int output, int errors, const std::string& command, const std::string& path,
                                 size_t most) {
-    const int disk_aside = ::fcntl(disk, F_DUPFD, 10), output_aside = ::fcntl(output, F_DUPFD, 10),
-              errors_aside = ::fcntl(errors, F_DUPFD, 10);
     const int nothing = ::open("/dev/null", O_RDONLY);
-    if (nothing < 0 || ::dup2(nothing, 0) < 0 || ::dup2(output_aside, 1) < 0 || ::dup2(errors_aside, 2) < 0 ||
-        ::dup2(disk_aside, disk_at) < 0) {
-        ::_exit(no_sandbox);
-    }
-    ::close_range(disk_at + 1, ~0U, 0);
-    for (int signal = 1; signal < 32; ++signal) ::signal(signal, SIG_DFL);
+    if (nothing < 0 || !service::take_descriptors({nothing, output, errors, disk})) ::_exit(no_sandbox);
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // nobody waits for it then
     std::string where = "/disk";
     if (::geteuid() == 0) {
@@ -100,13 +91,11 @@ int hide_the_system() {
 
 /// Its status; nothing when it does not end in time.
 std::optional<int> await(pid_t child) {
-    const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
-    pollfd ended{process.get(), POLLIN, 0};
-    const int ready = ::poll(&ended, 1, static_cast<int>(std::chrono::milliseconds(time_for_one).count()));
-    if (ready <= 0) ::kill(child, SIGKILL);
+    const bool ended = service::ends_by(child, std::chrono::steady_clock::now() + time_for_one);
+    if (!ended) ::kill(child, SIGKILL);
     int status = 0;
     while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {}
-    return ready > 0 ? std::optional(status) : std::nullopt;
+    return ended ? std::optional(status) : std::nullopt;
 }
 
 std::string content_of(int file, size_t most) {
@@ -123,16 +112,6 @@ std::string words_of_failure(std::string text) {
     if (text.starts_with(own)) text.erase(0, own.size());
     if (text.starts_with(error)) text.erase(0, error.size());
     return text.empty() ? "it cannot be read" : text;
-}
-
-std::vector<std::string> split(std::string_view text) {
-    std::vector<std::string> out;
-    while (!text.empty()) {
-        const size_t end = std::min(text.find_first_of(" \n"), text.size());
-        if (end != 0) out.emplace_back(text.substr(0, end));
-        text.remove_prefix(std::min(end + 1, text.size()));
-    }
-    return out;
 }
 
 }  // namespace
@@ -173,7 +152,7 @@ Outcome<std::string> Image::ask(const std::string& command, const std::string& p
 
 Outcome<std::vector<std::string>> Image::partitions() {
     std::vector<std::string> out;
-    for (std::string& name : split(OTRY(ask("ls", "", most_listed)))) {
+    for (std::string& name : words_of(OTRY(ask("ls", "", most_listed)))) {
         if (name.starts_with("(loop0") && name.ends_with(")")) out.push_back(std::move(name));
     }
     // GRUB names the last partition first.
@@ -186,7 +165,7 @@ Outcome<std::vector<std::string>> Image::partitions() {
 }
 
 Outcome<std::vector<std::string>> Image::list(const std::string& device, const std::string& folder) {
-    auto names = split(OTRY(ask("ls", device + folder + (folder.ends_with('/') ? "" : "/"), most_listed)));
+    auto names = words_of(OTRY(ask("ls", device + folder + (folder.ends_with('/') ? "" : "/"), most_listed)));
     for (std::string& name : names) {
         if (name.ends_with('/')) name.pop_back();
     }

@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <new>
 
+#include "toolstack/config/load.hpp"
 #include "toolstack/pygrub/image.hpp"
 #include "toolstack/pygrub/output.hpp"
 
@@ -93,15 +94,6 @@ public:
 private:
     static base::Failure nothing() { return base::fail(Errc::noent, "there is no disk"); }
 };
-
-Outcome<std::string> read_text(const std::string& path) {
-    const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    std::string out(most_text + 1, '\0');
-    const ssize_t got = file ? ::read(file.get(), out.data(), out.size()) : -1;
-    if (got < 0) return service::system_failure(path);
-    out.resize(static_cast<size_t>(got));
-    return out;
-}
 
 Outcome<> write_all(const std::string& path, const std::string& text) {
     if (path.empty())
@@ -221,7 +213,7 @@ std::string listing(const BootMenu& menu) {
 Outcome<> run(const Request& request) {
     if (request.is_config) {
         NoDisk none;
-        const std::string text = OTRY(read_text(request.disk));
+        const std::string text = OTRY(config::read_file(request.disk, most_text).context(request.disk));
         const BootMenu menu = OTRY(parse_configuration(none, "", request.disk, text));
         return write_all(request.output, listing(menu));
     }

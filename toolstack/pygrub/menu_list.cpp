@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "lib/base/number.hpp"
+#include "toolstack/config/split.hpp"
 #include "toolstack/pygrub/boot_menu.hpp"
 
 namespace pygrub {
@@ -20,13 +21,7 @@ struct Line {
     std::string key, rest;
 };
 
-bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
-
-std::string_view trim(std::string_view text) {
-    while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
-    while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
-    return text;
-}
+using config::trim;
 
 /// Lines that say something, `KEY REST` or, as menu.lst allows it, `KEY=REST`; the key in small letters.
 std::vector<Line> lines_of(std::string_view text) {

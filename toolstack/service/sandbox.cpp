@@ -4,12 +4,18 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/fs.h>
+#include <poll.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
+
+#include "toolstack/service/fd.hpp"
 
 namespace service {
 
@@ -141,6 +147,34 @@ int enter_sandbox(const SandboxLimits& limits) {
         if (const int failed = limit(resource, most); failed != 0) return failed;
     }
     return 0;
+}
+
+bool take_descriptors(std::initializer_list<int> wanted) {
+    const int count = static_cast<int>(wanted.size());
+    // One that stands where it is wanted already keeps its close-on-exec: duplicated out of the way, it loses it on its way back.
+    std::array<int, 8> aside{};
+    size_t n = 0;
+    for (const int descriptor : wanted) {
+        aside.at(n) = ::fcntl(descriptor, F_DUPFD, count);
+        if (aside.at(n++) < 0) return false;
+    }
+    for (int i = 0; i < count; ++i) {
+        if (::dup2(aside.at(static_cast<size_t>(i)), i) < 0) return false;
+    }
+    ::close_range(static_cast<unsigned>(count), ~0U, 0);
+    for (int signal = 1; signal < 32; ++signal) ::signal(signal, SIG_DFL);
+    return true;
+}
+
+bool ends_by(pid_t child, std::chrono::steady_clock::time_point end) {
+    const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
+    pollfd ended{process.get(), POLLIN, 0};
+    int ready = 0;
+    do {
+        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()).count();
+        ready = ::poll(&ended, 1, left > 0 ? static_cast<int>(left) : 0);
+    } while (ready < 0 && errno == EINTR);
+    return ready > 0;
 }
 
 }  // namespace service

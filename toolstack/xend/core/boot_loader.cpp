@@ -7,10 +7,10 @@
 #include <unistd.h>
 
 #include <filesystem>
-#include <sstream>
 #include <utility>
 
 #include "lib/proto/sxp.hpp"
+#include "toolstack/config/load.hpp"
 #include "toolstack/service/fd.hpp"
 #include "toolstack/service/log.hpp"
 
@@ -73,13 +73,9 @@ Outcome<BootFiles> parse_expression(std::string text) {
 }
 
 Outcome<std::string> read_answer(const std::string& path) {
-    const service::Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    std::string out(most_answer + 1, '\0');
-    const ssize_t got = file ? ::read(file.get(), out.data(), out.size()) : -1;
-    if (got < 0) return service::system_failure(path);
-    out.resize(static_cast<size_t>(got));
-    if (out.size() > most_answer) return base::fail(Errc::toobig, "the boot loader's answer has more than 64 KiB");
-    return out;
+    auto text = config::read_file(path, most_answer);
+    if (text || text.failure().code != Errc::toobig) return std::move(text).context(path);
+    return base::fail(Errc::toobig, "the boot loader's answer has more than 64 KiB");
 }
 
 std::string folder_of(const Settings& settings, const config::Uuid& uuid) { return settings.boot_folder + "/" + uuid.text(); }
@@ -109,8 +105,7 @@ ScriptCall call_of(const std::string& loader, const config::DomainConfig& c, con
     give("--output-format=", "simple0");
     give("--output-directory=", folder);
     call.arguments.emplace_back("-q");  // nobody looks at its menu
-    std::istringstream words(c.bootargs);
-    for (std::string word; words >> word;) call.arguments.push_back(word);
+    for (std::string& word : c.bootarg_words()) call.arguments.push_back(std::move(word));
     call.arguments.push_back(c.disks[0].target);
     call.tag = boot_tag(c.uuid);
     return call;

@@ -228,9 +228,10 @@ void Manager::end_scripts(const Record& record) {
     for (const DeviceIntent& device : record.devices) {
         if (!device.running.empty()) running.push_back(device.running);
     }
-    if (!record.config.bootloader.empty()) running.push_back(boot_tag(record.config.uuid));
+    const bool boots = !record.config.bootloader.empty();
+    if (boots) running.push_back(boot_tag(record.config.uuid));
     if (!running.empty()) ports_.scripts.end(running);
-    if (!record.config.bootloader.empty()) forget_boot_files(ports_.settings, record.config.uuid);
+    if (boots) forget_boot_files(ports_.settings, record.config.uuid);
 }
 
 /// What a killed xend was about with devices of a domain that runs: none of them stays, but one that the guest does not give.

@@ -13,6 +13,17 @@
 
 namespace xend {
 
+namespace {
+
+/// With its folder.
+base::Outcome<> remove_checkpoint(const std::string& file) {
+    OTRY(migration::PartFile::remove(file));
+    ::rmdir(file.substr(0, file.rfind('/')).c_str());
+    return base::ok;
+}
+
+}  // namespace
+
 using base::Errc;
 using base::Outcome;
 using config::DomainConfig;
@@ -128,9 +139,7 @@ Outcome<> Manager::forget(const std::string& who) {
     const Job job(*this, config.uuid);
     OTRY(check());
     log(LogLevel::info, "domain '" + config.name + "' is no longer kept");
-    const std::string file = checkpoint_of(config.uuid);
-    OTRY(migration::PartFile::remove(file));
-    ::rmdir(file.substr(0, file.rfind('/')).c_str());
+    OTRY(remove_checkpoint(checkpoint_of(config.uuid)));
     return ports_.managed->remove(config.uuid);
 }
 
@@ -173,14 +182,12 @@ Outcome<DomainView> Manager::resume_managed(const std::string& who, Run run) {
 
 /// The domain is there, paused; its file goes before it runs. Errors: of the file, and then the domain goes, which is suspended still.
 Outcome<> Manager::settle_resume(xenstore::Store& store, const DomainRef& domain, Record& record) {
-    const std::string file = record.resuming->file;
-    if (auto gone = migration::PartFile::remove(file); !gone) {
+    if (auto gone = remove_checkpoint(record.resuming->file); !gone) {
         DomainView view = view_of(domain.id, record);
         view.record->resuming.reset();
         OTRY(finish(view));
         return gone;
     }
-    ::rmdir(file.substr(0, file.rfind('/')).c_str());
     const auto info = OTRY(ports_.hypervisor.domain(domain.id));
     if (record.resuming->runs && info && info->paused) OTRY(let_run(store, domain, record));
     record.resuming.reset();
