@@ -64,3 +64,7 @@ seed boot_menu grub <../system/grub.cfg
 printf 'default=1\ntitle A\n root (hd0,0)\n kernel (hd0,0)/k ro\n initrd /i\ntitle B\n kernel /boot/xen.gz\n module /k\n module /i\n' | seed boot_menu menu.lst
 printf 'DEFAULT b\nLABEL a\n MENU LABEL ^A\n KERNEL k\n APPEND initrd=i,j root=/x\nLABEL b\n linux /k\n initrd i\n' | seed boot_menu syslinux
 printf 'load_env\nblscfg\nif [ ! "${a}" != b ]; then set default=a; fi\ntitle A\nlinux /k\ninitrd /i $x\noptions $kernelopts q\n' | seed boot_menu entries
+
+# The beginning of a relocation: HELLO, an offer, GO; and the end of an image.
+{ printf '\001\0\0\0\030\0\0\0\001\0\0\0\0\0\0\0'; zeros 16; printf '\002\0\0\0\045\0\0\0'; zeros 29; printf '\004\0\0\0(vm)\011\0\0\0\0\0\0\0'; } | seed relocation offer
+{ printf '\005\0\0\0\014\0\0\0\0\020\0\0\0\0\0\0data\007\0\0\0\020\0\0\0'; zeros 16; printf '\013\0\0\0\007\0\0\0\003\0\0\0why'; } | seed relocation image
