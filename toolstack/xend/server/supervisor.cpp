@@ -14,6 +14,8 @@
 #include <cstdlib>
 #include <ctime>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "toolstack/service/ward.hpp"
 
@@ -53,14 +55,27 @@ void tell(const std::string& log_file, const std::string& text) {
     if (file) (void)!::write(file.get(), line.data(), line.size());
 }
 
+/// Who sees to xenstored and xenconsoled: we do, unless the service manager says in XEND_WARDS that it does.
+std::vector<service::Ward> wards_of(const service::Ward::Tell& tell) {
+    std::vector<service::Ward> wards;
+    const char* const word = std::getenv("XEND_WARDS");
+    if (word != nullptr && std::string_view(word) == "no") return wards;
+    wards.emplace_back("xenstored", "/run/xenstored/xenstored.pid", tell);
+    wards.emplace_back("xenconsoled", "/run/xenconsoled.pid", tell);
+    return wards;
+}
+
 /// Until `process` ends or `time` is over, whichever is first; the wards are looked at meanwhile.
-void watch(std::array<service::Ward, 2>& wards, int process, steady_clock::time_point end) {
+void watch(std::vector<service::Ward>& wards, int process, steady_clock::time_point end) {
     constexpr milliseconds between_looks{500};
     for (;;) {
-        for (service::Ward& ward : wards) ward.look();
+        std::vector<pollfd> fds{pollfd{process, POLLIN, 0}};
+        for (service::Ward& ward : wards) {
+            ward.look();
+            fds.push_back(pollfd{ward.fd(), POLLIN, 0});
+        }
         const auto left = std::chrono::duration_cast<milliseconds>(end - steady_clock::now());
         if (left.count() <= 0 || (process < 0 && stop_asked != 0)) return;
-        std::array<pollfd, 3> fds{pollfd{process, POLLIN, 0}, pollfd{wards[0].fd(), POLLIN, 0}, pollfd{wards[1].fd(), POLLIN, 0}};
         ::poll(fds.data(), fds.size(), static_cast<int>(std::min(left, between_looks).count()));
         if (fds[0].revents != 0) return;
     }
@@ -91,8 +106,7 @@ void supervise(const std::string& log_file, service::PidFile& pid_file, service:
     ::signal(SIGHUP, SIG_IGN);
     avoid_memory_killer("-1000");
     const auto telling = [&](const std::string& text) { tell(log_file, text); };
-    std::array<service::Ward, 2> wards{service::Ward("xenstored", "/run/xenstored/xenstored.pid", telling),
-                                       service::Ward("xenconsoled", "/run/xenconsoled.pid", telling)};
+    std::vector<service::Ward> wards = wards_of(telling);
     int status = 0;
     milliseconds pause = first_pause;
     for (Life life = Life::first;; life = Life::again) {
