@@ -105,7 +105,8 @@ private:
     base::Outcome<> in_string(char c);
     base::Outcome<> in_escape(char c);
     base::Outcome<> in_number(char c);
-    base::Outcome<> complete(Sxp value);
+    std::size_t take_plain(std::string_view bytes);
+    base::Outcome<> complete(Sxp&& value);
     base::Outcome<> end_atom();
     base::Outcome<> open_list();
     base::Outcome<> close_list();

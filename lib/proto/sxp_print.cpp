@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <array>
 
 #include "lib/proto/sxp.hpp"
 
@@ -7,10 +8,14 @@ namespace proto {
 
 namespace {
 
-bool is_bare(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           std::string_view(".-_:/~").find(c) != std::string_view::npos;
-}
+constexpr std::array<bool, 256> bare = [] {
+    std::array<bool, 256> out{};
+    for (const char c : std::string_view("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:/~"))
+        out[static_cast<unsigned char>(c)] = true;
+    return out;
+}();
+
+bool is_bare(char c) { return bare[static_cast<unsigned char>(c)]; }
 
 /// The letter of the escape that stands for `c`, or 0.
 char escape_letter(char c) {
@@ -48,8 +53,8 @@ void print_quoted(const std::string& text, std::string& out) {
 }
 
 void print_atom(const std::string& text, std::string& out) {
-    const bool bare = text == "@" || (!text.empty() && std::all_of(text.begin(), text.end(), is_bare));
-    if (bare) out += text;
+    const bool plain = text == "@" || (!text.empty() && std::all_of(text.begin(), text.end(), is_bare));
+    if (plain) out += text;
     else print_quoted(text, out);
 }
 

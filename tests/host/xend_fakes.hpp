@@ -480,10 +480,10 @@ struct FakeBlocks final : xend::BlockDevices {
 struct FakeRecords final : xend::Records {
     std::map<config::Uuid, xend::Record> all;
     std::mutex mutex;
-    Outcome<std::vector<xend::Record>> load() override {
+    Outcome<std::vector<xend::RecordPtr>> load() override {
         const std::lock_guard guard(mutex);
-        std::vector<xend::Record> out;
-        for (const auto& [uuid, record] : all) out.push_back(record);
+        std::vector<xend::RecordPtr> out;
+        for (const auto& [uuid, record] : all) out.push_back(std::make_shared<const xend::Record>(record));
         return out;
     }
     Outcome<std::optional<xend::Record>> find(const config::Uuid& uuid) override {

@@ -102,10 +102,10 @@ Outcome<> list(Call& call) {
     std::vector<Sxp> domains;
     if (call.line.arguments.empty()) {
         std::map<std::string, std::string> fields = {{"detail", "1"}, {"failed", "1"}};
-        if (call.line.has("long")) fields.emplace("full", "1");
+        fields.emplace(call.line.has("long") ? "full" : "columns", "1");
         if (call.line.has("all") || state == "all" || state == "halted" || state == "suspended") fields.emplace("managed", "1");
-        const Sxp all = OTRY(call.xend.get("/xend/domain", std::move(fields)));
-        domains = all.items();
+        Sxp all = OTRY(call.xend.get("/xend/domain", std::move(fields)));
+        if (all.is_list()) domains = std::move(all.items());
     } else {
         domains = OTRY(chosen(call));
     }

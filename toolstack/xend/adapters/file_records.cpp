@@ -115,10 +115,10 @@ Outcome<> FileRecords::prepare() {
     return base::ok;
 }
 
-Outcome<std::vector<Record>> FileRecords::load() {
+Outcome<std::vector<RecordPtr>> FileRecords::load() {
     const std::lock_guard guard(mutex_);
     read_all();
-    std::vector<Record> out;
+    std::vector<RecordPtr> out;
     out.reserve(known_->size());
     for (const auto& [uuid, record] : *known_) out.push_back(record);
     return out;
@@ -134,7 +134,7 @@ void FileRecords::read_all() {
         auto record = read_record(entry.path().string());
         if (record) {
             const config::Uuid uuid = record->config.uuid;
-            known_->insert_or_assign(uuid, std::move(record).take());
+            known_->insert_or_assign(uuid, std::make_shared<const Record>(std::move(record).take()));
         } else {
             log(LogLevel::error, entry.path().string() + " is ignored: " + record.failure().text);
         }
@@ -145,7 +145,7 @@ Outcome<std::optional<Record>> FileRecords::find(const config::Uuid& uuid) {
     const std::lock_guard guard(mutex_);
     read_all();
     const auto at = known_->find(uuid);
-    return at == known_->end() ? std::optional<Record>{} : std::optional<Record>{at->second};
+    return at == known_->end() ? std::optional<Record>{} : std::optional<Record>{*at->second};
 }
 
 Outcome<> FileRecords::save(const Record& record) {
@@ -164,7 +164,7 @@ Outcome<> FileRecords::save(const Record& record) {
     }
     if (::rename(fresh.c_str(), to.c_str()) != 0) return base::fail(Errc::io, "cannot write " + to + ": " + std::strerror(errno));
     read_all();
-    known_->insert_or_assign(record.config.uuid, record);
+    known_->insert_or_assign(record.config.uuid, std::make_shared<const Record>(record));
     return base::ok;
 }
 

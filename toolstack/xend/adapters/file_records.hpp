@@ -14,7 +14,7 @@ namespace xend {
 class FileRecords final : public Records {
     std::string folder_;
     std::mutex mutex_;
-    std::optional<std::map<config::Uuid, Record>> known_;  // what the files hold
+    std::optional<std::map<config::Uuid, RecordPtr>> known_;  // what the files hold
 
     void read_all();
 
@@ -24,7 +24,7 @@ public:
     explicit FileRecords(std::string folder) : folder_(std::move(folder)) {}
     /// Makes the folder, readable for root alone.
     base::Outcome<> prepare();
-    base::Outcome<std::vector<Record>> load() override;
+    base::Outcome<std::vector<RecordPtr>> load() override;
     base::Outcome<std::optional<Record>> find(const config::Uuid& uuid) override;
     base::Outcome<> save(const Record& record) override;
     base::Outcome<> remove(const config::Uuid& uuid) override;

@@ -16,7 +16,7 @@ using config::DomainConfig;
 
 // Disks.
 
-base::Outcome<> check_vbds(xenstore::Store& store, const DomainConfig& config, std::span<const Record> records) {
+base::Outcome<> check_vbds(xenstore::Store& store, const DomainConfig& config, std::span<const RecordPtr> records) {
     return check_disks(store, config, records);
 }
 

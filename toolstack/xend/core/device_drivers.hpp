@@ -33,7 +33,7 @@ struct DeviceDriver {
 
     // Devices of a configuration; null for a kind that none lists.
     /// Before anything is made, beside everything that has a record; may be null.
-    base::Outcome<> (*check)(xenstore::Store&, const config::DomainConfig&, std::span<const Record>);
+    base::Outcome<> (*check)(xenstore::Store&, const config::DomainConfig&, std::span<const RecordPtr>);
     std::string (*backend)(const config::DomainConfig&, size_t index);  // name or id of the back end's domain
     DeviceNodes (*nodes)(const DeviceEnds&, const config::DomainConfig&, size_t index, uint32_t devid, const Settings&);
     /// The device id for number `index`, beside those that the domain has.

@@ -47,9 +47,10 @@ bool is_checked(const config::Disk& disk) {
 }
 
 /// The domains of `records` that hold `wanted`, or are about to, except `own`.
-std::vector<User> record_users(std::span<const Record> records, const Identity& wanted, const config::Uuid& own) {
+std::vector<User> record_users(std::span<const RecordPtr> records, const Identity& wanted, const config::Uuid& own) {
     std::vector<User> out;
-    for (const Record& record : records) {
+    for (const RecordPtr& one : records) {
+        const Record& record = *one;
         if (record.config.uuid == own || record.state == RecordState::failed) continue;
         for (const config::Disk& disk : record.config.disks) {
             const char* what = record.resuming && !record.domid ? "suspended domain '" : "guest domain '";
@@ -61,14 +62,14 @@ std::vector<User> record_users(std::span<const Record> records, const Identity& 
 }
 
 /// Everybody else who holds `wanted` through a vbd, except the domain `own`: domains that are not xend's.
-Outcome<std::vector<User>> guest_users(xenstore::Store& store, std::span<const Record> records, const Identity& wanted,
+Outcome<std::vector<User>> guest_users(xenstore::Store& store, std::span<const RecordPtr> records, const Identity& wanted,
                                        const std::string& own) {
     std::vector<User> out;
     const std::string root = "/local/domain/0/backend/vbd";
     auto domains = store.directory(root);
     if (!domains) return out;
     for (const std::string& domain : *domains) {
-        const auto ours = [&](const Record& record) { return record.domid && std::to_string(*record.domid) == domain; };
+        const auto ours = [&](const RecordPtr& record) { return record->domid && std::to_string(*record->domid) == domain; };
         if (std::any_of(records.begin(), records.end(), ours)) continue;
         if (read_or_empty(store, "/local/domain/" + domain + "/vm") == "/vm/" + own) continue;
         auto devices = store.directory(fmt::format("{}/{}", root, domain));
@@ -144,7 +145,7 @@ bool is_same_file(const std::string& one, const std::string& other) {
     return identity && identity == identify(other);
 }
 
-Outcome<> check_disks(xenstore::Store& store, const config::DomainConfig& config, std::span<const Record> records,
+Outcome<> check_disks(xenstore::Store& store, const config::DomainConfig& config, std::span<const RecordPtr> records,
                       const std::string& proc_mounts, const std::string& sys_block) {
     for (const config::Disk& disk : config.disks) {
         if (!is_checked(disk)) continue;

@@ -12,7 +12,7 @@ namespace xend {
 /// store and at what dom0 has mounted. `own` is the domain's uuid: its own earlier incarnation does not count.
 /// A record that is to be resumed is a suspended domain's.
 /// Errors: noent "Disk image does not exist: P", busy "Device P is mounted … in …, and so cannot be mounted … now."
-base::Outcome<> check_disks(xenstore::Store& store, const config::DomainConfig& config, std::span<const Record> records,
+base::Outcome<> check_disks(xenstore::Store& store, const config::DomainConfig& config, std::span<const RecordPtr> records,
                             const std::string& proc_mounts = "/proc/mounts", const std::string& sys_block = "/sys/block");
 
 /// Whether both are there and the same file, or device.

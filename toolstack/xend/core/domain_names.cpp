@@ -17,8 +17,9 @@ namespace {
 std::string path_of(DomId domain) { return domain_path(domain) + "/name"; }
 std::string token_of(DomId domain) { return std::to_string(domain.raw); }
 
+/// `domains` stand in the order of their numbers, as the hypervisor lists them.
 bool has(const std::vector<DomainInfo>& domains, DomId id) {
-    return std::any_of(domains.begin(), domains.end(), [&](const DomainInfo& info) { return info.id == id; });
+    return std::ranges::binary_search(domains, id.raw, {}, [](const DomainInfo& info) { return info.id.raw; });
 }
 
 }  // namespace

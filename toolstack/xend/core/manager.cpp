@@ -29,18 +29,20 @@ std::shared_ptr<std::mutex> Manager::lock_of(const config::Uuid& uuid) {
     return lock;
 }
 
-Outcome<std::vector<DomainView>> Manager::domains() {
+Outcome<std::vector<DomainGlance>> Manager::domains() {
     const auto infos = OTRY(ports_.hypervisor.list());
     const auto names = OTRY(names_.of(infos));
-    std::map<config::Uuid, Record> records;
-    for (Record& record : OTRY(ports_.records.load())) records[record.config.uuid] = std::move(record);
-    std::vector<DomainView> out;
+    const auto records = OTRY(ports_.records.load());
+    std::vector<DomainGlance> out;
+    out.reserve(infos.size());
     for (size_t i = 0; i < infos.size(); ++i) {
-        DomainView view;
+        DomainGlance view;
         view.info = infos[i];
         view.uuid.bytes = view.info.handle;
         const uint32_t id = view.info.id.raw;
-        if (const auto at = records.find(view.uuid); at != records.end() && at->second.domid == id) view.record = at->second;
+        const auto uuid_of = [](const RecordPtr& record) -> const config::Uuid& { return record->config.uuid; };
+        const auto at = std::ranges::lower_bound(records, view.uuid, {}, uuid_of);
+        if (at != records.end() && uuid_of(*at) == view.uuid && (*at)->domid == id) view.record = *at;
         if (!names[i].empty()) {
             view.name = names[i];
         } else if (id == 0) {
@@ -56,23 +58,26 @@ Outcome<std::vector<DomainView>> Manager::domains() {
 }
 
 Outcome<std::vector<Record>> Manager::failed() {
-    std::vector<Record> out = OTRY(ports_.records.load());
-    std::erase_if(out, [](const Record& record) { return record.state != RecordState::failed; });
+    std::vector<Record> out;
+    for (const RecordPtr& record : OTRY(ports_.records.load()))
+        if (record->state == RecordState::failed) out.push_back(*record);
     return out;
 }
 
 Outcome<DomainView> Manager::find(const std::string& who) {
     auto all = OTRY(domains());
     const bool number = !who.empty() && std::all_of(who.begin(), who.end(), [](char c) { return c >= '0' && c <= '9'; });
-    const DomainView* found = nullptr;
-    for (const DomainView& view : all) {
+    const DomainGlance* found = nullptr;
+    for (const DomainGlance& view : all) {
         const bool same = number ? std::to_string(view.info.id.raw) == who
                                  : view.name == who || (!view.uuid.is_nil() && view.uuid.text() == who);
         // A dying domain may share its uuid with its successor.
         if (same && (found == nullptr || found->info.dying)) found = &view;
     }
     if (found == nullptr) return base::fail(Errc::noent, "Domain '" + who.substr(0, 128) + "' does not exist.");
-    return *found;
+    DomainView out{{*found}, std::nullopt};
+    if (found->record) out.record = *found->record;
+    return out;
 }
 
 /// Finds the domain and checks that the operation is one for its state.
@@ -168,7 +173,7 @@ void Manager::check_shutdown_timeouts() {
     auto views = domains();
     auto store = stores_.lease();
     if (!views || !store) return;
-    for (const DomainView& view : *views) {
+    for (const DomainGlance& view : *views) {
         if (!view.record || view.info.shutdown || view.info.dying) continue;
         const std::string path = vm_path(view.uuid) + "/xend/";
         auto since = xenstore::read_if_there(**store, path + "shutdown_start_time");
@@ -187,13 +192,13 @@ Outcome<> Manager::rename(const std::string& who, const std::string& name) {
     DomainView view = OTRY(operate(who, Operation::rename, job));
     const std::lock_guard claiming(claims_mutex_);
     auto store = OTRY(stores_.lease());
-    for (const DomainView& other : OTRY(domains())) {
+    for (const DomainGlance& other : OTRY(domains())) {
         if (other.name == name && other.info.id != view.info.id)
             return base::fail(Errc::exist, "VM name '" + name + "' already exists");
     }
-    for (const Record& other : OTRY(ports_.records.load())) {
-        const bool has = other.config.name == name || other.renaming == name;
-        if (has && other.config.uuid != view.uuid && other.state != RecordState::failed)
+    for (const RecordPtr& other : OTRY(ports_.records.load())) {
+        const bool has = other->config.name == name || other->renaming == name;
+        if (has && other->config.uuid != view.uuid && other->state != RecordState::failed)
             return base::fail(Errc::exist, "VM name '" + name + "' already exists");
     }
     OTRY(check_managed_name(name, {}));

@@ -17,13 +17,22 @@
 
 namespace xend {
 
-/// A domain as it is now: the hypervisor's view, its name, and what xend remembers if xend made it.
-struct DomainView {
+/// A domain as it is now: the hypervisor's view and its name.
+struct DomainFacts {
     xenctrl::DomainInfo info;
     std::string name;
     config::Uuid uuid;  // its handle
     DomainRef ref() const { return {info.id, uuid}; }
+};
+
+/// One to be worked on, with its own copy of what xend remembers if xend made it.
+struct DomainView : DomainFacts {
     std::optional<Record> record;
+};
+
+/// One of many that are only looked at. `record` is null if xend did not make it.
+struct DomainGlance : DomainFacts {
+    RecordPtr record;
 };
 
 /// What becomes of a domain that was saved.
@@ -65,7 +74,7 @@ public:
     void check_shutdown_timeouts();
 
     /// All domains in order of id.
-    base::Outcome<std::vector<DomainView>> domains();
+    base::Outcome<std::vector<DomainGlance>> domains();
     /// By name, id or uuid. Errors: noent "Domain 'X' does not exist."
     base::Outcome<DomainView> find(const std::string& who);
 
@@ -150,7 +159,7 @@ private:
     base::Outcome<std::vector<config::DomainConfig>> managed();
     base::Outcome<config::DomainConfig> find_managed(const std::string& who);
     base::Outcome<> check_managed_name(const std::string& name, const config::Uuid& uuid);
-    base::Outcome<std::vector<Record>> holders();
+    base::Outcome<std::vector<RecordPtr>> holders();
     base::Outcome<> check_target(const std::string& path);
     base::Outcome<> rename_managed(const config::Uuid& uuid, const std::string& name);
     base::Outcome<> give_names(xenstore::Store& store, const DomainRef& domain, const std::string& name);

@@ -75,7 +75,7 @@ void Manager::fill_in(config::DomainConfig& config) const {
 
 /// Errors: exist, when another domain, or a record without one, has the name or the uuid.
 Outcome<> Manager::check_name(const std::string& name, const config::Uuid& uuid) {
-    for (const DomainView& view : OTRY(domains())) {
+    for (const DomainGlance& view : OTRY(domains())) {
         if (view.info.dying && !view.record) continue;
         if (view.name == name) {
             return base::fail(Errc::exist,
@@ -84,7 +84,8 @@ Outcome<> Manager::check_name(const std::string& name, const config::Uuid& uuid)
         if (view.uuid == uuid)
             return base::fail(Errc::exist, "The uuid " + uuid.text() + " belongs to domain '" + view.name + "'");
     }
-    for (const Record& record : OTRY(ports_.records.load())) {
+    for (const RecordPtr& other : OTRY(ports_.records.load())) {
+        const Record& record = *other;
         if (record.state == RecordState::failed) continue;
         const auto doing = record_state_names[static_cast<size_t>(record.state)];
         if (record.config.name == name || record.renaming == name)
@@ -99,7 +100,7 @@ Outcome<> Manager::check_name(const std::string& name, const config::Uuid& uuid)
 }
 
 Outcome<> Manager::check_drivers(xenstore::Store& store, const config::DomainConfig& config) {
-    const std::vector<Record> records = OTRY(holders());
+    const auto records = OTRY(holders());
     for (const DeviceDriver& driver : device_drivers()) {
         if (driver.check != nullptr) OTRY(driver.check(store, config, records));
     }
@@ -182,7 +183,7 @@ Outcome<> Manager::shrink_dom0(xenstore::Store& store, uint64_t need_kib) {
 
 Outcome<DomId> Manager::backend_domain(const std::string& who) {
     if (who.empty() || who == "0" || who == "Domain-0") return DomId{0};
-    for (const DomainView& view : OTRY(domains())) {
+    for (const DomainGlance& view : OTRY(domains())) {
         if (view.name == who || std::to_string(view.info.id.raw) == who) return view.info.id;
     }
     return base::fail(Errc::noent, "invalid backend domain: " + who);

@@ -92,7 +92,7 @@ Outcome<> Manager::claim_device(xenstore::Store& store, Record& record, const Ne
     const std::string specifier = OTRY(device.kind->specifier(device.kind->show(device.alone, 0)));
     OTRY(device.kind->add(with.config, specifier));
     OTRY(device.kind->check(with.config));
-    const std::vector<Record> records = OTRY(holders());
+    const auto records = OTRY(holders());
     if (device.driver->check != nullptr) OTRY(device.driver->check(store, device.alone, records));
     with.devices.push_back(device.intent);
     OTRY(ports_.records.note(with));

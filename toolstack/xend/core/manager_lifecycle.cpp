@@ -232,10 +232,12 @@ bool has_ended(const Record& record, const xenctrl::DomainInfo* info) {
 }  // namespace
 
 Outcome<std::vector<Record>> Manager::ended() {
-    std::vector<Record> out = OTRY(ports_.records.load());
-    if (out.empty()) return out;
+    const auto records = OTRY(ports_.records.load());
+    std::vector<Record> out;
+    if (records.empty()) return out;
     const auto infos = OTRY(ports_.hypervisor.list());
-    std::erase_if(out, [&](const Record& record) { return !has_ended(record, info_of(infos, record)); });
+    for (const RecordPtr& record : records)
+        if (has_ended(*record, info_of(infos, *record))) out.push_back(*record);
     return out;
 }
 
@@ -299,10 +301,9 @@ Outcome<> Manager::limit_dom0_cpus(xenstore::Store& store) {
 }
 
 Outcome<std::vector<Record>> Manager::interrupted() {
-    std::vector<Record> out = OTRY(ports_.records.load());
-    std::erase_if(out, [](const Record& record) {
-        return !wants_another_try(record);  // reap() looks at these
-    });
+    std::vector<Record> out;
+    for (const RecordPtr& record : OTRY(ports_.records.load()))
+        if (wants_another_try(*record)) out.push_back(*record);  // reap() looks at the others
     return out;
 }
 

@@ -47,7 +47,7 @@ Outcome<std::vector<DomainConfig>> Manager::halted() {
     if (out.empty()) return out;
     const auto running = OTRY(domains());
     std::erase_if(out, [&](const DomainConfig& config) {
-        return std::any_of(running.begin(), running.end(), [&](const DomainView& view) { return view.uuid == config.uuid; });
+        return std::any_of(running.begin(), running.end(), [&](const DomainGlance& view) { return view.uuid == config.uuid; });
     });
     return out;
 }
@@ -68,8 +68,8 @@ Outcome<> Manager::check_managed_name(const std::string& name, const config::Uui
 }
 
 /// The records, and one for each domain that is suspended: its disks are its own still.
-Outcome<std::vector<Record>> Manager::holders() {
-    std::vector<Record> out = OTRY(ports_.records.load());
+Outcome<std::vector<RecordPtr>> Manager::holders() {
+    std::vector<RecordPtr> out = OTRY(ports_.records.load());
     const auto kept = managed();
     if (!kept) log(LogLevel::warning, kept.failure().text);
     if (!kept) return out;  // as above
@@ -83,18 +83,23 @@ Outcome<std::vector<Record>> Manager::holders() {
         if (known) record.config = std::move(*saved);
         if (!known) record.config = config;
         record.config.name = config.name;
-        out.push_back(std::move(record));
+        out.push_back(std::make_shared<const Record>(std::move(record)));
     }
     return out;
 }
 
 /// Errors: busy, when to write a file there would take something from a domain that is there, suspended or kept.
 Outcome<> Manager::check_target(const std::string& path) {
-    std::vector<Record> all = OTRY(holders());
+    std::vector<RecordPtr> all = OTRY(holders());
     if (auto kept = managed()) {
-        for (DomainConfig& config : *kept) all.emplace_back().config = std::move(config);
+        for (DomainConfig& config : *kept) {
+            auto record = std::make_shared<Record>();
+            record->config = std::move(config);
+            all.push_back(std::move(record));
+        }
     }
-    for (const Record& record : all) {
+    for (const RecordPtr& one : all) {
+        const Record& record = *one;
         std::vector<std::string> files = {record.config.kernel, record.config.ramdisk,
                                           record.resuming ? record.resuming->file : ""};
         for (const config::Disk& disk : record.config.disks) files.push_back(disk.target);

@@ -158,7 +158,8 @@ public:
 class Records {
 public:
     virtual ~Records() = default;
-    virtual base::Outcome<std::vector<Record>> load() = 0;
+    /// All, in order of their uuids.
+    virtual base::Outcome<std::vector<RecordPtr>> load() = 0;
     virtual base::Outcome<std::optional<Record>> find(const config::Uuid& uuid) = 0;
     virtual base::Outcome<> save(const Record& record) = 0;
     virtual base::Outcome<> remove(const config::Uuid& uuid) = 0;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -100,6 +101,9 @@ struct Record {
                std::any_of(devices.begin(), devices.end(), [](const DeviceIntent& one) { return one.step != DeviceStep::none; });
     }
 };
+
+/// As the journal has it: many look at one at once, and who wants to change it makes a copy.
+using RecordPtr = std::shared_ptr<const Record>;
 
 /// The state that follows; nothing for an event that cannot come in this state.
 std::optional<RecordState> next_state(RecordState state, RecordEvent event);

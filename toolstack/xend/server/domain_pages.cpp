@@ -3,9 +3,6 @@
 #include "toolstack/xend/core/domain_nodes.hpp"
 #include "toolstack/xend/server/router.hpp"
 
-#include <array>
-#include <cstdio>
-
 namespace xend {
 
 using base::Outcome;
@@ -16,9 +13,9 @@ namespace {
 std::string text(uint64_t value) { return std::to_string(value); }
 
 std::string seconds(base::Nanos time) {
-    std::array<char, 40> buffer{};
-    std::snprintf(buffer.data(), buffer.size(), "%.9f", static_cast<double>(time.n) / 1e9);
-    return buffer.data();
+    constexpr int64_t second = 1'000'000'000;
+    const std::string nanoseconds = std::to_string(second + time.n % second);  // with a 1 in front, for the zeros
+    return std::to_string(time.n / second) + "." + nanoseconds.substr(1);
 }
 
 /// MiB, rounded to the nearest.
@@ -44,7 +41,7 @@ void add_config(Sxp& out, const Record& record) {
     }
 }
 
-void add_rings(Manager& manager, Sxp& out, const DomainView& view) {
+void add_rings(Manager& manager, Sxp& out, const DomainFacts& view) {
     const std::string path = domain_path(view.info.id);
     auto store = manager.store_value(path + "/store/ring-ref");
     auto console = manager.store_value(path + "/console/ring-ref");
@@ -56,30 +53,38 @@ void add_rings(Manager& manager, Sxp& out, const DomainView& view) {
 
 }  // namespace
 
-Outcome<Sxp> domain_sxp(Manager& manager, const DomainView& view, Detail detail) {
+Sxp domain_sxp(Manager& manager, const DomainFacts& view, const Record* record, Detail detail) {
     const xenctrl::DomainInfo& info = view.info;
     Sxp out = Sxp::named("domain");
+    out.items().reserve(16);
     out.add("domid", text(info.id.raw));
-    out.add("uuid", view.uuid.text());
-    out.add("vcpus", text(info.vcpus));
+    if (detail != Detail::columns) {
+        out.add("uuid", view.uuid.text());
+        out.add("vcpus", text(info.vcpus));
+    }
     out.add("name", view.name);
     out.add("memory", text(mib((info.pages + info.outstanding_pages) * 4)));
+    if (detail == Detail::columns) {
+        out.add("online_vcpus", text(info.online_vcpus)).add("cpu_time", seconds(info.cpu_time)).add("state", info.state());
+        if (record != nullptr && !record->reason.empty()) out.add("reason", record->reason);
+        return out;
+    }
     const bool unlimited = info.max_memory_kib() == ~uint64_t{0};
-    out.add("maxmem", view.record ? text(view.record->config.max_memory_mib())
-                                  : text(unlimited ? mib(info.memory_kib()) : mib(info.max_memory_kib())));
+    out.add("maxmem", record != nullptr ? text(record->config.max_memory_mib())
+                                        : text(unlimited ? mib(info.memory_kib()) : mib(info.max_memory_kib())));
     out.add("online_vcpus", text(info.online_vcpus));
     out.add("cpu_time", seconds(info.cpu_time));
     out.add("state", info.state());
     if (info.shutdown) out.add("shutdown_reason", xenctrl::shutdown_reason_name(info.reason));
-    if (view.record && view.record->start_time != 0) out.add("start_time", text(static_cast<uint64_t>(view.record->start_time)));
-    if (view.record && !view.record->reason.empty()) out.add("reason", view.record->reason);
+    if (record != nullptr && record->start_time != 0) out.add("start_time", text(static_cast<uint64_t>(record->start_time)));
+    if (record != nullptr && !record->reason.empty()) out.add("reason", record->reason);
     if (detail == Detail::brief) {
         // For programs: exact. No limit is 0.
         out.add("memory_kib", text(info.memory_kib()));
         return out.add("maxmem_kib", text(unlimited ? 0 : info.max_memory_kib()));
     }
     out.remove("start_time");
-    if (view.record) add_config(out, *view.record);
+    if (record != nullptr) add_config(out, *record);
     out.add("status", info.shutdown || info.dying ? "0" : "2");
     add_rings(manager, out, view);
     if (!info.id.raw) return out;

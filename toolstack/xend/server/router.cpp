@@ -109,15 +109,11 @@ Reply Router::domain_folder(const Request& request) {
     auto views = manager_.domains();
     if (!views) return error_reply(views.failure());
     const bool detail = flag(request, "detail");
+    const Detail how = flag(request, "full") ? Detail::full : flag(request, "columns") ? Detail::columns : Detail::brief;
     Sxp out = Sxp::list();
-    for (const DomainView& view : *views) {
-        if (!detail) {
-            out.add(Sxp::atom(view.name));
-            continue;
-        }
-        auto sxp = domain_sxp(manager_, view, flag(request, "full") ? Detail::full : Detail::brief);
-        if (sxp) out.add(std::move(sxp).take());  // one that vanished just now is left out
-    }
+    out.items().reserve(views->size());
+    for (const DomainGlance& view : *views)
+        out.add(detail ? domain_sxp(manager_, view, view.record.get(), how) : Sxp::atom(view.name));
     if (detail && flag(request, "managed")) {
         auto halted = manager_.halted();
         if (!halted) return error_reply(halted.failure());
@@ -142,7 +138,7 @@ Reply Router::create(const Request& request) {
             return sxp_reply(Sxp::pair("name", name));
         }
         const DomainView view = OTRY(manager_.create(std::move(config), flag(request, "start") ? Run::now : Run::later));
-        const Sxp made = OTRY(domain_sxp(manager_, view, Detail::full));
+        const Sxp made = domain_sxp(manager_, view, Detail::full);
         Reply reply = sxp_reply(made);
         reply.status = 201;
         reply.location = "/xend/domain/" + view.name;
@@ -157,7 +153,7 @@ Reply Router::restore(const Request& request) {
         const std::string file = OTRY(field(request, "file"));
         std::vector<std::string> warnings;
         const DomainView view = OTRY(manager_.restore(file, flag(request, "paused") ? Run::later : Run::now, warnings));
-        Sxp made = OTRY(domain_sxp(manager_, view, Detail::full));
+        Sxp made = domain_sxp(manager_, view, Detail::full);
         for (const std::string& warning : warnings) made.add("warning", warning);
         Reply reply = sxp_reply(made);
         reply.status = 201;
@@ -195,12 +191,12 @@ Outcome<Reply> Router::domain_operation(const Request& request, const std::strin
         OTRY(manager_.save(who, file, flag(request, "checkpoint") ? AfterSave::resume : AfterSave::destroy));
     } else if (op == "start") {
         const DomainView view = OTRY(manager_.start_managed(who, flag(request, "paused") ? Run::later : Run::now));
-        return sxp_reply(OTRY(domain_sxp(manager_, view, Detail::full)));
+        return sxp_reply(domain_sxp(manager_, view, Detail::full));
     } else if (op == "suspend") {
         OTRY(manager_.suspend_managed(who));
     } else if (op == "resume") {
         const DomainView view = OTRY(manager_.resume_managed(who, flag(request, "paused") ? Run::later : Run::now));
-        return sxp_reply(OTRY(domain_sxp(manager_, view, Detail::full)));
+        return sxp_reply(domain_sxp(manager_, view, Detail::full));
     } else if (op == "delete") {
         OTRY(manager_.forget(who));
     } else if (op == "rename") {
@@ -287,7 +283,7 @@ Outcome<Reply> Router::domain_value_operation(const Request& request, const std:
     }
     const DomainView view = OTRY(manager_.find(who));
     if (op == "vcpuinfo") return sxp_reply(OTRY(vcpu_sxp(manager_, view)));
-    if (op.empty()) return sxp_reply(OTRY(domain_sxp(manager_, view, Detail::full)));
+    if (op.empty()) return sxp_reply(domain_sxp(manager_, view, Detail::full));
     return text_reply(501, "Operation not implemented: " + op.substr(0, 100));
 }
 
