@@ -30,6 +30,7 @@ void start_info() {
     expect("its frames", list_mapped == (info->nr_p2m_frames == 0));
     expect("the list itself", mfn_of(at<void>(info->pt_base)) != 0);
     if (info->mod_len == 0) return;
+    print("guest: a module of ", info->mod_len, " bytes\n");
     // None of these kernels has MOD_START_PFN. dom0's module is an archive of some kind, a domU's here says what it is.
     const char first = *at<volatile char>(info->mod_start);
     expect("the module is mapped", !(info->flags & xen::SIF_MOD_START_PFN) && (is_dom0() ? first != 0 : first == 'm'));
