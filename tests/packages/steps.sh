@@ -5,6 +5,7 @@ step=$(cat $here/step 2>/dev/null || echo plain)
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 verdict() { if [ "$1" = 0 ]; then echo "ok $2"; else echo "not ok $2"; fi; }
 check() { local what=$1; shift; "$@" >/tmp/said 2>&1; local status=$?; verdict $status "$what"; [ $status = 0 ] || sed 's/^/#   /' /tmp/said; }
+equal() { check "$1" test "$2" = "$3"; [ "$2" = "$3" ] || echo "#   '$2' was wanted, and it is '$3'"; }
 wait_until() { local n=$(($1 * 2)); shift; until "$@" >/dev/null 2>&1; do n=$((n - 1)); [ $n -gt 0 ] || return 1; sleep 0.5; done; }
 then_do() { echo "$1" >$here/step; echo "$2" >/run/next; }
 
@@ -21,6 +22,7 @@ runs() { xm list demo | awk 'NR == 2 && $5 ~ /^[r-][b-]----$/ { found = 1 } END 
 heard() { grep -q 'guest: ready' /var/log/xen/console/guest-demo.log; }
 pid_of() { systemctl show -P MainPID "$1"; }
 no_failure() { systemctl --failed --no-legend | sed 's/^/failed: /'; [ -z "$(systemctl --failed --no-legend)" ]; }
+console_answers() { (sleep 2; echo 'echo again-$((40 + 2))'; sleep 10) | timeout 30 script -qfc "xm console demo" /dev/null | grep again-42; }
 default_is_xen() { grep -q '^ *set default="Debian GNU/Linux, with Xen hypervisor"' /boot/grub/grub.cfg; }
 
 host_is_up() {
@@ -66,11 +68,11 @@ case $step in
         check "the upgrade is there" sh -c 'dpkg-query -W -f "\${Version}\n" xenolith-tools | grep higher'
         check "xenstored is the same process" test "$store" = "$(pid_of xenstored)"
         check "xend and xenconsoled are new ones" test "$consoles" != "$(pid_of xenconsoled)" -a "$xend" != "$(pid_of xend)"
-        check "the domain is the same, and runs" test "$id" = "$(domain_id)"
+        equal "the domain is the same" "$id" "$(domain_id)"
         check "xm list says so" wait_until 10 runs
         check "its network lost nothing meanwhile" grep -E ' 0(\.[0-9]+)?% packet loss' /tmp/ping
         sed -n 's/^\(.* packets transmitted\)/# \1/p' /tmp/ping
-        check "its console answers a new xenconsoled" sh -c '(sleep 2; echo echo again-\$((40 + 2)); sleep 5) | timeout 20 script -qfc "xm console demo" /dev/null | grep again-42'
+        check "its console answers a new xenconsoled" console_answers
         check "killed, xenstored comes back and knows the domain" sh -c "kill -9 $store; sleep 3; xm domid demo"
         check "another process of systemd's" test "$store" != "$(pid_of xenstored)"
         check "tools of running domains are not removed" sh -c '! apt-get -y remove xenolith-tools && xm list demo'
