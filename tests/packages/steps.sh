@@ -34,73 +34,95 @@ host_is_up() {
     echo "# $(xm list | tail -n 1); up after $(cut -d' ' -f1 /proc/uptime) s"
 }
 
+install_packages() {
+    mkdir -p /root/files
+    check "$1: GRUB starts the plain Debian" on_linux
+    list_files >/root/files/before
+    cp /boot/grub/grub.cfg /root/files/grub.cfg
+    check "$1: apt install ./*.deb" apt-get -y install $here/old/*.deb
+    check "$1: Xenolith is the default of the boot menu" default_is_xen
+    check "$1: on Linux the tools stay off" sh -c '! pidof xenstored xend && ! systemctl is-active xend'
+    check "$1: no service has failed" no_failure
+}
+
+put_guest() {
+    check "no bridge was made" sh -c '! ls -d /sys/class/net/*/bridge'
+    check "network-bridge makes one when it is told to" sh -c '/etc/xen/scripts/network-bridge start && ip addr add 10.0.0.1/24 dev xenbr0'
+    mkdir -p /xen/guest /xen/images
+    cp $here/vmlinuz $here/initrd.img /xen/guest/
+    truncate -s 16M /xen/images/demo.img
+    cp $here/demo.cfg /etc/xen/demo
+}
+
+upgrade() {
+    check "xm create demo" xm create demo
+    check "the domain reaches user space" wait_until 200 heard
+    check "its network works" wait_until 30 ping -c 1 -W 2 10.0.0.2
+    id=$(domain_id) store=$(pid_of xenstored) consoles=$(pid_of xenconsoled) xend=$(pid_of xend)
+    ping -i 1 10.0.0.2 >/tmp/ping &
+    pinger=$!
+    check "the packages are upgraded while it runs" apt-get -y install $here/new/*.deb
+    kill -INT $pinger
+    wait $pinger
+    check "the upgrade is there" sh -c 'dpkg-query -W -f "\${Version}\n" xenolith-tools | grep higher'
+    equal "xenstored is the same process" "$store" "$(pid_of xenstored)"
+    check "xend and xenconsoled are new ones" test "$consoles" != "$(pid_of xenconsoled)" -a "$xend" != "$(pid_of xend)"
+    equal "the domain is the same" "$id" "$(domain_id)"
+    check "xm list says that it runs" wait_until 10 runs
+    check "its network lost nothing meanwhile" grep -E ' 0(\.[0-9]+)?% packet loss' /tmp/ping
+    sed -n 's/^\(.* packets transmitted\)/# \1/p' /tmp/ping
+    check "its console answers a new xenconsoled" console_answers
+    check "killed, xenstored comes back and knows the domain" sh -c "kill -9 $store; sleep 3; xm domid demo"
+    equal "it is systemd's" "$(cat /run/xenstored/xenstored.pid)" "$(pid_of xenstored)"
+    check "tools of running domains are not removed" sh -c '! apt-get -y remove xenolith-tools && xm list demo'
+    check "xm shutdown -w demo" timeout 100 xm shutdown -w demo
+}
+
+remove() {
+    rm -rf /etc/xen/auto/demo /etc/xen/demo /xen /var/lib/xen/save
+    check "apt purge" apt-get -y purge --autoremove 'xenolith-*'
+    check "no process of the tools runs on" sh -c '! pidof xenstored xenconsoled xend'
+    rm -f /tmp/*
+    list_files >/root/files/after
+    check "no file stays, none is missing" diff /root/files/before /root/files/after
+    check "the boot menu is what it was" diff /root/files/grub.cfg /boot/grub/grub.cfg
+}
+
 echo "# step $step"
 case $step in
     plain)
-        mkdir -p /root/files
-        check "GRUB starts the plain Debian on BIOS" on_linux
-        list_files >/root/files/before
-        cp /boot/grub/grub.cfg /root/files/grub.cfg
-        check "apt install ./*.deb" apt-get -y install $here/old/*.deb
-        check "Xenolith is the default of the boot menu" default_is_xen
-        check "on Linux the tools stay off, and nothing fails" sh -c '! pidof xenstored xend && ! systemctl is-active xend'
-        check "no service has failed" no_failure
-        then_do bios reboot
+        if [ -d /sys/firmware/efi ]; then firmware=UEFI; else firmware=BIOS; fi
+        install_packages $firmware
+        then_do $firmware reboot
         ;;
-    bios)
+    BIOS)
         host_is_up BIOS
-        check "no bridge was made" sh -c '! ls -d /sys/class/net/*/bridge'
-        check "network-bridge makes one when it is told to" sh -c '/etc/xen/scripts/network-bridge start && ip addr add 10.0.0.1/24 dev xenbr0'
-        mkdir -p /xen/guest /xen/images
-        cp $here/vmlinuz $here/initrd.img /xen/guest/
-        truncate -s 16M /xen/images/demo.img
-        cp $here/demo.cfg /etc/xen/demo
-        check "xm create demo" xm create demo
-        check "the domain reaches user space" wait_until 200 heard
-        check "its network works" wait_until 30 ping -c 1 -W 2 10.0.0.2
-        id=$(domain_id) store=$(pid_of xenstored) consoles=$(pid_of xenconsoled) xend=$(pid_of xend)
-        xm list
-        ping -i 1 10.0.0.2 >/tmp/ping &
-        pinger=$!
-        check "the packages are upgraded while it runs" apt-get -y install $here/new/*.deb
-        kill -INT $pinger
-        wait $pinger
-        check "the upgrade is there" sh -c 'dpkg-query -W -f "\${Version}\n" xenolith-tools | grep higher'
-        check "xenstored is the same process" test "$store" = "$(pid_of xenstored)"
-        check "xend and xenconsoled are new ones" test "$consoles" != "$(pid_of xenconsoled)" -a "$xend" != "$(pid_of xend)"
-        equal "the domain is the same" "$id" "$(domain_id)"
-        check "xm list says so" wait_until 10 runs
-        check "its network lost nothing meanwhile" grep -E ' 0(\.[0-9]+)?% packet loss' /tmp/ping
-        sed -n 's/^\(.* packets transmitted\)/# \1/p' /tmp/ping
-        check "its console answers a new xenconsoled" console_answers
-        check "killed, xenstored comes back and knows the domain" sh -c "kill -9 $store; sleep 3; xm domid demo"
-        check "another process of systemd's" test "$store" != "$(pid_of xenstored)"
-        check "tools of running domains are not removed" sh -c '! apt-get -y remove xenolith-tools && xm list demo'
-        check "xm shutdown -w demo" timeout 100 xm shutdown -w demo
-        cp /etc/xen/demo /etc/xen/auto/demo
+        put_guest
+        upgrade
         check "no service has failed" no_failure
         verdict 0 "the host is ready on BIOS"
-        then_do uefi poweroff
+        then_do off poweroff
         ;;
-    uefi)
+    UEFI)
         host_is_up UEFI
         check "the firmware is UEFI: GRUB told the hypervisor so" sh -c 'xm info | grep "^xen_commandline.*no-real-mode"'
-        check "the domain in /etc/xen/auto came with the machine" wait_until 100 domain_id
-        check "systemctl stop xendomains puts it away" systemctl stop xendomains
-        check "nothing but Domain-0 runs" sh -c '[ "$(xm list | wc -l)" = 2 ]'
-        rm -rf /etc/xen/auto/demo /etc/xen/demo /xen /var/lib/xen/save
-        check "apt purge" apt-get -y purge --autoremove 'xenolith-*'
-        check "no process of the tools runs on" sh -c '! pidof xenstored xenconsoled xend'
-        rm -f /tmp/*
-        list_files >/root/files/after
-        check "no file stays, none is missing" diff /root/files/before /root/files/after
-        check "the boot menu is what it was" diff /root/files/grub.cfg /boot/grub/grub.cfg
+        put_guest
+        ln -s ../demo /etc/xen/auto/demo
+        check "the machine's start makes the domain in /etc/xen/auto" systemctl restart xendomains
+        check "it runs" wait_until 100 heard
+        check "the machine's stop puts it away" systemctl stop xendomains
+        check "nothing but Domain-0 runs" sh -c '[ "$(xm list | wc -l)" = 2 ] && ls /var/lib/xen/save/demo'
+        check "the next start brings it back" sh -c 'systemctl start xendomains && xm domid demo'
+        check "xm destroy demo" xm destroy demo
+        ip link del xenbr0
+        check "logs are rotated" sh -c 'logrotate -f /etc/logrotate.d/xenolith && ls /var/log/xen/xenstored.log.1 && xm list'
+        remove
         then_do linux reboot
         ;;
     linux)
         check "GRUB starts Linux again" on_linux
         check "no service has failed" no_failure
         verdict 0 "it is the plain Debian again"
-        then_do done poweroff
+        then_do off poweroff
         ;;
 esac
