@@ -10,8 +10,8 @@ install() {
     echo server >/etc/hostname
     printf '/dev/sda3 / ext4 defaults 0 1\n/dev/sda2 /boot/efi vfat defaults 0 2\n' >/etc/fstab
     mkdir -p /boot/efi
-    # As Debian's installer leaves it, with a serial console.
-    sed -e 's/^GRUB_TIMEOUT=.*/GRUB_TIMEOUT=1/' -e 's/^GRUB_CMDLINE_LINUX=.*/GRUB_CMDLINE_LINUX="console=ttyS0,115200"/' \
+    # As Debian's installer leaves it, with a serial console, and for an emulator that may be slow.
+    sed -e 's/^GRUB_TIMEOUT=.*/GRUB_TIMEOUT=1/' -e 's/^GRUB_CMDLINE_LINUX=.*/GRUB_CMDLINE_LINUX="console=ttyS0,115200 no_timer_check"/' \
         /usr/share/grub/default/grub >/etc/default/grub
     cat >>/etc/default/grub <<'G'
 GRUB_CMDLINE_LINUX_XEN_REPLACE="console=hvc0 earlyprintk=xen"
