@@ -169,6 +169,56 @@ TEST_F(DaemonTest, ConflictingTransactionsAreRepeated) {
     EXPECT_EQ(*a->read("/n"), "21");
 }
 
+std::vector<Change> hundred_changes() {
+    std::vector<Change> out{{Change::Kind::mkdir, "/many"}};
+    out.push_back({Change::Kind::permissions, "/many", {}, {{base::DomId{3}, Access::read}}});
+    for (int i = 0; i < 98; ++i) out.push_back({Change::Kind::write, "/many/" + std::to_string(i), std::to_string(i * i)});
+    return out;
+}
+
+TEST_F(DaemonTest, ManyChangesAtOnceAreMadeInTheirOrder) {
+    auto s = connect();
+    ASSERT_TRUE(static_cast<bool>(s->watch("/", "t")));
+    const std::vector<Change> changes = hundred_changes();
+    ASSERT_TRUE(static_cast<bool>(in_transaction(*s, [&](Transaction& t) { return t.change_all(changes); })));
+    EXPECT_EQ(s->directory("/many")->size(), 98U);
+    EXPECT_EQ(*s->read("/many/97"), "9409");
+    EXPECT_EQ(*s->permissions("/many/50"), changes[1].permissions) << "inherited";
+    EXPECT_TRUE((*s->next_event(1s)).has_value()) << "events among the answers are kept";
+    EXPECT_EQ(code_of(s->change_all(changes, TransactionId{77})), base::Errc::again) << "no such transaction";
+}
+
+TEST_F(DaemonTest, OneRefusedAmongManyChangesIsNamedAndNothingStays) {
+    auto s = connect();
+    std::vector<Change> changes = hundred_changes();
+    changes[40].path = "/no good";
+    changes[41].path = "/no better";
+    const auto refused = in_transaction(*s, [&](Transaction& t) { return t.change_all(changes); });
+    EXPECT_EQ(code_of(refused), base::Errc::inval);
+    EXPECT_EQ(refused.failure().text, "Cannot write /no good: Invalid argument");
+    EXPECT_EQ(s->directory("/many").failure().code, base::Errc::noent);
+    changes[40] = {Change::Kind::write, "/many/40", std::string(5000, 'x')};
+    EXPECT_EQ(code_of(in_transaction(*s, [&](Transaction& t) { return t.change_all(changes); })), base::Errc::toobig);
+    EXPECT_EQ(s->directory("/many").failure().code, base::Errc::noent);
+    EXPECT_TRUE(static_cast<bool>(s->write("/after", "1"))) << "the answers are in step";
+    EXPECT_EQ(*s->read("/after"), "1");
+}
+
+TEST_F(DaemonTest, ADeathAmongManyChangesRepeatsTheTransaction) {
+    auto s = connect();
+    int runs = 0;
+    const auto done = in_transaction(*s, [&](Transaction& t) -> Store::Status {
+        if (runs++ == 0) {
+            kill();
+            start();
+        }
+        return t.change_all(hundred_changes());
+    });
+    ASSERT_TRUE(static_cast<bool>(done)) << done.failure().text;
+    EXPECT_EQ(runs, 2);
+    EXPECT_EQ(s->directory("/many")->size(), 98U);
+}
+
 bool readable(int fd) {
     pollfd p{fd, POLLIN, 0};
     return ::poll(&p, 1, 0) == 1;

@@ -43,6 +43,17 @@ std::string to_string(const Permission& permission) {
     return access_letters[static_cast<size_t>(permission.access)] + std::to_string(permission.domid.raw);
 }
 
+Store::Status Store::change_all(std::span<const Change> changes, TransactionId tx) {
+    for (const Change& change : changes) {
+        switch (change.kind) {
+            case Change::Kind::mkdir: OTRY(mkdir(change.path, tx)); break;
+            case Change::Kind::write: OTRY(write(change.path, change.value, tx)); break;
+            case Change::Kind::permissions: OTRY(set_permissions(change.path, change.permissions, tx)); break;
+        }
+    }
+    return base::ok;
+}
+
 Outcome<Transaction> Transaction::start(Store& store) { return Transaction(store, OTRY(store.start_transaction())); }
 
 Transaction::~Transaction() {

@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -56,6 +57,15 @@ struct Event {
 /// How a transaction ends.
 enum class Ending : uint8_t { commit, discard };
 
+/// One of several changes that are made together.
+struct Change {
+    enum class Kind : uint8_t { mkdir, write, permissions };
+    Kind kind;
+    std::string path;
+    std::string value{};
+    Permissions permissions{};
+};
+
 class Store {
 public:
     using Status = base::Outcome<base::Unit>;
@@ -74,6 +84,9 @@ public:
     virtual base::Outcome<std::vector<std::string>> directory(std::string_view path, TransactionId tx = {}) = 0;
     virtual base::Outcome<Permissions> permissions(std::string_view path, TransactionId tx = {}) = 0;
     virtual Status set_permissions(std::string_view path, const Permissions& permissions, TransactionId tx = {}) = 0;
+    /// All of them in this order, in a transaction only: those behind a refused one may have been made, and it is the transaction that
+    /// is discarded then. Errors: of the first that was refused.
+    virtual Status change_all(std::span<const Change> changes, TransactionId tx);
 
     /// Prefer in_transaction() or the Transaction class below.
     virtual base::Outcome<TransactionId> start_transaction() = 0;
@@ -142,6 +155,7 @@ public:
     base::Outcome<std::vector<std::string>> directory(std::string_view path) { return store_->directory(path, id_); }
     base::Outcome<Permissions> permissions(std::string_view path) { return store_->permissions(path, id_); }
     Store::Status set_permissions(std::string_view path, const Permissions& p) { return store_->set_permissions(path, p, id_); }
+    Store::Status change_all(std::span<const Change> changes) { return store_->change_all(changes, id_); }
 
     /// Ends it; `again` means a conflict and nothing was changed.
     Store::Status commit();

@@ -17,6 +17,12 @@ std::string number(uint64_t n) { return terminated(std::to_string(n)); }
 std::string about(const char* verb, std::string_view path) { return std::string("Cannot ") + verb + " " + std::string(path); }
 std::string about(const char* verb, base::DomId domid) { return std::string(verb) + " domain " + std::to_string(domid.raw); }
 
+std::string words(const Permissions& permissions) {
+    std::string out;
+    for (const Permission& p : permissions) out += terminated(to_string(p));
+    return out;
+}
+
 std::vector<std::string> words_of(std::string_view payload) {
     std::vector<std::string> words;
     proto::XsStrings strings(payload);
@@ -35,6 +41,54 @@ bool belongs(const Event& event, std::string_view path, std::string_view token) 
 
 Outcome<std::string> WireStore::read(std::string_view path, TransactionId tx) {
     return request(xen::XS_READ, tx, terminated(path), about("read", path));
+}
+
+namespace {
+
+struct Wanted {
+    uint32_t type;
+    std::string payload;
+    const char* verb;
+};
+
+Wanted wanted(const Change& change) {
+    switch (change.kind) {
+        case Change::Kind::mkdir: return {xen::XS_MKDIR, terminated(change.path), "make"};
+        case Change::Kind::write: return {xen::XS_WRITE, terminated(change.path).append(change.value), "write"};
+        case Change::Kind::permissions: break;
+    }
+    return {xen::XS_SET_PERMS, terminated(change.path) + words(change.permissions), "set the permissions of"};
+}
+
+}  // namespace
+
+WireStore::Status WireStore::change_all(std::span<const Change> changes, TransactionId tx) {
+    constexpr size_t together = 32;
+    while (!changes.empty()) {
+        const auto some = changes.first(std::min(together, changes.size()));
+        OTRY(change_some(some, tx));
+        changes = changes.subspan(some.size());
+    }
+    return base::ok;
+}
+
+WireStore::Status WireStore::change_some(std::span<const Change> changes, TransactionId tx) {
+    if (!transactions_.contains(tx.raw)) return lost_transaction("Cannot change the store");
+    std::string bytes;
+    std::vector<std::pair<uint32_t, Wanted>> sent;
+    for (const Change& change : changes) {
+        Wanted one = wanted(change);
+        const uint32_t number = OTRY(add_request(bytes, one.type, tx, one.payload).context(about(one.verb, change.path)));
+        sent.emplace_back(number, std::move(one));
+    }
+    const Deadline end = answer_deadline();
+    Status out = send_all(bytes, end);
+    for (size_t i = 0; i < sent.size() && connection_; ++i) {
+        const auto answer = answer_to(sent[i].first, sent[i].second.type, end);
+        if (!answer && out) out = Status(answer.failure()).context(about(sent[i].second.verb, changes[i].path));
+    }
+    if (!out && !connection_ && out.failure().code == Errc::notconn) return lost_transaction("Cannot change the store");
+    return out;
 }
 
 WireStore::Status WireStore::write(std::string_view path, std::string_view value, TransactionId tx) {
@@ -95,9 +149,7 @@ Outcome<Permissions> WireStore::permissions(std::string_view path, TransactionId
 }
 
 WireStore::Status WireStore::set_permissions(std::string_view path, const Permissions& permissions, TransactionId tx) {
-    std::string payload = terminated(path);
-    for (const Permission& p : permissions) payload += terminated(to_string(p));
-    return command(xen::XS_SET_PERMS, tx, payload, about("set the permissions of", path));
+    return command(xen::XS_SET_PERMS, tx, terminated(path) + words(permissions), about("set the permissions of", path));
 }
 
 Outcome<TransactionId> WireStore::start_transaction() {

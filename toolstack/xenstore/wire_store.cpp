@@ -209,15 +209,29 @@ void WireStore::show_waiting() {
     }
 }
 
-/// One request on the present connection. Errors: the daemon's; notconn, timedout, intr: there is no connection any more.
-Outcome<std::string> WireStore::exchange(uint32_t type, TransactionId tx, std::string_view payload) {
-    std::string bytes(proto::xs_header_size + payload.size(), '\0');
+Outcome<uint32_t> WireStore::add_request(std::string& bytes, uint32_t type, TransactionId tx, std::string_view payload) {
+    const size_t before = bytes.size();
+    bytes.resize(before + proto::xs_header_size + payload.size());
     const uint32_t number = next_request_++;
-    if (!proto::encode_message(std::as_writable_bytes(std::span(bytes)), type, number, tx.raw, payload)) {
+    if (!proto::encode_message(std::as_writable_bytes(std::span(bytes).subspan(before)), type, number, tx.raw, payload))
         return fail(Errc::toobig, "longer than a store message may be");
-    }
-    const Deadline end = std::chrono::steady_clock::now() + (hangs_ ? where_.answer / 10 : where_.answer);
+    return number;
+}
+
+WireStore::Deadline WireStore::answer_deadline() const {
+    return std::chrono::steady_clock::now() + (hangs_ ? where_.answer / 10 : where_.answer);
+}
+
+/// One request on the present connection. Errors: as answer_to().
+Outcome<std::string> WireStore::exchange(uint32_t type, TransactionId tx, std::string_view payload) {
+    std::string bytes;
+    const uint32_t number = OTRY(add_request(bytes, type, tx, payload));
+    const Deadline end = answer_deadline();
     OTRY(send_all(bytes, end));
+    return answer_to(number, type, end);
+}
+
+Outcome<std::string> WireStore::answer_to(uint32_t number, uint32_t type, Deadline end) {
     for (;;) {
         std::optional<Message> message = OTRY(next_message());
         if (!message) {
@@ -240,12 +254,14 @@ Outcome<std::string> WireStore::exchange(uint32_t type, TransactionId tx, std::s
     }
 }
 
+Failure WireStore::lost_transaction(const std::string& what) const {
+    return fail(Errc::again, what + ": the transaction was lost when xenstored restarted");
+}
+
 Outcome<std::string> WireStore::request(uint32_t type, TransactionId tx, std::string_view payload, const std::string& what) {
     const auto end = std::chrono::steady_clock::now() + where_.patience;
     for (;;) {
-        if (tx.raw != 0 && !transactions_.contains(tx.raw)) {
-            return fail(Errc::again, what + ": the transaction was lost when xenstored restarted");
-        }
+        if (tx.raw != 0 && !transactions_.contains(tx.raw)) return lost_transaction(what);
         if (!connection_) OTRY(connect_patiently().context(what));
         auto reply = exchange(type, tx, payload);
         // Only what broke is tried again: a daemon that has let us wait this long would do so once more.

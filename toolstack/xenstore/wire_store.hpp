@@ -26,6 +26,8 @@ public:
     base::Outcome<std::vector<std::string>> directory(std::string_view path, TransactionId tx) override;
     base::Outcome<Permissions> permissions(std::string_view path, TransactionId tx) override;
     Status set_permissions(std::string_view path, const Permissions& permissions, TransactionId tx) override;
+    /// Sends many before it waits for an answer: most of what a request costs is the way there and back.
+    Status change_all(std::span<const Change> changes, TransactionId tx) override;
     base::Outcome<TransactionId> start_transaction() override;
     Status end_transaction(TransactionId tx, Ending ending) override;
     Status watch(std::string_view path, std::string_view token) override;
@@ -51,6 +53,8 @@ private:
     base::Outcome<std::string> request(uint32_t type, TransactionId tx, std::string_view payload, const std::string& what);
     Status command(uint32_t type, TransactionId tx, std::string_view payload, const std::string& what);
     base::Outcome<std::string> exchange(uint32_t type, TransactionId tx, std::string_view payload);
+    Status change_some(std::span<const Change> changes, TransactionId tx);
+    base::Failure lost_transaction(const std::string& what) const;
     base::Outcome<std::vector<std::string>> directory_in_parts(std::string_view path, TransactionId tx);
 
     base::Outcome<base::Unit> connect();
@@ -59,6 +63,11 @@ private:
     void disconnect();
     using Deadline = std::chrono::steady_clock::time_point;
     base::Outcome<base::Unit> send_all(std::string_view bytes, Deadline end);
+    /// Encodes a request behind `bytes`; its number. Errors: toobig.
+    base::Outcome<uint32_t> add_request(std::string& bytes, uint32_t type, TransactionId tx, std::string_view payload);
+    /// Errors: the daemon's; notconn, timedout, intr: there is no connection any more.
+    base::Outcome<std::string> answer_to(uint32_t number, uint32_t type, Deadline end);
+    Deadline answer_deadline() const;
     /// Reads what there is, waiting for something first if there is a time to wait for. Errors: notconn, timedout, intr.
     base::Outcome<base::Unit> receive(std::optional<Deadline> end);
     base::Outcome<base::Unit> wait_for(short events, Deadline end);

@@ -254,19 +254,19 @@ Status Database::check_size(DomId creator, const Node& node) const {
 
 void Database::forget_domain(DomId domid) {
     std::vector<Change> changes;
-    std::string removed_above = " ";  // no path begins so
-    for_each_below("/", tree_.root(), [&](const std::string& path, const NodeRef& node) {
-        if (path.starts_with(removed_above)) return;
-        if (node->owner() == domid && path != "/") {
-            changes.push_back({Change::Kind::remove, path, {}, {}, DomId{0}});
-            removed_above = path + "/";
-            return;
-        }
-        const auto names_it = [&](const Permission& p) { return p.domid == domid; };
+    const auto names_it = [&](const Permission& p) { return p.domid == domid; };
+    const auto withdraw = [&](const std::string& path, const NodeRef& node) {
         if (std::none_of(node->permissions->begin() + 1, node->permissions->end(), names_it)) return;
         Permissions rest = *node->permissions;
         rest.erase(std::remove_if(rest.begin() + 1, rest.end(), names_it), rest.end());
         changes.push_back({Change::Kind::set_permissions, path, {}, std::move(rest), DomId{0}});
+    };
+    withdraw("/", tree_.root());
+    look_below({nullptr, ""}, tree_.root(), [&](const Step& at, const NodeRef& node) {
+        if (std::ranges::none_of(*node->permissions, names_it)) return true;
+        if (node->owner() == domid) changes.push_back({Change::Kind::remove, at.path(), {}, {}, DomId{0}});
+        else withdraw(at.path(), node);
+        return node->owner() != domid;
     });
     // Domain 0's wishes cannot fail on quota, and the nodes were just seen.
     for (Change& change : changes) (void)submit(Scope{Caller{DomId{0}, {}}, nullptr}, std::move(change));

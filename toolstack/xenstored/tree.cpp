@@ -188,6 +188,22 @@ NodeRef Tree::erase(std::string_view path, Generation stamp) {
     return removed;
 }
 
+namespace {
+
+void look_at(const Branch* branch, const Step& parent, const std::function<bool(const Step&, const NodeRef&)>& visit) {
+    for (; branch != nullptr; branch = branch->right.get()) {
+        look_at(branch->left.get(), parent, visit);
+        const Step at{&parent, branch->name};
+        if (visit(at, branch->node)) look_at(branch->node->children.any_order(), at, visit);
+    }
+}
+
+}  // namespace
+
+void look_below(const Step& at, const NodeRef& node, const std::function<bool(const Step&, const NodeRef&)>& visit) {
+    look_at(node->children.any_order(), at, visit);
+}
+
 void for_each_below(const std::string& path, const NodeRef& node,
                     const std::function<void(const std::string&, const NodeRef&)>& visit) {
     visit(path, node);

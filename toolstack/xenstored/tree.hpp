@@ -51,6 +51,8 @@ public:
     size_t name_bytes() const { return name_bytes_; }
     /// In order of creation.
     std::vector<const Branch*> in_order() const;
+    /// The root of the treap; null when there are none.
+    const Branch* any_order() const { return root_.get(); }
 
 private:
     BranchRef root_;
@@ -91,6 +93,17 @@ public:
 private:
     NodeRef root_;
 };
+
+/// A node on the way down, while a walk lasts.
+struct Step {
+    const Step* above;  ///< null for where the walk began
+    std::string_view name;
+    std::string path() const { return above == nullptr ? std::string() : above->path() + "/" + std::string(name); }
+};
+
+/// Calls `visit(step, node)` for every node below `node`, parents first, children in no order that means something; goes no deeper
+/// where it returns false. Paths are made only by who asks for them: a walk of a large tree that looks for few nodes.
+void look_below(const Step& at, const NodeRef& node, const std::function<bool(const Step&, const NodeRef&)>& visit);
 
 /// Calls `visit(path, node)` for `node` and all below, parents first, children in order of creation.
 void for_each_below(const std::string& path, const NodeRef& node,

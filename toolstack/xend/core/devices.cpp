@@ -36,11 +36,17 @@ std::string device_label(const std::string& kind, uint32_t devid) {
     return "Device " + std::to_string(devid) + " (" + kind + ")";
 }
 
+void add_changes(const NodeSet& set, std::vector<xenstore::Change>& changes) {
+    using xenstore::Change;
+    changes.push_back({Change::Kind::mkdir, set.path});
+    changes.push_back({Change::Kind::permissions, set.path, {}, set.permissions});  // before its children: they inherit
+    for (const auto& [key, value] : set.values) changes.push_back({Change::Kind::write, set.path + "/" + key, value});
+}
+
 Outcome<> write_nodes(xenstore::Transaction& tx, const NodeSet& set) {
-    OTRY(tx.mkdir(set.path));
-    OTRY(tx.set_permissions(set.path, set.permissions));  // before its children: they inherit
-    for (const auto& [key, value] : set.values) OTRY(tx.write(set.path + "/" + key, value));
-    return base::ok;
+    std::vector<xenstore::Change> changes;
+    add_changes(set, changes);
+    return tx.change_all(changes);
 }
 
 Outcome<> Devices::attach(xenstore::Store& store, Record& record, std::vector<DeviceNodes> devices) {

@@ -60,6 +60,8 @@ public:
 /// "Device 51712 (vbd)"
 std::string device_label(const std::string& kind, uint32_t devid);
 
+/// Puts what makes a folder with its permissions and values behind `changes`.
+void add_changes(const NodeSet& set, std::vector<xenstore::Change>& changes);
 /// Writes a folder with its permissions.
 base::Outcome<> write_nodes(xenstore::Transaction& tx, const NodeSet& set);
 

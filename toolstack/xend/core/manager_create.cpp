@@ -31,10 +31,9 @@ Outcome<> check_file(const std::string& path, const char* what) {
 }
 
 Outcome<> write_all(xenstore::Store& store, const std::vector<NodeSet>& sets) {
-    return xenstore::in_transaction(store, [&](xenstore::Transaction& tx) -> Outcome<> {
-        for (const NodeSet& set : sets) OTRY(write_nodes(tx, set));
-        return base::ok;
-    });
+    std::vector<xenstore::Change> changes;
+    for (const NodeSet& set : sets) add_changes(set, changes);
+    return xenstore::in_transaction(store, [&](xenstore::Transaction& tx) { return tx.change_all(changes); });
 }
 
 }  // namespace
