@@ -183,12 +183,13 @@ TEST(Save, TheLogSaysWhetherThereIsAFile) {
     for (const auto& [after, asking, said] : cases) {
         Saving s;
         int seen = 0;
-        const Killed killed(s, [&seen, last = asking](const xend::Record& record) {
-            return record.saving && record.saving->step == xend::SaveIntent::Step::asking && ++seen == last;
+        const Killed killed(s, [&s, &seen, last = asking](const xend::Record& record) {
+            if (!record.saving || record.saving->step != xend::SaveIntent::Step::asking || ++seen != last) return false;
+            if (last == 1) s.m.stores.tree.write(request, "suspend");  // not before: the guest would be gone before it is saved
+            return true;
         });
         try {
             const SuspendingGuest guest(s.m);
-            s.m.stores.tree.write(request, asking == 1 ? "suspend" : "");
             (void)s.m.manager.save("demo", s.file, after);
         } catch (const std::runtime_error&) {}
         ASSERT_TRUE(killed.done);
