@@ -115,7 +115,7 @@ case $step in
         check "the next start brings it back" sh -c 'systemctl start xendomains && xm domid demo'
         check "xm destroy demo" xm destroy demo
         ip link del xenbr0
-        check "logs are rotated" sh -c 'logrotate -f /etc/logrotate.d/xenolith && ls /var/log/xen/xenstored.log.1 && xm list'
+        check "logs are rotated" sh -c 'logrotate -s /run/logrotate -f /etc/logrotate.d/xenolith && ls /var/log/xen/xenstored.log.1 && xm list'
         remove
         then_do linux reboot
         ;;
