@@ -27,6 +27,7 @@ KillMode=process
 [Install]
 WantedBy=multi-user.target
 U
+    echo man-db man-db/auto-update boolean false | debconf-set-selections
     systemctl enable payload.service
     systemctl mask apt-daily.timer apt-daily-upgrade.timer man-db.timer e2scrub_all.timer systemd-networkd-wait-online.service
 }
