@@ -8,7 +8,7 @@ PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin
 install() {
     chmod 755 /usr/local/sbin/server.sh
     echo server >/etc/hostname
-    printf '/dev/sda3 / ext4 defaults 0 1\n/dev/sda2 /boot/efi vfat defaults 0 2\n' >/etc/fstab
+    printf 'LABEL=server / ext4 defaults 0 1\n/dev/sda2 /boot/efi vfat defaults,nofail 0 2\n' >/etc/fstab
     mkdir -p /boot/efi
     # As Debian's installer leaves it, with a serial console, and for an emulator that may be slow.
     sed -e 's/^GRUB_TIMEOUT=.*/GRUB_TIMEOUT=1/' -e 's/^GRUB_CMDLINE_LINUX=.*/GRUB_CMDLINE_LINUX="console=ttyS0,115200 no_timer_check"/' \
