@@ -475,6 +475,11 @@ struct FakeBlocks final : xend::BlockDevices {
         return xend::BlockDevice{"/dev/loop0", "7:0", held};
     }
     bool served(DomId, uint32_t) override { return ++looks % 3 == 0; }
+    std::string settle_error;
+    Outcome<bool> settled(DomId, uint32_t) override {
+        if (!settle_error.empty()) return base::fail(Errc::io, settle_error);
+        return ++looks % 3 == 0;
+    }
 };
 
 struct FakeRecords final : xend::Records {
@@ -553,8 +558,9 @@ struct Machine {
         out.boot_folder = std::filesystem::temp_directory_path() / ("xend-test-boot-" + std::to_string(::getpid()));
         return out;
     }
-    explicit Machine(const xend::Settings& with = settings(), xend::ManagedDomains* kept = nullptr)
-        : manager(xend::Ports{hypervisor, stores, scripts, blocks, records, clock, with, kept}) {
+    explicit Machine(const xend::Settings& with = settings(), xend::ManagedDomains* kept = nullptr,
+                     migration::TransferJournal* transfers = nullptr, migration::Lines* lines = nullptr)
+        : manager(xend::Ports{hypervisor, stores, scripts, blocks, records, clock, with, kept, transfers, lines}) {
         auto ignored = manager.recover();
     }
 

@@ -71,10 +71,11 @@ const Row rows[] = {
     {"xend-event-port", "8001", "9001", "x", harmless, nullptr},
     {"xend-http-server", "no", "yes", "perhaps", effective, [](const S& s) { return s.http_server; }},
     {"xend-port", "8000", "8010", "65536", effective, [](const S& s) { return s.port == 8010; }},
-    {"xend-relocation-address", "", "1.2.3.4", "(a)", harmless, nullptr},
-    {"xend-relocation-hosts-allow", "", "'^localhost$ ^localhost\\\\.localdomain$'", "(a)", harmless, nullptr},
-    {"xend-relocation-port", "8002", "9002", "x", harmless, nullptr},
-    {"xend-relocation-server", "no", "yes", "8002", harmless, nullptr},
+    {"xend-relocation-address", "", "1.2.3.4", "(a)", effective, [](const S& s) { return s.relocation_address == "1.2.3.4"; }},
+    {"xend-relocation-hosts-allow", "", "'^localhost$ ^localhost\\\\.localdomain$'", "(a)", effective, [](const S& s) { return s.relocation_hosts == "^localhost$ ^localhost\\.localdomain$"; }},
+    {"xend-relocation-plain", "no", "yes", "x", effective, [](const S& s) { return s.relocation_plain; }},
+    {"xend-relocation-port", "8002", "9002", "x", effective, [](const S& s) { return s.relocation_port == 9002; }},
+    {"xend-relocation-server", "no", "yes", "8002", effective, [](const S& s) { return s.relocation_server; }},
     {"xend-security-path", "/var/lib/xend/security", "/x", "(a)", harmless, nullptr},
     {"xend-state-path", "/var/lib/xend/state", "/x", "(a)", harmless, nullptr},
     {"xend-storage-path", "/var/lib/xend/storage", "/x", "(a)", harmless, nullptr},
@@ -135,10 +136,8 @@ TEST(Settings, ErrorsNameTheLine) {
     EXPECT_EQ(unknown.warnings, (std::vector<std::string>{"x.sxp:2: unknown option 'xend-prot': did you mean 'xend-port'?",
                                                           "x.sxp:3: unknown option 'frobnicate'"}));
     EXPECT_EQ(read("(vncpasswd )").error, "") << "the shipped files have it";
-    EXPECT_EQ(
-        read("(xend-relocation-server yes)").warnings.at(0),
-        "x.sxp:1: the option 'xend-relocation-server' has no effect: domains are not taken over from other machines; nothing "
-        "listens for them");
+    EXPECT_EQ(read("(xend-unix-xmlrpc-server yes)").warnings.at(0),
+              "x.sxp:1: the option 'xend-unix-xmlrpc-server' has no effect: xend speaks HTTP alone; nothing listens for XML-RPC");
 }
 
 TEST(Settings, ScriptsHaveArgumentsAndBlockTypesTheirOwn) {

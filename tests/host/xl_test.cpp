@@ -93,7 +93,7 @@ TEST(Xl, ExitStatusesAreLibxls) {
     EXPECT_EQ(s.xl({"create", "-h"}).status, 0);
     const Ran moved = s.xl({"migrate", "-s", "socat #", "-C", "/etc/xen/t1", "t1", "host"});
     EXPECT_EQ(moved.status, 1);
-    EXPECT_EQ(moved.err, "xl migrate: domains do not move between hosts yet\n");
+    EXPECT_EQ(moved.err, "xl migrate: its dialogue over ssh is not spoken yet; xm migrate moves domains\n");
 }
 
 TEST(Xl, ListLongIsJson) {

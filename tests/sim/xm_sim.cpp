@@ -65,6 +65,7 @@ public:
         return xend::BlockDevice{"/dev/loop0", "7:0", nullptr};
     }
     bool served(base::DomId, uint32_t) override { return true; }
+    Outcome<bool> settled(base::DomId, uint32_t) override { return true; }
 };
 
 class RealClock final : public xend::Clock {

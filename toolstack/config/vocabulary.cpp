@@ -149,7 +149,7 @@ constexpr std::array all_words = {
     Word{"gic_version",                harmless, "it is for ARM"},
     Word{"guest_os_type",              harmless, "it is for Itanium"},
     Word{"machine_address_size",       harmless, "the guest's memory can stand anywhere"},
-    Word{"nomigrate",                  harmless, "domains are not migrated yet"},
+    Word{"nomigrate",                  harmless, "it keeps no domain from being migrated"},
     Word{"pci_msitranslate",           harmless, "it is for PCI devices"},
     Word{"pci_permissive",             harmless, "it is for PCI devices"},
     Word{"pci_power_mgmt",             harmless, "it is for PCI devices"},

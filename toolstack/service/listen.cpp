@@ -15,28 +15,41 @@ namespace {
 
 constexpr int waiting_clients = 128;
 
-/// An address of the loopback interface.
-struct Loopback {
+struct Address {
     sockaddr_storage address{};
     socklen_t size = 0;
+    bool loopback = false;
 };
 
-base::Outcome<Loopback> loopback(const std::string& text, uint16_t port) {
-    Loopback out;
+base::Outcome<Address> parse_address(const std::string& text, uint16_t port) {
+    Address out;
     auto* const v4 = reinterpret_cast<sockaddr_in*>(&out.address);
     auto* const v6 = reinterpret_cast<sockaddr_in6*>(&out.address);
     if (::inet_pton(AF_INET, text == "localhost" ? "127.0.0.1" : text.c_str(), &v4->sin_addr) == 1) {
         out.size = sizeof *v4;
+        out.loopback = ntohl(v4->sin_addr.s_addr) >> 24U == 127;
         v4->sin_family = AF_INET;
         v4->sin_port = htons(port);
-        if (ntohl(v4->sin_addr.s_addr) >> 24U == 127) return out;
-    } else if (::inet_pton(AF_INET6, text.c_str(), &v6->sin6_addr) == 1) {
-        out.size = sizeof *v6;
-        v6->sin6_family = AF_INET6;
-        v6->sin6_port = htons(port);
-        if (IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr)) return out;
+        return out;
     }
-    return base::fail(Errc::inval, "'" + text + "' is not a loopback address");
+    if (::inet_pton(AF_INET6, text.c_str(), &v6->sin6_addr) != 1)
+        return base::fail(Errc::inval, "'" + text + "' is not an address");
+    out.size = sizeof *v6;
+    out.loopback = IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons(port);
+    return out;
+}
+
+base::Outcome<Fd> listen_at(const Address& at, const std::string& text, uint16_t port) {
+    Fd fd(::socket(at.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (!fd) return system_failure("socket");
+    const int yes = 1;
+    ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&at.address), at.size) != 0 ||
+        ::listen(fd.get(), waiting_clients) != 0)
+        return system_failure("cannot listen at " + text + ":" + std::to_string(port));
+    return fd;
 }
 
 }  // namespace
@@ -58,15 +71,13 @@ base::Outcome<Fd> listen_unix(const std::string& path) {
 }
 
 base::Outcome<Fd> listen_loopback(const std::string& address, uint16_t port) {
-    const Loopback at = OTRY(loopback(address, port));
-    Fd fd(::socket(at.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    if (!fd) return system_failure("socket");
-    const int yes = 1;
-    ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&at.address), at.size) != 0 ||
-        ::listen(fd.get(), waiting_clients) != 0)
-        return system_failure("cannot listen at " + address + ":" + std::to_string(port));
-    return fd;
+    const auto at = parse_address(address, port);
+    if (!at || !at->loopback) return base::fail(Errc::inval, "'" + address + "' is not a loopback address");
+    return listen_at(*at, address, port);
+}
+
+base::Outcome<Fd> listen_tcp(const std::string& address, uint16_t port) {
+    return listen_at(OTRY(parse_address(address, port)), address, port);
 }
 
 }  // namespace service

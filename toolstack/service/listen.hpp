@@ -14,4 +14,7 @@ base::Outcome<Fd> listen_unix(const std::string& path);
 /// A TCP socket at a loopback address ("localhost", "127.0.0.1", "::1"). Errors: inval for another one; addrinuse.
 base::Outcome<Fd> listen_loopback(const std::string& address, uint16_t port);
 
+/// The same at any address, given as a number or "localhost". Errors: inval; the system's.
+base::Outcome<Fd> listen_tcp(const std::string& address, uint16_t port);
+
 }  // namespace service

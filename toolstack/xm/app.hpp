@@ -103,6 +103,7 @@ base::Outcome<> save(Call& call);
 base::Outcome<> restore(Call& call);
 base::Outcome<> suspend(Call& call);
 base::Outcome<> resume(Call& call);
+base::Outcome<> migrate(Call& call);
 base::Outcome<> define(Call& call);
 base::Outcome<> start(Call& call);
 base::Outcome<> forget(Call& call);

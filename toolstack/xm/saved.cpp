@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The verbs for saved domains.
+// The verbs for domains that are saved, or leave for another machine.
 #include <unistd.h>
 
 #include <filesystem>
@@ -46,6 +46,25 @@ Outcome<> suspend(Call& call) {
 
 Outcome<> resume(Call& call) {
     OTRY(call.xend.operate(call.line.arguments[0], "resume", {{"paused", call.line.has("paused") ? "1" : "0"}}));
+    return base::ok;
+}
+
+Outcome<> migrate(Call& call) {
+    const std::string& domain = call.line.arguments[0];
+    for (const char* decision : {"reclaim", "forget"}) {
+        if (!call.line.has(decision)) continue;
+        if (call.line.arguments.size() != 1)
+            return base::fail(Errc::inval, std::string("--") + decision + " wants a domain alone");
+        OTRY(call.xend.operate(domain, "migrate", {{"decision", decision}}));
+        return base::ok;
+    }
+    if (call.line.arguments.size() != 2) return base::fail(Errc::inval, "'xm migrate' requires 2 arguments.");
+    std::map<std::string, std::string> fields = {{"destination", call.line.arguments[1]},
+                                                 {"live", call.line.has("live") ? "1" : "0"}};
+    for (const char* name : {"port", "resource"}) {
+        if (call.line.has(name)) fields[name] = call.line.value(name);
+    }
+    OTRY(call.xend.operate(domain, "migrate", fields));
     return base::ok;
 }
 

@@ -154,7 +154,7 @@ Verb migrate_row() {
     out.arguments = "[options] <Domain> <host>";
     out.help = "Migrate a domain to another host";
     out.most = 1000;
-    out.refusal = "domains do not move between hosts yet";
+    out.refusal = "its dialogue over ssh is not spoken yet; xm migrate moves domains";
     return out;
 }
 

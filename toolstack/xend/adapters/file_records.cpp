@@ -38,14 +38,19 @@ Sxp saving_sxp(const SaveIntent& saving) {
     Sxp out = Sxp::named("saving");
     out.add("step", std::string(save_step_names[static_cast<size_t>(saving.step)])).add("file", saving.file);
     out.add("identity", saving.identity).add("stays", saving.stays ? "1" : "0");
+    if (!saving.transfer.empty()) out.add("transfer", saving.transfer);
     return out.add("until", std::to_string(saving.until));
 }
 
 Outcome<SaveIntent> saving_from_sxp(const Sxp& sxp) {
     const auto step = std::ranges::find(save_step_names, sxp.child_value("step", "asking"));
     if (step == save_step_names.end()) return base::fail(Errc::badmsg, "not a record of a domain");
-    return SaveIntent{static_cast<SaveIntent::Step>(step - save_step_names.begin()), sxp.child_value("file", ""),
-                      sxp.child_value("identity", ""), number(sxp, "stays") != 0, number(sxp, "until")};
+    return SaveIntent{static_cast<SaveIntent::Step>(step - save_step_names.begin()),
+                      sxp.child_value("file", ""),
+                      sxp.child_value("identity", ""),
+                      number(sxp, "stays") != 0,
+                      number(sxp, "until"),
+                      sxp.child_value("transfer", "")};
 }
 
 }  // namespace
@@ -61,6 +66,10 @@ Sxp to_sxp(const Record& record) {
     if (record.resuming) {
         Sxp resuming = Sxp::named("resuming");
         out.add(std::move(resuming.add("file", record.resuming->file).add("runs", record.resuming->runs ? "1" : "0")));
+    }
+    if (record.arriving) {
+        Sxp arriving = Sxp::named("arriving");
+        out.add(std::move(arriving.add("name", record.arriving->name).add("uuid", record.arriving->uuid.text())));
     }
     if (record.dumping) out.add("dumping", "1");
     if (!record.medium.empty()) out.add("medium", record.medium);
@@ -93,6 +102,11 @@ Outcome<Record> record_from_sxp(const Sxp& sxp) {
     if (const Sxp* saving = sxp.child("saving")) out.saving = OTRY(saving_from_sxp(*saving));
     if (const Sxp* resuming = sxp.child("resuming"))
         out.resuming = ResumeIntent{resuming->child_value("file", ""), number(*resuming, "runs") != 0};
+    if (const Sxp* arriving = sxp.child("arriving")) {
+        const auto uuid = config::Uuid::parse(arriving->child_value("uuid", ""));
+        if (!uuid) return base::fail(Errc::badmsg, "not a record of a domain");
+        out.arriving = ArriveIntent{arriving->child_value("name", ""), *uuid};
+    }
     out.dumping = number(sxp, "dumping") != 0;
     out.medium = sxp.child_value("medium", "");
     out.renaming = sxp.child_value("renaming", "");

@@ -9,6 +9,9 @@
 
 #include <fmt/format.h>
 
+#include <cstdio>
+#include <fstream>
+
 #include "toolstack/service/fd.hpp"
 
 namespace xend {
@@ -71,6 +74,28 @@ bool LinuxBlocks::served(base::DomId front, uint32_t devid) {
     // The driver makes this file when it has opened the device.
     const std::string file = fmt::format("/sys/bus/xen-backend/devices/vbd-{}-{}/physical_device", front.raw, devid);
     return ::access(file.c_str(), F_OK) == 0 || ::access("/sys/bus/xen-backend", F_OK) != 0;
+}
+
+Outcome<bool> LinuxBlocks::settled(base::DomId front, uint32_t devid) {
+    if (::access("/sys/bus/xen-backend", F_OK) != 0) return true;
+    // What the driver has opened: "MAJOR:MINOR", in hexadecimal.
+    const std::string of = fmt::format("/sys/bus/xen-backend/devices/vbd-{}-{}/physical_device", front.raw, devid);
+    std::string numbers, counts, name;
+    unsigned major = 0, minor = 0;
+    if (!std::getline(std::ifstream(of), numbers) || std::sscanf(numbers.c_str(), "%x:%x", &major, &minor) != 2)
+        return base::fail(Errc::io, "Cannot see which disk the guest has: " + of);
+    const std::string device = fmt::format("/sys/dev/block/{}:{}", major, minor);
+    uint64_t reads = 1, writes = 1;
+    std::ifstream(device + "/inflight") >> reads >> writes;
+    if (reads + writes != 0) return false;
+    std::ifstream about(device + "/uevent");
+    constexpr std::string_view key = "DEVNAME=";
+    while (std::getline(about, name) && !name.starts_with(key)) continue;
+    if (!name.starts_with(key)) return base::fail(Errc::io, "Cannot see which disk the guest has: " + device);
+    const std::string path = "/dev/" + name.substr(key.size());
+    const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!fd || ::fsync(fd.get()) != 0) return system_failure("Cannot write what is left to " + path);
+    return true;
 }
 
 }  // namespace xend

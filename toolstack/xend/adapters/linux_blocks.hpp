@@ -11,6 +11,7 @@ public:
     base::Outcome<BlockDevice> device(const std::string& path) override;
     base::Outcome<BlockDevice> loop(const std::string& file, config::DiskMode mode) override;
     bool served(base::DomId front, uint32_t devid) override;
+    base::Outcome<bool> settled(base::DomId front, uint32_t devid) override;
 };
 
 }  // namespace xend

@@ -10,7 +10,13 @@ namespace {
 
 std::string text(uint64_t value) { return std::to_string(value); }
 
-NodeSet vm_nodes(const xenstore::Permissions& readable, const Record& record) {
+}  // namespace
+
+std::string domain_path(DomId domain) { return "/local/domain/" + std::to_string(domain.raw); }
+std::string vm_path(const config::Uuid& uuid) { return "/vm/" + uuid.text(); }
+
+NodeSet vm_nodes(DomId domain, const Record& record) {
+    const xenstore::Permissions readable = owned_by(DomId{0}, domain);
     const config::DomainConfig& c = record.config;
     NodeSet out{vm_path(c.uuid), readable, {}};
     const auto add = [&out](const char* key, const std::string& value) { out.values.emplace_back(key, value); };
@@ -32,18 +38,13 @@ NodeSet vm_nodes(const xenstore::Permissions& readable, const Record& record) {
     return out;
 }
 
-}  // namespace
-
-std::string domain_path(DomId domain) { return "/local/domain/" + std::to_string(domain.raw); }
-std::string vm_path(const config::Uuid& uuid) { return "/vm/" + uuid.text(); }
-
 std::vector<NodeSet> domain_nodes(DomId domain, const Record& record) {
     const config::DomainConfig& c = record.config;
     const xenstore::Permissions readable = owned_by(DomId{0}, domain);
     const xenstore::Permissions own = {{domain, Access::none}};
     const std::string path = domain_path(domain);
     std::vector<NodeSet> out;
-    out.push_back(vm_nodes(readable, record));
+    out.push_back(vm_nodes(domain, record));
     NodeSet top{path, readable, {}};
     const auto add = [&top](const std::string& key, const std::string& value) { top.values.emplace_back(key, value); };
     add("vm", vm_path(c.uuid));

@@ -9,6 +9,9 @@
 
 namespace xend {
 
+/// The folder /vm/UUID of a domain.
+NodeSet vm_nodes(base::DomId domain, const Record& record);
+
 /// The folders of a new domain, /vm/UUID and /local/domain/N, in the order they are written. What the guest itself
 /// writes (control/shutdown, data, …) belongs to it.
 std::vector<NodeSet> domain_nodes(base::DomId domain, const Record& record);

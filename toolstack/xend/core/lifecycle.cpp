@@ -54,13 +54,16 @@ std::string refusal(Operation operation, const xenctrl::DomainInfo& info) {
             case Operation::change_vcpus:
             case Operation::set_memory: return {};
             case Operation::save: return "Cannot save privileged domain 0";
+            case Operation::migrate: return "Cannot migrate privileged domain 0";
             case Operation::change_devices: return "Devices of the privileged domain 0 cannot be changed";
         }
     }
     if (operation == Operation::destroy) return {};
     if (info.dying) return "The domain is being destroyed";
-    if (operation == Operation::save && info.hvm) return "Only PV domains can be saved yet";
-    if (operation == Operation::save && info.paused) return "The domain is paused: it cannot suspend itself";
+    const bool suspends = operation == Operation::save || operation == Operation::migrate;
+    if (suspends && info.hvm)
+        return operation == Operation::save ? "Only PV domains can be saved yet" : "Only PV domains can be migrated yet";
+    if (suspends && info.paused) return "The domain is paused: it cannot suspend itself";
     const bool of_stopped = operation == Operation::rename || operation == Operation::dump;
     if (info.shutdown && !of_stopped) return "The domain has stopped already";
     return {};

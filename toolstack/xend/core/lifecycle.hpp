@@ -52,7 +52,8 @@ enum class Operation : uint8_t {
     change_devices,
     change_vcpus,
     dump,
-    save
+    save,
+    migrate
 };
 
 /// Why `operation` may not be done to a domain in this state; empty when it may.

@@ -18,6 +18,30 @@ using service::log;
 using service::LogLevel;
 using std::chrono::milliseconds;
 
+namespace {
+
+/// Of a xend that neither sends nor takes domains.
+struct NoTransfers final : migration::TransferJournal {
+    Outcome<std::vector<migration::Transfer>> load() override { return std::vector<migration::Transfer>{}; }
+    Outcome<> save(const migration::Transfer&) override { return base::fail(Errc::opnotsupp, "This xend moves no domains"); }
+    Outcome<> remove(const migration::TransferId&, Way) override { return base::ok; }
+};
+
+Ports complete(Ports ports) {
+    static NoTransfers none;
+    if (ports.transfers == nullptr) ports.transfers = &none;
+    return ports;
+}
+
+}  // namespace
+
+Manager::Manager(Ports ports)
+    : ports_(complete(std::move(ports))),
+      stores_(ports_.stores),
+      names_(ports_.stores),
+      devices_(ports_),
+      arrivals_(*ports_.transfers) {}
+
 std::shared_ptr<std::mutex> Manager::lock_of(const config::Uuid& uuid) {
     const std::lock_guard guard(locks_mutex_);
     std::erase_if(locks_, [](const auto& entry) { return entry.second.expired(); });

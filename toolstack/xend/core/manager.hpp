@@ -41,6 +41,14 @@ enum class AfterSave : uint8_t { destroy, resume };
 /// Whether a new domain is left paused, or runs when its owner hears of it.
 enum class Run : uint8_t { later, now };
 
+/// Where a domain is to go.
+struct MoveOrder {
+    std::string host;
+    uint16_t port = 8002;
+    bool live = false;
+    uint32_t most_mbit = 0;  // a second; 0: as fast as it goes
+};
+
 /// A pool of CPUs with its name.
 struct PoolView {
     xenctrl::CpuPool pool;
@@ -52,7 +60,7 @@ struct PoolView {
 /// disks belong to whoever has a record with them, from before anything is made.
 class Manager {
 public:
-    explicit Manager(Ports ports) : ports_(std::move(ports)), stores_(ports_.stores), names_(ports_.stores), devices_(ports_) {}
+    explicit Manager(Ports ports);
 
     Hypervisor& hypervisor() { return ports_.hypervisor; }
 
@@ -106,6 +114,14 @@ public:
     base::Outcome<> save(const std::string& who, const std::string& path, AfterSave after);
     /// Makes the domain that a file holds, as create() does of a configuration. `warnings` gets what its owner should know.
     base::Outcome<DomainView> restore(const std::string& path, Run run, std::vector<std::string>& warnings);
+    /// Has the guest suspend itself and go on at another host. On failure it goes on here. Errors: of save() but the file's; why the
+    /// other host does not take it; timedout: nothing is known of it, it stays suspended and is asked for.
+    base::Outcome<> migrate(const std::string& who, const MoveOrder& order);
+    /// Takes what another host sends over this connection, or answers it.
+    base::Outcome<> receive(migration::Line& line);
+    /// What becomes of a domain that was handed over to a host that never answers again: its owner knows. Errors: noent, inval.
+    enum class Decision : uint8_t { reclaim, forget };
+    base::Outcome<> decide_departure(const std::string& who, Decision decision);
     base::Outcome<> pause(const std::string& who);
     /// The first time, it also watches the first moments: a kernel that dies at once is destroyed and reported.
     base::Outcome<> unpause(const std::string& who);
@@ -155,7 +171,7 @@ private:
     base::Outcome<DomainView> operate(const std::string& who, Operation operation);
     base::Outcome<DomainView> operate(const std::string& who, Operation operation, std::optional<Job>& job);
 
-    base::Outcome<> check_name(const std::string& name, const config::Uuid& uuid);
+    base::Outcome<> check_name(const std::string& name, const config::Uuid& uuid, const config::Uuid& except = {});
     base::Outcome<std::vector<config::DomainConfig>> managed();
     base::Outcome<config::DomainConfig> find_managed(const std::string& who);
     base::Outcome<> check_managed_name(const std::string& name, const config::Uuid& uuid);
@@ -168,6 +184,7 @@ private:
     base::Outcome<> claim(xenstore::Store& store, const Record& record);
     base::Outcome<> claim_held(xenstore::Store& store, const Record& record);
     base::Outcome<> find_memory(xenstore::Store& store, uint64_t pages);
+    base::Outcome<> find_memory_now(xenstore::Store& store, uint64_t pages);
     base::Outcome<uint64_t> free_memory_kib();
     base::Outcome<> shrink_dom0(xenstore::Store& store, uint64_t need_kib);
     base::Outcome<> limit_dom0_cpus(xenstore::Store& store);
@@ -180,7 +197,8 @@ private:
     base::Outcome<builder::BuiltDomain> build(xenstore::Store& store, Record& record, const builder::Plan& plan);
     base::Outcome<> keep_failed(Record& record, const std::string& reason);
     base::Outcome<builder::BuildInput> build_input(const config::DomainConfig& config);
-    base::Outcome<> build_and_connect(xenstore::Store& store, Record& record, proto::saved::Reader* image);
+    base::Outcome<> build_domain(xenstore::Store& store, Record& record, proto::saved::Reader* image);
+    base::Outcome<> connect_devices(xenstore::Store& store, Record& record);
     base::Outcome<builder::BuiltDomain> restore_image(xenstore::Store& store, Record& record, const builder::BuildInput& input,
                                                       proto::saved::Reader& image);
     DomainView view_of(base::DomId domain, const Record& record);
@@ -197,6 +215,20 @@ private:
     base::Outcome<base::DomId> backend_domain(const std::string& who);
     base::Outcome<> watch_first_moments(xenstore::Store& store, const DomainView& view);
     bool lives(const xenctrl::DomainInfo& info) const;
+
+    class Departure;
+    base::Outcome<> offers_suspend(xenstore::Store& store, const DomainView& view);
+    base::Outcome<std::unique_ptr<migration::Line>> move_away(const std::string& who, const MoveOrder& order);
+    base::Outcome<> check_departure(xenstore::Store& store, const DomainView& view, const MoveOrder& order);
+    static std::string undecided_text(const Record& record, const std::string& why);
+    base::Outcome<> settle_departure(xenstore::Store& store, const DomainRef& domain, Record& record);
+
+    class Arrival;
+    base::Outcome<> start_arrival(xenstore::Store& store, Record& record);
+    base::Outcome<> throw_away(xenstore::Store& store, Record& record);
+    base::Outcome<bool> settle_arriving(xenstore::Store& store, Record& record);
+    base::Outcome<> settle_arrived(xenstore::Store& store, Record& record);
+    base::Outcome<> take_identity(xenstore::Store& store, Record& record);
 
     struct NewDevice;
     base::Outcome<NewDevice> new_device(const Record& record, const std::string& kind, const std::string& specifier);
@@ -231,6 +263,7 @@ private:
     StorePool stores_;
     DomainNames names_;
     Devices devices_;
+    migration::Arrivals arrivals_;
     std::mutex claims_mutex_;  // of names, uuids and disks; taken after a domain's own lock
     std::mutex build_mutex_;   // free memory is counted and taken; taken after a domain's own lock
     std::mutex locks_mutex_;

@@ -72,10 +72,10 @@ void Manager::fill_in(config::DomainConfig& config) const {
     }
 }
 
-/// Errors: exist, when another domain, or a record without one, has the name or the uuid.
-Outcome<> Manager::check_name(const std::string& name, const config::Uuid& uuid) {
+/// Errors: exist, when another domain than `except`, or a record without one, has the name or the uuid, or will have.
+Outcome<> Manager::check_name(const std::string& name, const config::Uuid& uuid, const config::Uuid& except) {
     for (const DomainGlance& view : OTRY(domains())) {
-        if (view.info.dying && !view.record) continue;
+        if ((view.info.dying && !view.record) || (!except.is_nil() && view.uuid == except)) continue;
         if (view.name == name) {
             return base::fail(Errc::exist,
                               "Domain '" + name + "' already exists with ID '" + std::to_string(view.info.id.raw) + "'");
@@ -85,7 +85,9 @@ Outcome<> Manager::check_name(const std::string& name, const config::Uuid& uuid)
     }
     for (const RecordPtr& other : OTRY(ports_.records.load())) {
         const Record& record = *other;
-        if (record.state == RecordState::failed) continue;
+        if (record.state == RecordState::failed || (!except.is_nil() && record.config.uuid == except)) continue;
+        if (record.arriving && (record.arriving->name == name || record.arriving->uuid == uuid))
+            return base::fail(Errc::exist, "Domain '" + record.arriving->name + "' is arriving from another host");
         const auto doing = record_state_names[static_cast<size_t>(record.state)];
         if (record.config.name == name || record.renaming == name)
             return base::fail(Errc::exist, fmt::format("Domain '{}' already exists; it is {} now{}{}", name, doing,
@@ -152,6 +154,11 @@ Outcome<> Manager::find_memory(xenstore::Store& store, uint64_t pages) {
                       fmt::format("Not enough free memory and dom0_min_mem is 0, so I cannot release any more. I need "
                                   "{} KiB but only have {}.",
                                   need, have));
+}
+
+Outcome<> Manager::find_memory_now(xenstore::Store& store, uint64_t pages) {
+    const std::lock_guard building(build_mutex_);
+    return find_memory(store, pages);
 }
 
 /// Asks dom0's balloon driver for what is missing. Errors: nomem: dom0 would get too small; timedout: it does not give it.
@@ -246,8 +253,8 @@ Outcome<builder::BuildInput> Manager::build_input(const config::DomainConfig& c)
     return input;
 }
 
-/// `image`: what to make it of; null: of its kernel.
-Outcome<> Manager::build_and_connect(xenstore::Store& store, Record& record, proto::saved::Reader* image) {
+/// The domain, with its rings but no devices. `image`: what to make it of; null: of its kernel.
+Outcome<> Manager::build_domain(xenstore::Store& store, Record& record, proto::saved::Reader* image) {
     builder::BuildInput input = OTRY(build_input(record.config));
     const auto from_kernel = [&]() -> Outcome<builder::BuiltDomain> {
         const Booted booted = OTRY(find_boot_files(ports_, record.config));
@@ -259,8 +266,11 @@ Outcome<> Manager::build_and_connect(xenstore::Store& store, Record& record, pro
         return build(store, record, plan);
     };
     const builder::BuiltDomain built = OTRY(image != nullptr ? restore_image(store, record, input, *image) : from_kernel());
-    OTRY(write_all(store, ring_nodes(built, ports_.settings.console_limit_kib)).context("while writing the console's nodes"));
-    const auto nodes = OTRY(device_nodes(built.id, record));
+    return write_all(store, ring_nodes(built, ports_.settings.console_limit_kib)).context("while writing the console's nodes");
+}
+
+Outcome<> Manager::connect_devices(xenstore::Store& store, Record& record) {
+    const auto nodes = OTRY(device_nodes(record.id(), record));
     return devices_.attach(store, record, nodes);
 }
 
@@ -279,7 +289,8 @@ Outcome<DomId> Manager::start(xenstore::Store& store, Record& record, Run run, p
     record.devices.clear();
     record.start_time = 0;  // set when it first runs
     auto made = ports_.records.note(record);
-    if (made) made = service::caught([&] { return build_and_connect(store, record, image); });
+    if (made) made = service::caught([&] { return build_domain(store, record, image); });
+    if (made) made = service::caught([&] { return connect_devices(store, record); });
     const DomainRef domain{record.id(), record.config.uuid};
     if (made && run == Run::now) made = service::caught([&] { return let_run(store, domain, record); });
     if (made) {

@@ -326,11 +326,14 @@ Outcome<> Manager::finish_held(Record record) {
     auto store = OTRY(stores_.lease());
     if (record.state == RecordState::live && record.dumping) OTRY(end_dump(domain, record));
     const bool stays = record.state == RecordState::live || record.state == RecordState::preserved;
-    if (stays && !record.renaming.empty()) OTRY(settle_name(*store, domain, record));
+    const bool leaves = record.saving && !record.saving->transfer.empty();  // until that is settled it shows it in its name
+    if (stays && !leaves && !record.renaming.empty()) OTRY(settle_name(*store, domain, record));
     if (record.state == RecordState::preserved) return base::ok;
     if (record.state == RecordState::live && record.resuming) return settle_resume(*store, domain, record);
+    if (record.state == RecordState::live && record.arriving) return settle_arrived(*store, record);
     if (record.state == RecordState::live && record.saving) return settle_save(*store, domain, record);
     if (record.state == RecordState::live) return finish_device_changes(*store, record);
+    if (record.state == RecordState::creating && record.arriving && OTRY(settle_arriving(*store, record))) return base::ok;
     auto removed = remove_domain(*store, domain, &record);
     if (!removed) {
         keep_trying(record, removed.failure());

@@ -31,11 +31,7 @@ Outcome<> Manager::save(const std::string& who, const std::string& path, AfterSa
     if (!view.record || view.record->state != RecordState::live)
         return base::fail(Errc::perm, "Domain '" + view.name + "' was not made by xend: its configuration is not known");
     auto store = OTRY(stores_.lease());
-    const auto offered = OTRY(xenstore::read_if_there(*store, control_path(view.info.id, "feature-suspend")));
-    if (offered.value_or("") != "1")
-        return base::fail(
-            Errc::opnotsupp,
-            "Domain '" + view.name + "' does not suspend itself: its kernel does not offer it (control/feature-suspend)");
+    OTRY(offers_suspend(*store, view));
     // First of all, before the guest notices anything.
     OTRY(check_target(path));
     const auto file = OTRY(migration::PartFile::create(path));
@@ -53,6 +49,13 @@ Outcome<> Manager::save(const std::string& who, const std::string& path, AfterSa
     if (written) return goes_on;
     log(LogLevel::error, "domain '" + view.name + "' was not saved: " + written.failure().text);
     return written;
+}
+
+Outcome<> Manager::offers_suspend(xenstore::Store& store, const DomainView& view) {
+    const auto offered = OTRY(xenstore::read_if_there(store, control_path(view.info.id, "feature-suspend")));
+    if (offered.value_or("") == "1") return base::ok;
+    return base::fail(Errc::opnotsupp, "Domain '" + view.name +
+                                           "' does not suspend itself: its kernel does not offer it (control/feature-suspend)");
 }
 
 /// What the domain would be made with now, not what it once began with.
@@ -159,6 +162,7 @@ bool Manager::may_suspend_yet(Record& record) {
 /// Ends what saving a domain had come to when xend was killed: there is a whole file and the domain has ended, or it goes on and there
 /// is no file, or both where it was to stay.
 Outcome<> Manager::settle_save(xenstore::Store& store, const DomainRef& domain, Record& record) {
+    if (!record.saving->transfer.empty()) return settle_departure(store, domain, record);
     const SaveIntent saving = *record.saving;
     const std::string what = "domain '" + record.config.name + "', which was being saved to " + saving.file + ", ";
     bool kept = false;

@@ -14,6 +14,8 @@
 #include "lib/base/outcome.hpp"
 #include "lib/proto/saved/reader.hpp"
 #include "toolstack/builder/builder.hpp"
+#include "toolstack/migration/arrivals.hpp"
+#include "toolstack/migration/line.hpp"
 #include "toolstack/xenctrl/types.hpp"
 #include "toolstack/xend/core/record.hpp"
 #include "toolstack/xend/core/settings.hpp"
@@ -143,6 +145,8 @@ public:
     virtual base::Outcome<BlockDevice> loop(const std::string& file, config::DiskMode mode) = 0;
     /// True when the back end holds the device of this vbd by itself.
     virtual bool served(base::DomId front, uint32_t devid) = 0;
+    /// Of a vbd whose guest has stopped: true when nothing is under way to its device any more, and all is on the disk. Errors: io.
+    virtual base::Outcome<bool> settled(base::DomId front, uint32_t devid) = 0;
 };
 
 class Clock {
@@ -186,7 +190,9 @@ struct Ports {
     Records& records;
     Clock& clock;
     Settings settings;
-    ManagedDomains* managed = nullptr;  // null: none are kept
+    ManagedDomains* managed = nullptr;                // null: none are kept
+    migration::TransferJournal* transfers = nullptr;  // null: no domain comes or goes
+    migration::Lines* lines = nullptr;                // null: none goes
 };
 
 }  // namespace xend

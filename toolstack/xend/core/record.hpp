@@ -51,27 +51,36 @@ struct DeviceIntent {
     bool operator==(const DeviceIntent&) const = default;
 };
 
-/// What has come of saving a domain, noted before each step: what is known of it here decides, whoever is killed.
+/// What has come of saving a domain, or of sending it elsewhere, noted before each step: what is known of it here decides, whoever is killed.
 struct SaveIntent {
     enum class Step : uint8_t {
         asking,  // it was asked to suspend itself; it goes on, and there is no file
         whole,   // the file is whole, whatever its name is yet: it is kept, and the domain ends unless it stays
-        late     // given up, but the guest had taken the request and may suspend itself yet: until `until` it is waited for
+        late,    // given up, but the guest had taken the request and may suspend itself yet: until `until` it is waited for
+        offered  // to another host; the guest has not been asked for anything yet
     };
     Step step = Step::asking;
     std::string file{};
     std::string identity{};  // of a whole file
     bool stays = false;      // the domain, whatever becomes of the file
     int64_t until = 0;       // Unix seconds
+    std::string transfer{};  // it suspends itself to leave: by what name the other host knows that; there is no file then
     bool operator==(const SaveIntent&) const = default;
 };
-inline constexpr std::array<std::string_view, 3> save_step_names = {"asking", "whole", "late"};
+inline constexpr std::array<std::string_view, 4> save_step_names = {"asking", "whole", "late", "offered"};
 
 /// A domain that is made of the file that it was suspended to. Before it runs that file goes: nobody resumes from it twice.
 struct ResumeIntent {
     std::string file;
     bool runs = false;  // it is not left paused
     bool operator==(const ResumeIntent&) const = default;
+};
+
+/// A domain that comes from another host. Who it will be when its source's copy is gone; until then its name and uuid are others.
+struct ArriveIntent {
+    std::string name;
+    config::Uuid uuid;
+    bool operator==(const ArriveIntent&) const = default;
 };
 
 /// What xend remembers of a domain it made: kept in a file that lives as long as the domain, and when there is no domain any
@@ -86,6 +95,7 @@ struct Record {
     std::vector<DeviceIntent> devices;
     std::optional<SaveIntent> saving;
     std::optional<ResumeIntent> resuming;
+    std::optional<ArriveIntent> arriving;
     bool dumping = false;  // it was paused for its core, and is to go on
     std::string medium;    // specifier of what goes back into the CD drive that is being changed; empty: none is
     std::string renaming;  // the name that it is being given; until config.name says so it has the old one everywhere
@@ -94,7 +104,7 @@ struct Record {
     /// Domain 0, which is none of ours, when there is no domain of it.
     base::DomId id() const { return base::DomId{static_cast<uint16_t>(domid.value_or(0))}; }
     /// Whether something is under way with it while it runs, which whoever comes later has to finish.
-    bool changes() const { return saving || resuming || dumping || !renaming.empty() || changes_devices(); }
+    bool changes() const { return saving || resuming || arriving || dumping || !renaming.empty() || changes_devices(); }
     /// Whether a device of it, while it runs, was being connected or taken off.
     bool changes_devices() const {
         return !medium.empty() ||

@@ -17,10 +17,12 @@
 #include "toolstack/xend/adapters/linux_blocks.hpp"
 #include "toolstack/xend/adapters/script_runner.hpp"
 #include "toolstack/xend/adapters/sqlite_domains.hpp"
+#include "toolstack/xend/adapters/sqlite_transfers.hpp"
 #include "toolstack/xend/core/manager.hpp"
 #include "toolstack/xend/server/dispatcher.hpp"
 #include "toolstack/xend/server/http_server.hpp"
 #include "toolstack/xend/server/reaper.hpp"
+#include "toolstack/xend/server/relocation_server.hpp"
 #include "toolstack/xend/server/router.hpp"
 #include "toolstack/xend/server/supervisor.hpp"
 
@@ -139,12 +141,16 @@ Outcome<> serve(const ServerSettings& settings, Life life, const Ready& ready) {
     FileRecords records(settings.records);
     OTRY(records.prepare());
     SqliteDomains managed(settings.core.domains_folder + "/managed.db");
-    Manager manager(Ports{hypervisor, stores, scripts, blocks, records, clock, settings.core, &managed});
+    SqliteTransfers transfers(settings.core.domains_folder + "/transfers.db");
+    TcpLines lines(settings.relocation_plain);
+    Manager manager(Ports{hypervisor, stores, scripts, blocks, records, clock, settings.core, &managed, &transfers, &lines});
     Router router(manager, settings.log_file, shown_options(settings));
     Dispatcher dispatcher([&router](const Request& request) { return router.handle(request); });
     HttpServer server(
         *loop, [&dispatcher](Request request, HttpServer::Done done) { dispatcher.handle(std::move(request), std::move(done)); });
     OTRY(listen(server, settings));
+    RelocationServer relocation(*loop, dispatcher, manager, settings);
+    if (settings.relocation_server) OTRY(relocation.listen());
     Reaper reaper(*loop, manager, stores, dispatcher);
     reaper.start();
     Startup startup(

@@ -1,20 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "toolstack/xend/server/http_server.hpp"
 
-#include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#include <array>
 #include <cerrno>
-#include <cstdio>
-#include <cstring>
-#include <fstream>
 #include <map>
-#include <sstream>
 #include <vector>
 
 #include "toolstack/service/listen.hpp"
+#include "toolstack/service/peer.hpp"
 #include "toolstack/xend/server/http_message.hpp"
 
 namespace xend {
@@ -33,46 +28,6 @@ constexpr milliseconds accept_pause{100};        // when there is no descriptor 
 constexpr size_t most_strangers = 64;            // at once; the next ones wait in the kernel
 constexpr int accepted_at_once = 16;
 
-/// "ADDRESS:PORT" as the kernel's table of TCP connections prints it: every 32 bits of the address as the number that they are in
-/// memory, in the machine's order.
-std::string kernel_text(const sockaddr_storage& at) {
-    std::array<char, 64> text{};
-    if (at.ss_family == AF_INET) {
-        sockaddr_in v4{};
-        std::memcpy(&v4, &at, sizeof v4);
-        std::snprintf(text.data(), text.size(), "%08X:%04X", v4.sin_addr.s_addr, unsigned{ntohs(v4.sin_port)});
-    } else {
-        sockaddr_in6 v6{};
-        std::memcpy(&v6, &at, sizeof v6);
-        std::array<uint32_t, 4> words{};
-        std::memcpy(words.data(), &v6.sin6_addr, sizeof words);
-        std::snprintf(text.data(), text.size(), "%08X%08X%08X%08X:%04X", words[0], words[1], words[2], words[3],
-                      unsigned{ntohs(v6.sin6_port)});
-    }
-    return text.data();
-}
-
-/// True when the socket at the other end of a loopback connection belongs to root: the kernel's own table says so. One that its
-/// owner has closed is shown as root's, whoever that was, and without an inode: it is nobody's.
-bool peer_is_root(int fd) {
-    sockaddr_storage peer{}, ours{};
-    socklen_t peer_size = sizeof peer, our_size = sizeof ours;
-    if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &peer_size) != 0) return false;
-    if (::getsockname(fd, reinterpret_cast<sockaddr*>(&ours), &our_size) != 0) return false;
-    const std::string wanted = kernel_text(peer) + " " + kernel_text(ours);
-    std::ifstream in(peer.ss_family == AF_INET ? "/proc/net/tcp" : "/proc/net/tcp6");
-    std::string line;
-    while (std::getline(in, line)) {
-        std::istringstream words(line);
-        std::string slot, local, remote, state, queues, timer, retransmit, timeout;
-        unsigned uid = ~0U;
-        uint64_t inode = 0;
-        if (!(words >> slot >> local >> remote >> state >> queues >> timer >> retransmit >> uid >> timeout >> inode)) continue;
-        if (local.append(" ").append(remote) == wanted) return uid == 0 && inode != 0;
-    }
-    return false;
-}
-
 bool is_local_host(std::string_view host) {
     if (host.empty()) return true;
     for (const std::string_view own : {"localhost", "127.0.0.1", "[::1]"}) {
@@ -90,7 +45,7 @@ std::string refusal(const HttpRequest& request, Peer peer, int fd) {
     // A page in a browser on this machine must not reach us under another host's name.
     if (!is_local_host(request.host)) return "Not this host.";
     if (request.has_origin) return "Requests of web pages are not served.";
-    if (!peer_is_root(fd)) return "Only root may do this.";
+    if (!service::peer_is_root(fd)) return "Only root may do this.";
     return {};
 }
 

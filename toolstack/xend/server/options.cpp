@@ -53,6 +53,11 @@ Outcome<> take_port(ServerSettings& s, std::string_view, const std::string& valu
     return base::ok;
 }
 
+Outcome<> take_relocation_port(ServerSettings& s, std::string_view, const std::string& value) {
+    s.relocation_port = base::parse_number<uint16_t>(value).value_or(0);
+    return base::ok;
+}
+
 /// Classic xend took the empty one for all addresses; ours has no password and stays with this machine.
 Outcome<> take_address(ServerSettings& s, std::string_view, const std::string& value) {
     if (!value.empty() && value != "localhost" && value != "::1" && !value.starts_with("127."))
@@ -75,7 +80,6 @@ Outcome<> take_block_script(ServerSettings& s, std::string_view name, const std:
 constexpr std::string_view no_events = "there is no port for events";
 constexpr std::string_view no_consoles = "consoles have no TCP port; xm console shows them";
 constexpr std::string_view no_xmlrpc = "xend speaks HTTP alone; nothing listens for XML-RPC";
-constexpr std::string_view no_relocation = "domains are not taken over from other machines; nothing listens for them";
 constexpr std::string_view no_displays = "no domain has a display";
 constexpr std::string_view no_folder = "nothing is kept there";
 
@@ -112,10 +116,11 @@ constexpr std::array all_options = {
     Option{"xend-event-port",               number, "8001",      harmless,  no_events, 65535},
     Option{"xend-http-server",              flag,   "no",        effective, "", 0, server_flag<&S::http_server>},
     Option{"xend-port",                     number, "8000",      effective, "", 65535, take_port},
-    Option{"xend-relocation-address",       text,   "",          harmless,  no_relocation},
-    Option{"xend-relocation-hosts-allow",   text,   "",          harmless,  no_relocation},
-    Option{"xend-relocation-port",          number, "8002",      harmless,  no_relocation, 65535},
-    Option{"xend-relocation-server",        flag,   "no",        harmless,  no_relocation},
+    Option{"xend-relocation-address",       text,   "",          effective, "", 0, server_text<&S::relocation_address>},
+    Option{"xend-relocation-hosts-allow",   text,   "",          effective, "", 0, server_text<&S::relocation_hosts>},
+    Option{"xend-relocation-plain",         flag,   "no",        effective, "", 0, server_flag<&S::relocation_plain>},
+    Option{"xend-relocation-port",          number, "8002",      effective, "", 65535, take_relocation_port},
+    Option{"xend-relocation-server",        flag,   "no",        effective, "", 0, server_flag<&S::relocation_server>},
     Option{"xend-security-path",            text,   "/var/lib/xend/security", harmless, no_folder},
     Option{"xend-state-path",               text,   "/var/lib/xend/state", harmless, no_folder},
     Option{"xend-storage-path",             text,   "/var/lib/xend/storage", harmless, no_folder},

@@ -189,6 +189,8 @@ Outcome<Reply> Router::domain_operation(const Request& request, const std::strin
     } else if (op == "save") {
         const std::string file = OTRY(field(request, "file"));
         OTRY(manager_.save(who, file, flag(request, "checkpoint") ? AfterSave::resume : AfterSave::destroy));
+    } else if (op == "migrate") {
+        OTRY(migrate(request, who));
     } else if (op == "start") {
         const DomainView view = OTRY(manager_.start_managed(who, flag(request, "paused") ? Run::later : Run::now));
         return sxp_reply(domain_sxp(manager_, view, Detail::full));
@@ -226,6 +228,19 @@ Outcome<Reply> Router::domain_operation(const Request& request, const std::strin
         return domain_value_operation(request, who, op);
     }
     return done();
+}
+
+Outcome<> Router::migrate(const Request& request, const std::string& who) {
+    const std::string decision = field_or(request, "decision", "");
+    if (decision == "reclaim") return manager_.decide_departure(who, Manager::Decision::reclaim);
+    if (decision == "forget") return manager_.decide_departure(who, Manager::Decision::forget);
+    MoveOrder order;
+    order.host = OTRY(field(request, "destination"));
+    order.live = flag(request, "live");
+    if (request.fields.contains("port")) order.port = static_cast<uint16_t>(OTRY(number_field(request, "port", 65535)));
+    if (request.fields.contains("resource"))
+        order.most_mbit = static_cast<uint32_t>(OTRY(number_field(request, "resource", 1U << 20U)));
+    return manager_.migrate(who, order);
 }
 
 Outcome<> Router::vcpu_operation(const Request& request, const std::string& who, const std::string& op) {

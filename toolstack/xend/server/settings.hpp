@@ -22,6 +22,11 @@ struct ServerSettings {
     bool unix_server = false;  // also at classic_unix_path
     std::string address = "localhost";
     uint16_t port = default_port;
+    bool relocation_server = false;
+    std::string relocation_address;  // empty: RelocationServer::address_of()
+    uint16_t relocation_port = 8002;
+    std::string relocation_hosts;  // regular expressions; empty: this machine alone
+    bool relocation_plain = false;
     std::string log_file = "/var/log/xen/xend.log";
     std::string log_level = "DEBUG";
     std::string pid_file = "/var/run/xend.pid";

@@ -1,0 +1,495 @@
+// SPDX-License-Identifier: Apache-2.0
+// link: xendcore
+// tsan
+// A domain moves from one xend to another, or to the same, and what becomes of it when something fails on the way.
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include <thread>
+
+#include "toolstack/config/domain_sxp.hpp"
+#include "toolstack/xend/adapters/sqlite_transfers.hpp"
+#include "toolstack/xend/adapters/tcp_lines.hpp"
+#include "xend_checks.hpp"
+
+namespace {
+
+using base::Outcome;
+using fakes::Machine;
+using fakes::SuspendingGuest;
+using fakes::text_of;
+using migration::Line;
+using proto::relocation::Message;
+using xend::Manager;
+using xend::MoveOrder;
+namespace wire = proto::relocation;
+
+/// A line that can be told what to do with a message before it is said.
+class WatchedLine final : public Line {
+public:
+    using Watch = std::function<Outcome<>(const Message&)>;
+    WatchedLine(service::Fd fd, Watch watch) : line_(std::move(fd), "there"), watch_(std::move(watch)) {}
+    Outcome<> say(const Message& message) override {
+        if (watch_) OTRY(watch_(message));
+        return line_.say(message);
+    }
+    Outcome<Message> hear(std::chrono::milliseconds patience) override { return line_.hear(patience); }
+    std::string peer() const override { return line_.peer(); }
+
+private:
+    xend::SocketLine line_;
+    Watch watch_;
+};
+
+/// Connects to a manager in this process, which serves each connection in a thread.
+class LocalLines final : public migration::Lines {
+public:
+    Manager* target = nullptr;
+    std::string error;
+    WatchedLine::Watch from_source, from_target;
+
+    Outcome<std::unique_ptr<Line>> connect(const std::string&, uint16_t) override {
+        if (!error.empty()) return base::fail(base::Errc::io, "can't connect: " + error);
+        int ends[2];
+        if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return service::system_failure("socketpair");
+        threads_.emplace_back([this, fd = ends[1]] {
+            WatchedLine line{service::Fd(fd), from_target};
+            static_cast<void>(target->receive(line));
+        });
+        return std::unique_ptr<Line>(new WatchedLine(service::Fd(ends[0]), from_source));
+    }
+    void finish() {
+        for (std::thread& thread : threads_) thread.join();
+        threads_.clear();
+    }
+    ~LocalLines() override { finish(); }
+
+private:
+    std::vector<std::thread> threads_;
+};
+
+/// A machine whose xend sends and takes domains.
+struct Host : Machine {
+    xend::SqliteTransfers transfers{(folder.path / "transfers.db").string()};
+    explicit Host(migration::Lines& lines) : Machine(settings(), nullptr, &transfers, &lines) {}
+
+    xenctrl::DomainInfo* domain(const std::string& name) {
+        const auto view = manager.find(name);
+        return view ? hypervisor.at(view->info.id) : nullptr;
+    }
+    bool runs(const std::string& name) {
+        const auto* info = domain(name);
+        return info != nullptr && !info->paused && !info->shutdown;
+    }
+    size_t count() const { return hypervisor.all.size() - 1; }
+};
+
+struct Two {
+    LocalLines lines;
+    Host here{lines}, there{lines};
+    MoveOrder order{"there", 8002, false, 0};
+    Two() {
+        lines.target = &there.manager;
+        EXPECT_TRUE(here.manager.create(here.demo(), xend::Run::now));
+        here.stores.tree.write("/local/domain/1/control/feature-suspend", "1");
+    }
+    Outcome<> migrate() {
+        const SuspendingGuest guest(here);
+        return migrate_without_suspend();
+    }
+    /// One that comes to its end before the guest is asked.
+    Outcome<> migrate_without_suspend() { return here.manager.migrate("demo", order); }
+    /// Nothing is left of the attempt, and the guest goes on.
+    void expect_stayed() {
+        lines.finish();
+        EXPECT_TRUE(here.runs("demo"));
+        EXPECT_EQ(there.count(), 0U);
+        EXPECT_TRUE(there.records.all.empty());
+        EXPECT_TRUE(here.transfers.load()->empty());
+        EXPECT_TRUE(there.transfers.load()->empty());
+        EXPECT_FALSE(here.records.all.begin()->second.changes());
+    }
+    void expect_moved() {
+        lines.finish();
+        EXPECT_EQ(here.count(), 0U);
+        EXPECT_TRUE(here.records.all.empty());
+        EXPECT_TRUE(there.runs("demo"));
+        EXPECT_EQ(there.manager.find("demo")->uuid, here.demo().uuid);
+        EXPECT_FALSE(there.records.all.begin()->second.changes());
+        EXPECT_TRUE(here.transfers.load()->empty());
+        EXPECT_TRUE(there.transfers.load()->empty());
+    }
+};
+
+TEST(Migrate, ItRunsThereAndIsGoneHere) {
+    Two t;
+    ASSERT_TRUE(t.migrate());
+    t.expect_moved();
+    EXPECT_EQ(t.there.nodes().find("incoming"), std::string::npos) << t.there.nodes();
+    EXPECT_NE(t.there.nodes().find("/device/vbd/51712/state"), std::string::npos) << "it has its disk";
+}
+
+TEST(Migrate, ToItself) {
+    Two t;
+    t.lines.target = &t.here.manager;
+    ASSERT_TRUE(t.migrate());
+    t.lines.finish();
+    EXPECT_EQ(t.here.count(), 1U);
+    EXPECT_TRUE(t.here.runs("demo"));
+    EXPECT_EQ(t.here.manager.find("demo")->info.id, base::DomId{2});
+    EXPECT_EQ(t.here.manager.find("demo")->uuid, t.here.demo().uuid);
+    EXPECT_EQ(t.here.records.all.size(), 1U);
+    EXPECT_TRUE(t.here.transfers.load()->empty());
+    EXPECT_NE(t.here.nodes().find("/local/domain/2/name = \"demo\""), std::string::npos) << t.here.nodes();
+    EXPECT_EQ(t.here.nodes().find("incoming"), std::string::npos) << t.here.nodes();
+    ASSERT_TRUE(t.here.manager.reap());
+    EXPECT_TRUE(t.here.runs("demo")) << "it is a domain like any other";
+}
+
+TEST(Migrate, WhatIsRefusedTouchesNothing) {
+    Two t;
+    const auto refused = [&](const std::string& who, const MoveOrder& order, const std::string& why) {
+        const std::string before = t.here.nodes();
+        EXPECT_EQ(text_of(t.here.manager.migrate(who, order)), why);
+        t.lines.finish();
+        EXPECT_EQ(t.here.nodes(), before);
+        EXPECT_EQ(t.there.count(), 0U);
+    };
+    refused("0", t.order, "Cannot migrate privileged domain 0");
+    refused("nosuch", t.order, "Domain 'nosuch' does not exist.");
+    MoveOrder live = t.order;
+    live.live = true;
+    refused("demo", live, "live migration needs dirty logging, which this hypervisor does not offer: leave out -l");
+    t.lines.error = "Connection refused";
+    refused("demo", t.order, "can't connect: Connection refused");
+    t.lines.error.clear();
+    t.there.hypervisor.free_pages = 10;
+    refused("demo", t.order,
+            "Not enough free memory and dom0_min_mem is 0, so I cannot release any more. I need 67584 KiB but only have 40.");
+    t.there.hypervisor.free_pages = 100'000;
+    config::DomainConfig other = t.there.demo();
+    other.uuid = config::Uuid::random();
+    ASSERT_TRUE(t.there.manager.create(other));
+    EXPECT_EQ(text_of(t.here.manager.migrate("demo", t.order)), "Domain 'demo' already exists with ID '1'");
+    t.here.stores.tree.write("/local/domain/1/control/feature-suspend", "");
+    EXPECT_NE(text_of(t.here.manager.migrate("demo", t.order)).find("does not suspend itself"), std::string::npos);
+    EXPECT_TRUE(t.here.runs("demo"));
+}
+
+/// The line is cut before each message of either side. Until Go the guest stays; a Go that was not sent is asked about.
+TEST(Migrate, ALineThatIsCutLosesNoGuest) {
+    const auto cut = [](std::string at) -> WatchedLine::Watch {
+        return [at, done = std::make_shared<bool>(false)](const Message& message) -> Outcome<> {
+            if (*done || name_of(message) != at) return base::ok;
+            *done = true;
+            return base::fail(base::Errc::io, "cut at " + at);
+        };
+    };
+    for (const std::string at : {"HELLO", "OFFER", "IMAGE", "SUM"}) {
+        Two t;
+        t.lines.from_source = cut(at);
+        const bool early = at == "HELLO" || at == "OFFER";
+        EXPECT_EQ(text_of(early ? t.migrate_without_suspend() : t.migrate()), "cut at " + at);
+        t.expect_stayed();
+    }
+    for (const std::string at : {"HELLO", "ACCEPT", "READY"}) {
+        Two t;
+        t.lines.from_target = cut(at);
+        EXPECT_FALSE(at == "READY" ? t.migrate() : t.migrate_without_suspend());
+        t.expect_stayed();
+    }
+    {
+        Two t;
+        t.lines.from_source = cut("GO");
+        EXPECT_FALSE(t.migrate()) << "it was asked, and had been thrown away";
+        t.expect_stayed();
+    }
+    {
+        Two t;
+        t.lines.from_target = cut("RUNNING");
+        EXPECT_TRUE(t.migrate()) << "it was asked, and ran";
+        t.lines.finish();
+        EXPECT_EQ(t.here.count(), 0U);
+        ASSERT_TRUE(t.there.manager.reap());
+        EXPECT_TRUE(t.there.runs("demo"));
+    }
+}
+
+TEST(Migrate, WhatFailsThereIsSaidHere) {
+    {
+        Two t;
+        t.there.hypervisor.build_error = "no room";
+        EXPECT_FALSE(t.migrate());
+        t.expect_stayed();
+    }
+    {
+        Two t;
+        t.there.blocks.error = "no loop device";
+        const std::string why = text_of(t.migrate());
+        EXPECT_NE(why.find("no loop device"), std::string::npos) << why;
+        t.expect_stayed();
+    }
+    {
+        Two t;
+        t.here.hypervisor.save_error = "torn";
+        EXPECT_EQ(text_of(t.migrate()), "torn");
+        t.expect_stayed();
+    }
+    {
+        Two t;
+        t.here.blocks.settle_error = "the disk is away";
+        EXPECT_EQ(text_of(t.migrate()), "the disk is away");
+        t.expect_stayed();
+    }
+}
+
+/// Nobody answers any more, behind Go: it stays suspended, under a name that says so, until that is known or its owner decides.
+TEST(Migrate, SilenceBehindGoKeepsTheCopy) {
+    for (const auto decision : {Manager::Decision::reclaim, Manager::Decision::forget}) {
+        Two t;
+        t.lines.from_source = [&](const Message& message) -> Outcome<> {
+            if (!std::holds_alternative<wire::Go>(message)) return base::ok;
+            t.lines.error = "No route to host";
+            return base::fail(base::Errc::io, "cut");
+        };
+        const std::string why = text_of(t.migrate());
+        EXPECT_NE(why.find("suspended here as 'migrating-demo'"), std::string::npos) << why;
+        for (int i = 0; i < 3; ++i) ASSERT_TRUE(t.here.manager.reap());
+        EXPECT_TRUE(t.here.domain("migrating-demo")->shutdown) << "never by itself";
+        ASSERT_TRUE(t.here.manager.decide_departure("migrating-demo", decision));
+        if (decision == Manager::Decision::reclaim) {
+            t.expect_stayed();
+        } else {
+            EXPECT_EQ(t.here.count(), 0U);
+        }
+        EXPECT_FALSE(t.here.manager.decide_departure("demo", decision));
+    }
+}
+
+/// The reaper asks, and the host answers again.
+TEST(Migrate, AnAnswerThatComesLateSettlesIt) {
+    for (const bool arrives : {false, true}) {
+        Two t;
+        t.lines.from_source = [&](const Message& message) -> Outcome<> {
+            if (std::holds_alternative<wire::Go>(message) && !arrives) {
+                t.lines.error = "No route to host";
+                return base::fail(base::Errc::io, "cut");
+            }
+            return base::ok;
+        };
+        t.lines.from_target = [&](const Message& message) -> Outcome<> {
+            if (!std::holds_alternative<wire::Running>(message) || !t.lines.error.empty() || !arrives) return base::ok;
+            t.lines.error = "No route to host";
+            return base::fail(base::Errc::io, "cut");
+        };
+        EXPECT_FALSE(t.migrate());
+        t.lines.finish();
+        ASSERT_TRUE(t.here.domain("migrating-demo"));
+        t.lines.error.clear();
+        t.lines.from_source = t.lines.from_target = nullptr;
+        ASSERT_TRUE(t.here.manager.reap());
+        t.lines.finish();
+        if (!arrives) t.expect_stayed();
+        if (!arrives) continue;
+        ASSERT_TRUE(t.there.manager.reap());
+        t.expect_moved();
+    }
+}
+
+/// The source's xend is killed behind each line of its journals; the next one asks, or lets the guest go on.
+TEST(Migrate, ASourceThatIsKilledLosesNoGuest) {
+    for (const std::string at : {"OFFER", "IMAGE", "SUM", "GO", "DONE"}) {
+        Two t;
+        xend::Record before;
+        std::vector<migration::Transfer> rows;
+        bool suspended = false;
+        t.lines.from_source = [&](const Message& message) -> Outcome<> {
+            if (name_of(message) != at || !before.config.name.empty() || t.here.records.all.empty()) return base::ok;
+            before = t.here.records.all.begin()->second;
+            rows = *t.here.transfers.load();
+            suspended = t.here.domain("migrating-demo")->shutdown;
+            return base::fail(base::Errc::io, "killed");
+        };
+        static_cast<void>(at == "OFFER" ? t.migrate_without_suspend() : t.migrate());
+        t.lines.finish();
+        if (at == "DONE") {  // its copy is gone; nothing is left to do but there
+            ASSERT_TRUE(t.there.manager.reap());
+            EXPECT_EQ(t.here.count(), 0U);
+            EXPECT_TRUE(t.there.runs("demo"));
+            continue;
+        }
+        ASSERT_FALSE(before.config.name.empty()) << at;
+        // As it was when it was killed.
+        t.here.records.all[before.config.uuid] = before;
+        for (const auto& row : rows) ASSERT_TRUE(t.here.transfers.save(row));
+        t.here.stores.tree.write("/local/domain/1/name", "migrating-demo");
+        t.here.hypervisor.at(base::DomId{1})->shutdown = suspended;
+        t.here.hypervisor.at(base::DomId{1})->reason = xenctrl::ShutdownReason::suspend;
+        ASSERT_TRUE(t.here.manager.recover());
+        ASSERT_TRUE(t.there.manager.reap());
+        t.expect_stayed();
+    }
+}
+
+/// What outlives a xend that is killed.
+class Snapshot {
+public:
+    /// In the thread that is killed.
+    explicit Snapshot(Host& host) : records_(host.records.all), rows_(*host.transfers.load()) {
+        const std::lock_guard guard(host.hypervisor.mutex);
+        const std::lock_guard tree(host.stores.tree.mutex);
+        domains_ = host.hypervisor.all;
+        nodes_ = host.stores.tree.nodes;
+    }
+    /// As the next one finds it.
+    void restore(Host& host) const {
+        const auto now = *host.transfers.load();
+        for (const auto& row : now)
+            ASSERT_TRUE(host.transfers.remove(
+                row.id, row.goes_out() ? migration::TransferJournal::Way::out : migration::TransferJournal::Way::in));
+        for (const auto& row : rows_) ASSERT_TRUE(host.transfers.save(row));
+        host.records.all = records_;
+        host.hypervisor.all = domains_;
+        host.stores.tree.nodes = nodes_;
+    }
+    std::map<config::Uuid, xend::Record> records_;
+
+private:
+    std::vector<migration::Transfer> rows_;
+    std::vector<xenctrl::DomainInfo> domains_;
+    std::map<std::string, fakes::Tree::Node> nodes_;
+};
+
+/// The target's xend is killed before Go, and behind it: before the domain ran, and when it did and only the hypervisor knew.
+TEST(Migrate, ATargetThatIsKilledLosesNoGuest) {
+    enum class When : uint8_t { before_go, going, running };
+    for (const When when : {When::before_go, When::going, When::running}) {
+        Two t;
+        std::optional<Snapshot> killed;
+        const auto kill = [&] {
+            killed.emplace(t.there);
+            t.lines.error = "Connection refused";
+        };
+        t.lines.from_target = [&](const Message& message) -> Outcome<> {
+            if (when == When::before_go && std::holds_alternative<wire::Ready>(message)) kill();
+            return killed ? base::fail(base::Errc::io, "killed") : Outcome<>(base::ok);
+        };
+        t.there.hypervisor.before_unpause = [&] {
+            if (when != When::going || killed) return;
+            kill();
+            throw std::runtime_error("killed");
+        };
+        t.there.records.after_save = [&](const xend::Record& record) {
+            if (when != When::running || record.state != xend::RecordState::live || killed) return;
+            kill();
+            killed->records_.begin()->second.state = xend::RecordState::creating;
+            throw std::runtime_error("killed");
+        };
+        EXPECT_FALSE(t.migrate());
+        t.lines.finish();
+        ASSERT_TRUE(killed);
+        if (when != When::before_go) { EXPECT_TRUE(t.here.domain("migrating-demo")->shutdown) << "it gave the right away"; }
+        killed->restore(t.there);
+        ASSERT_TRUE(t.there.manager.recover());
+        t.lines.error.clear();
+        t.lines.from_target = nullptr;
+        t.there.hypervisor.before_unpause = nullptr;
+        ASSERT_TRUE(t.here.manager.reap());
+        t.lines.finish();
+        ASSERT_TRUE(t.there.manager.reap());
+        if (when == When::before_go) t.expect_stayed();
+        else t.expect_moved();
+    }
+}
+
+/// What a hostile host says makes nothing here.
+TEST(Migrate, NothingIsMadeOfNonsense) {
+    Two t;
+    const auto talk = [&](const std::vector<Message>& messages) {
+        int ends[2];
+        ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+        std::thread server([&t, fd = ends[1]] {
+            xend::SocketLine line{service::Fd(fd), "a stranger"};
+            EXPECT_TRUE(t.there.manager.receive(line));
+        });
+        {
+            xend::SocketLine line{service::Fd(ends[0]), "there"};
+            for (const Message& message : messages) static_cast<void>(line.say(message));
+        }
+        server.join();
+        EXPECT_EQ(t.there.count(), 0U);
+        EXPECT_TRUE(t.there.records.all.empty());
+        EXPECT_TRUE(t.there.transfers.load()->empty());
+    };
+    wire::Offer offer{{1, 2, 3}, 0, 64 * 1024, 2, "(vm (name demo))"};
+    talk({});
+    talk({wire::Go{}});
+    talk({wire::Hello{}, wire::Go{}});
+    talk({wire::Hello{}, offer, wire::Image{}, wire::Sum{}, wire::Go{}});
+    offer.config = "(vm (name";
+    talk({wire::Hello{}, offer});
+    offer.config = proto::to_string(config::to_sxp(t.here.demo()));
+    offer.memory_kib = 1;
+    talk({wire::Hello{}, offer});
+    offer.memory_kib = 64 * 1024;
+    talk({wire::Hello{}, offer});
+    talk({wire::Hello{}, offer, wire::Sum{}, wire::Go{}});
+    talk({wire::Hello{}, offer, wire::Image{~uint64_t{0}, {}}, wire::Sum{}, wire::Go{}});
+    talk({wire::Hello{}, offer, wire::Go{}, wire::Go{}});
+    talk({wire::Hello{}, wire::Ask{{1, 2, 3}}, wire::Done{}});
+}
+
+TEST(Migrate, WhoMaySendIsWhatTheOptionSays) {
+    using xend::AllowedHosts;
+    const auto some = AllowedHosts::parse(R"(^localhost$ ^.*\.example\.org$ 10\.0\..*)");
+    ASSERT_TRUE(some);
+    EXPECT_TRUE(some->allow({"127.0.0.1", "localhost"}, true));
+    EXPECT_TRUE(some->allow({"1.2.3.4", "a.example.org"}, false));
+    EXPECT_FALSE(some->allow({"1.2.3.4", "a.example.org.evil.net"}, false));
+    EXPECT_TRUE(some->allow({"10.0.3.4"}, false));
+    EXPECT_FALSE(some->allow({"110.0.3.4"}, false)) << "the whole of it";
+    const auto none = AllowedHosts::parse("");
+    EXPECT_TRUE(none->allow({"127.0.0.1"}, true));
+    EXPECT_FALSE(none->allow({"10.0.3.4"}, false));
+    EXPECT_EQ(AllowedHosts::parse("([").failure().text, "'([' is no regular expression");
+}
+
+/// What is said comes as it was said, also in pieces; who is silent in the midst of it is not waited for.
+TEST(Migrate, AnImageArrivesWhole) {
+    int ends[2];
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    xend::SocketLine from{service::Fd(ends[0]), ""}, to{service::Fd(ends[1]), ""};
+    std::vector<std::byte> bytes(3'000'000);
+    for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i * 7 + i / 251);
+    std::thread sender([&] {
+        migration::ImageSender image(from, [](uint64_t) { return Outcome<>(base::ok); });
+        EXPECT_TRUE(image.write(std::span(bytes).first(10)));
+        EXPECT_TRUE(image.zeros(5));
+        EXPECT_TRUE(image.zeros(1'000'000));
+        EXPECT_TRUE(image.write(bytes));
+        const auto sum = image.finish();
+        ASSERT_TRUE(sum);
+        EXPECT_EQ(sum->length, 10 + 5 + 1'000'000 + bytes.size());
+        EXPECT_TRUE(from.say(*sum));
+        EXPECT_TRUE(from.say(wire::Image{7, {std::byte{1}}}));
+        wire::Sum wrong = *sum;
+        EXPECT_TRUE(from.say(wrong));
+    });
+    migration::ImageReceiver image(to, std::chrono::seconds(5), 10'000'000);
+    std::vector<std::byte> got(10 + 5 + 1'000'000 + bytes.size());
+    for (size_t done = 0; done < got.size();) {
+        const size_t some = std::min<size_t>(got.size() - done, 123'457);
+        ASSERT_EQ(*image.read(std::span(got).subspan(done, some)), some);
+        done += some;
+    }
+    EXPECT_TRUE(std::equal(bytes.begin(), bytes.end(), got.end() - static_cast<ptrdiff_t>(bytes.size())));
+    EXPECT_EQ(got[10 + 500], std::byte{});
+    EXPECT_TRUE(image.finish());
+    migration::ImageReceiver other(to, std::chrono::seconds(5), 10'000'000);
+    EXPECT_EQ(text_of(other.finish()), "the image is not what was sent");
+    sender.join();
+    migration::ImageReceiver silent(to, std::chrono::milliseconds(20), 10);
+    EXPECT_EQ(text_of(silent.finish()), "the other host is silent");
+}
+
+}  // namespace

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "toolstack/migration/line.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+namespace migration {
+
+using base::Errc;
+using base::Outcome;
+namespace wire = proto::relocation;
+
+namespace {
+
+constexpr size_t piece = 1U << 20U;
+/// Fewer zeros are sent as they are: a message costs more.
+constexpr uint64_t least_run = 64;
+
+constexpr std::array<std::byte, 4096> some_zeros{};
+
+void hash_zeros(base::Hash64& hash, uint64_t count) {
+    for (uint64_t done = 0; done < count; done += some_zeros.size())
+        hash.add(std::span(some_zeros).first(std::min<uint64_t>(count - done, some_zeros.size())));
+}
+
+}  // namespace
+
+Outcome<> ImageSender::send() {
+    if (held_.bytes.empty() && held_.zeros == 0) return base::ok;
+    sent_ += held_.bytes.size() + wire::head_bytes + sizeof held_.zeros;
+    OTRY(line_.say(held_));
+    held_.bytes.clear();
+    held_.zeros = 0;
+    return paced_(sent_);
+}
+
+Outcome<> ImageSender::write(std::span<const std::byte> bytes) {
+    hash_.add(bytes);
+    sum_.length += bytes.size();
+    while (!bytes.empty()) {
+        if (held_.zeros != 0 || held_.bytes.size() == piece) OTRY(send());
+        const auto part = bytes.first(std::min(bytes.size(), piece - held_.bytes.size()));
+        held_.bytes.insert(held_.bytes.end(), part.begin(), part.end());
+        bytes = bytes.subspan(part.size());
+    }
+    return base::ok;
+}
+
+Outcome<> ImageSender::zeros(uint64_t count) {
+    if (count < least_run && held_.zeros == 0) return write(std::span(some_zeros).first(count));
+    hash_zeros(hash_, count);
+    sum_.length += count;
+    held_.zeros += count;
+    return base::ok;
+}
+
+Outcome<wire::Sum> ImageSender::finish() {
+    OTRY(send());
+    sum_.hash = hash_.value();
+    return sum_;
+}
+
+/// The next piece, or the sum.
+Outcome<> ImageReceiver::next() {
+    wire::Message message = OTRY(line_.hear(patience_));
+    if (auto* image = std::get_if<wire::Image>(&message)) {
+        image_ = std::move(*image);
+        used_ = 0;
+        if (image_.zeros > most_ || length_ + image_.bytes.size() + image_.zeros > most_)
+            return base::fail(Errc::toobig, "the image is longer than the domain could be");
+        hash_.add(image_.bytes);
+        hash_zeros(hash_, image_.zeros);
+        length_ += image_.bytes.size() + image_.zeros;
+        return base::ok;
+    }
+    if (const auto* sum = std::get_if<wire::Sum>(&message)) {
+        sum_ = *sum;
+        return base::ok;
+    }
+    const auto* cancelled = std::get_if<wire::Cancel>(&message);
+    if (cancelled != nullptr) return base::fail(Errc::intr, "the other host ended it: " + cancelled->reason);
+    return base::fail(Errc::badmsg, std::string("it said ") + wire::name_of(message) + " in the image");
+}
+
+Outcome<size_t> ImageReceiver::read(std::span<std::byte> out) {
+    const size_t wanted = out.size();
+    while (!out.empty()) {
+        const size_t left = image_.bytes.size() - used_;
+        const size_t some = std::min(out.size(), left);
+        if (some != 0) std::memcpy(out.data(), image_.bytes.data() + used_, some);
+        used_ += some;
+        out = out.subspan(some);
+        const auto blank = static_cast<size_t>(std::min<uint64_t>(out.size(), used_ == image_.bytes.size() ? image_.zeros : 0));
+        if (blank != 0) std::memset(out.data(), 0, blank);
+        image_.zeros -= blank;
+        out = out.subspan(blank);
+        if (out.empty() || sum_) break;
+        OTRY(next());
+        if (sum_) break;
+    }
+    return wanted - out.size();
+}
+
+Outcome<> ImageReceiver::finish() {
+    while (!sum_) OTRY(next());
+    if (sum_->length == length_ && sum_->hash == hash_.value()) return base::ok;
+    return base::fail(Errc::badmsg, "the image is not what was sent");
+}
+
+}  // namespace migration

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// The line between two xends while a domain moves, and the image of a domain over it.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "lib/base/hash64.hpp"
+#include "lib/proto/relocation/message.hpp"
+#include "lib/proto/saved/stream.hpp"
+
+namespace migration {
+
+/// One connection. Errors: of the system; timedout; badmsg: the other side does not keep to the protocol. After any the line is of no
+/// use any more.
+class Line {
+public:
+    virtual ~Line() = default;
+    /// Waits until all of it is on its way.
+    virtual base::Outcome<> say(const proto::relocation::Message& message) = 0;
+    /// Waits so long for the next message to come, as a whole.
+    virtual base::Outcome<proto::relocation::Message> hear(std::chrono::milliseconds patience) = 0;
+    /// Who is at the other end: its address.
+    virtual std::string peer() const = 0;
+};
+
+/// Connects to other xends. Thread-safe.
+class Lines {
+public:
+    virtual ~Lines() = default;
+    /// Errors: of the system; perm: not without encryption.
+    virtual base::Outcome<std::unique_ptr<Line>> connect(const std::string& host, uint16_t port) = 0;
+};
+
+/// Sends what is written to it. `paced` is called between messages with how much was sent so far: it may wait, or end it.
+class ImageSender final : public proto::saved::Sink {
+public:
+    using Paced = std::function<base::Outcome<>(uint64_t bytes)>;
+    ImageSender(Line& line, Paced paced) : line_(line), paced_(std::move(paced)) {}
+
+    base::Outcome<> write(std::span<const std::byte> bytes) override;
+    base::Outcome<> zeros(uint64_t count) override;
+    /// What is still held back; nothing may follow. What there was of all.
+    base::Outcome<proto::relocation::Sum> finish();
+
+private:
+    base::Outcome<> send();
+
+    Line& line_;
+    Paced paced_;
+    proto::relocation::Image held_;
+    proto::relocation::Sum sum_;
+    base::Hash64 hash_;
+    uint64_t sent_ = 0;
+};
+
+/// Reads an image as it comes. A silence longer than `patience` ends it, and more than `most` bytes.
+class ImageReceiver final : public proto::saved::Source {
+public:
+    ImageReceiver(Line& line, std::chrono::milliseconds patience, uint64_t most)
+        : line_(line), patience_(patience), most_(most) {}
+
+    base::Outcome<size_t> read(std::span<std::byte> out) override;
+    /// Behind what was read: the rest, and the sum. Errors: badmsg: the image is not what was sent.
+    base::Outcome<> finish();
+
+private:
+    base::Outcome<> next();
+
+    Line& line_;
+    const std::chrono::milliseconds patience_;
+    const uint64_t most_;
+    proto::relocation::Image image_;
+    size_t used_ = 0;  // of its bytes
+    std::optional<proto::relocation::Sum> sum_;
+    base::Hash64 hash_;
+    uint64_t length_ = 0;
+};
+
+}  // namespace migration

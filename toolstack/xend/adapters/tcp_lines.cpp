@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "toolstack/xend/adapters/tcp_lines.hpp"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <sstream>
+
+namespace xend {
+
+using base::Errc;
+using base::Outcome;
+using service::Fd;
+using service::system_failure;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+namespace wire = proto::relocation;
+
+namespace {
+
+constexpr milliseconds for_a_message{30'000}, for_a_connection{10'000};
+constexpr size_t longest_name = 255;  // that a domain name has; a regular expression takes stack for each letter
+
+struct FreeAddresses {
+    void operator()(addrinfo* list) const { ::freeaddrinfo(list); }
+};
+using Addresses = std::unique_ptr<addrinfo, FreeAddresses>;
+
+/// Errors: noent, "the resolver's words".
+Outcome<Addresses> resolve(const std::string& host, const std::string& port) {
+    addrinfo hints{};
+    hints.ai_family = AF_UNSPEC;
+    hints.ai_socktype = SOCK_STREAM;
+    addrinfo* found = nullptr;
+    const int error = ::getaddrinfo(host.c_str(), port.empty() ? nullptr : port.c_str(), &hints, &found);
+    if (error != 0) return base::fail(Errc::noent, ::gai_strerror(error));
+    return Addresses(found);
+}
+
+/// Without the form that an IPv4 address has in an IPv6 socket.
+std::string address_text(const sockaddr* address) {
+    char text[INET6_ADDRSTRLEN] = {};
+    if (address->sa_family == AF_INET)
+        ::inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in*>(address)->sin_addr, text, sizeof text);
+    if (address->sa_family == AF_INET6)
+        ::inet_ntop(AF_INET6, &reinterpret_cast<const sockaddr_in6*>(address)->sin6_addr, text, sizeof text);
+    const std::string out = text;
+    constexpr std::string_view mapped = "::ffff:";
+    return out.starts_with(mapped) && out.find('.') != std::string::npos ? out.substr(mapped.size()) : out;
+}
+
+bool is_loopback(const std::string& address) { return address == "::1" || address.starts_with("127."); }
+
+Outcome<Fd> connect_one(const addrinfo& at) {
+    Fd fd(::socket(at.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (!fd) return system_failure("can't connect");
+    if (::connect(fd.get(), at.ai_addr, at.ai_addrlen) == 0) return fd;
+    if (errno != EINPROGRESS) return system_failure("can't connect");
+    pollfd wanted{fd.get(), POLLOUT, 0};
+    if (::poll(&wanted, 1, static_cast<int>(for_a_connection.count())) == 0)
+        return base::fail(Errc::timedout, "can't connect: it does not answer");
+    int error = 0;
+    socklen_t size = sizeof error;
+    ::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &size);
+    errno = error;
+    if (error != 0) return system_failure("can't connect");
+    return fd;
+}
+
+}  // namespace
+
+SocketLine::SocketLine(Fd fd, std::string peer) : fd_(std::move(fd)), peer_(std::move(peer)) {
+    ::fcntl(fd_.get(), F_SETFL, ::fcntl(fd_.get(), F_GETFL) | O_NONBLOCK);
+    const int yes = 1;
+    ::setsockopt(fd_.get(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    ::setsockopt(fd_.get(), SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof yes);
+}
+
+Outcome<> SocketLine::wait(short events, Time until) const {
+    for (;;) {
+        const auto left = std::chrono::ceil<milliseconds>(until - steady_clock::now());
+        if (left.count() <= 0) return base::fail(Errc::timedout, "the other host is silent");
+        pollfd wanted{fd_.get(), events, 0};
+        const int ready = ::poll(&wanted, 1, static_cast<int>(std::min<int64_t>(left.count(), 60'000)));
+        if (ready < 0 && errno != EINTR) return system_failure("the connection");
+        if (ready > 0) return base::ok;
+    }
+}
+
+Outcome<> SocketLine::say(const wire::Message& message) {
+    const auto bytes = wire::encode(message);
+    const Time until = steady_clock::now() + for_a_message;
+    for (size_t done = 0; done < bytes.size();) {
+        const ssize_t n = ::send(fd_.get(), bytes.data() + done, bytes.size() - done, MSG_NOSIGNAL);
+        if (n >= 0) done += static_cast<size_t>(n);
+        else if (errno == EAGAIN) OTRY(wait(POLLOUT, until));
+        else if (errno != EINTR) return system_failure("the connection was lost");
+    }
+    return base::ok;
+}
+
+Outcome<> SocketLine::read(std::span<std::byte> out, Time until) const {
+    while (!out.empty()) {
+        const ssize_t n = ::recv(fd_.get(), out.data(), out.size(), 0);
+        if (n > 0) out = out.subspan(static_cast<size_t>(n));
+        else if (n == 0) return base::fail(Errc::io, "the other host closed the connection");
+        else if (errno == EAGAIN) OTRY(wait(POLLIN, until));
+        else if (errno != EINTR) return system_failure("the connection was lost");
+    }
+    return base::ok;
+}
+
+Outcome<wire::Message> SocketLine::hear(milliseconds patience) {
+    std::array<std::byte, wire::head_bytes> head_bytes{};
+    OTRY(read(head_bytes, steady_clock::now() + patience));
+    const wire::Head head = OTRY(wire::decode_head(head_bytes));
+    std::vector<std::byte> body(head.length);
+    OTRY(read(body, steady_clock::now() + for_a_message));
+    return wire::decode(head, body);
+}
+
+Outcome<std::unique_ptr<migration::Line>> TcpLines::connect(const std::string& host, uint16_t port) {
+    // A machine without a table of hosts knows itself all the same.
+    const std::string numeric = host == "localhost" ? "127.0.0.1" : host;
+    const Addresses all = OTRY(resolve(numeric, std::to_string(port)).context("can't connect"));
+    Outcome<Fd> made = base::fail(Errc::noent, "can't connect: " + host + " has no address");
+    for (const addrinfo* at = all.get(); at != nullptr; at = at->ai_next) {
+        const std::string address = address_text(at->ai_addr);
+        if (!plain_ && !is_loopback(address))
+            return base::fail(Errc::perm, "can't connect: " + host +
+                                              " is another machine, and a domain's memory would travel readable; "
+                                              "(xend-relocation-plain yes) in xend-config.sxp of both allows that");
+        made = connect_one(*at);
+        if (made) return std::unique_ptr<migration::Line>(new SocketLine(std::move(made).take(), address));
+    }
+    return std::move(made).take_failure();
+}
+
+Outcome<AllowedHosts> AllowedHosts::parse(const std::string& text) {
+    AllowedHosts out;
+    std::istringstream words(text);
+    for (std::string word; words >> word;) {
+        try {
+            out.patterns_.emplace_back(word, std::regex::extended);
+        } catch (const std::regex_error& error) { return base::fail(Errc::inval, "'" + word + "' is no regular expression"); }
+    }
+    return out;
+}
+
+bool AllowedHosts::allow(const std::vector<std::string>& names, bool local) const {
+    if (patterns_.empty()) return local;
+    for (const std::string& name : names) {
+        if (name.size() > longest_name) continue;
+        for (const std::regex& pattern : patterns_) {
+            if (std::regex_match(name, pattern)) return true;
+        }
+    }
+    return false;
+}
+
+Outcome<PeerNames> names_of_peer(int socket) {
+    sockaddr_storage address{};
+    socklen_t size = sizeof address;
+    auto* const any = reinterpret_cast<sockaddr*>(&address);
+    if (::getpeername(socket, any, &size) != 0) return system_failure("a connection");
+    PeerNames out;
+    out.address = address_text(any);
+    out.local = is_loopback(out.address);
+    out.all.push_back(out.address);
+    if (out.local) out.all.insert(out.all.end(), {"localhost", "localhost.localdomain"});
+    char name[NI_MAXHOST] = {};
+    if (out.local || ::getnameinfo(any, size, name, sizeof name, nullptr, 0, NI_NAMEREQD) != 0) return out;
+    // Whoever has an address says what its name is. That name must say so too.
+    const auto back = resolve(name, "");
+    for (const addrinfo* at = back ? back->get() : nullptr; at != nullptr; at = at->ai_next) {
+        if (address_text(at->ai_addr) == out.address) {
+            out.all.emplace_back(name);
+            break;
+        }
+    }
+    return out;
+}
+
+}  // namespace xend

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Internal to the core: a domain on its way to another host.
+
+#include "toolstack/migration/handover.hpp"
+#include "toolstack/migration/line.hpp"
+#include "toolstack/xend/core/manager.hpp"
+
+namespace xend {
+
+/// Does what the source's machine says, with one connection after the other. The domain's lock is the caller's.
+class Manager::Departure {
+public:
+    Departure(Manager& manager, xenstore::Store& store, DomainView& view, migration::Transfer transfer, uint32_t most_mbit = 0)
+        : manager_(manager), store_(store), view_(view), transfer_(std::move(transfer)), most_mbit_(most_mbit) {}
+
+    enum class End : uint8_t { moved, stayed, undecided };
+    /// Until there is nothing more to do now. `tries`: how often it is asked what became of it, if Go was sent in vain.
+    End run(migration::SourceSide::From from, unsigned tries);
+    /// Why it stayed, or is undecided.
+    const std::string& reason() const { return reason_; }
+    /// Whether the journal says that the right to run was given away.
+    bool handed() const { return transfer_.step == migration::Transfer::Step::handed; }
+    std::unique_ptr<migration::Line> take_line() { return std::move(line_); }
+
+private:
+    base::Outcome<> act(migration::SourceStep step);
+    base::Outcome<> record(migration::Transfer::Step step);
+    base::Outcome<> begin();
+    base::Outcome<> connect();
+    base::Outcome<> say(const proto::relocation::Message& message);
+    base::Outcome<> offer();
+    base::Outcome<> suspend();
+    base::Outcome<> send_image();
+    base::Outcome<> settle_disks();
+    base::Outcome<> pace(uint64_t bytes);
+    base::Outcome<> stay();
+    base::Outcome<> before_asking();
+
+    Manager& manager_;
+    xenstore::Store& store_;
+    DomainView& view_;
+    migration::Transfer transfer_;
+    const uint32_t most_mbit_;  // a second; 0: as fast as it goes
+    unsigned tries_ = 0;
+    std::chrono::steady_clock::time_point began_{};
+    std::unique_ptr<migration::Line> line_;
+    proto::relocation::Sum sum_;
+    std::string reason_;
+};
+
+}  // namespace xend

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+// A domain that goes to another host: what the source does, and what the next xend makes of one that was killed meanwhile.
+#include "toolstack/config/domain_sxp.hpp"
+#include "toolstack/service/caught.hpp"
+#include "toolstack/service/log.hpp"
+#include "toolstack/xend/core/departure.hpp"
+#include "toolstack/xend/core/domain_nodes.hpp"
+#include "toolstack/xend/core/job.hpp"
+#include "toolstack/xend/core/saved_domain.hpp"
+
+namespace xend {
+
+using base::Errc;
+using base::Outcome;
+using migration::SourceSide;
+using migration::SourceStep;
+using migration::Transfer;
+using migration::TransferJournal;
+using service::log;
+using service::LogLevel;
+using std::chrono::milliseconds;
+namespace wire = proto::relocation;
+
+namespace {
+
+/// How long each answer may take. What comes before ready: all of the memory. Before running: disks and scripts.
+milliseconds patience_for(SourceStep step) {
+    switch (step) {
+        case SourceStep::hear_ready:
+        case SourceStep::hear_running: return milliseconds{150'000};
+        case SourceStep::hear_accept: return milliseconds{60'000};
+        default: return milliseconds{20'000};
+    }
+}
+
+}  // namespace
+
+// -- one transfer -------------------------------------------------------------------------------------------------------
+
+Manager::Departure::End Manager::Departure::run(SourceSide::From from, unsigned tries) {
+    SourceSide side(from);
+    tries_ = tries;
+    while (!side.ended()) {
+        const SourceStep step = side.step();
+        const bool hears = std::string_view(name_of(step)).starts_with("hear_");
+        if (hears) {
+            const auto message = line_->hear(patience_for(step));
+            if (message) side.heard(*message);
+            else side.failed(message.failure().text);
+            continue;
+        }
+        const auto done = service::caught([&] { return act(step); });
+        if (done) side.done();
+        else side.failed(done.failure().text);
+    }
+    reason_ = side.reason();
+    if (side.step() == SourceStep::undecided) return End::undecided;
+    return side.step() == SourceStep::moved ? End::moved : End::stayed;
+}
+
+Outcome<> Manager::Departure::act(SourceStep step) {
+    TransferJournal& journal = *manager_.ports_.transfers;
+    switch (step) {
+        case SourceStep::record_offered: return begin();
+        case SourceStep::connect:
+        case SourceStep::connect_again: return connect();
+        case SourceStep::say_hello:
+        case SourceStep::say_hello_again: return say(wire::Hello{});
+        case SourceStep::say_offer: return offer();
+        case SourceStep::suspend: return suspend();
+        case SourceStep::send_image: return send_image();
+        case SourceStep::say_sum: return say(sum_);
+        case SourceStep::record_handed: return record(Transfer::Step::handed);
+        case SourceStep::say_go: return say(wire::Go{});
+        case SourceStep::ask: return say(wire::Ask{transfer_.id});
+        case SourceStep::say_cancel: return say(wire::Cancel{"the other host keeps the domain"});
+        case SourceStep::say_done: return say(wire::Done{});
+        case SourceStep::go_on: return stay();
+        case SourceStep::forget_stayed:
+        case SourceStep::forget_moved: return journal.remove(transfer_.id, TransferJournal::Way::out);
+        case SourceStep::wait: return before_asking();
+        case SourceStep::destroy: {
+            view_.record->saving.reset();
+            view_.record->renaming.clear();
+            // Its record says that it goes, and nothing lets it run again, however long that takes.
+            const auto gone = manager_.finish(view_);
+            if (!gone) log(LogLevel::warning, "domain '" + view_.name + "': " + gone.failure().text);
+            return base::ok;
+        }
+        default: return base::fail(Errc::inval, "no step of a departure");
+    }
+}
+
+Outcome<> Manager::Departure::record(Transfer::Step step) {
+    transfer_.step = step;
+    return manager_.ports_.transfers->save(transfer_).context("Cannot note that the domain leaves");
+}
+
+/// The journals say that it leaves; the domain shows it in its name.
+Outcome<> Manager::Departure::begin() {
+    Record& record = *view_.record;
+    record.saving = SaveIntent{};
+    record.saving->step = SaveIntent::Step::offered;
+    record.saving->transfer = config::Uuid{transfer_.id}.text();
+    record.renaming = "migrating-" + record.config.name;
+    OTRY(manager_.ports_.records.note(record));
+    OTRY(this->record(Transfer::Step::offered));
+    return store_.write(domain_path(view_.info.id) + "/name", record.renaming);
+}
+
+Outcome<> Manager::Departure::connect() {
+    line_.reset();
+    line_ = OTRY(manager_.ports_.lines->connect(transfer_.host, transfer_.port));
+    return base::ok;
+}
+
+Outcome<> Manager::Departure::say(const wire::Message& message) {
+    if (!line_) return base::fail(Errc::notconn, "there is no connection");
+    return line_->say(message);
+}
+
+Outcome<> Manager::Departure::offer() {
+    const config::DomainConfig config = OTRY(manager_.config_now(view_));
+    wire::Offer offer;
+    offer.transfer = transfer_.id;
+    offer.memory_kib = config.memory_mib * 1024;
+    offer.vcpus = config.vcpus;
+    offer.config = proto::to_string(config::to_sxp(config));
+    return say(offer);
+}
+
+Outcome<> Manager::Departure::suspend() {
+    view_.record->saving->step = SaveIntent::Step::asking;
+    OTRY(manager_.ports_.records.note(*view_.record));
+    return manager_.suspend(store_, view_);
+}
+
+/// The image, and nothing of the guest's is under way to its disks.
+Outcome<> Manager::Departure::send_image() {
+    began_ = std::chrono::steady_clock::now();
+    migration::ImageSender sender(*line_, [this](uint64_t bytes) { return pace(bytes); });
+    const auto config = file_config(OTRY(manager_.config_now(view_)));
+    OTRY(manager_.ports_.hypervisor.save(view_.ref(), config, sender));
+    sum_ = OTRY(sender.finish());
+    return settle_disks();
+}
+
+/// The guest has stopped: nothing is added to what its back ends have taken.
+Outcome<> Manager::Departure::settle_disks() {
+    for (const DeviceIntent& device : view_.record->devices) {
+        if (device.kind != "vbd" || device.back != 0) continue;
+        milliseconds waited{0};
+        for (milliseconds pause{1}; !OTRY(manager_.ports_.blocks.settled(view_.info.id, device.devid)); waited += pause) {
+            if (waited > manager_.ports_.settings.close_timeout + milliseconds{1000})
+                return base::fail(Errc::timedout, device_label(device.kind, device.devid) + " still has something to write");
+            manager_.ports_.clock.sleep(pause);
+        }
+    }
+    return base::ok;
+}
+
+Outcome<> Manager::Departure::pace(uint64_t bytes) {
+    if (most_mbit_ == 0) return base::ok;
+    const milliseconds due{bytes * 8 / (uint64_t{most_mbit_} * 1000)};
+    const auto passed = std::chrono::floor<milliseconds>(std::chrono::steady_clock::now() - began_);
+    if (due > passed) manager_.ports_.clock.sleep(due - passed);
+    return base::ok;
+}
+
+/// As if nobody had asked it to leave.
+Outcome<> Manager::Departure::stay() {
+    line_.reset();
+    Record& record = *view_.record;
+    const bool asked = record.saving && record.saving->step != SaveIntent::Step::offered;
+    if (asked) OTRY(manager_.go_on(store_, view_.ref(), record));
+    else record.saving.reset();
+    return manager_.settle_name(store_, view_.ref(), record);
+}
+
+/// Go was sent, and nothing is known of it.
+Outcome<> Manager::Departure::before_asking() {
+    line_.reset();
+    if (tries_ == 0) return base::fail(Errc::timedout, transfer_.host + " does not say what became of it");
+    --tries_;
+    constexpr milliseconds before_next_try{1000};
+    manager_.ports_.clock.sleep(before_next_try);
+    return base::ok;
+}
+
+// -- asked for ----------------------------------------------------------------------------------------------------------
+
+Outcome<> Manager::migrate(const std::string& who, const MoveOrder& order) {
+    // Without the domain's lock it is waited for the other side: on this machine that wants the name and the uuid now.
+    const auto line = OTRY(move_away(who, order));
+    constexpr milliseconds a_while{10'000};
+    if (line) static_cast<void>(line->hear(a_while));
+    return base::ok;
+}
+
+Outcome<std::unique_ptr<migration::Line>> Manager::move_away(const std::string& who, const MoveOrder& order) {
+    std::optional<Job> job;
+    DomainView view = OTRY(operate(who, Operation::migrate, job));
+    auto store = OTRY(stores_.lease());
+    OTRY(check_departure(*store, view, order));
+    Transfer transfer;
+    transfer.id = config::Uuid::random().bytes;
+    transfer.domain = view.name;
+    transfer.uuid = view.uuid.text();
+    transfer.host = order.host;
+    transfer.port = order.port;
+    const std::string what = "domain '" + view.name + "' ";
+    log(LogLevel::info, what + "leaves for " + order.host + ":" + std::to_string(order.port));
+    Departure departure(*this, *store, view, transfer, order.most_mbit);
+    constexpr unsigned tries = 3;
+    const auto end = departure.run(SourceSide::From::beginning, tries);
+    if (end == Departure::End::moved) {
+        log(LogLevel::info, what + "has left for " + order.host);
+        return departure.take_line();
+    }
+    const bool gave = end == Departure::End::undecided && departure.handed();
+    const std::string why = gave ? undecided_text(*view.record, departure.reason()) : departure.reason();
+    log(LogLevel::error, what + "was not moved: " + why);
+    return base::fail(gave ? Errc::timedout : Errc::io, why);
+}
+
+/// Errors: what forbids it, with nothing touched.
+Outcome<> Manager::check_departure(xenstore::Store& store, const DomainView& view, const MoveOrder& order) {
+    if (ports_.lines == nullptr) return base::fail(Errc::opnotsupp, "This xend moves no domains");
+    if (order.live)
+        return base::fail(Errc::opnotsupp,
+                          "live migration needs dirty logging, which this hypervisor does not offer: leave out -l");
+    if (!view.record || view.record->state != RecordState::live)
+        return base::fail(Errc::perm, "Domain '" + view.name + "' was not made by xend: its configuration is not known");
+    if (view.record->arriving || view.record->changes())
+        return base::fail(Errc::busy, "Domain '" + view.name + "' is being changed: try again");
+    return offers_suspend(store, view);
+}
+
+std::string Manager::undecided_text(const Record& record, const std::string& why) {
+    return why + ". The domain is suspended here as '" + record.renaming +
+           "' until that is known; xend goes on asking. If that host is lost for good: 'xm migrate --reclaim " + record.renaming +
+           "' lets it go on here";
+}
+
+// -- what a xend that was killed left, and what is undecided --------------------------------------------------------------
+
+/// The record says that it leaves. The journal of transfers decides: given away, or not.
+Outcome<> Manager::settle_departure(xenstore::Store& store, const DomainRef& domain, Record& record) {
+    const auto id = config::Uuid::parse(record.saving->transfer);
+    if (!id) return base::fail(Errc::badmsg, "not the name of a transfer: " + record.saving->transfer);
+    const auto known = OTRY(ports_.transfers->find(id->bytes, TransferJournal::Way::out));
+    DomainView view = view_of(domain.id, record);
+    view.uuid = domain.uuid;
+    const bool handed = known && known->step == Transfer::Step::handed;
+    Transfer transfer = known.value_or(Transfer{});
+    transfer.id = id->bytes;
+    Departure departure(*this, store, view, transfer);
+    const auto end = departure.run(handed ? SourceSide::From::handed : SourceSide::From::offered, 0);
+    const std::string what = "domain '" + record.config.name + "', which was leaving for " + transfer.host + ", ";
+    if (end == Departure::End::moved) log(LogLevel::warning, what + "runs there");
+    if (end == Departure::End::stayed && !view.record->saving) log(LogLevel::warning, what + "goes on here");
+    if (end != Departure::End::undecided) return base::ok;
+    // Once, not every second.
+    if (view.record->reason == departure.reason()) return base::ok;
+    view.record->reason = departure.reason();
+    log(LogLevel::error, what + undecided_text(*view.record, departure.reason()));
+    return ports_.records.note(*view.record);
+}
+
+Outcome<> Manager::decide_departure(const std::string& who, Decision decision) {
+    const DomainView before = OTRY(find(who));
+    const Job job(*this, before.uuid);
+    DomainView view = OTRY(find(std::to_string(before.info.id.raw)));
+    if (!view.record || !view.record->saving || view.record->saving->transfer.empty() || view.uuid != before.uuid)
+        return base::fail(Errc::inval, "Domain '" + view.name + "' is not on its way to another host");
+    auto store = OTRY(stores_.lease());
+    const auto id = config::Uuid::parse(view.record->saving->transfer);
+    const char* does = decision == Decision::reclaim ? "goes on here" : "is forgotten here";
+    log(LogLevel::warning, "domain '" + view.record->config.name + "' " + does + ", as its owner decides");
+    // It is told first: whoever is killed now finds that nobody has the right but this side.
+    if (id) OTRY(ports_.transfers->remove(id->bytes, TransferJournal::Way::out));
+    view.record->reason.clear();
+    if (decision == Decision::forget) {
+        view.record->saving.reset();
+        view.record->renaming.clear();
+        return finish(view);
+    }
+    OTRY(go_on(*store, view.ref(), *view.record));
+    return settle_name(*store, view.ref(), *view.record);
+}
+
+}  // namespace xend
