@@ -190,7 +190,10 @@ void Discovery::look_at_domain(DomId domid) {
     if (!domains_.contains(domid.raw)) return;
     const auto name = value_at(*store_, home_of(domid.raw) + "/name");
     if (!name) return log(name.failure().text);
-    const std::string domain_name = (*name).value_or("");
+    std::string domain_name = (*name).value_or("");
+    // One that comes from another host is called so until its old copy is gone; what it prints belongs with what it will print.
+    constexpr std::string_view arriving = "--incoming";
+    if (domain_name.ends_with(arriving)) domain_name.resize(domain_name.size() - arriving.size());
     look_at_console({domid.raw, home_of(domid.raw) + "/console"}, domain_name);
     const std::string others = home_of(domid.raw) + "/device/console";
     const auto names = store_->directory(others);
