@@ -151,11 +151,7 @@ base::Outcome<> SxpParser::feed(std::string_view bytes) {
         const char c = bytes.front();
         bytes.remove_prefix(1);
         ++column_;
-        auto outcome = step(c);
-        if (!outcome) {
-            failed_ = outcome.failure();
-            return *failed_;
-        }
+        if (!step(c)) return *failed_;
         if (c == '\n') {
             ++line_;
             column_ = 0;
@@ -182,9 +178,10 @@ std::size_t SxpParser::take_plain(std::string_view bytes) {
 
 base::Outcome<> SxpParser::finish() {
     if (failed_) return *failed_;
-    if (state_ == State::atom) OTRY(end_atom());
-    if (state_ != State::blank && state_ != State::comment) return syntax("the text ends inside a string");
-    if (!open_.empty()) return syntax("the text ends inside a list: ')' is missing");
+    if (state_ == State::atom && !end_atom()) return *failed_;
+    if (state_ != State::blank && state_ != State::comment) (void)syntax("the text ends inside a string");
+    else if (!open_.empty()) (void)syntax("the text ends inside a list: ')' is missing");
+    if (failed_) return *failed_;
     return base::Unit{};
 }
 
@@ -197,74 +194,74 @@ Sxp SxpParser::take() {
     return value;
 }
 
-base::Outcome<> SxpParser::step(char c) {
+bool SxpParser::step(char c) {
     if (++bytes_ > limits_.bytes) return too_big("more than " + std::to_string(limits_.bytes) + " characters");
     switch (state_) {
         case State::comment:
             if (c == '\n') state_ = State::blank;
-            return base::Unit{};
+            return true;
         case State::blank: return in_blank(c);
         case State::atom:
             if (ends_atom(c)) {
-                OTRY(end_atom());
+                if (!end_atom()) return false;
                 return in_blank(c);
             }
             token_ += c;
-            return base::Unit{};
+            return true;
         case State::string: return in_string(c);
         case State::escape: return in_escape(c);
         case State::hex:
         case State::octal: return in_number(c);
     }
-    return base::Unit{};
+    return true;
 }
 
-base::Outcome<> SxpParser::in_blank(char c) {
-    if (is_blank(c)) return base::Unit{};
+bool SxpParser::in_blank(char c) {
+    if (is_blank(c)) return true;
     switch (c) {
         case '\x04':
             ended_ = true;
             if (!open_.empty()) return syntax("the transmission ends inside a list");
-            return base::Unit{};
-        case '#': state_ = State::comment; return base::Unit{};
+            return true;
+        case '#': state_ = State::comment; return true;
         case '(': return open_list();
         case ')': return close_list();
         case '"':
         case '\'':
             quote_ = c;
             state_ = State::string;
-            return base::Unit{};
+            return true;
         default: break;
     }
     if (static_cast<unsigned char>(c) < 0x20 || c == '\x7f') return syntax("unexpected control character");
     if (is_separator(c)) return complete(Sxp::atom(std::string(1, c)));
     token_ = c;
     state_ = State::atom;
-    return base::Unit{};
+    return true;
 }
 
-base::Outcome<> SxpParser::in_string(char c) {
+bool SxpParser::in_string(char c) {
     if (c == '\\') {
         state_ = State::escape;
     } else if (c == quote_) {
-        OTRY(end_atom());
+        return end_atom();
     } else {
         token_ += c;
     }
-    return base::Unit{};
+    return true;
 }
 
-base::Outcome<> SxpParser::in_escape(char c) {
+bool SxpParser::in_escape(char c) {
     state_ = State::string;
     if (const auto plain = simple_escape(c)) {
         token_ += *plain;
-        return base::Unit{};
+        return true;
     }
     digits_ = 0;
     code_ = 0;
     if (c == 'x') {
         state_ = State::hex;
-        return base::Unit{};
+        return true;
     }
     if (c >= '0' && c <= '7') {
         state_ = State::octal;
@@ -274,56 +271,58 @@ base::Outcome<> SxpParser::in_escape(char c) {
 }
 
 /// Two hexadecimal or three octal digits.
-base::Outcome<> SxpParser::in_number(char c) {
+bool SxpParser::in_number(char c) {
     const bool hex = state_ == State::hex;
     const int digit = hex_digit(c);
     if (digit < 0 || (!hex && digit > 7)) return syntax("bad digit in an escape");
     code_ = code_ * (hex ? 16 : 8) + static_cast<unsigned>(digit);
-    if (++digits_ < (hex ? 2 : 3)) return base::Unit{};
+    if (++digits_ < (hex ? 2 : 3)) return true;
     if (code_ > 0xff) return syntax("an octal escape above \\377");
     token_ += static_cast<char>(code_);
     state_ = State::string;
-    return base::Unit{};
+    return true;
 }
 
-base::Outcome<> SxpParser::end_atom() {
+bool SxpParser::end_atom() {
     state_ = State::blank;
     return complete(Sxp::atom(std::exchange(token_, {})));
 }
 
-base::Outcome<> SxpParser::open_list() {
+bool SxpParser::open_list() {
     if (open_.size() >= limits_.depth) return too_big("lists nested deeper than " + std::to_string(limits_.depth));
     open_.emplace_back().reserve(2);  // most are (name value)
-    return base::Unit{};
+    return true;
 }
 
-base::Outcome<> SxpParser::close_list() {
+bool SxpParser::close_list() {
     if (open_.empty()) return syntax("unexpected ')'");
     Sxp value = Sxp::list(std::move(open_.back()));
     open_.pop_back();
     return complete(std::move(value));
 }
 
-base::Outcome<> SxpParser::complete(Sxp&& value) {
+bool SxpParser::complete(Sxp&& value) {
     if (++values_ > limits_.values) return too_big("more than " + std::to_string(limits_.values) + " values");
     if (!open_.empty()) {
         open_.back().push_back(std::move(value));
-        return base::Unit{};
+        return true;
     }
     done_.push_back(std::move(value));
     values_ = 0;
     bytes_ = 0;
-    return base::Unit{};
+    return true;
 }
 
-base::Failure SxpParser::syntax(const std::string& what) const {
-    return base::fail(base::Errc::inval,
-                      "Syntax error at line " + std::to_string(line_) + ", column " + std::to_string(column_) + ": " + what);
+bool SxpParser::syntax(const std::string& what) {
+    failed_ = base::fail(base::Errc::inval,
+                         "Syntax error at line " + std::to_string(line_) + ", column " + std::to_string(column_) + ": " + what);
+    return false;
 }
 
-base::Failure SxpParser::too_big(const std::string& what) const {
-    return base::fail(base::Errc::toobig,
-                      "Input refused at line " + std::to_string(line_) + ", column " + std::to_string(column_) + ": " + what);
+bool SxpParser::too_big(const std::string& what) {
+    failed_ = base::fail(base::Errc::toobig,
+                         "Input refused at line " + std::to_string(line_) + ", column " + std::to_string(column_) + ": " + what);
+    return false;
 }
 
 base::Outcome<std::vector<Sxp>> parse_sxp_all(std::string_view text, SxpLimits limits) {

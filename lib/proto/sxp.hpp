@@ -26,8 +26,14 @@ public:
     /// (name)
     static Sxp named(std::string name) { return list({atom(std::move(name))}); }
     /// (name value)
-    static Sxp pair(std::string name, std::string value) { return list({atom(std::move(name)), atom(std::move(value))}); }
-    static Sxp pair(std::string name, Sxp value) { return list({atom(std::move(name)), std::move(value)}); }
+    static Sxp pair(std::string name, std::string value) { return pair(std::move(name), atom(std::move(value))); }
+    static Sxp pair(std::string name, Sxp value) {
+        List items;
+        items.reserve(2);
+        items.push_back(atom(std::move(name)));
+        items.push_back(std::move(value));
+        return list(std::move(items));
+    }
 
     bool is_atom() const { return value_.index() == 0; }
     bool is_list() const { return value_.index() == 1; }
@@ -100,18 +106,19 @@ public:
 private:
     enum class State { blank, comment, atom, string, escape, hex, octal };
 
-    base::Outcome<> step(char c);
-    base::Outcome<> in_blank(char c);
-    base::Outcome<> in_string(char c);
-    base::Outcome<> in_escape(char c);
-    base::Outcome<> in_number(char c);
+    // These are false when the input is refused; failed_ says why.
+    bool step(char c);
+    bool in_blank(char c);
+    bool in_string(char c);
+    bool in_escape(char c);
+    bool in_number(char c);
     std::size_t take_plain(std::string_view bytes);
-    base::Outcome<> complete(Sxp&& value);
-    base::Outcome<> end_atom();
-    base::Outcome<> open_list();
-    base::Outcome<> close_list();
-    base::Failure syntax(const std::string& what) const;
-    base::Failure too_big(const std::string& what) const;
+    bool complete(Sxp&& value);
+    bool end_atom();
+    bool open_list();
+    bool close_list();
+    bool syntax(const std::string& what);
+    bool too_big(const std::string& what);
 
     SxpLimits limits_;
     State state_ = State::blank;
@@ -138,6 +145,23 @@ base::Outcome<Sxp> parse_sxp(std::string_view text, SxpLimits limits = {});
 
 /// On one line: what programs read. Atoms are quoted when they need it; parse_sxp gives the same value back.
 std::string to_string(const Sxp& value);
+
+/// Writes the same text without making a value first: for answers that have an entry for each domain.
+class SxpWriter {
+public:
+    /// Begins a list, in the one that is open.
+    void open();
+    void close();
+    void atom(std::string_view text);
+    /// (name value)
+    void pair(std::string_view name, std::string_view value);
+    void add(const Sxp& value);
+    std::string take() { return std::move(out_); }
+
+private:
+    void separate();
+    std::string out_;
+};
 
 /// For people: broken at about 80 columns, four spaces of indent, no newline at the end.
 std::string to_pretty_string(const Sxp& value, std::size_t width = 80);

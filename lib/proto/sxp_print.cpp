@@ -33,7 +33,7 @@ char escape_letter(char c) {
     }
 }
 
-void print_quoted(const std::string& text, std::string& out) {
+void print_quoted(std::string_view text, std::string& out) {
     constexpr char digits[] = "0123456789abcdef";
     out += '\'';
     for (const char c : text) {
@@ -52,7 +52,7 @@ void print_quoted(const std::string& text, std::string& out) {
     out += '\'';
 }
 
-void print_atom(const std::string& text, std::string& out) {
+void print_atom(std::string_view text, std::string& out) {
     const bool plain = text == "@" || (!text.empty() && std::all_of(text.begin(), text.end(), is_bare));
     if (plain) out += text;
     else print_quoted(text, out);
@@ -103,6 +103,34 @@ std::string to_string(const Sxp& value) {
     std::string out;
     print(value, out);
     return out;
+}
+
+void SxpWriter::separate() {
+    if (!out_.empty() && out_.back() != '(') out_ += ' ';
+}
+
+void SxpWriter::open() {
+    separate();
+    out_ += '(';
+}
+
+void SxpWriter::close() { out_ += ')'; }
+
+void SxpWriter::atom(std::string_view text) {
+    separate();
+    print_atom(text, out_);
+}
+
+void SxpWriter::pair(std::string_view name, std::string_view value) {
+    open();
+    atom(name);
+    atom(value);
+    close();
+}
+
+void SxpWriter::add(const Sxp& value) {
+    separate();
+    print(value, out_);
 }
 
 std::string to_pretty_string(const Sxp& value, std::size_t width) {

@@ -123,4 +123,21 @@ TEST(Sxp, PrettyPrintsWithinTheWidth) {
     EXPECT_EQ(to_pretty_string(parsed("(a (b c))")), "(a (b c))");
 }
 
+TEST(Print, TheWriterMakesTheSameText) {
+    proto::SxpWriter out;
+    out.open();
+    out.open();
+    out.atom("domain");
+    out.pair("name", "a b");
+    out.pair("empty", "");
+    out.pair("odd", "(x)'\n");
+    out.close();
+    out.add(Sxp::named("one").add("id", "1"));
+    out.atom("last");
+    out.close();
+    const Sxp same = Sxp::list({Sxp::named("domain").add("name", "a b").add("empty", "").add("odd", "(x)'\n"),
+                                Sxp::named("one").add("id", "1"), Sxp::atom("last")});
+    EXPECT_EQ(out.take(), proto::to_string(same));
+}
+
 }  // namespace

@@ -3,6 +3,7 @@
 #include "toolstack/xm/app.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstdarg>
 #include <cstdio>
 
@@ -329,10 +330,14 @@ std::string format(const char* form, ...) {
     va_start(list, form);
     va_list again;
     va_copy(again, list);
-    const int length = std::vsnprintf(nullptr, 0, form, list);
+    std::array<char, 256> most;  // lines of tables are shorter
+    const int length = std::vsnprintf(most.data(), most.size(), form, list);
     va_end(list);
-    std::string out(length < 0 ? 0 : static_cast<size_t>(length), '\0');
-    std::vsnprintf(out.data(), out.size() + 1, form, again);
+    std::string out(most.data(), length < 0 ? 0 : std::min(static_cast<size_t>(length), most.size() - 1));
+    if (length >= static_cast<int>(most.size())) {
+        out.resize(static_cast<size_t>(length));
+        std::vsnprintf(out.data(), out.size() + 1, form, again);
+    }
     va_end(again);
     return out;
 }

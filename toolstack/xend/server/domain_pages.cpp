@@ -53,22 +53,29 @@ void add_rings(Manager& manager, Sxp& out, const DomainFacts& view) {
 
 }  // namespace
 
+void write_columns(proto::SxpWriter& out, const DomainGlance& view) {
+    const xenctrl::DomainInfo& info = view.info;
+    out.open();
+    out.atom("domain");
+    out.pair("domid", text(info.id.raw));
+    out.pair("name", view.name);
+    out.pair("memory", text(mib((info.pages + info.outstanding_pages) * 4)));
+    out.pair("online_vcpus", text(info.online_vcpus));
+    out.pair("cpu_time", seconds(info.cpu_time));
+    out.pair("state", info.state());
+    if (view.record && !view.record->reason.empty()) out.pair("reason", view.record->reason);
+    out.close();
+}
+
 Sxp domain_sxp(Manager& manager, const DomainFacts& view, const Record* record, Detail detail) {
     const xenctrl::DomainInfo& info = view.info;
     Sxp out = Sxp::named("domain");
     out.items().reserve(16);
     out.add("domid", text(info.id.raw));
-    if (detail != Detail::columns) {
-        out.add("uuid", view.uuid.text());
-        out.add("vcpus", text(info.vcpus));
-    }
+    out.add("uuid", view.uuid.text());
+    out.add("vcpus", text(info.vcpus));
     out.add("name", view.name);
     out.add("memory", text(mib((info.pages + info.outstanding_pages) * 4)));
-    if (detail == Detail::columns) {
-        out.add("online_vcpus", text(info.online_vcpus)).add("cpu_time", seconds(info.cpu_time)).add("state", info.state());
-        if (record != nullptr && !record->reason.empty()) out.add("reason", record->reason);
-        return out;
-    }
     const bool unlimited = info.max_memory_kib() == ~uint64_t{0};
     out.add("maxmem", record != nullptr ? text(record->config.max_memory_mib())
                                         : text(unlimited ? mib(info.memory_kib()) : mib(info.max_memory_kib())));

@@ -109,11 +109,14 @@ Reply Router::domain_folder(const Request& request) {
     auto views = manager_.domains();
     if (!views) return error_reply(views.failure());
     const bool detail = flag(request, "detail");
-    const Detail how = flag(request, "full") ? Detail::full : flag(request, "columns") ? Detail::columns : Detail::brief;
-    Sxp out = Sxp::list();
-    out.items().reserve(views->size());
-    for (const DomainGlance& view : *views)
-        out.add(detail ? domain_sxp(manager_, view, view.record.get(), how) : Sxp::atom(view.name));
+    const Detail how = flag(request, "full") ? Detail::full : Detail::brief;
+    proto::SxpWriter out;
+    out.open();
+    for (const DomainGlance& view : *views) {
+        if (!detail) out.atom(view.name);
+        else if (flag(request, "columns")) write_columns(out, view);
+        else out.add(domain_sxp(manager_, view, view.record.get(), how));
+    }
     if (detail && flag(request, "managed")) {
         auto halted = manager_.halted();
         if (!halted) return error_reply(halted.failure());
@@ -124,7 +127,8 @@ Reply Router::domain_folder(const Request& request) {
         if (!failed) return error_reply(failed.failure());
         for (const Record& record : *failed) out.add(failed_sxp(record));
     }
-    return sxp_reply(out);
+    out.close();
+    return {200, "application/sxp", {}, out.take()};
 }
 
 Reply Router::create(const Request& request) {

@@ -46,14 +46,16 @@ base::Outcome<proto::Sxp> node_sxp(Manager& manager);
 /// The last part of a log file.
 base::Outcome<std::string> log_text(const std::string& file);
 
-/// (domain (domid N) (uuid U) …); `columns` is what a table of domains shows, `brief` has all numbers, `full` image and devices too:
+/// (domain (domid N) (uuid U) …); `brief` has all numbers, `full` image and devices too:
 /// domain_pages.cpp.
-enum class Detail : uint8_t { columns, brief, full };
+enum class Detail : uint8_t { brief, full };
 /// `record` is null if xend did not make it.
 proto::Sxp domain_sxp(Manager& manager, const DomainFacts& facts, const Record* record, Detail detail);
 inline proto::Sxp domain_sxp(Manager& manager, const DomainView& view, Detail detail) {
     return domain_sxp(manager, view, view.record ? &*view.record : nullptr, detail);
 }
+/// What a table of domains shows of one, in the same form.
+void write_columns(proto::SxpWriter& out, const DomainGlance& view);
 /// (domain (name N) … (status failed) (reason R) (remedy R)), without a domid.
 proto::Sxp failed_sxp(const Record& record);
 /// The same of a configuration that is kept, with (status halted), or suspended.
