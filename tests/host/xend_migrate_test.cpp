@@ -3,6 +3,8 @@
 // tsan
 // A domain moves from one xend to another, or to the same, and what becomes of it when something fails on the way.
 #include <gtest/gtest.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <thread>
@@ -452,6 +454,32 @@ TEST(Migrate, WhoMaySendIsWhatTheOptionSays) {
     EXPECT_TRUE(none->allow({"127.0.0.1"}, true));
     EXPECT_FALSE(none->allow({"10.0.3.4"}, false));
     EXPECT_EQ(AllowedHosts::parse("([").failure().text, "'([' is no regular expression");
+}
+
+/// Any user of this machine can connect to each of its addresses, not only to the loopback one.
+TEST(Migrate, WhoComesFromAnAddressOfThisMachineIsLocal) {
+    ifaddrs* list = nullptr;
+    ASSERT_EQ(::getifaddrs(&list), 0);
+    int seen = 0;
+    for (const ifaddrs* at = list; at != nullptr; at = at->ifa_next) {
+        if (at->ifa_addr == nullptr || at->ifa_addr->sa_family != AF_INET) continue;
+        auto address = *reinterpret_cast<const sockaddr_in*>(at->ifa_addr);
+        address.sin_port = 0;
+        socklen_t size = sizeof address;
+        auto* const any = reinterpret_cast<sockaddr*>(&address);
+        const service::Fd server(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        const service::Fd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        if (::bind(server.get(), any, size) != 0 || ::listen(server.get(), 1) != 0) continue;
+        ASSERT_EQ(::getsockname(server.get(), any, &size), 0);
+        ASSERT_EQ(::connect(client.get(), any, size), 0);
+        const service::Fd taken(::accept4(server.get(), nullptr, nullptr, SOCK_CLOEXEC));
+        const auto peer = xend::names_of_peer(taken.get());
+        ASSERT_TRUE(peer);
+        EXPECT_TRUE(peer->local) << peer->address;
+        ++seen;
+    }
+    ::freeifaddrs(list);
+    EXPECT_GT(seen, 0);
 }
 
 /// What is said comes as it was said, also in pieces; who is silent in the midst of it is not waited for.

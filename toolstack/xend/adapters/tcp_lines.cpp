@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -56,6 +57,17 @@ std::string address_text(const sockaddr* address) {
 }
 
 bool is_loopback(const std::string& address) { return address == "::1" || address.starts_with("127."); }
+
+/// Any address of this machine's: its users reach it by each. When that cannot be known: yes.
+bool is_own(const std::string& address) {
+    ifaddrs* list = nullptr;
+    if (is_loopback(address) || ::getifaddrs(&list) != 0) return true;
+    bool own = false;
+    for (const ifaddrs* at = list; at != nullptr && !own; at = at->ifa_next)
+        own = at->ifa_addr != nullptr && address_text(at->ifa_addr) == address;
+    ::freeifaddrs(list);
+    return own;
+}
 
 Outcome<Fd> connect_one(const addrinfo& at) {
     Fd fd(::socket(at.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -171,11 +183,11 @@ Outcome<PeerNames> names_of_peer(int socket) {
     if (::getpeername(socket, any, &size) != 0) return system_failure("a connection");
     PeerNames out;
     out.address = address_text(any);
-    out.local = is_loopback(out.address);
+    out.local = is_own(out.address);
     out.all.push_back(out.address);
-    if (out.local) out.all.insert(out.all.end(), {"localhost", "localhost.localdomain"});
+    if (is_loopback(out.address)) out.all.insert(out.all.end(), {"localhost", "localhost.localdomain"});
     char name[NI_MAXHOST] = {};
-    if (out.local || ::getnameinfo(any, size, name, sizeof name, nullptr, 0, NI_NAMEREQD) != 0) return out;
+    if (is_loopback(out.address) || ::getnameinfo(any, size, name, sizeof name, nullptr, 0, NI_NAMEREQD) != 0) return out;
     // Whoever has an address says what its name is. That name must say so too.
     const auto back = resolve(name, "");
     for (const addrinfo* at = back ? back->get() : nullptr; at != nullptr; at = at->ai_next) {
