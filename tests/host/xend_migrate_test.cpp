@@ -439,6 +439,16 @@ TEST(Migrate, NothingIsMadeOfNonsense) {
     talk({wire::Hello{}, offer, wire::Image{~uint64_t{0}, {}}, wire::Sum{}, wire::Go{}});
     talk({wire::Hello{}, offer, wire::Go{}, wire::Go{}});
     talk({wire::Hello{}, wire::Ask{{1, 2, 3}}, wire::Done{}});
+    offer.transfer = t.here.demo().uuid.bytes;
+    std::string answer;
+    t.lines.from_target = [&](const Message& message) -> Outcome<> {
+        answer = name_of(message);
+        return base::ok;
+    };
+    const auto line = t.lines.connect("", 0);
+    EXPECT_TRUE((*line)->say(wire::Hello{}) && (*line)->say(offer) && (*line)->say(wire::Cancel{}));
+    t.lines.finish();
+    EXPECT_EQ(answer, "REFUSE") << "it would wait for its own lock";
 }
 
 TEST(Migrate, WhoMaySendIsWhatTheOptionSays) {

@@ -107,7 +107,7 @@ Outcome<> Manager::Arrival::prepare() {
     if (offer_.live != 0) return base::fail(Errc::opnotsupp, "live migration is not understood here");
     const proto::Sxp sxp = OTRY(proto::parse_sxp(offer_.config).context("the configuration"));
     const config::DomainConfig config = OTRY(config::from_sxp(sxp).context("the configuration"));
-    if (config.uuid.is_nil() || id().is_nil() || !config::is_valid_name(config.name + name_suffix))
+    if (config.uuid.is_nil() || id().is_nil() || id() == config.uuid || !config::is_valid_name(config.name + name_suffix))
         return base::fail(Errc::badmsg, "the configuration has no uuid or no name");
     if (config.memory_mib != offer_.memory_kib / 1024 || config.vcpus != offer_.vcpus)
         return base::fail(Errc::badmsg, "the offer contradicts itself");
