@@ -268,6 +268,28 @@ TEST(Migrate, SilenceBehindGoKeepsTheCopy) {
     }
 }
 
+/// The source's xend is killed while its owner has the copy forgotten: the domain runs elsewhere, and never here again.
+TEST(Migrate, WhatIsForgottenNeverGoesOn) {
+    Two t;
+    t.lines.from_source = [&](const Message& message) -> Outcome<> {
+        if (!std::holds_alternative<wire::Go>(message)) return base::ok;
+        t.lines.error = "No route to host";
+        return base::fail(base::Errc::io, "cut");
+    };
+    EXPECT_FALSE(t.migrate());
+    const xend::Record before = t.here.records.all.begin()->second;
+    bool told = false;
+    t.here.records.saved = [&](const xend::Record&) {
+        told = t.here.transfers.load()->empty();
+        t.here.records.saved = nullptr;
+        throw std::runtime_error("killed");
+    };
+    EXPECT_ANY_THROW(static_cast<void>(t.here.manager.decide_departure("migrating-demo", Manager::Decision::forget)));
+    EXPECT_FALSE(told) << "without the line nobody knows that it was given away, and the record does not say yet that it goes";
+    ASSERT_TRUE(t.here.manager.reap());
+    EXPECT_FALSE(t.here.runs("demo"));
+}
+
 /// The reaper asks, and the host answers again.
 TEST(Migrate, AnAnswerThatComesLateSettlesIt) {
     for (const bool arrives : {false, true}) {

@@ -277,14 +277,17 @@ Outcome<> Manager::decide_departure(const std::string& who, Decision decision) {
     const auto id = config::Uuid::parse(view.record->saving->transfer);
     const char* does = decision == Decision::reclaim ? "goes on here" : "is forgotten here";
     log(LogLevel::warning, "domain '" + view.record->config.name + "' " + does + ", as its owner decides");
-    // It is told first: whoever is killed now finds that nobody has the right but this side.
-    if (id) OTRY(ports_.transfers->remove(id->bytes, TransferJournal::Way::out));
+    const auto forget = [&] { return id ? ports_.transfers->remove(id->bytes, TransferJournal::Way::out) : base::ok; };
     view.record->reason.clear();
     if (decision == Decision::forget) {
         view.record->saving.reset();
         view.record->renaming.clear();
-        return finish(view);
+        // First the record says that it goes: without either, whoever is killed now would let it go on.
+        OTRY(finish(view));
+        return forget();
     }
+    // It is told first: whoever is killed now finds that nobody has the right but this side.
+    OTRY(forget());
     OTRY(go_on(*store, view.ref(), *view.record));
     return settle_name(*store, view.ref(), *view.record);
 }
