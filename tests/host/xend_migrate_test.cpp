@@ -48,9 +48,11 @@ class LocalLines final : public migration::Lines {
 public:
     Manager* target = nullptr;
     std::string error;
+    std::vector<std::string> hosts;  // that were connected to
     WatchedLine::Watch from_source, from_target;
 
-    Outcome<std::unique_ptr<Line>> connect(const std::string&, uint16_t) override {
+    Outcome<std::unique_ptr<Line>> connect(const std::string& host, uint16_t) override {
+        hosts.push_back(host);
         if (!error.empty()) return base::fail(base::Errc::io, "can't connect: " + error);
         int ends[2];
         if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return service::system_failure("socketpair");
@@ -288,6 +290,19 @@ TEST(Migrate, WhatIsForgottenNeverGoesOn) {
     EXPECT_FALSE(told) << "without the line nobody knows that it was given away, and the record does not say yet that it goes";
     ASSERT_TRUE(t.here.manager.reap());
     EXPECT_FALSE(t.here.runs("demo"));
+}
+
+/// Its name may belong to another host by then, which has never heard of the domain.
+TEST(Migrate, WhoWasHandedTheDomainIsAskedByAddress) {
+    Two t;
+    t.order.host = "a.name";
+    t.lines.from_source = [&](const Message& message) -> Outcome<> {
+        return std::holds_alternative<wire::Go>(message) ? base::fail(base::Errc::io, "cut") : Outcome<>(base::ok);
+    };
+    EXPECT_FALSE(t.migrate());
+    ASSERT_EQ(t.lines.hosts.size(), 2U);
+    EXPECT_EQ(t.lines.hosts[0], "a.name");
+    EXPECT_EQ(t.lines.hosts[1], "there") << "who was at the other end";
 }
 
 /// The reaper asks, and the host answers again.

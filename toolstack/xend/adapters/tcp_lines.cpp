@@ -149,7 +149,10 @@ Outcome<std::unique_ptr<migration::Line>> TcpLines::connect(const std::string& h
                                               " is another machine, and a domain's memory would travel readable; "
                                               "(xend-relocation-plain yes) in xend-config.sxp of both allows that");
         made = connect_one(*at);
-        if (made) return std::unique_ptr<migration::Line>(new SocketLine(std::move(made).take(), address));
+        if (!made) continue;
+        char numbers[NI_MAXHOST] = {};  // with the interface that an address of one link hangs on
+        const bool known = ::getnameinfo(at->ai_addr, at->ai_addrlen, numbers, sizeof numbers, nullptr, 0, NI_NUMERICHOST) == 0;
+        return std::unique_ptr<migration::Line>(new SocketLine(std::move(made).take(), known ? numbers : address));
     }
     return std::move(made).take_failure();
 }

@@ -70,7 +70,10 @@ Outcome<> Manager::Departure::act(SourceStep step) {
         case SourceStep::suspend: return suspend();
         case SourceStep::send_image: return send_image();
         case SourceStep::say_sum: return say(sum_);
-        case SourceStep::record_handed: return record(Transfer::Step::handed);
+        case SourceStep::record_handed:
+            // A name may lead to another host next time, which knows nothing of it: that would say that it has thrown it away.
+            transfer_.host = line_->peer();
+            return record(Transfer::Step::handed);
         case SourceStep::say_go: return say(wire::Go{});
         case SourceStep::ask: return say(wire::Ask{transfer_.id});
         case SourceStep::say_cancel: return say(wire::Cancel{"the other host keeps the domain"});
