@@ -498,8 +498,10 @@ struct FakeRecords final : xend::Records {
     }
     std::function<void(const xend::Record&)> saved;
     std::function<void(const xend::Record&)> after_save;
+    std::function<Outcome<>(const xend::Record&)> refuse;
     Outcome<> save(const xend::Record& record) override {
         const std::lock_guard guard(mutex);
+        if (refuse) OTRY(refuse(record));
         if (saved) saved(record);
         all[record.config.uuid] = record;
         if (after_save) after_save(record);

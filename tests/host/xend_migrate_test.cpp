@@ -292,6 +292,24 @@ TEST(Migrate, WhatIsForgottenNeverGoesOn) {
     EXPECT_FALSE(t.here.runs("demo"));
 }
 
+/// Its disk is full just when the domain runs; the copy of the source is gone then, and the next xend must not end this one.
+TEST(Migrate, ATargetThatCannotWriteItsRecordKeepsTheDomain) {
+    Two t;
+    t.there.records.refuse = [](const xend::Record& record) -> Outcome<> {
+        if (record.state == xend::RecordState::live) return base::fail(base::Errc::nospc, "No space left on device");
+        return base::ok;
+    };
+    EXPECT_TRUE(t.migrate());
+    t.lines.finish();
+    EXPECT_EQ(t.here.count(), 0U);
+    static_cast<void>(t.there.manager.recover());
+    EXPECT_EQ(t.there.count(), 1U);
+    t.there.records.refuse = nullptr;
+    ASSERT_TRUE(t.there.manager.recover());
+    ASSERT_TRUE(t.there.manager.reap());
+    EXPECT_TRUE(t.there.runs("demo"));
+}
+
 /// Its name may belong to another host by then, which has never heard of the domain.
 TEST(Migrate, WhoWasHandedTheDomainIsAskedByAddress) {
     Two t;

@@ -35,6 +35,11 @@ milliseconds patience_for(TargetStep step) {
 /// Between two pieces of an image: until the first one the guest must suspend itself, which it may take two minutes for.
 constexpr milliseconds image_patience{150'000};
 
+Outcome<> noted_to_run(const Record& record) {
+    if (record.state == RecordState::live) return base::ok;
+    return base::fail(Errc::io, "domain '" + record.config.name + "' runs, and its record cannot be written");
+}
+
 }  // namespace
 
 Outcome<> Manager::receive(migration::Line& line) {
@@ -87,7 +92,7 @@ Outcome<> Manager::Arrival::act(TargetStep step) {
         case TargetStep::say_ready: return line_.say(wire::Ready{});
         case TargetStep::record_going: return m.arrivals_.go(transfer(Transfer::Step::going));
         case TargetStep::start: return m.start_arrival(store_, record_);
-        case TargetStep::record_running: return m.arrivals_.runs(transfer(Transfer::Step::running));
+        case TargetStep::record_running: OTRY(noted_to_run(record_)); return m.arrivals_.runs(transfer(Transfer::Step::running));
         case TargetStep::say_running: return line_.say(wire::Running{});
         case TargetStep::settle: return settle();
         case TargetStep::discard: return discard();
@@ -157,6 +162,8 @@ Outcome<> Manager::Arrival::discard() {
 }
 
 Outcome<> Manager::Arrival::settle() {
+    // Of one whose record does not say so, only the journal knows that it has the right to run.
+    if (known_) OTRY(noted_to_run(record_));
     // Nobody asks any more. Where its name or uuid is somebody's still, the reaper tries again.
     const auto forgotten = manager_.arrivals_.forget(id_);
     if (!known_) return forgotten;  // it was asked about: the domain came over another connection
@@ -203,6 +210,7 @@ Outcome<bool> Manager::settle_arriving(xenstore::Store& store, Record& record) {
     Transfer transfer = *known;
     transfer.step = Transfer::Step::running;
     if (started) {
+        OTRY(noted_to_run(record));
         log(LogLevel::warning, "domain '" + record.arriving->name + "', which had come from " + known->host + ", runs");
         OTRY(arrivals_.runs(transfer));
         return true;
