@@ -125,7 +125,7 @@ Outcome<> Manager::Arrival::prepare() {
     record_.config.uuid = id();
     record_.config.name += name_suffix;
     OTRY(check(config));
-    const auto memory = service::caught([&] { return manager_.find_memory_now(store_, config.memory_mib * 256); });
+    auto memory = service::caught([&] { return manager_.find_memory_now(store_, config.memory_mib * 256); });
     if (!memory) static_cast<void>(manager_.ports_.records.remove(id()));
     return memory;
 }
@@ -165,7 +165,7 @@ Outcome<> Manager::Arrival::settle() {
     // Of one whose record does not say so, only the journal knows that it has the right to run.
     if (known_) OTRY(noted_to_run(record_));
     // Nobody asks any more. Where its name or uuid is somebody's still, the reaper tries again.
-    const auto forgotten = manager_.arrivals_.forget(id_);
+    auto forgotten = manager_.arrivals_.forget(id_);
     if (!known_) return forgotten;  // it was asked about: the domain came over another connection
     OTRY(manager_.take_identity(store_, record_));
     return forgotten;
