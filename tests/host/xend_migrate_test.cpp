@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // link: xendcore
-// tsan
 // A domain moves from one xend to another, or to the same, and what becomes of it when something fails on the way.
 #include <gtest/gtest.h>
 #include <ifaddrs.h>
