@@ -201,13 +201,7 @@ bool SxpParser::step(char c) {
             if (c == '\n') state_ = State::blank;
             return true;
         case State::blank: return in_blank(c);
-        case State::atom:
-            if (ends_atom(c)) {
-                if (!end_atom()) return false;
-                return in_blank(c);
-            }
-            token_ += c;
-            return true;
+        case State::atom: return end_atom() && in_blank(c);  // take_plain() stops where it ends
         case State::string: return in_string(c);
         case State::escape: return in_escape(c);
         case State::hex:

@@ -274,11 +274,11 @@ void World::inject(Fault fault) {
         case Fault::late_to_target: late_[1] = 1; return;
         case Fault::impatient_source:
             // It waits for messages alone.
-            if (!source_->ended() && std::string(name_of(source_->step())).starts_with("hear")) source_->failed("nothing came");
+            if (source_->hears()) source_->failed("nothing came");
             return;
         case Fault::impatient_target:
             for (Connection& c : targets_) {
-                if (std::string(name_of(c.side.step())).starts_with("hear")) c.side.failed("nothing came");
+                if (c.side.hears()) c.side.failed("nothing came");
             }
             return;
         case Fault::source_disk_full: source_journal.next = Next::fails; return;

@@ -1,34 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "toolstack/migration/handover.hpp"
 
+#include <algorithm>
+#include <optional>
+#include <type_traits>
+
 namespace migration {
 
 namespace {
 
 namespace wire = proto::relocation;
+using What = wire::Outcome::What;
 
-// What follows when a step was done, or the one message was heard that leads on, and what when not.
+/// The place of a type among messages, as index() of one tells it.
+template <class Message, class... All>
+constexpr size_t place_in(std::type_identity<std::variant<All...>>) {
+    const bool same[] = {std::is_same_v<Message, All>...};
+    return static_cast<size_t>(std::ranges::find(same, true) - same);
+}
+template <class Message>
+constexpr size_t one = place_in<Message>(std::type_identity<wire::Message>{});
+constexpr size_t none = std::variant_npos;
 
-struct SourceRow {
+template <class Step>
+struct Row {
     const char* name;
-    SourceStep then, otherwise;
+    Step then, otherwise;  // when it was done, or the message was heard that leads on; and when not
+    size_t hears = none;   // the type of that message; none: it does something itself
 };
 using S = SourceStep;
 // clang-format off
-constexpr std::array<SourceRow, static_cast<size_t>(S::undecided) + 1> source_rows = {{
+constexpr std::array<Row<S>, static_cast<size_t>(S::undecided) + 1> source_rows = {{
     {"record_offered",   S::connect,          S::go_on},
     {"connect",          S::say_hello,        S::go_on},
     {"say_hello",        S::hear_hello,       S::go_on},
-    {"hear_hello",       S::say_offer,        S::say_cancel},
+    {"hear_hello",       S::say_offer,        S::say_cancel, one<wire::Hello>},
     {"say_offer",        S::hear_accept,      S::go_on},
-    {"hear_accept",      S::suspend,          S::say_cancel},
+    {"hear_accept",      S::suspend,          S::say_cancel, one<wire::Accept>},
     {"suspend",          S::send_image,       S::say_cancel},
     {"send_image",       S::say_sum,          S::say_cancel},
     {"say_sum",          S::hear_ready,       S::go_on},
-    {"hear_ready",       S::record_handed,    S::say_cancel},
+    {"hear_ready",       S::record_handed,    S::say_cancel, one<wire::Ready>},
     {"record_handed",    S::say_go,           S::say_cancel},
     {"say_go",           S::hear_running,     S::wait},
-    {"hear_running",     S::destroy,          S::wait},
+    {"hear_running",     S::destroy,          S::wait, one<wire::Running>},
     {"say_cancel",       S::go_on,            S::go_on},
     {"go_on",            S::forget_stayed,    S::undecided},
     {"forget_stayed",    S::stayed,           S::stayed},
@@ -36,9 +51,9 @@ constexpr std::array<SourceRow, static_cast<size_t>(S::undecided) + 1> source_ro
     {"wait",             S::connect_again,    S::undecided},
     {"connect_again",    S::say_hello_again,  S::wait},
     {"say_hello_again",  S::hear_hello_again, S::wait},
-    {"hear_hello_again", S::ask,              S::wait},
+    {"hear_hello_again", S::ask,              S::wait, one<wire::Hello>},
     {"ask",              S::hear_outcome,     S::wait},
-    {"hear_outcome",     S::destroy,          S::wait},
+    {"hear_outcome",     S::destroy,          S::wait, one<wire::Outcome>},
     {"destroy",          S::forget_moved,     S::undecided},
     {"forget_moved",     S::say_done,         S::moved},  // who was told that nobody will ask is not asked
     {"say_done",         S::moved,            S::moved},
@@ -46,25 +61,21 @@ constexpr std::array<SourceRow, static_cast<size_t>(S::undecided) + 1> source_ro
     {"undecided",        S::undecided,        S::undecided},
 }};
 
-struct TargetRow {
-    const char* name;
-    TargetStep then, otherwise;
-};
 using T = TargetStep;
-constexpr std::array<TargetRow, static_cast<size_t>(T::ended) + 1> target_rows = {{
-    {"hear_hello",     T::say_hello,      T::ended},
+constexpr std::array<Row<T>, static_cast<size_t>(T::ended) + 1> target_rows = {{
+    {"hear_hello",     T::say_hello,      T::ended, one<wire::Hello>},
     {"say_hello",      T::hear_offer,     T::ended},
-    {"hear_offer",     T::prepare,        T::ended},
+    {"hear_offer",     T::prepare,        T::ended, one<wire::Offer>},
     {"prepare",        T::say_accept,     T::say_refuse},
     {"say_accept",     T::take_image,     T::discard},
     {"take_image",     T::say_ready,      T::discard},
     {"say_ready",      T::hear_go,        T::discard},
-    {"hear_go",        T::record_going,   T::discard},
+    {"hear_go",        T::record_going,   T::discard, one<wire::Go>},
     {"record_going",   T::start,          T::discard},
     {"start",          T::record_running, T::discard},
     {"record_running", T::say_running,    T::say_running},  // that it is going says enough: it is there
     {"say_running",    T::hear_done,      T::ended},
-    {"hear_done",      T::settle,         T::ended},
+    {"hear_done",      T::settle,         T::ended, one<wire::Done>},
     {"settle",         T::ended,          T::ended},
     {"discard",        T::say_failed,     T::ended},  // what could not be thrown away is not said to be
     {"say_failed",     T::ended,          T::ended},
@@ -75,45 +86,13 @@ constexpr std::array<TargetRow, static_cast<size_t>(T::ended) + 1> target_rows =
 }};
 // clang-format on
 
-const SourceRow& row_of(SourceStep step) { return source_rows[static_cast<size_t>(step)]; }
-const TargetRow& row_of(TargetStep step) { return target_rows[static_cast<size_t>(step)]; }
+const Row<S>& row_of(SourceStep step) { return source_rows[static_cast<size_t>(step)]; }
+const Row<T>& row_of(TargetStep step) { return target_rows[static_cast<size_t>(step)]; }
 
-template <class Message>
-bool is(const wire::Message& message) {
-    return std::holds_alternative<Message>(message);
-}
-
-/// The message that leads on.
-bool leads_on(SourceStep step, const wire::Message& m) {
-    switch (step) {
-        case S::hear_hello:
-        case S::hear_hello_again: return is<wire::Hello>(m);
-        case S::hear_accept: return is<wire::Accept>(m);
-        case S::hear_ready: return is<wire::Ready>(m);
-        case S::hear_running: return is<wire::Running>(m);
-        case S::hear_outcome: {
-            const auto* outcome = std::get_if<wire::Outcome>(&m);
-            return outcome != nullptr && outcome->what == wire::Outcome::What::running;
-        }
-        default: return false;
-    }
-}
-
-/// The right comes back: the other side will never use it.
-bool comes_back(SourceStep step, const wire::Message& m) {
-    if (step == S::hear_running) return is<wire::Failed>(m);
-    const auto* outcome = std::get_if<wire::Outcome>(&m);
-    return step == S::hear_outcome && outcome != nullptr && outcome->what == wire::Outcome::What::discarded;
-}
-
-bool leads_on(TargetStep step, const wire::Message& m) {
-    switch (step) {
-        case T::hear_hello: return is<wire::Hello>(m);
-        case T::hear_offer: return is<wire::Offer>(m);
-        case T::hear_go: return is<wire::Go>(m);
-        case T::hear_done: return is<wire::Done>(m);
-        default: return false;
-    }
+/// What became of it, as the other side says; nothing when the message does not say that.
+std::optional<wire::Outcome::What> outcome_in(const wire::Message& message) {
+    const auto* outcome = std::get_if<wire::Outcome>(&message);
+    return outcome != nullptr ? std::optional(outcome->what) : std::nullopt;
 }
 
 /// What the other side says of why.
@@ -143,10 +122,16 @@ void SourceSide::failed(const std::string& why) {
     step_ = row_of(step_).otherwise;
 }
 
+bool SourceSide::hears() const { return row_of(step_).hears != none; }
+
 void SourceSide::heard(const wire::Message& message) {
-    if (leads_on(step_, message)) return done();
-    if (!comes_back(step_, message)) return failed(words_of(message));
-    if (reason_.empty()) reason_ = is<wire::Failed>(message) ? words_of(message) : "the other host had thrown it away";
+    const bool leads_on = row_of(step_).hears == message.index();
+    const auto outcome = leads_on ? outcome_in(message) : std::nullopt;
+    if (leads_on && outcome.value_or(What::running) == What::running) return done();
+    // It will never run there: the right comes back.
+    const bool failed_there = step_ == S::hear_running && std::holds_alternative<wire::Failed>(message);
+    if (!failed_there && outcome != What::discarded) return failed(words_of(message));
+    if (reason_.empty()) reason_ = failed_there ? words_of(message) : "the other host had thrown it away";
     step_ = S::go_on;
 }
 
@@ -156,8 +141,10 @@ void SourceSide::cancel() {
     step_ = step_ <= S::connect ? S::go_on : S::say_cancel;
 }
 
+bool TargetSide::hears() const { return row_of(step_).hears != none; }
+
 void TargetSide::done() {
-    const bool runs = step_ == T::say_outcome && found_ == wire::Outcome::What::running;
+    const bool runs = step_ == T::say_outcome && found_ == What::running;
     step_ = runs ? T::hear_done : row_of(step_).then;
 }
 
@@ -167,15 +154,12 @@ void TargetSide::failed(const std::string& why) {
 }
 
 void TargetSide::heard(const wire::Message& message) {
-    if (step_ == T::hear_offer && is<wire::Ask>(message)) {
-        step_ = T::look_up;
-        return;
-    }
-    if (leads_on(step_, message)) return done();
-    failed(words_of(message));
+    if (row_of(step_).hears == message.index()) return done();
+    if (step_ == T::hear_offer && std::holds_alternative<wire::Ask>(message)) step_ = T::look_up;
+    else failed(words_of(message));
 }
 
-void TargetSide::found(wire::Outcome::What what) {
+void TargetSide::found(What what) {
     found_ = what;
     done();
 }

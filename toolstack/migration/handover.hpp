@@ -62,6 +62,8 @@ public:
 
     SourceStep step() const { return step_; }
     bool ended() const;
+    /// Whether the step is to hear something: what, heard() decides.
+    bool hears() const;
     /// Whether the guest may still be kept here by decision of this side alone.
     bool may_cancel() const { return step_ <= SourceStep::record_handed; }
     /// Why it stays; empty while nothing went wrong.
@@ -111,6 +113,7 @@ class TargetSide {
 public:
     TargetStep step() const { return step_; }
     bool ended() const { return step_ == TargetStep::ended; }
+    bool hears() const;
     const std::string& reason() const { return reason_; }
     /// What was found when it was asked.
     proto::relocation::Outcome::What found() const { return found_; }

@@ -42,8 +42,7 @@ Manager::Departure::End Manager::Departure::run(SourceSide::From from, unsigned 
     tries_ = tries;
     while (!side.ended()) {
         const SourceStep step = side.step();
-        const bool hears = std::string_view(name_of(step)).starts_with("hear_");
-        if (hears) {
+        if (side.hears()) {
             const auto message = line_->hear(patience_for(step));
             if (message) side.heard(*message);
             else side.failed(message.failure().text);

@@ -56,7 +56,7 @@ Manager::Arrival::~Arrival() {
 void Manager::Arrival::run() {
     while (!side_.ended()) {
         const TargetStep step = side_.step();
-        if (std::string_view(name_of(step)).starts_with("hear_")) {
+        if (side_.hears()) {
             hear();
         } else if (step == TargetStep::look_up) {
             side_.found(manager_.arrivals_.answer(id_));

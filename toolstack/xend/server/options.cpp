@@ -48,15 +48,11 @@ constexpr Take core_number = [](ServerSettings& s, std::string_view, const std::
     return base::ok;
 };
 
-Outcome<> take_port(ServerSettings& s, std::string_view, const std::string& value) {
-    s.port = base::parse_number<uint16_t>(value).value_or(0);
+template <auto Member>
+constexpr Take server_port = [](ServerSettings& s, std::string_view, const std::string& value) -> Outcome<> {
+    s.*Member = base::parse_number<uint16_t>(value).value_or(0);
     return base::ok;
-}
-
-Outcome<> take_relocation_port(ServerSettings& s, std::string_view, const std::string& value) {
-    s.relocation_port = base::parse_number<uint16_t>(value).value_or(0);
-    return base::ok;
-}
+};
 
 /// Classic xend took the empty one for all addresses; ours has no password and stays with this machine.
 Outcome<> take_address(ServerSettings& s, std::string_view, const std::string& value) {
@@ -115,11 +111,11 @@ constexpr std::array all_options = {
     Option{"xend-domains-path",             text,   "/var/lib/xend/domains", effective, "", 0, core_text<&Settings::domains_folder>},
     Option{"xend-event-port",               number, "8001",      harmless,  no_events, 65535},
     Option{"xend-http-server",              flag,   "no",        effective, "", 0, server_flag<&S::http_server>},
-    Option{"xend-port",                     number, "8000",      effective, "", 65535, take_port},
+    Option{"xend-port",                     number, "8000",      effective, "", 65535, server_port<&S::port>},
     Option{"xend-relocation-address",       text,   "",          effective, "", 0, server_text<&S::relocation_address>},
     Option{"xend-relocation-hosts-allow",   text,   "",          effective, "", 0, server_text<&S::relocation_hosts>},
     Option{"xend-relocation-plain",         flag,   "no",        effective, "", 0, server_flag<&S::relocation_plain>},
-    Option{"xend-relocation-port",          number, "8002",      effective, "", 65535, take_relocation_port},
+    Option{"xend-relocation-port",          number, "8002",      effective, "", 65535, server_port<&S::relocation_port>},
     Option{"xend-relocation-server",        flag,   "no",        effective, "", 0, server_flag<&S::relocation_server>},
     Option{"xend-security-path",            text,   "/var/lib/xend/security", harmless, no_folder},
     Option{"xend-state-path",               text,   "/var/lib/xend/state", harmless, no_folder},
