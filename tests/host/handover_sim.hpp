@@ -28,6 +28,7 @@ struct Defects {
     bool going_is_not_recorded = false;    // before it runs
     bool silence_means_discarded = false;  // a source that hears nothing resumes the guest
     bool any_go_is_obeyed = false;         // also one that comes when it was said that it will not run
+    bool anybody_is_believed = false;      // who answers at the address may be another host
 };
 
 /// The journal of one host. A write can fail, and then have been done or not.
@@ -36,7 +37,9 @@ struct Journal final : migration::TransferJournal {
     enum class Next : uint8_t { works, fails, fails_but_is_there } next = Next::works;
     bool loses_handed = false, loses_going = false;
 
+    wire::Id host{};
     base::Outcome<std::vector<Transfer>> load() override { return rows; }
+    base::Outcome<wire::Id> self() override { return host; }
     base::Outcome<> save(const Transfer& t) override {
         const bool lost = (loses_handed && t.step == Transfer::Step::handed) || (loses_going && t.step == Transfer::Step::going);
         return write([&] {
@@ -84,7 +87,8 @@ enum class Fault : uint8_t {
     target_disk_full,
     target_disk_lies,
     cancel,
-    last = cancel
+    another_host,  // the address leads to one that never heard of it, for the next question
+    last = another_host
 };
 inline constexpr int faults = static_cast<int>(Fault::last) + 1;
 
@@ -94,6 +98,9 @@ public:
         source_journal.loses_handed = defects.handed_is_not_recorded;
         target_journal.loses_going = defects.going_is_not_recorded;
         transfer_.id[0] = 7;
+        source_journal.host = {1};
+        target_journal.host = {2};
+        stranger_journal_.host = {3};
         start_source();
         start_target();
     }
@@ -125,6 +132,7 @@ private:
         TargetSide side;
         size_t images = 0;
         bool began = false;  // its transfer is known to arrivals_
+        bool stranger = false;
     };
 
     void check() {
@@ -139,6 +147,7 @@ private:
     Transfer row(Transfer::Step step) const {
         Transfer out = transfer_;
         out.step = step;
+        if (out.goes_out() && source_) out.partner = source_->partner();
         return out;
     }
     template <class Side>
@@ -162,6 +171,9 @@ private:
     bool over_ = false;  // a source that starts again finds nothing to do
     bool target_lives_ = false;
     std::unique_ptr<Arrivals> arrivals_;
+    Journal stranger_journal_;
+    Arrivals stranger_arrivals_{stranger_journal_};
+    int strangers_ = 0;  // who answers next
     std::deque<Connection> targets_;
     int drop_[2] = {}, twice_[2] = {}, late_[2] = {};
     std::deque<std::pair<std::shared_ptr<Line>, wire::Message>> held_[2];

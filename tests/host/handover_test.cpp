@@ -13,6 +13,12 @@ namespace {
 
 constexpr size_t images = 2;
 
+wire::Hello hello_of(Journal& journal) {
+    wire::Hello hello;
+    hello.host = *journal.self();
+    return hello;
+}
+
 }  // namespace
 
 base::Outcome<> World::say(const std::shared_ptr<Line>& line, int to, wire::Message message) {
@@ -51,7 +57,7 @@ void World::start_source() {
     // Without a line in the journal there is nothing to do but the first time.
     if (!known && source_) from = From::offered;
     over_ = !known && here == Guest::none;
-    source_ = std::make_unique<SourceSide>(from);
+    source_ = std::make_unique<SourceSide>(from, known ? known->partner : wire::Id{});
     sent_ = 0;
 }
 
@@ -83,11 +89,11 @@ bool World::act_source() {
                 break;
             }
             line_ = std::make_shared<Line>();
-            targets_.push_back({line_, {}, 0, false});
+            targets_.push_back({line_, {}, 0, false, s.step() == connect_again && std::exchange(strangers_, 0) != 0});
             s.done();
             break;
         case say_hello:
-        case say_hello_again: tell(s, say(line_, 1, wire::Hello{})); break;
+        case say_hello_again: tell(s, say(line_, 1, hello_of(source_journal))); break;
         case say_offer: {
             wire::Offer offer;
             offer.transfer = transfer_.id;
@@ -209,7 +215,9 @@ bool World::act_target(Connection& c) {
     TargetSide& s = c.side;
     using enum TargetStep;
     switch (s.step()) {
-        case say_hello: tell(s, say(c.line, 0, wire::Hello{})); break;
+        case say_hello:
+            tell(s, say(c.line, 0, hello_of(c.stranger && !defects_.anybody_is_believed ? stranger_journal_ : target_journal)));
+            break;
         case prepare: {
             auto began = arrivals_->begin(transfer_.id);
             c.began = bool(began);
@@ -242,7 +250,7 @@ bool World::act_target(Connection& c) {
         }
         case say_failed: tell(s, say(c.line, 0, wire::Failed{s.reason()})); break;
         case say_refuse: tell(s, say(c.line, 0, wire::Refuse{s.reason()})); break;
-        case look_up: s.found(arrivals_->answer(transfer_.id)); break;
+        case look_up: s.found((c.stranger ? stranger_arrivals_ : *arrivals_).answer(transfer_.id)); break;
         case say_outcome: tell(s, say(c.line, 0, wire::Outcome{s.found()})); break;
         default: return hear(s, c.line, 1);
     }
@@ -286,6 +294,7 @@ void World::inject(Fault fault) {
         case Fault::target_disk_full: target_journal.next = Next::fails; return;
         case Fault::target_disk_lies: target_journal.next = Next::fails_but_is_there; return;
         case Fault::cancel: cancels_ = true; return;
+        case Fault::another_host: strangers_ = 1; return;
     }
 }
 
@@ -442,6 +451,7 @@ TEST(Handover, WithoutItsRulesACopyIsLostOrTwoRun) {
         {"going is not recorded before it runs", {false, true, false, false}},
         {"silence is taken for an answer", {false, false, true, false}},
         {"a Go is obeyed that comes behind the answer", {false, false, false, true}},
+        {"whoever answers at the address is believed", {false, false, false, false, true}},
     };
     for (const auto& [what, defects] : all) {
         size_t runs = 0;

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "toolstack/xend/adapters/sqlite_transfers.hpp"
-#include "xend_fakes.hpp"
+#include "xend_checks.hpp"
 
 namespace {
 
@@ -12,7 +12,7 @@ using migration::Transfer;
 using migration::TransferJournal;
 using xend::SqliteTransfers;
 
-Transfer transfer(Transfer::Step step) { return {{1, 2, 3}, step, "demo", "uuid", "host", 8002}; }
+Transfer transfer(Transfer::Step step) { return {{1, 2, 3}, step, "demo", "uuid", "host", 8002, {4, 5, 6}}; }
 
 TEST(Transfers, AreThereForTheNextXend) {
     const fakes::Folder folder;
@@ -29,6 +29,43 @@ TEST(Transfers, AreThereForTheNextXend) {
     ASSERT_TRUE(next.remove({1, 2, 3}, TransferJournal::Way::out));
     EXPECT_FALSE(*first.find({1, 2, 3}, TransferJournal::Way::out));
     EXPECT_EQ(first.load()->size(), 1U);
+}
+
+/// Its id is the journal's: a host that lost that is another one, and answers for nobody.
+TEST(Transfers, AHostIsWhoeverHasTheJournal) {
+    const fakes::Folder folder;
+    SqliteTransfers first((folder.path / "transfers.db").string());
+    const auto id = first.self();
+    ASSERT_TRUE(id);
+    EXPECT_NE(*id, proto::relocation::Id{});
+    SqliteTransfers next((folder.path / "transfers.db").string());
+    EXPECT_EQ(*next.self(), *id);
+    SqliteTransfers other((folder.path / "other.db").string());
+    EXPECT_NE(*other.self(), *id);
+}
+
+/// What the first version wrote stands, and of its partners nothing is known; what a later one wrote is not touched.
+TEST(Transfers, AnOlderJournalIsReadAndANewerOneIsNot) {
+    const fakes::Folder folder;
+    const std::string file = (folder.path / "transfers.db").string();
+    constexpr std::array<const char*, 1> first = {
+        "CREATE TABLE transfers (id TEXT NOT NULL, way TEXT NOT NULL, step TEXT NOT NULL, domain TEXT NOT NULL, uuid TEXT NOT "
+        "NULL, "
+        "host TEXT NOT NULL, port TEXT NOT NULL, at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP, PRIMARY KEY (id, way));"};
+    ASSERT_TRUE(xend::SqliteFile(file, first)
+                    .write({{"INSERT INTO transfers (id, way, step, domain, uuid, host, port) VALUES (?1, 'out', 'handed', "
+                             "'demo', 'uuid', 'host', "
+                             "'8002')",
+                             {config::Uuid{{1, 2, 3}}.text()}}}));
+    auto wanted = transfer(Transfer::Step::handed);
+    wanted.partner = {};
+    SqliteTransfers now(file);
+    EXPECT_EQ(**now.find({1, 2, 3}, TransferJournal::Way::out), wanted);
+    EXPECT_TRUE(now.self());
+    ASSERT_TRUE(now.save(transfer(Transfer::Step::handed)));
+    EXPECT_EQ(**now.find({1, 2, 3}, TransferJournal::Way::out), transfer(Transfer::Step::handed));
+    xend::SqliteFile older(file, first);
+    EXPECT_NE(fakes::text_of(older.write({})).find("newer xend"), std::string::npos);
 }
 
 /// Who cannot read it must not say that a domain was thrown away.

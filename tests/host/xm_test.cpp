@@ -298,6 +298,28 @@ TEST(Xm, CoresAreDumped) {
     EXPECT_EQ(s.xm({"dump-core", "0"}).err, "Error: Cannot dump privileged domain 0\n");
 }
 
+/// An owner who mistypes is told, and nothing is decided.
+TEST(Xm, MigrateTakesWhatBelongsTogether) {
+    Shell s;
+    ASSERT_EQ(s.xm({"create", s.config}).status, 0);
+    const auto refused = [&](const std::vector<std::string>& words, const std::string& why) {
+        const Ran r = s.xm(words);
+        EXPECT_EQ(r.status, 1);
+        EXPECT_EQ(r.err.substr(0, r.err.find('\n')), "Error: " + why);
+    };
+    refused({"migrate", "--reclaim", "--forget", "demo"},
+            "--reclaim lets the copy here go on and --forget removes it: one of them");
+    for (const std::vector<std::string>& more : {std::vector<std::string>{"-l"}, {"-p", "8002"}, {"-r", "10"}, {"host"}}) {
+        std::vector<std::string> words = {"migrate", "--reclaim", "demo"};
+        words.insert(words.end(), more.begin(), more.end());
+        refused(words, "--reclaim wants a domain alone, and no other option");
+    }
+    refused({"migrate", "--forget", "demo"}, "Domain 'demo' is not on its way to another host");
+    refused({"migrate", "-p", "0", "demo", "host"}, "Invalid parameter: port: nobody listens at port 0");
+    refused({"migrate", "-p", "65536", "demo", "host"}, "Invalid parameter: port");
+    refused({"migrate", "demo"}, "'xm migrate' requires 2 arguments.");
+}
+
 TEST(Xm, CpuPools) {
     Shell s;
     ASSERT_EQ(s.xm({"create", s.config}).status, 0);

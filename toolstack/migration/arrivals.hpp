@@ -26,6 +26,7 @@ struct Transfer {
     std::string uuid;
     std::string host;  // the other one, and for one that goes out its port
     uint16_t port = 0;
+    proto::relocation::Id partner{};  // who that is; nothing: not known yet
 
     bool goes_out() const { return step <= Step::handed; }
     bool operator==(const Transfer&) const = default;
@@ -37,6 +38,9 @@ public:
     enum class Way : uint8_t { out, in };
     virtual ~TransferJournal() = default;
     virtual base::Outcome<std::vector<Transfer>> load() = 0;
+    /// Who this host is: a random number, the same for as long as this journal is there. Who lost the journal is somebody else, and
+    /// says nothing in the name of who wrote it.
+    virtual base::Outcome<proto::relocation::Id> self() = 0;
     virtual base::Outcome<> save(const Transfer& transfer) = 0;
     virtual base::Outcome<> remove(const TransferId& id, Way way) = 0;
     base::Outcome<std::optional<Transfer>> find(const TransferId& id, Way way);

@@ -100,6 +100,7 @@ std::string words_of(const wire::Message& m) {
     if (const auto* refused = std::get_if<wire::Refuse>(&m)) return refused->reason;
     if (const auto* failed = std::get_if<wire::Failed>(&m)) return failed->reason;
     if (const auto* cancelled = std::get_if<wire::Cancel>(&m)) return cancelled->reason;
+    if (outcome_in(m) == What::not_known_yet) return "the other host is at it still";
     return std::string("it said ") + name_of(m) + " out of turn";
 }
 
@@ -108,10 +109,11 @@ std::string words_of(const wire::Message& m) {
 const char* name_of(SourceStep step) { return row_of(step).name; }
 const char* name_of(TargetStep step) { return row_of(step).name; }
 
-SourceSide::SourceSide(From from)
+SourceSide::SourceSide(From from, const wire::Id& partner)
     : step_(from == From::beginning ? S::record_offered
             : from == From::offered ? S::go_on
-                                    : S::connect_again) {}
+                                    : S::connect_again),
+      partner_(partner) {}
 
 bool SourceSide::ended() const { return step_ == S::stayed || step_ == S::moved || step_ == S::undecided; }
 
@@ -124,8 +126,18 @@ void SourceSide::failed(const std::string& why) {
 
 bool SourceSide::hears() const { return row_of(step_).hears != none; }
 
+/// It says who it is, and that is the same each time.
+void SourceSide::meet(const wire::Hello& hello) {
+    if (hello.host == wire::Id{}) return failed("the other host does not say who it is");
+    if (partner_ == wire::Id{}) partner_ = hello.host;
+    met_another_ = partner_ != hello.host;
+    if (met_another_) return failed("another host answers at its address");
+    done();
+}
+
 void SourceSide::heard(const wire::Message& message) {
     const bool leads_on = row_of(step_).hears == message.index();
+    if (const auto* hello = std::get_if<wire::Hello>(&message); hello != nullptr && leads_on) return meet(*hello);
     const auto outcome = leads_on ? outcome_in(message) : std::nullopt;
     if (leads_on && outcome.value_or(What::running) == What::running) return done();
     // It will never run there: the right comes back.

@@ -58,7 +58,8 @@ class SourceSide {
 public:
     /// What an earlier xend's journal says: nothing, that it was begun, or that the right was given away.
     enum class From : uint8_t { beginning, offered, handed };
-    explicit SourceSide(From from);
+    /// `partner`: of a transfer that was handed over, who has it, as far as the journal knows.
+    explicit SourceSide(From from, const proto::relocation::Id& partner = {});
 
     SourceStep step() const { return step_; }
     bool ended() const;
@@ -68,6 +69,10 @@ public:
     bool may_cancel() const { return step_ <= SourceStep::record_handed; }
     /// Why it stays; empty while nothing went wrong.
     const std::string& reason() const { return reason_; }
+    /// Who was offered the domain. Its address may be another host's by now, which knows nothing of it, and would say so.
+    const proto::relocation::Id& partner() const { return partner_; }
+    /// Whether it is: who was handed the domain is not there any more.
+    bool met_another() const { return met_another_; }
 
     /// The step was done.
     void done();
@@ -79,7 +84,11 @@ public:
     void cancel();
 
 private:
+    void meet(const proto::relocation::Hello& hello);
+
     SourceStep step_;
+    proto::relocation::Id partner_;
+    bool met_another_ = false;
     std::string reason_;
 };
 

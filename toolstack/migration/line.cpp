@@ -63,7 +63,10 @@ Outcome<wire::Sum> ImageSender::finish() {
 
 /// The next piece, or the sum.
 Outcome<> ImageReceiver::next() {
-    wire::Message message = OTRY(line_.hear(patience_));
+    using std::chrono::steady_clock;
+    auto left = patience_;
+    if (due_) left = std::max(std::chrono::ceil<std::chrono::milliseconds>(*due_ - steady_clock::now()), {});
+    wire::Message message = OTRY(line_.hear(left));
     if (auto* image = std::get_if<wire::Image>(&message)) {
         image_ = std::move(*image);
         used_ = 0;
@@ -72,6 +75,12 @@ Outcome<> ImageReceiver::next() {
         hash_.add(image_.bytes);
         hash_zeros(hash_, image_.zeros);
         length_ += image_.bytes.size() + image_.zeros;
+        if (due_ && length_ < wanted_ && steady_clock::now() >= *due_)
+            return base::fail(Errc::timedout, "the image comes too slowly");
+        if (!due_ || length_ >= wanted_) {
+            due_ = steady_clock::now() + patience_;
+            wanted_ = length_ + least_in_time;
+        }
         return base::ok;
     }
     if (const auto* sum = std::get_if<wire::Sum>(&message)) {

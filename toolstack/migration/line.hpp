@@ -56,9 +56,12 @@ private:
     uint64_t sent_ = 0;
 };
 
-/// Reads an image as it comes. A silence longer than `patience` ends it, and more than `most` bytes.
+/// Reads an image as it comes. More than `most` bytes end it, and when from its first piece on `patience` passes without
+/// `least_in_time` of it: who lets it drip must not hold what waits for it.
 class ImageReceiver final : public proto::saved::Source {
 public:
+    static constexpr uint64_t least_in_time = 4U << 20U;
+
     ImageReceiver(Line& line, std::chrono::milliseconds patience, uint64_t most)
         : line_(line), patience_(patience), most_(most) {}
 
@@ -77,6 +80,8 @@ private:
     std::optional<proto::relocation::Sum> sum_;
     base::Hash64 hash_;
     uint64_t length_ = 0;
+    std::optional<std::chrono::steady_clock::time_point> due_;  // when it must be `wanted_` long
+    uint64_t wanted_ = 0;
 };
 
 }  // namespace migration

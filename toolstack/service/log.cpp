@@ -6,6 +6,7 @@
 #include <ctime>
 #include <mutex>
 
+#include "lib/base/plain_text.hpp"
 #include "toolstack/service/fd.hpp"
 
 namespace service {
@@ -56,7 +57,8 @@ void set_log(std::unique_ptr<LogTarget> target) {
 
 void log(LogLevel level, std::string_view text) {
     const std::lock_guard guard(front().mutex);
-    if (front().target) front().target->write(level, text);
+    // Parts of it may be what a guest or another host said.
+    if (front().target) front().target->write(level, base::plain_text(text));
 }
 
 void reopen_log() {

@@ -23,7 +23,7 @@ public:
 
 /// Where lines go from now on; null: nowhere, which is how a process begins.
 void set_log(std::unique_ptr<LogTarget> target);
-/// From any thread.
+/// From any thread. What would not be shown as one line is '?'.
 void log(LogLevel level, std::string_view text);
 /// From any thread; after rotation by somebody else.
 void reopen_log();

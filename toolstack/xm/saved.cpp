@@ -51,10 +51,12 @@ Outcome<> resume(Call& call) {
 
 Outcome<> migrate(Call& call) {
     const std::string& domain = call.line.arguments[0];
+    if (call.line.has("reclaim") && call.line.has("forget"))
+        return base::fail(Errc::inval, "--reclaim lets the copy here go on and --forget removes it: one of them");
     for (const char* decision : {"reclaim", "forget"}) {
         if (!call.line.has(decision)) continue;
-        if (call.line.arguments.size() != 1)
-            return base::fail(Errc::inval, std::string("--") + decision + " wants a domain alone");
+        if (call.line.arguments.size() != 1 || call.line.options.size() != 1)
+            return base::fail(Errc::inval, std::string("--") + decision + " wants a domain alone, and no other option");
         OTRY(call.xend.operate(domain, "migrate", {{"decision", decision}}));
         return base::ok;
     }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/proto/relocation/message.hpp"
 
-#include <algorithm>
 #include <cstring>
+
+#include "lib/base/plain_text.hpp"
 
 namespace proto::relocation {
 
@@ -39,16 +40,6 @@ constexpr std::array<Row, std::variant_size_v<Message>> rows = {{
 
 base::Failure bad(const std::string& why) { return base::fail(Errc::badmsg, why); }
 
-bool is_plain(char c) { return static_cast<unsigned char>(c) >= 0x20 && c != 0x7f; }
-
-/// What is shown to people must not move their cursor.
-std::string plain(const std::string& text, size_t most) {
-    std::string out = text.substr(0, most);
-    std::ranges::replace_if(
-        out, [](char c) { return !is_plain(c); }, '?');
-    return out;
-}
-
 /// Takes fields off the front; failed() when there was too little, or something is left.
 class Fields {
 public:
@@ -68,7 +59,7 @@ public:
     }
     void take_text(std::string& text) {
         take(text, text_limit);
-        if (!std::ranges::all_of(text, is_plain)) fail();
+        if (!base::is_plain_text(text)) fail();
     }
     std::span<const std::byte> take_rest() { return std::exchange(rest_, {}); }
     bool failed() const { return failed_ || !rest_.empty(); }
@@ -93,7 +84,7 @@ public:
         put(static_cast<uint32_t>(text.size()));
         put_rest(std::as_bytes(std::span(text)));
     }
-    void put_text(const std::string& text) { put(plain(text, text_limit)); }
+    void put_text(const std::string& text) { put(base::plain_text(text.substr(0, text_limit))); }
     void put_rest(std::span<const std::byte> bytes) { out_.insert(out_.end(), bytes.begin(), bytes.end()); }
     std::vector<std::byte> take() { return std::move(out_); }
 

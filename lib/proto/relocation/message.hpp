@@ -31,7 +31,7 @@ using Id = std::array<uint8_t, 16>;
 struct Hello {
     uint32_t version = protocol_version;
     uint32_t features = 0;  ///< none yet; unknown ones are ignored
-    Id host{};
+    Id host{};              ///< who says it, wherever it is reached: the id that its journal of transfers has
     bool operator==(const Hello&) const = default;
 };
 struct Offer {

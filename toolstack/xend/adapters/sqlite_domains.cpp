@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "toolstack/xend/adapters/sqlite_domains.hpp"
 
+#include <array>
+
 #include "toolstack/config/domain_sxp.hpp"
 #include "toolstack/service/log.hpp"
 
@@ -10,15 +12,14 @@ using base::Outcome;
 
 namespace {
 
-constexpr const char* schema =
+constexpr std::array<const char*, 1> versions = {
     "CREATE TABLE IF NOT EXISTS domains (uuid TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, config TEXT NOT NULL);"
     "CREATE TABLE IF NOT EXISTS history (id INTEGER PRIMARY KEY, at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP, uuid TEXT NOT NULL, "
-    "event TEXT NOT NULL, config TEXT NOT NULL);"
-    "PRAGMA user_version=1;";
+    "event TEXT NOT NULL, config TEXT NOT NULL);"};
 
 }  // namespace
 
-SqliteDomains::SqliteDomains(std::string file) : file_(std::move(file), schema) {}
+SqliteDomains::SqliteDomains(std::string file) : file_(std::move(file), versions) {}
 
 Outcome<std::vector<config::DomainConfig>> SqliteDomains::load() {
     const std::lock_guard guard(mutex_);

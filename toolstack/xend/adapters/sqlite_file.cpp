@@ -5,6 +5,7 @@
 #include <sqlite3.h>
 #include <sys/stat.h>
 
+#include "lib/base/number.hpp"
 #include "toolstack/service/fd.hpp"
 #include "toolstack/service/process.hpp"
 
@@ -50,12 +51,30 @@ Outcome<> SqliteFile::open() {
         sqlite3_open_v2(file_.c_str(), &database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX, nullptr);
     database_.reset(database);
     if (opened == SQLITE_OK) sqlite3_busy_timeout(database, busy_ms);
-    if (opened == SQLITE_OK && sqlite3_exec(database, pragmas, nullptr, nullptr, nullptr) == SQLITE_OK &&
-        sqlite3_exec(database, schema_, nullptr, nullptr, nullptr) == SQLITE_OK)
-        return base::ok;
-    auto why = failure("open");
-    database_.reset();
-    return why;
+    Outcome<> done = base::ok;
+    if (opened != SQLITE_OK || sqlite3_exec(database, pragmas, nullptr, nullptr, nullptr) != SQLITE_OK) done = failure("open");
+    if (done) done = bring_up_to_date();
+    if (!done) database_.reset();
+    return done;
+}
+
+/// Errors: a file that a newer xend wrote is not touched: what it means is not known here.
+Outcome<> SqliteFile::bring_up_to_date() {
+    const auto at_least_version = [this](size_t version) -> Outcome<bool> {
+        size_t has = 0;
+        OTRY(query("PRAGMA user_version", [&](const std::vector<std::string>& row) {
+            has = base::parse_number<size_t>(row[0]).value_or(versions_.size() + 1);
+        }));
+        if (has <= versions_.size()) return has >= version;
+        return base::fail(Errc::opnotsupp, "Cannot open " + file_ + ": it was written by a newer xend");
+    };
+    for (size_t version = 1; version <= versions_.size(); ++version) {
+        if (OTRY(at_least_version(version))) continue;
+        const std::string step = "BEGIN IMMEDIATE; " + std::string(versions_[version - 1]) +
+                                 " PRAGMA user_version=" + std::to_string(version) + "; COMMIT";
+        if (sqlite3_exec(database_.get(), step.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) return failure("open");
+    }
+    return base::ok;
 }
 
 Outcome<> SqliteFile::run(const Change& change) {
@@ -74,6 +93,10 @@ Outcome<> SqliteFile::run(const Change& change) {
 
 Outcome<> SqliteFile::read(const char* text, const Row& row) {
     OTRY(open());
+    return query(text, row);
+}
+
+Outcome<> SqliteFile::query(const char* text, const Row& row) {
     sqlite3_stmt* made = nullptr;
     if (sqlite3_prepare_v2(database_.get(), text, -1, &made, nullptr) != SQLITE_OK) return failure("read");
     const Statement statement(made);

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -16,8 +17,8 @@ namespace xend {
 /// a power cut. Not thread-safe. Errors of all: nospc, io: "Cannot WHAT FILE: why".
 class SqliteFile {
 public:
-    /// `schema`: makes the tables if they are not there.
-    SqliteFile(std::string file, const char* schema) : file_(std::move(file)), schema_(schema) {}
+    /// `versions`: what makes each version of the tables of the one before; the first makes them, and the file says which it has.
+    SqliteFile(std::string file, std::span<const char* const> versions) : file_(std::move(file)), versions_(versions) {}
 
     using Row = std::function<void(const std::vector<std::string>& columns)>;
     /// Reads with one statement.
@@ -34,11 +35,13 @@ private:
         void operator()(sqlite3* database) const;
     };
     base::Outcome<> open();
+    base::Outcome<> bring_up_to_date();
+    base::Outcome<> query(const char* statement, const Row& row);
     base::Failure failure(const std::string& what) const;
     base::Outcome<> run(const Change& change);
 
     std::string file_;
-    const char* schema_;
+    std::span<const char* const> versions_;
     std::unique_ptr<sqlite3, Close> database_;
 };
 

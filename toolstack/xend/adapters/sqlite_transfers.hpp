@@ -17,6 +17,7 @@ class SqliteTransfers final : public migration::TransferJournal {
 public:
     explicit SqliteTransfers(std::string file);
     base::Outcome<std::vector<migration::Transfer>> load() override;
+    base::Outcome<proto::relocation::Id> self() override;
     base::Outcome<> save(const migration::Transfer& transfer) override;
     base::Outcome<> remove(const migration::TransferId& id, Way way) override;
 };

@@ -179,7 +179,7 @@ bool AllowedHosts::allow(const std::vector<std::string>& names, bool local) cons
     return false;
 }
 
-Outcome<PeerNames> names_of_peer(int socket) {
+Outcome<PeerNames> peer_of(int socket) {
     sockaddr_storage address{};
     socklen_t size = sizeof address;
     auto* const any = reinterpret_cast<sockaddr*>(&address);
@@ -189,17 +189,23 @@ Outcome<PeerNames> names_of_peer(int socket) {
     out.local = is_own(out.address);
     out.all.push_back(out.address);
     if (is_loopback(out.address)) out.all.insert(out.all.end(), {"localhost", "localhost.localdomain"});
+    return out;
+}
+
+void look_up_names(int socket, PeerNames& peer) {
+    sockaddr_storage address{};
+    socklen_t size = sizeof address;
+    auto* const any = reinterpret_cast<sockaddr*>(&address);
     char name[NI_MAXHOST] = {};
-    if (is_loopback(out.address) || ::getnameinfo(any, size, name, sizeof name, nullptr, 0, NI_NAMEREQD) != 0) return out;
+    if (is_loopback(peer.address) || ::getpeername(socket, any, &size) != 0) return;
+    if (::getnameinfo(any, size, name, sizeof name, nullptr, 0, NI_NAMEREQD) != 0) return;
     // Whoever has an address says what its name is. That name must say so too.
     const auto back = resolve(name, "");
     for (const addrinfo* at = back ? back->get() : nullptr; at != nullptr; at = at->ai_next) {
-        if (address_text(at->ai_addr) == out.address) {
-            out.all.emplace_back(name);
-            break;
-        }
+        if (address_text(at->ai_addr) != peer.address) continue;
+        peer.all.emplace_back(name);
+        return;
     }
-    return out;
 }
 
 }  // namespace xend

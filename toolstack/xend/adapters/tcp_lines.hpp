@@ -54,7 +54,9 @@ struct PeerNames {
     std::vector<std::string> all;  // the address first; names lead back to it
     bool local = false;            // it is this machine
 };
-/// Asks the resolver, which may take its time. Errors: of the system.
-base::Outcome<PeerNames> names_of_peer(int socket);
+/// What is known without asking anybody: its address, and names of this machine's own. Errors: of the system.
+base::Outcome<PeerNames> peer_of(int socket);
+/// Asks the resolver, whose answers may be a stranger's, and may take long.
+void look_up_names(int socket, PeerNames& peer);
 
 }  // namespace xend

@@ -20,6 +20,8 @@ public:
     End run(migration::SourceSide::From from, unsigned tries);
     /// Why it stayed, or is undecided.
     const std::string& reason() const { return reason_; }
+    /// Whether the other host is there, as far as that can be told, whatever it says.
+    bool reached() const { return reached_; }
     /// Whether the journal says that the right to run was given away.
     bool handed() const { return transfer_.step == migration::Transfer::Step::handed; }
     std::unique_ptr<migration::Line> take_line() { return std::move(line_); }
@@ -44,6 +46,7 @@ private:
     migration::Transfer transfer_;
     const uint32_t most_mbit_;  // a second; 0: as fast as it goes
     unsigned tries_ = 0;
+    bool reached_ = false;
     std::chrono::steady_clock::time_point began_{};
     std::unique_ptr<migration::Line> line_;
     proto::relocation::Sum sum_;

@@ -69,4 +69,18 @@ std::string refusal(Operation operation, const xenctrl::DomainInfo& info) {
     return {};
 }
 
+std::string refusal(Operation operation, const Record& record) {
+    if (!record.arriving) return {};
+    const std::string comes = "Domain '" + record.arriving->name + "' is arriving from another host";
+    if (record.state == RecordState::creating) return comes + ": it has no right to run here yet";
+    switch (operation) {
+        case Operation::pause:
+        case Operation::unpause:
+        case Operation::shutdown:
+        case Operation::destroy:
+        case Operation::dump: return {};
+        default: return comes + ": try again when it has its name";
+    }
+}
+
 }  // namespace xend

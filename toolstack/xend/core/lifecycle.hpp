@@ -8,6 +8,7 @@
 
 #include "toolstack/config/domain_config.hpp"
 #include "toolstack/xenctrl/types.hpp"
+#include "toolstack/xend/core/record.hpp"
 
 namespace xend {
 
@@ -58,5 +59,7 @@ enum class Operation : uint8_t {
 
 /// Why `operation` may not be done to a domain in this state; empty when it may.
 std::string refusal(Operation operation, const xenctrl::DomainInfo& info);
+/// The same for what is remembered of it.
+std::string refusal(Operation operation, const Record& record);
 
 }  // namespace xend

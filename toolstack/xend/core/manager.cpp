@@ -23,6 +23,7 @@ namespace {
 /// Of a xend that neither sends nor takes domains.
 struct NoTransfers final : migration::TransferJournal {
     Outcome<std::vector<migration::Transfer>> load() override { return std::vector<migration::Transfer>{}; }
+    Outcome<proto::relocation::Id> self() override { return base::fail(Errc::opnotsupp, "This xend moves no domains"); }
     Outcome<> save(const migration::Transfer&) override { return base::fail(Errc::opnotsupp, "This xend moves no domains"); }
     Outcome<> remove(const migration::TransferId&, Way) override { return base::ok; }
 };
@@ -107,6 +108,8 @@ Outcome<DomainView> Manager::find(const std::string& who) {
 /// Finds the domain and checks that the operation is one for its state.
 Outcome<DomainView> Manager::operate(const std::string& who, Operation operation) {
     DomainView view = OTRY(find(who));
+    if (const std::string why = view.record ? refusal(operation, *view.record) : ""; !why.empty())
+        return base::fail(Errc::busy, why);
     if (const std::string why = refusal(operation, view.info); !why.empty()) return base::fail(Errc::perm, why);
     return view;
 }
@@ -214,6 +217,8 @@ Outcome<> Manager::rename(const std::string& who, const std::string& name) {
     if (!config::is_valid_name(name)) return base::fail(Errc::inval, "Invalid VM Name: '" + name.substr(0, 128) + "'");
     std::optional<Job> job;
     DomainView view = OTRY(operate(who, Operation::rename, job));
+    if (view.record && view.record->saving)
+        return base::fail(Errc::busy, "Domain '" + view.name + "' is on its way to another host, or to a file");
     const std::lock_guard claiming(claims_mutex_);
     auto store = OTRY(stores_.lease());
     for (const DomainGlance& other : OTRY(domains())) {

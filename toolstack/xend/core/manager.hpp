@@ -68,6 +68,8 @@ public:
     base::Outcome<> announce_dom0();
     /// The records of domains that an earlier xend left half done: each wants finish_interrupted().
     base::Outcome<std::vector<Record>> interrupted();
+    /// Takes out of the journal of transfers what nobody needs. Before the first connection. Errors: of the journals.
+    base::Outcome<> sweep_transfers();
     /// Brings to its end what interrupted() named.
     base::Outcome<> finish_interrupted(const Record& record);
     /// All of the above, and reap(), one after the other.
@@ -119,7 +121,8 @@ public:
     base::Outcome<> migrate(const std::string& who, const MoveOrder& order);
     /// Takes what another host sends over this connection, or answers it.
     base::Outcome<> receive(migration::Line& line);
-    /// What becomes of a domain that was handed over to a host that never answers again: its owner knows. Errors: noent, inval.
+    /// What becomes of a domain that was handed over to a host that never answers again: its owner knows. A host that is there is asked,
+    /// and its answer counts. Errors: noent, inval; exist: it says otherwise, which was done; busy: it is there and does not say.
     enum class Decision : uint8_t { reclaim, forget };
     base::Outcome<> decide_departure(const std::string& who, Decision decision);
     base::Outcome<> pause(const std::string& who);
@@ -221,6 +224,8 @@ private:
     base::Outcome<std::unique_ptr<migration::Line>> move_away(const std::string& who, const MoveOrder& order);
     base::Outcome<> check_departure(xenstore::Store& store, const DomainView& view, const MoveOrder& order);
     static std::string undecided_text(const Record& record, const std::string& why);
+    base::Outcome<> carry_out(xenstore::Store& store, DomainView& view, Decision decision);
+    base::Outcome<proto::relocation::Hello> hello();
     base::Outcome<> settle_departure(xenstore::Store& store, const DomainRef& domain, Record& record);
 
     class Arrival;

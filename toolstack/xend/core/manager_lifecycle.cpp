@@ -346,6 +346,7 @@ Outcome<> Manager::finish_held(Record record) {
 
 Outcome<> Manager::recover() {
     OTRY(announce_dom0());
+    OTRY(sweep_transfers());
     for (const Record& record : OTRY(interrupted())) OTRY(finish_interrupted(record));
     OTRY(reap());
     return base::ok;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A domain that goes to another host: what the source does, and what the next xend makes of one that was killed meanwhile.
+#include <algorithm>
+
 #include "toolstack/config/domain_sxp.hpp"
 #include "toolstack/service/caught.hpp"
 #include "toolstack/service/log.hpp"
@@ -38,7 +40,7 @@ milliseconds patience_for(SourceStep step) {
 // -- one transfer -------------------------------------------------------------------------------------------------------
 
 Manager::Departure::End Manager::Departure::run(SourceSide::From from, unsigned tries) {
-    SourceSide side(from);
+    SourceSide side(from, transfer_.partner);
     tries_ = tries;
     while (!side.ended()) {
         const SourceStep step = side.step();
@@ -46,6 +48,7 @@ Manager::Departure::End Manager::Departure::run(SourceSide::From from, unsigned 
             const auto message = line_->hear(patience_for(step));
             if (message) side.heard(*message);
             else side.failed(message.failure().text);
+            transfer_.partner = side.partner();
             continue;
         }
         const auto done = service::caught([&] { return act(step); });
@@ -53,6 +56,7 @@ Manager::Departure::End Manager::Departure::run(SourceSide::From from, unsigned 
         else side.failed(done.failure().text);
     }
     reason_ = side.reason();
+    reached_ = reached_ && !side.met_another();
     if (side.step() == SourceStep::undecided) return End::undecided;
     return side.step() == SourceStep::moved ? End::moved : End::stayed;
 }
@@ -64,7 +68,7 @@ Outcome<> Manager::Departure::act(SourceStep step) {
         case SourceStep::connect:
         case SourceStep::connect_again: return connect();
         case SourceStep::say_hello:
-        case SourceStep::say_hello_again: return say(wire::Hello{});
+        case SourceStep::say_hello_again: return say(OTRY(manager_.hello()));
         case SourceStep::say_offer: return offer();
         case SourceStep::suspend: return suspend();
         case SourceStep::send_image: return send_image();
@@ -113,6 +117,7 @@ Outcome<> Manager::Departure::begin() {
 Outcome<> Manager::Departure::connect() {
     line_.reset();
     line_ = OTRY(manager_.ports_.lines->connect(transfer_.host, transfer_.port));
+    reached_ = true;
     return base::ok;
 }
 
@@ -269,6 +274,7 @@ Outcome<> Manager::settle_departure(xenstore::Store& store, const DomainRef& dom
     return ports_.records.note(*view.record);
 }
 
+/// Who was handed it is asked first: what its owner believes may not be so.
 Outcome<> Manager::decide_departure(const std::string& who, Decision decision) {
     const DomainView before = OTRY(find(who));
     const Job job(*this, before.uuid);
@@ -276,9 +282,31 @@ Outcome<> Manager::decide_departure(const std::string& who, Decision decision) {
     if (!view.record || !view.record->saving || view.record->saving->transfer.empty() || view.uuid != before.uuid)
         return base::fail(Errc::inval, "Domain '" + view.name + "' is not on its way to another host");
     auto store = OTRY(stores_.lease());
+    const std::string name = view.record->config.name;
     const auto id = config::Uuid::parse(view.record->saving->transfer);
-    const char* does = decision == Decision::reclaim ? "goes on here" : "is forgotten here";
-    log(LogLevel::warning, "domain '" + view.record->config.name + "' " + does + ", as its owner decides");
+    const auto known = id ? OTRY(ports_.transfers->find(id->bytes, TransferJournal::Way::out)) : std::nullopt;
+    const bool reclaim = decision == Decision::reclaim;
+    if (known && known->step == Transfer::Step::handed) {
+        Departure departure(*this, *store, view, *known);
+        const auto end = departure.run(SourceSide::From::handed, 0);
+        if (end == Departure::End::moved && !reclaim) return base::ok;
+        if (end == Departure::End::moved)
+            return base::fail(Errc::exist, "Domain '" + name + "' runs on " + known->host + ": the copy here was removed");
+        if (end == Departure::End::stayed && reclaim) return base::ok;
+        if (end == Departure::End::stayed)
+            return base::fail(Errc::exist, known->host + " had thrown domain '" + name + "' away: it goes on here");
+        if (departure.reached())
+            return base::fail(Errc::busy, known->host + " is there, and does not say what became of domain '" + name + "' (" +
+                                              departure.reason() +
+                                              "): nothing was done. Try again, or shut that host down first");
+    }
+    log(LogLevel::warning,
+        "domain '" + name + "' " + (reclaim ? "goes on here" : "is forgotten here") + ", as its owner decides");
+    return carry_out(*store, view, decision);
+}
+
+Outcome<> Manager::carry_out(xenstore::Store& store, DomainView& view, Decision decision) {
+    const auto id = config::Uuid::parse(view.record->saving->transfer);
     const auto forget = [&] { return id ? ports_.transfers->remove(id->bytes, TransferJournal::Way::out) : base::ok; };
     view.record->reason.clear();
     if (decision == Decision::forget) {
@@ -290,8 +318,41 @@ Outcome<> Manager::decide_departure(const std::string& who, Decision decision) {
     }
     // It is told first: whoever is killed now finds that nobody has the right but this side.
     OTRY(forget());
-    OTRY(go_on(*store, view.ref(), *view.record));
-    return settle_name(*store, view.ref(), *view.record);
+    OTRY(go_on(store, view.ref(), *view.record));
+    return settle_name(store, view.ref(), *view.record);
+}
+
+/// What this host says first of all.
+Outcome<wire::Hello> Manager::hello() {
+    wire::Hello hello;
+    hello.host = OTRY(ports_.transfers->self());
+    return hello;
+}
+
+/// Lines that say nothing to anybody: of domains that left, or stayed, while the journal could not be written, and of those that came
+/// just when the machine went down. Who asks for one of these is told that it was thrown away. Before any connection is served.
+Outcome<> Manager::sweep_transfers() {
+    const auto transfers = OTRY(ports_.transfers->load());
+    if (transfers.empty()) return base::ok;
+    const auto records = OTRY(ports_.records.load());
+    const auto domains = OTRY(ports_.hypervisor.list());
+    for (const Transfer& transfer : transfers) {
+        // Of one that ran here that stays: its source has a copy until it has heard of it.
+        if (transfer.step == Transfer::Step::running) continue;
+        const config::Uuid id{transfer.id};
+        const bool goes =
+            std::ranges::any_of(records, [&](const RecordPtr& r) { return r->saving && r->saving->transfer == id.text(); });
+        // With its own uuid it may be the copy of a source that is this host too.
+        const auto is = [&](const config::Uuid& uuid) { return uuid == id || (!goes && uuid.text() == transfer.uuid); };
+        const bool comes =
+            std::ranges::any_of(records, [&](const RecordPtr& r) { return is(r->config.uuid); }) ||
+            std::ranges::any_of(domains, [&](const xenctrl::DomainInfo& info) { return is(config::Uuid{info.handle}); });
+        if (transfer.goes_out() ? goes : comes) continue;
+        log(LogLevel::warning, "domain '" + transfer.domain + "': nothing is left here of its way " +
+                                   (transfer.goes_out() ? "to " : "from ") + transfer.host);
+        OTRY(ports_.transfers->remove(transfer.id, transfer.goes_out() ? TransferJournal::Way::out : TransferJournal::Way::in));
+    }
+    return base::ok;
 }
 
 }  // namespace xend

@@ -85,7 +85,7 @@ void Manager::Arrival::hear() {
 Outcome<> Manager::Arrival::act(TargetStep step) {
     Manager& m = manager_;
     switch (step) {
-        case TargetStep::say_hello: return line_.say(wire::Hello{});
+        case TargetStep::say_hello: return line_.say(OTRY(m.hello()));
         case TargetStep::prepare: return prepare();
         case TargetStep::say_accept: return line_.say(wire::Accept{});
         case TargetStep::take_image: return take_image();
@@ -139,6 +139,9 @@ Outcome<> Manager::Arrival::check(const config::DomainConfig& config) {
     if (!own || own->uuid != config.uuid.text()) OTRY(m.check_name(config.name, config.uuid));
     OTRY(m.check_managed_name(config.name, config.uuid));
     OTRY(m.check_name(record_.config.name, id()));
+    OTRY(m.check_managed_name(record_.config.name, id()));
+    // check_name() passes over domains that could not be made again: their records stay, too.
+    if (OTRY(m.ports_.records.find(id()))) return base::fail(Errc::exist, "The transfer's id is the uuid of a domain here");
     if (m.is_suspended(config.uuid)) return base::fail(Errc::exist, "Domain '" + config.name + "' is suspended here");
     OTRY(m.check_drivers(store_, config));
     return m.ports_.records.note(record_);

@@ -113,6 +113,8 @@ public:
 
     /// Before the loop turns: so what an earlier xend left of a domain comes before requests for it.
     Outcome<> begin() {
+        // A journal that cannot be read decides nothing today; it is in the log.
+        if (const auto swept = manager_.sweep_transfers(); !swept) log(LogLevel::error, swept.failure().text);
         for (const Record& record : OTRY(manager_.interrupted())) finish(record);
         announce();
         return base::ok;

@@ -19,6 +19,7 @@ using service::LogLevel;
 namespace {
 
 constexpr int most_served = 8;
+constexpr int most_looked_up = most_served / 2;
 constexpr std::chrono::milliseconds accept_pause{100};  // when there is no descriptor left
 
 }  // namespace
@@ -62,18 +63,27 @@ void RelocationServer::accept() {
     });
 }
 
-std::string RelocationServer::refusal(const AllowedHosts& allowed, const PeerNames& peer, bool root, bool plain) {
+std::string RelocationServer::refusal(const PeerNames& peer, bool root, bool plain) {
     if (peer.local && !root) return "it is not root of this machine";
     if (!peer.local && !plain) return "it comes from another machine without encryption, and (xend-relocation-plain no) stands";
-    if (!allowed.allow(peer.all, peer.local)) return "it is not among xend-relocation-hosts-allow";
     return {};
+}
+
+/// By its address if that is enough: strangers whose names nobody tells must not take the place of who is known.
+bool RelocationServer::allows(int socket, PeerNames& peer) {
+    if (allowed_.allow(peer.all, peer.local)) return true;
+    const bool asks = ++looked_up_ <= most_looked_up;
+    if (asks) look_up_names(socket, peer);
+    --looked_up_;
+    return asks && allowed_.allow(peer.all, peer.local);
 }
 
 /// In a job.
 void RelocationServer::serve(Fd fd) {
-    auto peer = names_of_peer(fd.get());
+    auto peer = peer_of(fd.get());
     if (!peer) return;
-    const std::string why = refusal(allowed_, *peer, peer->local && service::peer_is_root(fd.get()), settings_.relocation_plain);
+    std::string why = refusal(*peer, peer->local && service::peer_is_root(fd.get()), settings_.relocation_plain);
+    if (why.empty() && !allows(fd.get(), *peer)) why = "it is not among xend-relocation-hosts-allow";
     SocketLine line(std::move(fd), peer->address);
     if (!why.empty()) {
         log(LogLevel::warning, "relocation: " + peer->address + " is refused: " + why);

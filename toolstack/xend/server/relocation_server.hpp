@@ -24,12 +24,13 @@ public:
     base::Outcome<> listen();
     /// Where it listens when no address is given: without `plain` other machines could say nothing.
     static std::string address_of(const ServerSettings& settings);
-    /// Why a peer is not served; empty when it is. Pure.
-    static std::string refusal(const AllowedHosts& allowed, const PeerNames& peer, bool root, bool plain);
+    /// Why a peer is not served, whatever its names are; empty when it may be. Pure.
+    static std::string refusal(const PeerNames& peer, bool root, bool plain);
 
 private:
     void accept();
     void serve(service::Fd fd);
+    bool allows(int socket, PeerNames& peer);
 
     service::EventLoop& loop_;
     Dispatcher& dispatcher_;
@@ -39,6 +40,7 @@ private:
     service::Fd listener_;
     uint64_t next_ = 0;
     std::atomic<int> served_ = 0;
+    std::atomic<int> looked_up_ = 0;  // whose names are asked for
 };
 
 }  // namespace xend

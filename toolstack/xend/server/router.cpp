@@ -242,6 +242,7 @@ Outcome<> Router::migrate(const Request& request, const std::string& who) {
     order.host = OTRY(field(request, "destination"));
     order.live = flag(request, "live");
     if (request.fields.contains("port")) order.port = static_cast<uint16_t>(OTRY(number_field(request, "port", 65535)));
+    if (order.port == 0) return base::fail(Errc::inval, "Invalid parameter: port: nobody listens at port 0");
     if (request.fields.contains("resource"))
         order.most_mbit = static_cast<uint32_t>(OTRY(number_field(request, "resource", 1U << 20U)));
     return manager_.migrate(who, order);
