@@ -93,6 +93,7 @@ struct Two {
         EXPECT_TRUE(here.manager.create(here.demo(), xend::Run::now));
         here.stores.tree.write("/local/domain/1/control/feature-suspend", "1");
     }
+    ~Two() { lines.finish(); }  // they serve these hosts
     Outcome<> migrate() {
         const SuspendingGuest guest(here);
         return migrate_without_suspend();

@@ -165,8 +165,8 @@ const std::vector<Verb>& verbs() {
     };
     static const std::vector<Verb> table = [] {
         std::vector<Verb> rows = own;
-        for (const auto& more : {cpupool_verbs(), device_verbs(), savefile_verbs(), scheduler_verbs(), session_verbs(),
-                                 top_verbs(), vcpu_verbs(), refused_verbs()})
+        for (const auto& more : {cpupool_verbs(), device_verbs(), host_verbs(), savefile_verbs(), scheduler_verbs(),
+                                 session_verbs(), top_verbs(), vcpu_verbs(), refused_verbs()})
             rows.insert(rows.end(), more.begin(), more.end());
         return rows;
     }();
@@ -223,7 +223,9 @@ const std::vector<std::pair<std::string_view, std::vector<std::string_view>>>& g
                     "mem-max", "mem-set", "migrate", "new",      "pause",     "pincpu",   "reboot",    "rename",
                     "restore", "resume",  "save",    "savefile", "shutdown",  "start",    "suspend",   "sysrq",
                     "top",     "trigger", "unpause", "uptime",   "vcpu-list", "vcpu-pin", "vcpu-set"}},
-        {"Xen Host", {"call", "consoles", "debug-keys", "dmesg", "help", "info", "log", "shell"}},
+        {"Xen Host",
+         {"call", "consoles", "debug-keys", "dmesg", "help", "host-accept", "host-forget", "host-list", "host-pair", "info",
+          "log", "shell"}},
         {"Scheduler",
          {"sched-credit", "sched-credit2", "sched-rtds", "sched-sedf", "sched-bvt", "sched-bvt-ctxallow", "bvt", "bvt_ctxallow",
           "atropos", "rrobin"}},

@@ -80,6 +80,7 @@ const std::vector<Verb>& xl_verbs();
 /// What that table takes from other files.
 std::vector<Verb> cpupool_verbs();
 std::vector<Verb> device_verbs();
+std::vector<Verb> host_verbs();
 std::vector<Verb> savefile_verbs();
 std::vector<Verb> scheduler_verbs();
 std::vector<Verb> session_verbs();

@@ -49,11 +49,52 @@ refused "dom0 does not move" 'privileged domain 0' xm migrate 0 localhost
 refused "what is not there does not move" 'does not exist' xm migrate nosuch localhost
 refused "no live migration yet" 'leave out -l' xm migrate -l moved localhost
 refused "a port where nobody listens" "can't connect: connection refused" xm migrate -p 8003 moved localhost
-refused "another machine, readable for all" 'another machine' xm migrate moved 10.99.0.1
+refused "another machine that is not paired" 'not paired' xm migrate moved 10.99.0.1
 equal "the guest is the one that it was" "$id" "$(domid_of moved)"
 relocation_config '^elsewhere$'
 refused "a host that is not allowed" 'hosts-allow' xm migrate moved localhost
 goes_on "refused"
+relocation_config '^localhost$'
+
+# By the bridge's address it is a host like any other: everything goes by TLS, between hosts that are paired.
+relocation_config '^localhost$ ^10[.].*$'
+check "keys are exchanged" sh -c "xm host-pair 10.0.0.1 >$WORK/pair"
+words=$(sed -n 2p $WORK/pair | xargs)
+equal "they are six words" 6 "$(echo "$words" | wc -w)"
+equal "both sides show them" "asked asks" "$(xm host-list | grep "$words" | awk '{ print $2 }' | sort | xargs)"
+refused "words that nobody shows" 'No host that is to be paired' xm host-accept lusab babad gutih tugad mudof sakat
+refused "before they are accepted" 'not paired' xm migrate moved 10.0.0.1
+check "they are accepted" xm host-accept $words
+equal "the hosts are paired" paired "$(xm host-list | awk '$1 == "10.0.0.1" { print $2 }')"
+id=$(domid_of moved)
+check "xm migrate, by TLS" xm migrate moved 10.0.0.1
+check "it is another domain" new_id moved "$id"
+goes_on "moved by TLS"
+relocation_config '^elsewhere$'
+refused "a paired host that is not allowed" 'hosts-allow' xm migrate moved 10.0.0.1
+relocation_config '^localhost$ ^10[.].*$'
+check "it is paired with the next xend too" sh -c "xm host-list | grep -q paired"
+# Another network stands for a stranger: what is not encrypted is refused, on both sides with a line, before it is looked at.
+unshare -n sleep 600 &
+other=$!
+in_other() { nsenter --net=/proc/$other/ns/net "$@"; }
+# answered PATTERN BYTES: what the stranger is told who says these
+answered() { printf "$2" | in_other timeout 15 nc 10.98.0.1 8002 >$WORK/answer; grep -aq "$1" $WORK/answer; }
+ip link add other0 type veth peer name other1
+wait_until 10 ip link set other1 netns $other
+ip addr add 10.98.0.1/24 dev other0
+ip link set other0 up
+in_other ip addr add 10.98.0.2/24 dev other1
+in_other ip link set other1 up
+wait_until 20 in_other ping -c 1 10.98.0.1
+check "a stranger without encryption is refused" answered 'from another machine without encryption' '\001\000\000\000\030\000\000\000'
+check "a xend of long ago is refused in its words" answered "(xend.err 'it comes from another machine" 'receive\n'
+check "the log says who" sh -c "xm log | grep -q '10.98.0.2 is refused: it comes from another machine without encryption'"
+kill $other
+ip link del other0 2>/dev/null
+check "the host is forgotten" xm host-forget 10.0.0.1
+refused "and unknown again" 'not paired' xm migrate moved 10.0.0.1
+equal "the guest is one" 1 "$(xm list | awk 'NR > 2' | wc -l)"
 relocation_config '^localhost$'
 
 for wait in 0.1 0.4 1 2; do

@@ -13,6 +13,8 @@
 #include <algorithm>
 #include <sstream>
 
+#include "toolstack/xend/adapters/tls_lines.hpp"
+
 namespace xend {
 
 using base::Errc;
@@ -109,23 +111,35 @@ Outcome<> SocketLine::say(const wire::Message& message) {
     const auto bytes = wire::encode(message);
     const Time until = steady_clock::now() + for_a_message;
     for (size_t done = 0; done < bytes.size();) {
-        const ssize_t n = ::send(fd_.get(), bytes.data() + done, bytes.size() - done, MSG_NOSIGNAL);
-        if (n >= 0) done += static_cast<size_t>(n);
-        else if (errno == EAGAIN) OTRY(wait(POLLOUT, until));
-        else if (errno != EINTR) return system_failure("the connection was lost");
+        const Part part = OTRY(send_part(std::span(bytes).subspan(done)));
+        done += part.count;
+        if (part.wait != 0) OTRY(wait(part.wait, until));
     }
     return base::ok;
 }
 
-Outcome<> SocketLine::read(std::span<std::byte> out, Time until) const {
+Outcome<> SocketLine::read(std::span<std::byte> out, Time until) {
     while (!out.empty()) {
-        const ssize_t n = ::recv(fd_.get(), out.data(), out.size(), 0);
-        if (n > 0) out = out.subspan(static_cast<size_t>(n));
-        else if (n == 0) return base::fail(Errc::io, "the other host closed the connection");
-        else if (errno == EAGAIN) OTRY(wait(POLLIN, until));
-        else if (errno != EINTR) return system_failure("the connection was lost");
+        const Part part = OTRY(receive_part(out));
+        out = out.subspan(part.count);
+        if (part.wait != 0) OTRY(wait(part.wait, until));
     }
     return base::ok;
+}
+
+Outcome<SocketLine::Part> SocketLine::send_part(std::span<const std::byte> bytes) {
+    const ssize_t n = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (n >= 0) return Part{static_cast<size_t>(n), 0};
+    if (errno == EAGAIN || errno == EINTR) return Part{0, static_cast<short>(errno == EAGAIN ? POLLOUT : 0)};
+    return system_failure("the connection was lost");
+}
+
+Outcome<SocketLine::Part> SocketLine::receive_part(std::span<std::byte> out) {
+    const ssize_t n = ::recv(fd_.get(), out.data(), out.size(), 0);
+    if (n > 0) return Part{static_cast<size_t>(n), 0};
+    if (n == 0) return base::fail(Errc::io, "the other host closed the connection");
+    if (errno == EAGAIN || errno == EINTR) return Part{0, static_cast<short>(errno == EAGAIN ? POLLIN : 0)};
+    return system_failure("the connection was lost");
 }
 
 Outcome<wire::Message> SocketLine::hear(milliseconds patience) {
@@ -137,24 +151,35 @@ Outcome<wire::Message> SocketLine::hear(milliseconds patience) {
     return wire::decode(head, body);
 }
 
-Outcome<std::unique_ptr<migration::Line>> TcpLines::connect(const std::string& host, uint16_t port) {
+Outcome<Connected> connect_to(const std::string& host, uint16_t port,
+                              const std::function<Outcome<>(const std::string& address)>& may) {
     // A machine without a table of hosts knows itself all the same.
     const std::string numeric = host == "localhost" ? "127.0.0.1" : host;
     const Addresses all = OTRY(resolve(numeric, std::to_string(port)).context("can't connect"));
     Outcome<Fd> made = base::fail(Errc::noent, "can't connect: " + host + " has no address");
     for (const addrinfo* at = all.get(); at != nullptr; at = at->ai_next) {
         const std::string address = address_text(at->ai_addr);
-        if (!plain_ && !is_loopback(address))
-            return base::fail(Errc::perm, "can't connect: " + host +
-                                              " is another machine, and a domain's memory would travel readable; "
-                                              "(xend-relocation-plain yes) in xend-config.sxp of both allows that");
+        OTRY(may(address));
         made = connect_one(*at);
         if (!made) continue;
         char numbers[NI_MAXHOST] = {};  // with the interface that an address of one link hangs on
         const bool known = ::getnameinfo(at->ai_addr, at->ai_addrlen, numbers, sizeof numbers, nullptr, 0, NI_NUMERICHOST) == 0;
-        return std::unique_ptr<migration::Line>(new SocketLine(std::move(made).take(), known ? numbers : address));
+        return Connected{std::move(made).take(), known ? numbers : address};
     }
     return std::move(made).take_failure();
+}
+
+Outcome<std::unique_ptr<migration::Line>> TcpLines::connect(const std::string& host, uint16_t port) {
+    const bool any = OTRY(keys_.any());
+    Connected connected = OTRY(connect_to(host, port, [&](const std::string& address) -> Outcome<> {
+        if (plain_ || any || is_loopback(address)) return base::ok;
+        return base::fail(Errc::perm,
+                          "can't connect: " + host + " is another machine, and not paired with this one: see 'xm host-pair'");
+    }));
+    const bool by_name = bool(OTRY(keys_.key_of(host))), by_address = bool(OTRY(keys_.key_of(connected.address)));
+    if (is_loopback(connected.address) || (plain_ && !by_name && !by_address))
+        return std::unique_ptr<migration::Line>(new SocketLine(std::move(connected.fd), connected.address));
+    return open_paired(std::move(connected.fd), connected.address, host, keys_);
 }
 
 Outcome<AllowedHosts> AllowedHosts::parse(const std::string& text) {
@@ -168,8 +193,8 @@ Outcome<AllowedHosts> AllowedHosts::parse(const std::string& text) {
     return out;
 }
 
-bool AllowedHosts::allow(const std::vector<std::string>& names, bool local) const {
-    if (patterns_.empty()) return local;
+bool AllowedHosts::allow(const std::vector<std::string>& names, bool known) const {
+    if (patterns_.empty()) return known;
     for (const std::string& name : names) {
         if (name.size() > longest_name) continue;
         for (const std::regex& pattern : patterns_) {
@@ -190,6 +215,14 @@ Outcome<PeerNames> peer_of(int socket) {
     out.all.push_back(out.address);
     if (is_loopback(out.address)) out.all.insert(out.all.end(), {"localhost", "localhost.localdomain"});
     return out;
+}
+
+Outcome<unsigned char> first_byte(int socket, milliseconds patience) {
+    pollfd wanted{socket, POLLIN, 0};
+    if (::poll(&wanted, 1, static_cast<int>(patience.count())) <= 0) return base::fail(Errc::timedout, "it says nothing");
+    unsigned char first = 0;
+    if (::recv(socket, &first, 1, MSG_PEEK | MSG_DONTWAIT) == 1) return first;
+    return base::fail(Errc::io, "it closed the connection without a word");
 }
 
 void look_up_names(int socket, PeerNames& peer) {

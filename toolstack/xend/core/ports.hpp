@@ -182,6 +182,32 @@ public:
     virtual base::Outcome<> remove(const config::Uuid& uuid) = 0;
 };
 
+/// Another host, and what is known of its key.
+struct KnownHost {
+    enum class Standing : uint8_t {
+        asks,   // it wants to be paired; nobody here has said so
+        asked,  // it was asked for here; nobody has compared the words yet
+        paired
+    };
+    std::string name;  // as it was asked for here, or its address
+    std::string address;
+    std::string words;  // that both sides show
+    Standing standing = Standing::asks;
+};
+
+/// The hosts that domains may go to and come from. Thread-safe.
+class Hosts {
+public:
+    virtual ~Hosts() = default;
+    /// Exchanges keys with it. Errors: of the system; perm: it refuses.
+    virtual base::Outcome<KnownHost> pair(const std::string& host, uint16_t port) = 0;
+    /// Somebody has compared the words. Errors: noent.
+    virtual base::Outcome<KnownHost> accept(const std::string& words) = 0;
+    virtual base::Outcome<std::vector<KnownHost>> list() = 0;
+    /// Errors: noent.
+    virtual base::Outcome<> forget(const std::string& host) = 0;
+};
+
 struct Ports {
     Hypervisor& hypervisor;
     Stores& stores;

@@ -144,14 +144,16 @@ Outcome<> serve(const ServerSettings& settings, Life life, const Ready& ready) {
     OTRY(records.prepare());
     SqliteDomains managed(settings.core.domains_folder + "/managed.db");
     SqliteTransfers transfers(settings.core.domains_folder + "/transfers.db");
-    TcpLines lines(settings.relocation_plain);
+    HostKeys keys(settings.core.domains_folder + "/hosts.db");
+    TlsHosts hosts(keys);
+    TcpLines lines(settings.relocation_plain, keys);
     Manager manager(Ports{hypervisor, stores, scripts, blocks, records, clock, settings.core, &managed, &transfers, &lines});
-    Router router(manager, settings.log_file, shown_options(settings));
+    Router router(manager, settings.log_file, shown_options(settings), &hosts);
     Dispatcher dispatcher([&router](const Request& request) { return router.handle(request); });
     HttpServer server(
         *loop, [&dispatcher](Request request, HttpServer::Done done) { dispatcher.handle(std::move(request), std::move(done)); });
     OTRY(listen(server, settings));
-    RelocationServer relocation(*loop, dispatcher, manager, settings);
+    RelocationServer relocation(*loop, dispatcher, manager, settings, keys);
     if (settings.relocation_server) OTRY(relocation.listen());
     Reaper reaper(*loop, manager, stores, dispatcher);
     reaper.start();

@@ -18,6 +18,13 @@ using service::LogLevel;
 
 namespace {
 
+constexpr std::chrono::milliseconds for_first_byte{10'000};
+
+void refuse(migration::Line& line, const std::string& why) {
+    log(LogLevel::warning, "relocation: " + line.peer() + " is refused: " + why);
+    static_cast<void>(line.say(proto::relocation::Refuse{"the other host refuses this one: " + why}));
+}
+
 constexpr int most_served = 8;
 constexpr int most_looked_up = most_served / 2;
 constexpr std::chrono::milliseconds accept_pause{100};  // when there is no descriptor left
@@ -25,16 +32,15 @@ constexpr std::chrono::milliseconds accept_pause{100};  // when there is no desc
 }  // namespace
 
 RelocationServer::RelocationServer(service::EventLoop& loop, Dispatcher& dispatcher, Manager& manager,
-                                   const ServerSettings& settings)
-    : loop_(loop), dispatcher_(dispatcher), manager_(manager), settings_(settings) {}
+                                   const ServerSettings& settings, HostKeys& keys, Asked asked)
+    : loop_(loop), dispatcher_(dispatcher), manager_(manager), settings_(settings), keys_(keys), asked_(std::move(asked)) {}
 
 RelocationServer::~RelocationServer() {
     if (listener_) loop_.forget(listener_.get());
 }
 
 std::string RelocationServer::address_of(const ServerSettings& settings) {
-    if (!settings.relocation_address.empty()) return settings.relocation_address;
-    return settings.relocation_plain ? "0.0.0.0" : "127.0.0.1";
+    return settings.relocation_address.empty() ? "0.0.0.0" : settings.relocation_address;
 }
 
 Outcome<> RelocationServer::listen() {
@@ -63,35 +69,98 @@ void RelocationServer::accept() {
     });
 }
 
-std::string RelocationServer::refusal(const PeerNames& peer, bool root, bool plain) {
-    if (peer.local && !root) return "it is not root of this machine";
-    if (!peer.local && !plain) return "it comes from another machine without encryption, and (xend-relocation-plain no) stands";
-    return {};
+Speech speech_of(unsigned char first) {
+    if (first == 0x16) return Speech::tls;                                  // a handshake
+    if (first == 1) return Speech::plain;                                   // the type of a HELLO
+    return first == 'r' || first == '(' ? Speech::classic : Speech::other;  // "receive", "(xfr.hello"
+}
+
+std::string RelocationServer::refusal(const Caller& caller, bool plain) {
+    const bool local = caller.peer.local;
+    if (local && !caller.root) return "it is not root of this machine";
+    if (caller.speech == Speech::tls) {
+        if (caller.expired) return "its key has expired: it must be paired anew ('xm host-pair')";
+        return caller.paired || caller.pairs ? "" : "it is not paired with this host ('xm host-pair')";
+    }
+    if (!local && !plain) return "it comes from another machine without encryption, and (xend-relocation-plain no) stands";
+    if (caller.speech == Speech::classic)
+        return "it is a xend of before Xen 4, whose images are of another kind: save the domain there, and convert the file "
+               "(convert-legacy-stream)";
+    return caller.speech == Speech::plain ? "" : "it does not speak as a xend does";
+}
+
+/// With what its names say.
+std::string RelocationServer::refusal(int socket, Caller& caller) {
+    std::string why = refusal(caller, settings_.relocation_plain);
+    if (!why.empty() || allows(socket, caller)) return why;
+    return "it is not among xend-relocation-hosts-allow";
 }
 
 /// By its address if that is enough: strangers whose names nobody tells must not take the place of who is known.
-bool RelocationServer::allows(int socket, PeerNames& peer) {
-    if (allowed_.allow(peer.all, peer.local)) return true;
+bool RelocationServer::allows(int socket, Caller& caller) {
+    const bool known = caller.peer.local || caller.speech == Speech::tls;
+    if (allowed_.allow(caller.peer.all, known)) return true;
     const bool asks = ++looked_up_ <= most_looked_up;
-    if (asks) look_up_names(socket, peer);
+    if (asks) asked_.look_up(socket, caller.peer);
     --looked_up_;
-    return asks && allowed_.allow(peer.all, peer.local);
+    return asks && allowed_.allow(caller.peer.all, known);
 }
 
 /// In a job.
 void RelocationServer::serve(Fd fd) {
     auto peer = peer_of(fd.get());
     if (!peer) return;
-    std::string why = refusal(*peer, peer->local && service::peer_is_root(fd.get()), settings_.relocation_plain);
-    if (why.empty() && !allows(fd.get(), *peer)) why = "it is not among xend-relocation-hosts-allow";
-    SocketLine line(std::move(fd), peer->address);
-    if (!why.empty()) {
-        log(LogLevel::warning, "relocation: " + peer->address + " is refused: " + why);
-        static_cast<void>(line.say(proto::relocation::Refuse{"the other host refuses this one: " + why}));
-        return;
+    Caller caller;
+    caller.peer = std::move(peer).take();
+    caller.root = caller.peer.local && asked_.is_root(fd.get());
+    const auto first = first_byte(fd.get(), for_first_byte);
+    if (!first) return log(LogLevel::warning, "relocation: " + caller.peer.address + ": " + first.failure().text);
+    caller.speech = speech_of(*first);
+    if (caller.speech == Speech::tls) serve_tls(std::move(fd), caller);
+    else serve_plain(std::move(fd), caller);
+}
+
+void RelocationServer::serve_tls(Fd fd, Caller& caller) {
+    const std::string who = "relocation: " + caller.peer.address;
+    const int socket = fd.get();
+    const auto own = keys_.own();
+    if (!own) return log(LogLevel::error, who + " is not served: " + own.failure().text);
+    const auto line = TlsLine::open(std::move(fd), caller.peer.address, *own, TlsLine::Side::server);
+    if (!line) return log(LogLevel::warning, who + ": " + line.failure().text);
+    caller.pairs = (*line)->purpose() == TlsLine::Purpose::pairing;
+    caller.expired = (*line)->expired();
+    const auto known = keys_.paired((*line)->key());
+    caller.paired = known && *known;
+    const std::string why = refusal(socket, caller);
+    if (!why.empty()) return refuse(**line, why);
+    if (!caller.pairs) return talk(**line);
+    const auto proposed = propose(caller, **line);
+    if (!proposed) log(LogLevel::error, who + ": " + proposed.failure().text);
+}
+
+void RelocationServer::serve_plain(Fd fd, Caller& caller) {
+    const std::string why = refusal(fd.get(), caller);
+    if (caller.speech == Speech::classic) {  // in its words
+        const std::string answer = "(xend.err '" + why + "')\n";
+        (void)::send(fd.get(), answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+        return log(LogLevel::warning, "relocation: " + caller.peer.address + " is refused: " + why);
     }
+    SocketLine line(std::move(fd), caller.peer.address);
+    if (why.empty()) talk(line);
+    else refuse(line, why);
+}
+
+void RelocationServer::talk(migration::Line& line) {
     const auto received = manager_.receive(line);
     if (!received) log(LogLevel::error, "relocation: " + received.failure().text);
+}
+
+/// An operator of each side compares the words and says that they are the same; until then nothing has changed.
+Outcome<> RelocationServer::propose(const Caller& caller, TlsLine& line) {
+    const std::string& address = caller.peer.address;
+    const std::string words = OTRY(keys_.propose({address, address, {}, {}}, line.key(), KnownHost::Standing::asks));
+    log(LogLevel::warning, "relocation: " + address + " asks to be paired, with the words: " + words);
+    return line.say(proto::relocation::Accept{});
 }
 
 }  // namespace xend

@@ -82,6 +82,10 @@ Reply Router::node(const Request& request, const std::string& below) {
         auto reply = pools(request);
         return reply ? std::move(reply).take() : error_reply(reply.failure());
     }
+    if (below == "hosts") {
+        auto reply = hosts(request);
+        return reply ? std::move(reply).take() : error_reply(reply.failure());
+    }
     if (below == "config") {
         Sxp out = Sxp::named("config");
         for (const auto& [name, value] : options_) out.add(name, value);

@@ -16,9 +16,11 @@ class Router final : public Transport {
     Manager& manager_;
     std::string log_file_;
     Options options_;
+    Hosts* hosts_;
 
     Reply node(const Request& request, const std::string& below);
     base::Outcome<Reply> pools(const Request& request);
+    base::Outcome<Reply> hosts(const Request& request);
     Reply domain_folder(const Request& request);
     Reply domain(const Request& request, const std::string& who);
     Reply create(const Request& request);
@@ -31,8 +33,9 @@ class Router final : public Transport {
 
 public:
     /// `log_file`: where the server logs, and `options`: how it is set, for those who ask to see it.
-    Router(Manager& manager, std::string log_file, Options options = {})
-        : manager_(manager), log_file_(std::move(log_file)), options_(std::move(options)) {}
+    /// `hosts`: null where there are no others.
+    Router(Manager& manager, std::string log_file, Options options = {}, Hosts* hosts = nullptr)
+        : manager_(manager), log_file_(std::move(log_file)), options_(std::move(options)), hosts_(hosts) {}
     Reply handle(const Request& request);
     base::Outcome<Reply> call(const Request& request) override { return handle(request); }
 };
