@@ -426,6 +426,7 @@ struct FakeScripts final : xend::Scripts {
     Tree& tree;
     std::vector<std::string> calls;  // "vif-bridge online vif1.0"
     std::vector<std::string> words;  // all arguments of the last call
+    std::vector<std::vector<std::string>> all_words;
     std::string error;               // hotplug-error of the next `add` or `online`
     std::function<void()> before;    // called when a script starts
     std::vector<std::string> tags;   // of all calls
@@ -446,6 +447,7 @@ struct FakeScripts final : xend::Scripts {
         calls.push_back(call.path.substr(call.path.find_last_of('/') + 1) + " " + call.arguments[0] +
                         (vif.empty() ? "" : " " + vif));
         words = call.arguments;
+        all_words.push_back(words);
         const bool attach = call.arguments[0] == "add" || call.arguments[0] == "online";
         if (!attach) return base::ok;
         if (!error.empty()) {
@@ -524,6 +526,14 @@ struct FakeClock final : xend::Clock {
     }
 };
 
+struct FakeNeighbours final : xend::Neighbours {
+    std::vector<std::string> told;
+    Outcome<> announce(DomId front, uint32_t devid, const std::string& mac) override {
+        told.push_back(std::to_string(front.raw) + "." + std::to_string(devid) + " " + mac);
+        return base::ok;
+    }
+};
+
 /// A folder that vanishes with the test.
 struct Folder {
     std::filesystem::path path;
@@ -549,6 +559,7 @@ struct Machine {
     FakeBlocks blocks;
     FakeRecords records;
     FakeClock clock;
+    FakeNeighbours neighbours;
     xend::Manager manager;
 
     static xend::Settings settings() {
@@ -562,7 +573,7 @@ struct Machine {
     }
     explicit Machine(const xend::Settings& with = settings(), xend::ManagedDomains* kept = nullptr,
                      migration::TransferJournal* transfers = nullptr, migration::Lines* lines = nullptr)
-        : manager(xend::Ports{hypervisor, stores, scripts, blocks, records, clock, with, kept, transfers, lines}) {
+        : manager(xend::Ports{hypervisor, stores, scripts, blocks, records, clock, with, kept, transfers, lines, &neighbours}) {
         auto ignored = manager.recover();
     }
 

@@ -50,7 +50,7 @@ const Row rows[] = {
     {"dom0-cpus", "0", "1", "-1", effective, [](const S& s) { return s.core.dom0_cpus == 1; }},
     {"dom0-min-mem", "0", "196", "196M", effective, [](const S& s) { return s.core.dom0_min_mem_mib == 196; }},
     {"enable-dump", "no", "yes", "often", effective, [](const S& s) { return s.core.dump_crashes; }},
-    {"external-migration-tool", "", "/etc/xen/scripts/external-device-migrate", "(a)", refused, nullptr},
+    {"external-migration-tool", "", "'mover -v'", "(a)", effective, [](const S& s) { return s.core.migration_tool == "mover -v"; }},
     {"keymap", "en-us", "de", "(a)", harmless, nullptr},
     {"logfile", "/var/log/xen/xend.log", "/x.log", "(a)", effective, [](const S& s) { return s.log_file == "/x.log"; }},
     {"loglevel", "DEBUG", "WARNING", "LOUD", effective, [](const S& s) { return s.log_level == "WARNING"; }},

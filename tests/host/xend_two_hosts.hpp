@@ -29,6 +29,7 @@ public:
         return line_.say(message);
     }
     Outcome<Message> hear(std::chrono::milliseconds patience) override { return line_.hear(patience); }
+    Outcome<bool> comes_within(std::chrono::milliseconds patience) override { return line_.comes_within(patience); }
     std::string peer() const override { return line_.peer(); }
 
 private:
@@ -71,7 +72,8 @@ struct WithJournal {
     xend::SqliteTransfers transfers{(journal_folder.path / "transfers.db").string()};
 };
 struct Host : WithJournal, Machine {
-    explicit Host(migration::Lines& lines) : Machine(settings(), nullptr, &transfers, &lines) {}
+    explicit Host(migration::Lines& lines, const xend::Settings& with = settings())
+        : Machine(with, nullptr, &transfers, &lines) {}
 
     xenctrl::DomainInfo* domain(const std::string& name) {
         const auto view = manager.find(name);
@@ -86,9 +88,9 @@ struct Host : WithJournal, Machine {
 
 struct Two {
     LocalLines lines;
-    Host here{lines}, there{lines};
+    Host here, there{lines};
     MoveOrder order{"there", 8002, false, 0};
-    Two() {
+    explicit Two(const xend::Settings& with = Machine::settings()) : here(lines, with) {
         lines.target = &there.manager;
         EXPECT_TRUE(here.manager.create(here.demo(), xend::Run::now));
         here.stores.tree.write("/local/domain/1/control/feature-suspend", "1");

@@ -22,6 +22,8 @@ public:
     virtual base::Outcome<> say(const proto::relocation::Message& message) = 0;
     /// Waits so long for the next message to come, as a whole.
     virtual base::Outcome<proto::relocation::Message> hear(std::chrono::milliseconds patience) = 0;
+    /// Waits so long for something to come; false: nothing did. What fails, hear() says.
+    virtual base::Outcome<bool> comes_within(std::chrono::milliseconds patience) = 0;
     /// Who is at the other end: its address.
     virtual std::string peer() const = 0;
 };

@@ -30,6 +30,7 @@ struct World {
     std::istream* in = nullptr;  // what is typed to `xm shell`
     std::string sys = "/sys";    // counters of dom0's drivers
     Dialect dialect = Dialect::xm;
+    bool watched = false;  // somebody looks at `err` as it comes: a terminal
     std::string_view name() const { return dialect == Dialect::xl ? "xl" : "xm"; }
 };
 

@@ -19,4 +19,15 @@ private:
     xend::Transport& inner_;
 };
 
+/// While there is one, the first SIGINT only says so here; the next ends the process.
+class HeldInterrupt {
+public:
+    HeldInterrupt();
+    ~HeldInterrupt();
+    HeldInterrupt(const HeldInterrupt&) = delete;
+    HeldInterrupt& operator=(const HeldInterrupt&) = delete;
+    /// True once for each that came.
+    static bool take();
+};
+
 }  // namespace xm

@@ -21,6 +21,7 @@ int main(int argc, char** argv) {
                     ::geteuid() == 0,
                     [](unsigned ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); },
                     xm::join_terminals};
+    world.watched = ::isatty(STDERR_FILENO) == 1;
     std::vector<std::string> words(argv + 1, argv + argc);
     const std::string_view path = argv[0];
     if (path.substr(path.rfind('/') + 1) == "xl") world.dialect = xm::Dialect::xl;

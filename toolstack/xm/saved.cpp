@@ -2,9 +2,13 @@
 // The verbs for domains that are saved, or leave for another machine.
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
+#include <future>
 
+#include "lib/base/number.hpp"
 #include "toolstack/xm/app.hpp"
+#include "toolstack/xm/interrupt.hpp"
 
 namespace xm {
 
@@ -19,6 +23,40 @@ std::string absolute(const std::string& path) {
     std::error_code error;
     const auto whole = std::filesystem::absolute(path, error);
     return error ? path : whole.lexically_normal().string();
+}
+
+/// One line that is written over and over.
+void show_progress(Call& call, const Sxp& migration) {
+    constexpr uint64_t mib = 1U << 20U;
+    const auto number = [&](const char* name) {
+        return base::parse_number<uint64_t>(migration.child_value(name, "0")).value_or(0);
+    };
+    const uint64_t sent = number("sent") / mib, total = number("total") / mib;
+    if (!call.world.watched || !migration.child_value("phase")) return;
+    call.world.err << "\r\x1b[K" << migration.child_value("phase", "");
+    if (sent != 0) call.world.err << " (" << sent << " MiB; it has " << total << " at most)";
+    call.world.err << std::flush;
+}
+
+/// xend is asked in a thread of its own, while this one shows how far it has come. Ctrl-C has it stay.
+Outcome<> move(Call& call, const std::string& domain, const std::map<std::string, std::string>& fields) {
+    const Sxp described = OTRY(call.xend.domain(domain));
+    // Its name is another one while it is under way.
+    const std::string uuid = described.child_value("uuid", domain);
+    const HeldInterrupt held;
+    auto done = std::async(std::launch::async, [&] { return call.xend.operate(domain, "migrate", fields); });
+    constexpr std::chrono::milliseconds between_looks{250};
+    while (done.wait_for(between_looks) != std::future_status::ready) {
+        if (HeldInterrupt::take()) {
+            const auto cancelled = call.xend.operate(uuid, "migrate_cancel");
+            call.world.err << (cancelled ? "Interrupted: it stays here." : "Too late: " + cancelled.failure().text) << "\n";
+        }
+        if (!call.world.watched) continue;
+        if (const auto migration = call.xend.get("/xend/domain/" + uuid, {{"op", "migration"}})) show_progress(call, *migration);
+    }
+    if (call.world.watched) call.world.err << "\r\x1b[K" << std::flush;
+    OTRY(done.get());
+    return base::ok;
 }
 
 }  // namespace
@@ -66,8 +104,7 @@ Outcome<> migrate(Call& call) {
     for (const char* name : {"port", "resource"}) {
         if (call.line.has(name)) fields[name] = call.line.value(name);
     }
-    OTRY(call.xend.operate(domain, "migrate", fields));
-    return base::ok;
+    return move(call, domain, fields);
 }
 
 }  // namespace xm

@@ -44,6 +44,17 @@ equal "moved: disk and card are connected" "4 4" "$(xm block-list moved | awk '$
 check "back again, at a rate" xm migrate -p 8002 -r 1000 moved 127.0.0.1
 goes_on "moved back"
 
+# At this rate it takes minutes: there is time to change one's mind.
+fails_in_the_end() { ! wait "$mover"; }
+xm migrate -r 1 moved localhost >$WORK/cancelled 2>&1 &
+mover=$!
+wait_until 60 sh -c "xm list | grep -q migrating-moved"
+sleep 2
+kill -INT $mover
+check "xm migrate that is interrupted fails" fails_in_the_end
+goes_on "interrupted"
+check "it says so" grep -q 'it was cancelled' $WORK/cancelled
+
 id=$(domid_of moved)
 refused "dom0 does not move" 'privileged domain 0' xm migrate 0 localhost
 refused "what is not there does not move" 'does not exist' xm migrate nosuch localhost

@@ -141,6 +141,11 @@ HostKeys::HostKeys(std::string file) : file_(std::move(file), versions) {}
 
 Outcome<HostKey> HostKeys::own() {
     const std::lock_guard guard(mutex_);
+    return own_held();
+}
+
+/// The caller holds the lock.
+Outcome<HostKey> HostKeys::own_held() {
     if (!own_) {
         OTRY(file_.read("SELECT key, certificate FROM own", [this](const std::vector<std::string>& row) {
             own_ = HostKey{row[0], row[1]};
@@ -186,25 +191,33 @@ Outcome<bool> HostKeys::any() {
     return !OTRY(load()).empty();
 }
 
-Outcome<std::string> HostKeys::propose(KnownHost host, const KeyId& key, KnownHost::Standing standing) {
-    const HostKey ours = OTRY(own());
-    const KeyId mine = OTRY(ours.id());
-    host.words = words_of(mine, key);
+void HostKeys::propose(KnownHost host, const KeyId& key, KnownHost::Standing standing) {
     host.standing = standing;
-    if (host.words.empty()) return base::fail(Errc::io, "Cannot make the words of two keys");
+    host.words.clear();
     const std::lock_guard guard(mutex_);
     const auto same = [standing](const Entry& entry) { return entry.host.standing == standing; };
     std::erase_if(proposed_, [&](const Entry& entry) { return same(entry) && entry.key == key; });
     // Strangers push out strangers alone.
     if (static_cast<size_t>(std::ranges::count_if(proposed_, same)) >= most_proposed)
         proposed_.erase(std::ranges::find_if(proposed_, same));
-    proposed_.push_back({host, key});
-    return host.words;
+    proposed_.push_back({std::move(host), key});
+}
+
+/// The caller holds the lock.
+Outcome<> HostKeys::find_words() {
+    const HostKey ours = OTRY(own_held());
+    const KeyId mine = OTRY(ours.id());
+    for (Entry& entry : proposed_) {
+        if (entry.host.words.empty()) entry.host.words = words_of(mine, entry.key);
+        if (entry.host.words.empty()) return base::fail(Errc::io, "Cannot make the words of two keys");
+    }
+    return base::ok;
 }
 
 Outcome<std::vector<KnownHost>> HostKeys::list() {
     const std::lock_guard guard(mutex_);
     std::vector<KnownHost> out;
+    OTRY(find_words());
     for (Entry& entry : OTRY(load())) out.push_back(std::move(entry.host));
     for (const Entry& entry : proposed_) out.push_back(entry.host);
     return out;
@@ -213,6 +226,7 @@ Outcome<std::vector<KnownHost>> HostKeys::list() {
 Outcome<KnownHost> HostKeys::accept(const std::string& text) {
     const std::string words = plain_words(text);
     const std::lock_guard guard(mutex_);
+    OTRY(find_words());
     // By the name that was typed here, if there is one.
     const auto has = [&](const Entry& entry) { return entry.host.words == words; };
     auto at = std::ranges::find_if(

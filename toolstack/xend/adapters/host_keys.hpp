@@ -46,8 +46,9 @@ public:
     base::Outcome<std::optional<KeyId>> key_of(const std::string& host);
     base::Outcome<bool> any();
 
-    /// Somebody showed this key and asks to be paired, or (`asked`) was asked for it here. Only so many of each are kept. Its words.
-    base::Outcome<std::string> propose(KnownHost host, const KeyId& key, KnownHost::Standing standing);
+    /// Somebody showed this key and asks to be paired, or (`asked`) was asked for it here. Only so many of each are kept, and a stranger
+    /// costs no words before somebody wants to see them.
+    void propose(KnownHost host, const KeyId& key, KnownHost::Standing standing);
     base::Outcome<std::vector<KnownHost>> list();
     /// Errors: noent: no host that is to be paired has these words.
     base::Outcome<KnownHost> accept(const std::string& words);
@@ -60,6 +61,8 @@ private:
         KeyId key{};
     };
     base::Outcome<std::vector<Entry>> load();
+    base::Outcome<HostKey> own_held();
+    base::Outcome<> find_words();
 
     std::mutex mutex_;
     SqliteFile file_;

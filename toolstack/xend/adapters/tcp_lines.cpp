@@ -142,6 +142,11 @@ Outcome<SocketLine::Part> SocketLine::receive_part(std::span<std::byte> out) {
     return system_failure("the connection was lost");
 }
 
+Outcome<bool> SocketLine::comes_within(milliseconds patience) {
+    pollfd wanted{fd_.get(), POLLIN, 0};
+    return holds() || ::poll(&wanted, 1, static_cast<int>(patience.count())) != 0;
+}
+
 Outcome<wire::Message> SocketLine::hear(milliseconds patience) {
     std::array<std::byte, wire::head_bytes> head_bytes{};
     OTRY(read(head_bytes, steady_clock::now() + patience));

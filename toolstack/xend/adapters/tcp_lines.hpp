@@ -18,6 +18,7 @@ public:
     SocketLine(service::Fd fd, std::string peer);
     base::Outcome<> say(const proto::relocation::Message& message) override;
     base::Outcome<proto::relocation::Message> hear(std::chrono::milliseconds patience) override;
+    base::Outcome<bool> comes_within(std::chrono::milliseconds patience) override;
     std::string peer() const override { return peer_; }
 
 protected:
@@ -29,6 +30,8 @@ protected:
     };
     virtual base::Outcome<Part> send_part(std::span<const std::byte> bytes);
     virtual base::Outcome<Part> receive_part(std::span<std::byte> out);
+    /// Whether something was read of the socket that nobody has received.
+    virtual bool holds() const { return false; }
     /// Errors: timedout.
     base::Outcome<> wait(short events, Time until) const;
     int fd() const { return fd_.get(); }

@@ -171,6 +171,8 @@ Outcome<SocketLine::Part> TlsLine::receive_part(std::span<std::byte> out) {
     return part(result, count);
 }
 
+bool TlsLine::holds() const { return SSL_has_pending(ssl_.get()) == 1; }
+
 Outcome<std::unique_ptr<migration::Line>> open_paired(Fd fd, const std::string& address, const std::string& host,
                                                       HostKeys& keys) {
     const HostKey own = OTRY(keys.own());
@@ -200,7 +202,9 @@ Outcome<KnownHost> TlsHosts::pair(const std::string& host, uint16_t port) {
     if (!std::holds_alternative<proto::relocation::Accept>(answer))
         return base::fail(Errc::badmsg, host + " said " + proto::relocation::name_of(answer) + " when it was asked to be paired");
     if (line->expired()) return base::fail(Errc::perm, host + " shows a key that has expired: restart xend there");
-    known.words = OTRY(keys_.propose(known, line->key(), KnownHost::Standing::asked));
+    const KeyId mine = OTRY(own.id());
+    keys_.propose(known, line->key(), KnownHost::Standing::asked);
+    known.words = words_of(mine, line->key());
     return known;
 }
 

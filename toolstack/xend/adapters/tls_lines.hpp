@@ -28,6 +28,7 @@ public:
 protected:
     base::Outcome<Part> send_part(std::span<const std::byte> bytes) override;
     base::Outcome<Part> receive_part(std::span<std::byte> out) override;
+    bool holds() const override;
 
 private:
     TlsLine(service::Fd fd, std::string peer);

@@ -28,6 +28,7 @@ private:
     base::Outcome<> prepare();
     base::Outcome<> check(const config::DomainConfig& config);
     base::Outcome<> take_image();
+    base::Outcome<> say_running();
     base::Outcome<> discard();
     base::Outcome<> settle();
     migration::Transfer transfer(migration::Transfer::Step step) const;

@@ -13,7 +13,15 @@ namespace xend {
 class Manager::Departure {
 public:
     Departure(Manager& manager, xenstore::Store& store, DomainView& view, migration::Transfer transfer, uint32_t most_mbit = 0)
-        : manager_(manager), store_(store), view_(view), transfer_(std::move(transfer)), most_mbit_(most_mbit) {}
+        : manager_(manager),
+          store_(store),
+          view_(view),
+          transfer_(std::move(transfer)),
+          most_mbit_(most_mbit),
+          move_(manager.moves_.begin(view.uuid)) {}
+    ~Departure() { manager_.moves_.end(view_.uuid); }
+    Departure(const Departure&) = delete;
+    Departure& operator=(const Departure&) = delete;
 
     enum class End : uint8_t { moved, stayed, undecided };
     /// Until there is nothing more to do now. `tries`: how often it is asked what became of it, if Go was sent in vain.
@@ -28,6 +36,9 @@ public:
 
 private:
     base::Outcome<> act(migration::SourceStep step);
+    void hear(migration::SourceSide& side);
+    bool cancels(migration::SourceSide& side) const;
+    base::Outcome<> stays_wanted() const;
     base::Outcome<> record(migration::Transfer::Step step);
     base::Outcome<> begin();
     base::Outcome<> connect();
@@ -36,6 +47,9 @@ private:
     base::Outcome<> suspend();
     base::Outcome<> send_image();
     base::Outcome<> settle_disks();
+    base::Outcome<> ask_tool(unsigned step);
+    void take_back_tool();
+    base::Outcome<> run_tool(const std::string& kind, const std::vector<std::string>& words);
     base::Outcome<> pace(uint64_t bytes);
     base::Outcome<> stay();
     base::Outcome<> before_asking();
@@ -46,8 +60,10 @@ private:
     migration::Transfer transfer_;
     const uint32_t most_mbit_;  // a second; 0: as fast as it goes
     unsigned tries_ = 0;
+    unsigned tool_steps_ = 0;  // that the migration tool was asked for
     bool reached_ = false;
     std::chrono::steady_clock::time_point began_{};
+    const std::shared_ptr<Move> move_;
     std::unique_ptr<migration::Line> line_;
     proto::relocation::Sum sum_;
     std::string reason_;

@@ -12,6 +12,7 @@
 #include "toolstack/xend/core/devices.hpp"
 #include "toolstack/xend/core/domain_names.hpp"
 #include "toolstack/xend/core/lifecycle.hpp"
+#include "toolstack/xend/core/moves.hpp"
 #include "toolstack/xend/core/ports.hpp"
 #include "toolstack/xend/core/store_pool.hpp"
 
@@ -119,6 +120,10 @@ public:
     /// Has the guest suspend itself and go on at another host. On failure it goes on here. Errors: of save() but the file's; why the
     /// other host does not take it; timedout: nothing is known of it, it stays suspended and is asked for.
     base::Outcome<> migrate(const std::string& who, const MoveOrder& order);
+    /// What is known of a domain's way to another host; null: it is not on its way. Errors: noent.
+    base::Outcome<std::shared_ptr<const Move>> move_of(const std::string& who);
+    /// Has it stay, if the right to run it was not given away yet. Errors: noent; inval: it is not on its way; busy: it was.
+    base::Outcome<> cancel_move(const std::string& who);
     /// Takes what another host sends over this connection, or answers it.
     base::Outcome<> receive(migration::Line& line);
     /// What becomes of a domain that was handed over to a host that never answers again: its owner knows. A host that is there is asked,
@@ -206,8 +211,12 @@ private:
                                                       proto::saved::Reader& image);
     DomainView view_of(base::DomId domain, const Record& record);
 
-    base::Outcome<> suspend(xenstore::Store& store, const DomainView& view);
-    base::Outcome<bool> suspends_within(xenstore::Store& store, const DomainView& view, std::chrono::milliseconds time);
+    /// Why what is under way is to end; good while it is to go on.
+    using Wanted = std::function<base::Outcome<>()>;
+    base::Outcome<> suspend(
+        xenstore::Store& store, const DomainView& view, const Wanted& wanted = [] { return base::Outcome<>(base::ok); });
+    base::Outcome<bool> suspends_within(xenstore::Store& store, const DomainView& view, std::chrono::milliseconds time,
+                                        const Wanted& wanted);
     base::Outcome<bool> withdraw_suspend(xenstore::Store& store, base::DomId domain);
     base::Outcome<config::DomainConfig> config_now(const DomainView& view);
     base::Outcome<> write_image(xenstore::Store& store, DomainView& view, migration::PartFile& file);
@@ -230,6 +239,7 @@ private:
 
     class Arrival;
     base::Outcome<> start_arrival(xenstore::Store& store, Record& record);
+    void announce_cards(const Record& record);
     base::Outcome<> throw_away(xenstore::Store& store, Record& record);
     base::Outcome<bool> settle_arriving(xenstore::Store& store, Record& record);
     base::Outcome<> settle_arrived(xenstore::Store& store, Record& record);
@@ -269,6 +279,7 @@ private:
     DomainNames names_;
     Devices devices_;
     migration::Arrivals arrivals_;
+    Moves moves_;
     std::mutex claims_mutex_;  // of names, uuids and disks; taken after a domain's own lock
     std::mutex build_mutex_;   // free memory is counted and taken; taken after a domain's own lock
     std::mutex locks_mutex_;

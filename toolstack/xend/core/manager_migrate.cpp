@@ -35,6 +35,20 @@ milliseconds patience_for(SourceStep step) {
     }
 }
 
+/// For people; `otherwise`: what went before goes on.
+const char* words_for(SourceStep step, const char* otherwise) {
+    switch (step) {
+        case SourceStep::suspend: return "the guest suspends itself";
+        case SourceStep::send_image: return "its memory is sent";
+        case SourceStep::say_sum: return "the other host makes it ready";
+        case SourceStep::say_go: return "it begins to run there";
+        case SourceStep::wait: return "the other host is asked what became of it";
+        case SourceStep::destroy: return "the copy here is removed";
+        case SourceStep::go_on: return "it goes on here";
+        default: return otherwise;
+    }
+}
+
 }  // namespace
 
 // -- one transfer -------------------------------------------------------------------------------------------------------
@@ -42,15 +56,18 @@ milliseconds patience_for(SourceStep step) {
 Manager::Departure::End Manager::Departure::run(SourceSide::From from, unsigned tries) {
     SourceSide side(from, transfer_.partner);
     tries_ = tries;
+    if (from == SourceSide::From::handed) move_->give_away();
     while (!side.ended()) {
         const SourceStep step = side.step();
-        if (side.hears()) {
-            const auto message = line_->hear(patience_for(step));
-            if (message) side.heard(*message);
-            else side.failed(message.failure().text);
-            transfer_.partner = side.partner();
+        if (cancels(side)) {
+            side.cancel();
             continue;
         }
+        if (side.hears()) {
+            hear(side);
+            continue;
+        }
+        move_->phase = words_for(step, move_->phase);
         const auto done = service::caught([&] { return act(step); });
         if (done) side.done();
         else side.failed(done.failure().text);
@@ -59,6 +76,26 @@ Manager::Departure::End Manager::Departure::run(SourceSide::From from, unsigned 
     reached_ = reached_ && !side.met_another();
     if (side.step() == SourceStep::undecided) return End::undecided;
     return side.step() == SourceStep::moved ? End::moved : End::stayed;
+}
+
+bool Manager::Departure::cancels(SourceSide& side) const { return move_->cancelled() && side.may_cancel(); }
+
+/// Errors: intr: somebody wants it back.
+Outcome<> Manager::Departure::stays_wanted() const {
+    return move_->cancelled() ? base::fail(Errc::intr, "it was cancelled") : Outcome<>(base::ok);
+}
+
+/// In pieces: who wants it back does not wait for the other side.
+void Manager::Departure::hear(SourceSide& side) {
+    constexpr milliseconds piece{200};
+    const auto until = std::chrono::steady_clock::now() + patience_for(side.step());
+    Outcome<bool> came = false;
+    while (came && !*came && !cancels(side) && std::chrono::steady_clock::now() < until) came = line_->comes_within(piece);
+    if (cancels(side)) return;
+    const auto message = line_->hear(came && *came ? patience_for(side.step()) : milliseconds{0});
+    if (message) side.heard(*message);
+    else side.failed(message.failure().text);
+    transfer_.partner = side.partner();
 }
 
 Outcome<> Manager::Departure::act(SourceStep step) {
@@ -72,10 +109,11 @@ Outcome<> Manager::Departure::act(SourceStep step) {
         case SourceStep::say_offer: return offer();
         case SourceStep::suspend: return suspend();
         case SourceStep::send_image: return send_image();
-        case SourceStep::say_sum: return say(sum_);
+        case SourceStep::say_sum: OTRY(ask_tool(3)); return say(sum_);
         case SourceStep::record_handed:
             // A name may lead to another host next time, which knows nothing of it: that would say that it has thrown it away.
             transfer_.host = line_->peer();
+            if (!move_->give_away()) return stays_wanted();
             return record(Transfer::Step::handed);
         case SourceStep::say_go: return say(wire::Go{});
         case SourceStep::ask: return say(wire::Ask{transfer_.id});
@@ -104,6 +142,7 @@ Outcome<> Manager::Departure::record(Transfer::Step step) {
 
 /// The journals say that it leaves; the domain shows it in its name.
 Outcome<> Manager::Departure::begin() {
+    OTRY(ask_tool(0));
     Record& record = *view_.record;
     record.saving = SaveIntent{};
     record.saving->step = SaveIntent::Step::offered;
@@ -131,15 +170,49 @@ Outcome<> Manager::Departure::offer() {
     wire::Offer offer;
     offer.transfer = transfer_.id;
     offer.memory_kib = config.memory_mib * 1024;
+    move_->total = offer.memory_kib * 1024;
     offer.vcpus = config.vcpus;
     offer.config = proto::to_string(config::to_sxp(config));
     return say(offer);
 }
 
 Outcome<> Manager::Departure::suspend() {
+    OTRY(ask_tool(1));
     view_.record->saving->step = SaveIntent::Step::asking;
     OTRY(manager_.ports_.records.note(*view_.record));
-    return manager_.suspend(store_, view_);
+    OTRY(manager_.suspend(store_, view_, [this] { return stays_wanted(); }));
+    return ask_tool(2);
+}
+
+/// (external-migration-tool): 0 whether each kind of devices can go, 1 before the guest suspends itself, 2 behind it, 3 when all was sent.
+Outcome<> Manager::Departure::ask_tool(unsigned step) {
+    if (manager_.ports_.settings.migration_tool.empty()) return base::ok;
+    tool_steps_ = step + 1;
+    for (const char* kind : {"vbd", "vif"}) OTRY(run_tool(kind, {"-step", std::to_string(step)}));
+    return base::ok;
+}
+
+/// In reverse, what was asked for, also when it failed.
+void Manager::Departure::take_back_tool() {
+    while (tool_steps_ != 0) {
+        --tool_steps_;
+        for (const char* kind : {"vif", "vbd"}) {
+            const auto ran = run_tool(kind, {"-recover", "-step", std::to_string(tool_steps_)});
+            if (!ran) log(LogLevel::error, "domain '" + view_.record->config.name + "': " + ran.failure().text);
+        }
+    }
+}
+
+Outcome<> Manager::Departure::run_tool(const std::string& kind, const std::vector<std::string>& words) {
+    const auto& devices = view_.record->devices;
+    if (std::ranges::none_of(devices, [&](const DeviceIntent& device) { return device.kind == kind; })) return base::ok;
+    ScriptCall call;
+    call.take_script(manager_.ports_.settings.migration_tool, "-type");
+    call.arguments.insert(call.arguments.begin() + 1, kind);
+    call.arguments.insert(call.arguments.end(), words.begin(), words.end());
+    call.arguments.insert(call.arguments.end(), {"-host", transfer_.host, "-domname", view_.record->config.name});
+    call.timeout = manager_.ports_.settings.hotplug_timeout;
+    return manager_.ports_.scripts.run(call).context("external-migration-tool for " + kind);
 }
 
 /// The image, and nothing of the guest's is under way to its disks.
@@ -160,6 +233,7 @@ Outcome<> Manager::Departure::settle_disks() {
         for (milliseconds pause{1}; !OTRY(manager_.ports_.blocks.settled(view_.info.id, device.devid)); waited += pause) {
             if (waited > manager_.ports_.settings.close_timeout + milliseconds{1000})
                 return base::fail(Errc::timedout, device_label(device.kind, device.devid) + " still has something to write");
+            OTRY(stays_wanted());
             manager_.ports_.clock.sleep(pause);
         }
     }
@@ -167,16 +241,23 @@ Outcome<> Manager::Departure::settle_disks() {
 }
 
 Outcome<> Manager::Departure::pace(uint64_t bytes) {
+    move_->sent = bytes;
+    OTRY(stays_wanted());
     if (most_mbit_ == 0) return base::ok;
     const milliseconds due{bytes * 8 / (uint64_t{most_mbit_} * 1000)};
     const auto passed = std::chrono::floor<milliseconds>(std::chrono::steady_clock::now() - began_);
-    if (due > passed) manager_.ports_.clock.sleep(due - passed);
+    constexpr milliseconds piece{200};
+    for (milliseconds left = due - passed; left > milliseconds{0}; left -= piece) {
+        manager_.ports_.clock.sleep(std::min(left, piece));
+        OTRY(stays_wanted());
+    }
     return base::ok;
 }
 
 /// As if nobody had asked it to leave.
 Outcome<> Manager::Departure::stay() {
     line_.reset();
+    take_back_tool();
     Record& record = *view_.record;
     const bool asked = record.saving && record.saving->step != SaveIntent::Step::offered;
     if (asked) OTRY(manager_.go_on(store_, view_.ref(), record));
@@ -241,6 +322,18 @@ Outcome<> Manager::check_departure(xenstore::Store& store, const DomainView& vie
     if (view.record->arriving || view.record->changes())
         return base::fail(Errc::busy, "Domain '" + view.name + "' is being changed: try again");
     return offers_suspend(store, view);
+}
+
+Outcome<std::shared_ptr<const Move>> Manager::move_of(const std::string& who) {
+    const DomainView view = OTRY(find(who));
+    return std::shared_ptr<const Move>(moves_.find(view.uuid));
+}
+
+Outcome<> Manager::cancel_move(const std::string& who) {
+    const DomainView view = OTRY(find(who));
+    const auto move = moves_.find(view.uuid);
+    if (!move) return base::fail(Errc::inval, "Domain '" + view.name + "' is not on its way to another host");
+    return move->cancel() ? Outcome<>(base::ok) : base::fail(Errc::busy, "Domain '" + view.name + "' is handed over already");
 }
 
 std::string Manager::undecided_text(const Record& record, const std::string& why) {

@@ -93,7 +93,7 @@ Outcome<> Manager::Arrival::act(TargetStep step) {
         case TargetStep::record_going: return m.arrivals_.go(transfer(Transfer::Step::going));
         case TargetStep::start: return m.start_arrival(store_, record_);
         case TargetStep::record_running: OTRY(noted_to_run(record_)); return m.arrivals_.runs(transfer(Transfer::Step::running));
-        case TargetStep::say_running: return line_.say(wire::Running{});
+        case TargetStep::say_running: return say_running();
         case TargetStep::settle: return settle();
         case TargetStep::discard: return discard();
         case TargetStep::say_failed: return line_.say(wire::Failed{side_.reason()});
@@ -158,6 +158,16 @@ Outcome<> Manager::Arrival::take_image() {
     return image.finish();
 }
 
+/// While the source removes its copy, who missed where its cards are is told again.
+Outcome<> Manager::Arrival::say_running() {
+    auto said = line_.say(wire::Running{});
+    for (const milliseconds pause : {milliseconds{50}, milliseconds{150}}) {
+        manager_.ports_.clock.sleep(pause);
+        manager_.announce_cards(record_);
+    }
+    return said;
+}
+
 /// First it is noted that it has no right to run, then it goes. Errors: it may have that right; the next look decides.
 Outcome<> Manager::Arrival::discard() {
     OTRY(manager_.arrivals_.discard(id_));
@@ -186,6 +196,7 @@ Outcome<> Manager::start_arrival(xenstore::Store& store, Record& record) {
         if (!record.devices.empty()) OTRY(devices_.detach_all(store, domain.id, &record));
         OTRY(connect_devices(store, record));
         OTRY(let_run(store, domain, record));
+        announce_cards(record);
     }
     Record live = record;
     OTRY(advance(live, RecordEvent::built));
@@ -194,6 +205,18 @@ Outcome<> Manager::start_arrival(xenstore::Store& store, Record& record) {
     if (!saved) log(LogLevel::error, "domain '" + record.config.name + "': " + saved.failure().text);
     if (saved) record = live;
     return base::ok;
+}
+
+/// The front ends say so too, but only when they have come to life: until then switches send to the other host.
+void Manager::announce_cards(const Record& record) {
+    if (ports_.neighbours == nullptr) return;
+    size_t card = 0;
+    for (const DeviceIntent& device : record.devices) {
+        if (device.kind != "vif" || card >= record.config.vifs.size()) continue;
+        const std::string& mac = record.config.vifs[card++].mac;
+        const auto told = device.back == 0 ? ports_.neighbours->announce(record.id(), device.devid, mac) : Outcome<>(base::ok);
+        if (!told) log(LogLevel::warning, "domain '" + record.config.name + "': " + told.failure().text);
+    }
 }
 
 Outcome<> Manager::throw_away(xenstore::Store& store, Record& record) {

@@ -87,19 +87,19 @@ Outcome<> Manager::write_image(xenstore::Store& store, DomainView& view, migrati
 }
 
 /// Asks the guest, and waits until it has stopped. Errors: timedout: the request is withdrawn then; io: it ended in another way.
-Outcome<> Manager::suspend(xenstore::Store& store, const DomainView& view) {
+Outcome<> Manager::suspend(xenstore::Store& store, const DomainView& view, const Wanted& wanted) {
     OTRY(store.write(control_path(view.info.id, "shutdown"), "suspend"));
     const milliseconds patience = ports_.settings.suspend_timeout;
-    if (OTRY(suspends_within(store, view, patience))) return base::ok;
+    if (OTRY(suspends_within(store, view, patience, wanted))) return base::ok;
     const bool noticed = !OTRY(withdraw_suspend(store, view.info.id));
-    if (noticed && OTRY(suspends_within(store, view, patience))) return base::ok;
+    if (noticed && OTRY(suspends_within(store, view, patience, wanted))) return base::ok;
     return base::fail(Errc::timedout, "Domain '" + view.name + "' did not suspend itself within " +
                                           std::to_string(ports_.settings.suspend_timeout.count() * (noticed ? 2 : 1)) +
                                           " seconds");
 }
 
 /// True when it has; false when the time is over. Errors: io: it ended in another way.
-Outcome<bool> Manager::suspends_within(xenstore::Store& store, const DomainView& view, milliseconds time) {
+Outcome<bool> Manager::suspends_within(xenstore::Store& store, const DomainView& view, milliseconds time, const Wanted& wanted) {
     const std::string deaths = "@releaseDomain", token = "suspends";
     constexpr milliseconds longest_pause{200};
     OTRY(store.watch(deaths, token));
@@ -112,7 +112,8 @@ Outcome<bool> Manager::suspends_within(xenstore::Store& store, const DomainView&
         else if (!there || (*now)->shutdown)
             out = base::fail(Errc::io, "Domain '" + view.name + "' ended instead of suspending itself");
         if (!out || *out || std::chrono::steady_clock::now() >= end) break;
-        if (const auto event = store.next_event(longest_pause); !event) out = event.failure();
+        if (const auto still = wanted(); !still) out = still.failure();
+        else if (const auto event = store.next_event(longest_pause); !event) out = event.failure();
     }
     auto ignored = store.unwatch(deaths, token);
     return out;

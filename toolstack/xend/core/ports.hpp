@@ -182,6 +182,14 @@ public:
     virtual base::Outcome<> remove(const config::Uuid& uuid) = 0;
 };
 
+/// Who is on the same networks as domains are.
+class Neighbours {
+public:
+    virtual ~Neighbours() = default;
+    /// Tells them where this card of a domain is by now. Errors: of the system.
+    virtual base::Outcome<> announce(base::DomId front, uint32_t devid, const std::string& mac) = 0;
+};
+
 /// Another host, and what is known of its key.
 struct KnownHost {
     enum class Standing : uint8_t {
@@ -219,6 +227,7 @@ struct Ports {
     ManagedDomains* managed = nullptr;                // null: none are kept
     migration::TransferJournal* transfers = nullptr;  // null: no domain comes or goes
     migration::Lines* lines = nullptr;                // null: none goes
+    Neighbours* neighbours = nullptr;                 // null: there are none
 };
 
 }  // namespace xend

@@ -19,6 +19,7 @@ struct Settings {
     std::vector<std::string> boot_loaders = {"/usr/sbin", "/usr/bin", "/usr/lib/xen-4.17/bin"};  // where they stand
     std::string boot_folder = "/var/run/xend/boot";                                              // for what they take from disks
     uint32_t dom0_min_mem_mib = 0;  // what dom0 keeps when it makes room for a domain; 0: it makes no room
+    std::string migration_tool;     // asked before, while and after a domain leaves; empty: none
     bool dump_crashes = false;      // the cores of domains that crash, whatever their files say
     std::string dump_folder = "/var/xen/dump";
     std::string domains_folder =

@@ -15,6 +15,7 @@
 #include "toolstack/xend/adapters/control_hypervisor.hpp"
 #include "toolstack/xend/adapters/file_records.hpp"
 #include "toolstack/xend/adapters/linux_blocks.hpp"
+#include "toolstack/xend/adapters/linux_neighbours.hpp"
 #include "toolstack/xend/adapters/script_runner.hpp"
 #include "toolstack/xend/adapters/sqlite_domains.hpp"
 #include "toolstack/xend/adapters/sqlite_transfers.hpp"
@@ -146,8 +147,10 @@ Outcome<> serve(const ServerSettings& settings, Life life, const Ready& ready) {
     SqliteTransfers transfers(settings.core.domains_folder + "/transfers.db");
     HostKeys keys(settings.core.domains_folder + "/hosts.db");
     TlsHosts hosts(keys);
+    LinuxNeighbours neighbours;
     TcpLines lines(settings.relocation_plain, keys);
-    Manager manager(Ports{hypervisor, stores, scripts, blocks, records, clock, settings.core, &managed, &transfers, &lines});
+    Manager manager(
+        Ports{hypervisor, stores, scripts, blocks, records, clock, settings.core, &managed, &transfers, &lines, &neighbours});
     Router router(manager, settings.log_file, shown_options(settings), &hosts);
     Dispatcher dispatcher([&router](const Request& request) { return router.handle(request); });
     HttpServer server(

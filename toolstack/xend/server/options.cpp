@@ -91,7 +91,7 @@ constexpr std::array all_options = {
     Option{"dom0-cpus",                     number, "0",         effective, "", 1U << 16U, core_number<&Settings::dom0_cpus>},
     Option{"dom0-min-mem",                  number, "0",         effective, "", 1U << 24U, core_number<&Settings::dom0_min_mem_mib>},
     Option{"enable-dump",                   flag,   "no",        effective, "", 0, core_flag<&Settings::dump_crashes>},
-    Option{"external-migration-tool",       text,   "",          refused,   "devices that are migrated by a program"},
+    Option{"external-migration-tool",       text,   "",          effective, "", 0, core_text<&Settings::migration_tool>},
     Option{"keymap",                        text,   "en-us",     harmless,  no_displays},
     Option{"logfile",                       text,   "/var/log/xen/xend.log", effective, "", 0, server_text<&S::log_file>},
     Option{"loglevel",                      level,  "DEBUG",     effective, "", 0, server_text<&S::log_level>},

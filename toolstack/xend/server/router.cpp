@@ -180,7 +180,7 @@ Reply Router::domain(const Request& request, const std::string& who) {
 }
 
 Outcome<Reply> Router::domain_operation(const Request& request, const std::string& who, const std::string& op) {
-    if (op.empty() || op == "devices" || op == "vcpuinfo") return domain_value_operation(request, who, op);
+    if (op.empty() || op == "devices" || op == "vcpuinfo" || op == "migration") return domain_value_operation(request, who, op);
     // What changes something needs POST: a page of somebody else's must not be able to do it with a mere link.
     if (request.method != Request::Method::post) return text_reply(501, "Operation not implemented: " + op.substr(0, 100));
     if (op == "pause") {
@@ -199,6 +199,8 @@ Outcome<Reply> Router::domain_operation(const Request& request, const std::strin
         OTRY(manager_.save(who, file, flag(request, "checkpoint") ? AfterSave::resume : AfterSave::destroy));
     } else if (op == "migrate") {
         OTRY(migrate(request, who));
+    } else if (op == "migrate_cancel") {
+        OTRY(manager_.cancel_move(who));
     } else if (op == "start") {
         const DomainView view = OTRY(manager_.start_managed(who, flag(request, "paused") ? Run::later : Run::now));
         return sxp_reply(domain_sxp(manager_, view, Detail::full));
@@ -303,6 +305,15 @@ Outcome<Reply> Router::domain_value_operation(const Request& request, const std:
         Sxp out = Sxp::list();
         const std::string kind = OTRY(field(request, "type"));
         for (const DeviceView& view : OTRY(manager_.devices(who, kind))) out.add(device_sxp(view));
+        return sxp_reply(out);
+    }
+    if (op == "migration") {
+        const auto move = OTRY(manager_.move_of(who));
+        Sxp out = Sxp::named("migration");
+        if (move)
+            out.add("phase", move->phase.load())
+                .add("sent", std::to_string(move->sent))
+                .add("total", std::to_string(move->total));
         return sxp_reply(out);
     }
     const DomainView view = OTRY(manager_.find(who));
