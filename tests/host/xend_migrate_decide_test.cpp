@@ -103,6 +103,20 @@ TEST(MigrateDecide, WhoIsThereAndSilentMayRunIt) {
     }
 }
 
+/// It is there, and no longer paired: it may run it all the same.
+TEST(MigrateDecide, WhoIsThereAndNotPairedMayRunIt) {
+    Two t;
+    lose(t, true);
+    t.lines.error = "it is not paired";
+    t.lines.code = base::Errc::perm;
+    const std::string why = text_of(t.here.manager.decide_departure("migrating-demo", Manager::Decision::reclaim));
+    EXPECT_NE(why.find("does not say what became of domain 'demo' (can't connect: it is not paired)"), std::string::npos) << why;
+    EXPECT_TRUE(t.here.domain("migrating-demo")->shutdown);
+    t.lines.code = base::Errc::io;
+    ASSERT_TRUE(t.here.manager.decide_departure("migrating-demo", Manager::Decision::reclaim)) << "as it is not there";
+    EXPECT_TRUE(t.here.runs("demo"));
+}
+
 /// While it comes its owner cannot let it run, nor end it, nor change it: it has no right to run yet.
 TEST(MigrateDecide, WhatIsHalfHereIsLeftAlone) {
     Two t;

@@ -42,12 +42,13 @@ class LocalLines final : public migration::Lines {
 public:
     Manager* target = nullptr;
     std::string error;
-    std::vector<std::string> hosts;  // that were connected to
+    base::Errc code = base::Errc::io;  // of that
+    std::vector<std::string> hosts;    // that were connected to
     WatchedLine::Watch from_source, from_target;
 
     Outcome<std::unique_ptr<Line>> connect(const std::string& host, uint16_t) override {
         hosts.push_back(host);
-        if (!error.empty()) return base::fail(base::Errc::io, "can't connect: " + error);
+        if (!error.empty()) return base::fail(code, "can't connect: " + error);
         int ends[2];
         if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return service::system_failure("socketpair");
         threads_.emplace_back([this, fd = ends[1]] {

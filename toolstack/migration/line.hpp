@@ -32,7 +32,7 @@ public:
 class Lines {
 public:
     virtual ~Lines() = default;
-    /// Errors: of the system; perm: not without encryption.
+    /// Errors: of the system; opnotsupp: not without encryption; perm: somebody is there, with whom there is none.
     virtual base::Outcome<std::unique_ptr<Line>> connect(const std::string& host, uint16_t port) = 0;
 };
 

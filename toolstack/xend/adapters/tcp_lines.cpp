@@ -178,13 +178,15 @@ Outcome<std::unique_ptr<migration::Line>> TcpLines::connect(const std::string& h
     const bool any = OTRY(keys_.any());
     Connected connected = OTRY(connect_to(host, port, [&](const std::string& address) -> Outcome<> {
         if (plain_ || any || is_loopback(address)) return base::ok;
-        return base::fail(Errc::perm,
+        return base::fail(Errc::opnotsupp,
                           "can't connect: " + host + " is another machine, and not paired with this one: see 'xm host-pair'");
     }));
     const bool by_name = bool(OTRY(keys_.key_of(host))), by_address = bool(OTRY(keys_.key_of(connected.address)));
     if (is_loopback(connected.address) || (plain_ && !by_name && !by_address))
         return std::unique_ptr<migration::Line>(new SocketLine(std::move(connected.fd), connected.address));
-    return open_paired(std::move(connected.fd), connected.address, host, keys_);
+    auto line = open_paired(std::move(connected.fd), connected.address, host, keys_);
+    if (!line) return base::fail(Errc::perm, line.failure().text);  // whatever went wrong, it is there
+    return line;
 }
 
 Outcome<AllowedHosts> AllowedHosts::parse(const std::string& text) {

@@ -155,8 +155,9 @@ Outcome<> Manager::Departure::begin() {
 
 Outcome<> Manager::Departure::connect() {
     line_.reset();
-    line_ = OTRY(manager_.ports_.lines->connect(transfer_.host, transfer_.port));
-    reached_ = true;
+    auto line = manager_.ports_.lines->connect(transfer_.host, transfer_.port);
+    reached_ = line || line.failure().code == Errc::perm;
+    line_ = OTRY(std::move(line));
     return base::ok;
 }
 
