@@ -3,6 +3,7 @@
 /// pages; free_domain() frees the structures when nobody refers to the domain or a page of it any more.
 #include "hypervisor/arch/x86/features.hpp"
 #include "hypervisor/cpu_policy/policy.hpp"
+#include "hypervisor/domain/dirty_log.hpp"
 #include "hypervisor/domain/guest_kind.hpp"
 #include "hypervisor/domain/internal.hpp"
 #include "hypervisor/domain/watchdog.hpp"
@@ -62,7 +63,7 @@ Status do_stage(Domain& d, uint32_t stage) {
             TRY(grants_relinquish(d));
             let_go_of_infos(d);
             return ok;
-        case stage_tables: return d.kind.relinquish(d);
+        case stage_tables: TRY(dirty_log_stop(d)); return d.kind.relinquish(d);
         default: return release_pages(d);
     }
 }

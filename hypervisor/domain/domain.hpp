@@ -28,6 +28,7 @@ using x86::CpuPolicy;
 struct GuestKind;        // domain/guest_kind.hpp
 struct PvDomain;         // guest/pv
 struct DomainWatchdogs;  // domain/watchdog.cpp
+struct DirtyLog;         // domain/dirty_log.hpp
 
 enum class DyingState : uint8_t { alive, dying, dead };
 
@@ -106,8 +107,10 @@ struct Domain {  // NOLINT(clang-analyzer-optin.performance.Padding)
     PvDomain* pv = nullptr;
     DomainWatchdogs* watchdogs = nullptr;
     DomainLog log_state;
-    CpuPolicy* policy;   ///< its own, or what its kind of guest is offered
-    CpuMask dirty_cpus;  ///< CPUs whose TLB may hold this domain's translations
+    std::atomic<DirtyLog*> dirty_log{nullptr};
+    std::atomic<uint32_t> dirty_log_writers{0};  ///< who is writing to it: it stays for so long
+    CpuPolicy* policy;                           ///< its own, or what its kind of guest is offered
+    CpuMask dirty_cpus;                          ///< CPUs whose TLB may hold this domain's translations
     uint64_t vm_assist = 0;
     SchedGroup sched;                  ///< its share of the CPUs
     std::atomic<uint32_t> pollers{0};  ///< vCPUs in SCHEDOP_poll

@@ -62,6 +62,20 @@ struct GuestKind {
     /// Copies of the current vCPU that do not go through the page tables which are loaded (arch::walked_read()).
     arch::Walked (*read)(const Vcpu&, void* dst, uint64_t gva, size_t n) = nullptr;
     arch::Walked (*write)(const Vcpu&, uint64_t gva, const void* src, size_t n) = nullptr;
+    // A log of its dirty pages (domain/dirty_log.hpp); null where there can be none.
+    /// Begins to note what the guest writes; pauses it for a moment. Errors: nomem; nothing is left behind.
+    Status (*log_start)(Domain&) = nullptr;
+    /// Behind that: names the pages of its that others could write to already. `cursor` is null at first; it holds a reference. Errors:
+    /// restart.
+    Status (*log_exposed)(Domain&, PageInfo*& cursor) = nullptr;
+    /// Ends that, if it was begun; it is also called when the domain ends. Errors: restart, call again.
+    Status (*log_stop)(Domain&) = nullptr;
+    /// Names all that was written since the last time. `done` is 0 at first. Afterwards no CPU can write without a trace. Errors: restart.
+    Status (*log_harvest)(Domain&, uint64_t& done) = nullptr;
+    /// Names what is written without a trace.
+    void (*log_last)(Domain&) = nullptr;
+    /// A word of a page of its has been written, under the lock that orders it.
+    void (*word_written)(Domain&, PageInfo&, const void* at) = nullptr;
     /// What a page of its is used as: a type and flags of XEN_DOMCTL_PFINFO_*.
     uint64_t (*frame_type)(const PageInfo&) = nullptr;
     /// Writes the stubs for hypercalls into a page of its.

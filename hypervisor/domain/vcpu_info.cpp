@@ -12,7 +12,7 @@ namespace hv {
 void vcpu_mark_events_pending(Vcpu& v) {
     xen::VcpuInfo* info = v.info.load(std::memory_order_acquire);
     const bool pending = __atomic_exchange_n(&info->evtchn_upcall_pending, uint8_t{1}, __ATOMIC_SEQ_CST);
-    dirtied(info);
+    dirtied_shared(info);
     if (!pending) vcpu_kick(v);
 }
 
@@ -37,7 +37,7 @@ Status vcpu_map_info(Vcpu& v, Gfn gfn, uint32_t offset) {
     // Events that came while it moved were marked in the old one: let the guest look at everything once.
     __atomic_store_n(&fresh->evtchn_pending_sel, ~uint64_t{0}, __ATOMIC_SEQ_CST);
     __atomic_store_n(&fresh->evtchn_upcall_pending, uint8_t{1}, __ATOMIC_SEQ_CST);
-    dirtied(fresh);
+    dirtied_shared(fresh);
     return ok;
 }
 
@@ -53,7 +53,7 @@ void publish(xen::VcpuTimeInfo& to, const xen::VcpuTimeInfo& values) {
     constexpr size_t skip = sizeof values.version;
     memcpy(reinterpret_cast<uint8_t*>(&to) + skip, reinterpret_cast<const uint8_t*>(&values) + skip, sizeof values - skip);
     __atomic_store_n(&to.version, version + 1, __ATOMIC_RELEASE);
-    dirtied(&to);
+    dirtied_shared(&to);
 }
 
 /// The same through guest addresses. A fault ends the registration's use for now, not the guest.
@@ -99,7 +99,7 @@ void domain_update_wallclock(Domain& d) {
     s->wc_sec_hi = static_cast<uint32_t>(sec >> 32);
     s->wc_nsec = w.nsec;
     __atomic_store_n(&s->wc_version, version + 1, __ATOMIC_RELEASE);
-    dirtied(s);
+    dirtied_shared(s);
 }
 
 void domains_update_wallclock() {

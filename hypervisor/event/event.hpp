@@ -128,6 +128,8 @@ bool virq_is_global(uint32_t virq);
 // -- queries ---------------------------------------------------------------------------------------------------------
 /// True when the port's pending flag is set (SCHEDOP_poll). Errors: inval for a port that is not open.
 Result<bool> event_port_pending(Domain& d, Port port);
+/// Visits the pages of the guest that the FIFO ABI holds, each with a reference and a writable type.
+void event_each_page(Domain& d, void (*visit)(void* context, Mfn m), void* context);
 /// Number of open ports.
 uint32_t events_in_use(Domain& d);
 

@@ -166,7 +166,12 @@ void fifo_destroy(Domain& d, EventChannels& e) {
         auto* q = v ? static_cast<FifoQueues*>(v->fifo) : nullptr;
         if (!q) continue;
         v->fifo = nullptr;
+        dirtied(q->page.mfn());
         destroy(q);
+    }
+    {
+        Guard fg(f->lock);
+        for (uint32_t i = 0; i < f->page_count; ++i) dirtied(f->pages[i].mfn());
     }
     destroy(f);
     end_lingering(e);
@@ -242,17 +247,15 @@ Status event_set_priority(Domain& d, Port port, uint32_t priority) {
     return ok;
 }
 
-#ifdef HV_HOST
-void event::each_fifo_page(Domain& d, const std::function<void(Mfn)>& visit) {
+void event_each_page(Domain& d, void (*visit)(void* context, Mfn), void* context) {
     if (!d.events) return;
     Guard g(d.events->lock);
     FifoState* f = d.events->fifo.load(std::memory_order_acquire);
     if (!f) return;
     for (uint32_t i = 0; i < d.limits.max_vcpus; ++i)
-        if (d.vcpus[i] && d.vcpus[i]->fifo) visit(static_cast<FifoQueues*>(d.vcpus[i]->fifo)->page.mfn());
+        if (d.vcpus[i] && d.vcpus[i]->fifo) visit(context, static_cast<FifoQueues*>(d.vcpus[i]->fifo)->page.mfn());
     Guard fg(f->lock);
-    for (uint32_t i = 0; i < f->page_count; ++i) visit(f->pages[i].mfn());
+    for (uint32_t i = 0; i < f->page_count; ++i) visit(context, f->pages[i].mfn());
 }
-#endif
 
 }  // namespace hv

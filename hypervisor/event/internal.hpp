@@ -2,9 +2,6 @@
 /// What the files of event/ share.
 #pragma once
 
-#ifdef HV_HOST
-#include <functional>
-#endif
 #include <type_traits>
 
 #include "hypervisor/arch/x86/speculation.hpp"
@@ -18,13 +15,13 @@ namespace hv::event {
 template <class Word>
 Word word_or(Word* w, std::type_identity_t<Word> bits) {
     const Word old = __atomic_fetch_or(w, bits, __ATOMIC_SEQ_CST);
-    dirtied(w);
+    dirtied_shared(w);
     return old;
 }
 template <class Word>
 Word word_and(Word* w, std::type_identity_t<Word> bits) {
     const Word old = __atomic_fetch_and(w, bits, __ATOMIC_SEQ_CST);
-    dirtied(w);
+    dirtied_shared(w);
     return old;
 }
 template <class Word>
@@ -33,11 +30,11 @@ Word word_load(const Word* w) {
 }
 inline void word_store(uint32_t* w, uint32_t v) {
     __atomic_store_n(w, v, __ATOMIC_SEQ_CST);
-    dirtied(w);
+    dirtied_shared(w);
 }
 inline bool word_cas(uint32_t* w, uint32_t& expected, uint32_t desired) {
     const bool done = __atomic_compare_exchange_n(w, &expected, desired, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-    if (done) dirtied(w);
+    if (done) dirtied_shared(w);
     return done;
 }
 
@@ -86,10 +83,5 @@ void fifo_unmask(Domain& d, FifoState& f, EventPort& p);
 bool fifo_port_busy(FifoState& f, const EventPort& p);
 /// Frees everything; back to the two-level ABI. All ports are closed.
 void fifo_destroy(Domain& d, EventChannels& e) REQUIRES(e.lock);
-
-#ifdef HV_HOST
-/// The pages of the guest that the FIFO ABI holds, each with a reference and a writable type: for models of page counts.
-void each_fifo_page(Domain& d, const std::function<void(Mfn)>& visit);
-#endif
 
 }  // namespace hv::event

@@ -184,6 +184,9 @@ public:
 };
 GrantStatus grant_copy(Vcpu& v, const xen::GnttabCopy& op, GrantCopyEnd& source, GrantCopyEnd& dest);
 
+/// Tells the log of dirty pages those pages of `d` that others can write to by the grants of one of the table's frames. False: there
+/// are no more frames.
+bool grant_log_written(Domain& d, uint32_t frame);
 /// Writes the used entries of one of the table's frames to the log, and with the first the table's size. False: there are
 /// no more frames.
 bool grant_dump(Domain& d, uint32_t frame);

@@ -26,7 +26,7 @@ GrantStatus claim_v2(GrantTable& t, uint64_t n, const ActiveGrant& a, User u, ui
     auto* word = reinterpret_cast<SharedWord*>(&entry_v2(t, n));
     if (!allows(__atomic_load_n(word, __ATOMIC_ACQUIRE), u)) return refused;
     __atomic_fetch_or(&status_word(t, n), static_cast<uint16_t>(marks_of(u)), __ATOMIC_SEQ_CST);
-    dirtied(&status_word(t, n));
+    dirtied_shared(&status_word(t, n));
     const uint32_t seen = __atomic_load_n(word, __ATOMIC_SEQ_CST);
     flags = seen & 0xffff;
     if (allows(seen, u)) return okay;
@@ -101,8 +101,8 @@ void swap_words(Word* a, Word* b) {
     const Word y = __atomic_load_n(b, __ATOMIC_RELAXED);
     __atomic_store_n(a, y, __ATOMIC_RELEASE);
     __atomic_store_n(b, x, __ATOMIC_RELEASE);
-    dirtied(a);
-    dirtied(b);
+    dirtied_shared(a);
+    dirtied_shared(b);
 }
 
 }  // namespace

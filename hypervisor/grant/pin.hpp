@@ -41,7 +41,7 @@ inline uint32_t marks_of(User u) { return xen::GTF_reading | (u.write ? xen::GTF
         // This version knows whole pages only.
         if (!allows(seen & ~unknown_here, {u.id, u.write, GrantUse::map})) return refused;
         if (!__atomic_compare_exchange_n(word, &seen, seen | marks_of(u), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) continue;
-        dirtied(word);
+        dirtied_shared(word);
         return okay;
     }
     return refused;
@@ -56,7 +56,7 @@ inline uint32_t marks_of(User u) { return xen::GTF_reading | (u.write ? xen::GTF
     if (!gone || version == 0) return;  // between two versions the marks are nowhere: see version.cpp
     uint16_t& where = version == 1 ? entry_v1(t, n).flags : status_word(t, n);
     __atomic_fetch_and(&where, static_cast<uint16_t>(~gone), __ATOMIC_RELEASE);
-    dirtied(&where);
+    dirtied_shared(&where);
 }
 
 /// The same out of line, for a use that does not begin after all.
@@ -131,7 +131,11 @@ GrantPin pin_other(const Domain& owner, GrantTable& t, User u, uint32_t ref) REQ
     REQUIRES(t.lock) {
     const bool has_page = version == 1 || part_kept(t, n).kind != GrantKind::passed_on;
     PageInfo& page = page_of(Mfn(a.frame));
-    if (write && has_page) put_writable_type(page);
+    if (write && has_page) {
+        // However the mapping ended: perhaps its entry was overwritten, or its domain's end took it.
+        dirtied(mfn_of(page));
+        put_writable_type(page);
+    }
     take_marks_back(t, n, a, version);
     if (a.readers || a.writers) return;
     --t.entries_in_use;

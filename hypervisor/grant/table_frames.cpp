@@ -2,6 +2,7 @@
 /// The table itself: frames shared with the guest, their active entries, life and death.
 #include "hypervisor/arch/x86/speculation.hpp"
 #include "hypervisor/grant/internal.hpp"
+#include "hypervisor/mm/dirty.hpp"
 #include "hypervisor/rt/log.hpp"
 
 namespace hv {
@@ -168,6 +169,16 @@ void grants_destroy(Domain& d) {
     }
     d.grants = nullptr;
     destroy(t);
+}
+
+bool grant_log_written(Domain& d, uint32_t frame) {
+    if (!d.grants) return false;
+    GrantTable& t = *d.grants;
+    Guard g(t.lock);
+    if (frame >= t.frames) return false;
+    for (uint32_t i = 0; i < GrantTable::active_per_frame; ++i)
+        if (const ActiveGrant& a = t.active[clamp_index(frame, t.frames)][i]; a.writers) log_page(Mfn(a.frame));
+    return true;
 }
 
 bool grant_dump(Domain& d, uint32_t frame) {

@@ -76,7 +76,7 @@ void restore_reserved(GrantTable& t) REQUIRES(t.lock) {
         const uint16_t marks = marks_in_use(active_of(t, n));
         if (t.version == 1) {
             entry_v1(t, n) = {static_cast<uint16_t>(kept.flags | marks), kept.domid, kept.frame};
-            dirtied(&entry_v1(t, n));
+            dirtied_shared(&entry_v1(t, n));
             continue;
         }
         part(t, n) = {};
@@ -84,8 +84,8 @@ void restore_reserved(GrantTable& t) REQUIRES(t.lock) {
         xen::GrantEntryV2& e = entry_v2(t, n);
         e.full_page.frame = kept.frame;
         e.hdr = {kept.flags, kept.domid};
-        dirtied(&e);
-        dirtied(&status_word(t, n));
+        dirtied_shared(&e);
+        dirtied_shared(&status_word(t, n));
     }
 }
 
@@ -112,7 +112,7 @@ Status leave(Domain& d, GrantTable& t, uint32_t to) REQUIRES(t.lock) {
 Status arrive(GrantTable& t) REQUIRES(t.lock) {
     while (t.cleared < t.frames) {
         memset(t.shared[t.cleared], 0, page_size);
-        dirtied(t.shared[t.cleared++]);
+        dirtied_shared(t.shared[t.cleared++]);
         if (arch::preempt_wanted()) return Err{Errc::restart};
     }
     while (t.switching_to == 1 && drop_companion(t))

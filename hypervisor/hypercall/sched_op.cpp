@@ -23,7 +23,7 @@ void yield(Vcpu&, AnyGuestPtr) { vcpu_yield_current(); }
 void block(Vcpu& v, AnyGuestPtr) {
     xen::VcpuInfo* info = v.info.load(std::memory_order_acquire);
     __atomic_store_n(&info->evtchn_upcall_mask, uint8_t{0}, __ATOMIC_SEQ_CST);
-    dirtied(info);
+    dirtied_shared(info);
     vcpu_block_current();
 }
 

@@ -57,7 +57,8 @@ struct PageInfo {
     std::atomic<uint64_t> type{0};
     uint32_t next = 0;  ///< list links (frame numbers): a domain's page list or a free list; page_list lock
     uint32_t prev = 0;
-    std::atomic<uint32_t> stamp{0};         ///< no type users: TLB clock when the last one left; else progress of a partial table
+    /// No type users: TLB clock when the last one left. A partial table: progress. A validated one: its mirror (guest/pv/mirror.hpp).
+    std::atomic<uint32_t> stamp{0};
     std::atomic<uint16_t> owner{no_owner};  ///< DomId of the owner; stable while a reference is held
     uint8_t order = 0;                      ///< free lists: log2 of the block's pages
     uint8_t progress_flags = 0;             ///< page tables: see guest/pv/types.hpp; page_table lock

@@ -9,17 +9,22 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <regex>
 
 #include <gtest/gtest.h>
 
 #include "abi/xen/basic.hpp"
 #include "abi/xen/domctl.hpp"
 #include "abi/xen/grant_table.hpp"
+#include "abi/xen/memory.hpp"
 #include "hypervisor/arch/x86/paging.hpp"
+#include "hypervisor/domain/dirty_log.hpp"
 #include "hypervisor/event/event.hpp"
 #include "hypervisor/grant/grant.hpp"
+#include "hypervisor/guest/pv/descriptors.hpp"
 #include "hypervisor/guest/pv/emulate.hpp"
 #include "hypervisor/guest/pv/kind.hpp"
+#include "hypervisor/guest/pv/mirror.hpp"
 #include "hypervisor/guest/pv/pt_update.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/guest/pv/types.hpp"
@@ -79,8 +84,9 @@ Sites sites_in_sources() {
         if (!entry.is_regular_file() || name.starts_with("host/") || name == "mm/dirty.hpp") continue;
         std::ifstream in(entry.path());
         std::string text;
+        static const std::regex named("\\bdirtied(_shared|_by_others)?(<\\w+>)?\\(");
         for (int line = 1; std::getline(in, text); ++line)
-            if (text.find("dirtied(") != std::string::npos) sites.insert(name + ":" + std::to_string(line));
+            if (std::regex_search(text, named)) sites.insert(name + ":" + std::to_string(line));
     }
     return sites;
 }
@@ -174,10 +180,104 @@ TEST_F(Dirty, DescriptorsThatAreRaisedToRing3) {
     Guard g(a->pv->lock);
     ASSERT_TRUE(update_l1(a, a, slot, m.address() | pte::present | pte::user, KeepAccessed::no));
     guest_writes(map_mfn<uint64_t>(m) + 9, 0x00cf'9a00'0000'ffff);
+    guest_writes(map_mfn<uint64_t>(m) + 10, 0x0000'8900'0000'0067);
     (void)named();
-    ASSERT_TRUE(get_page_type(a, page_of(m), PageType::segdesc));
+    EXPECT_FALSE(get_page_type(a, page_of(m), PageType::segdesc)) << "a TSS, behind one that has been raised already";
     EXPECT_EQ(named(), Frames{m.raw});
-    EXPECT_TRUE(put_page_type(a, page_of(m)));
+}
+
+TEST_F(Dirty, DescriptorTablesThatAreUsedNoMore) {
+    const Mfn m = a.data[5];
+    {
+        uint64_t* slot = map_mfn<uint64_t>(a.linear_l1) + RealGuest::table_pages + 5;
+        Guard g(a->pv->lock);
+        ASSERT_TRUE(update_l1(a, a, slot, m.address() | pte::present | pte::user, KeepAccessed::no));
+    }
+    ASSERT_TRUE(pv_set_gdt(a.vcpu(), &m, 1));
+    (void)named();
+    model.must_name(m);
+    ASSERT_TRUE(pv_set_gdt(a.vcpu(), &m, 0));
+    EXPECT_EQ(named(), Frames{m.raw}) << "CPUs have marked what they loaded";
+}
+
+TEST_F(Dirty, PagesThatBecomeTablesAndAreNoneAgain) {
+    const Mfn m = a.data[5];
+    Guard g(a->pv->lock);
+    uint64_t* slot = map_mfn<uint64_t>(a.linear_l1) + RealGuest::table_pages + 5;
+    ASSERT_TRUE(update_l1(a, a, slot, m.address() | pte::present | pte::user, KeepAccessed::no));
+    (void)named();
+    model.must_name(m);
+    ASSERT_TRUE(get_page_type(a, page_of(m), PageType::l1));
+    EXPECT_EQ(named(), Frames{m.raw});
+    model.must_name(m);
+    ASSERT_TRUE(put_page_type(a, page_of(m)));
+    EXPECT_EQ(named(), Frames{m.raw});
+}
+
+TEST_F(Dirty, TablesThatArePinned) {
+    (void)named();
+    model.must_name(a.l2);
+    ASSERT_TRUE(pin_table(a, a.l2, PageType::l2));
+    EXPECT_EQ(named(), Frames{a.l2.raw});
+    model.must_name(a.l2);
+    ASSERT_TRUE(unpin_table(a, a.l2));
+    EXPECT_EQ(named(), Frames{a.l2.raw});
+}
+
+TEST_F(Dirty, PagesThatGrantsExposed) {
+    grant(a, 20, a.data[3]);
+    ASSERT_EQ(grant_pin(a, DomId(12), 20, true).status, GrantStatus(0));
+    (void)named();
+    model.must_name(a.data[3]);
+    grant_unpin(*a.d, 20, true);
+    EXPECT_TRUE(named().contains(a.data[3].raw));
+}
+
+TEST_F(Dirty, PagesThatComeUnderTheirNumber) {
+    run_here(a.vcpu());
+    uint64_t list[1] = {77};
+    const auto ask = [&](uint64_t cmd) {
+        auto r = xen::zeroed<xen::MemoryReservation>();
+        r.nr_extents = 1;
+        r.domid = xen::DOMID_SELF;
+        r.extent_start.addr = RealGuest::data_address(1);
+        EXPECT_TRUE(arch::copy_to_guest(r.extent_start.addr, list, sizeof list));
+        EXPECT_TRUE(arch::copy_to_guest(RealGuest::data_address(2), &r, sizeof r));
+        (void)named();
+        EXPECT_EQ(world.call(choice, xen::HYPERVISOR_memory_op, cmd, RealGuest::data_address(2)), 1);
+        EXPECT_TRUE(arch::copy_from_guest(list, r.extent_start.addr, sizeof list));
+    };
+    ask(xen::XENMEM_populate_physmap);
+    model.must_name(Mfn(list[0]), 77);
+    EXPECT_TRUE(named().contains(list[0]));
+
+    auto x = xen::zeroed<xen::MemoryExchange>();
+    x.in.nr_extents = x.out.nr_extents = 1;
+    x.in.domid = x.out.domid = xen::DOMID_SELF;
+    x.in.extent_start.addr = RealGuest::data_address(1);
+    x.out.extent_start.addr = RealGuest::data_address(3);
+    const uint64_t number = 78;
+    EXPECT_TRUE(arch::copy_to_guest(x.out.extent_start.addr, &number, sizeof number));
+    EXPECT_TRUE(arch::copy_to_guest(RealGuest::data_address(2), &x, sizeof x));
+    (void)named();
+    EXPECT_EQ(world.call(choice, xen::HYPERVISOR_memory_op, xen::XENMEM_exchange, RealGuest::data_address(2)), 0);
+    uint64_t fresh = 0;
+    EXPECT_TRUE(arch::copy_from_guest(&fresh, x.out.extent_start.addr, sizeof fresh));
+    model.must_name(Mfn(fresh), 78);
+    EXPECT_TRUE(named().contains(fresh));
+}
+
+TEST_F(Dirty, BitsThatAreSetForTheCpu) {
+    uint64_t* slot = map_mfn<uint64_t>(a.linear_l1) + RealGuest::table_pages + 3;
+    guest_writes(slot, *slot & ~(pte::accessed | pte::dirty));
+    ASSERT_TRUE(dirty_log_start(a));
+    run_here(a.vcpu());
+    (void)named();
+    uint32_t error = 6;
+    ASSERT_TRUE(mirror_fault(a.vcpu(), RealGuest::data_address(3), error));
+    EXPECT_EQ(named(), Frames{a.linear_l1.raw});
+    run_idle_here();
+    EXPECT_TRUE(dirty_log_stop(a));
 }
 
 TEST_F(Dirty, CopiesThatWalkTheTables) {
@@ -278,6 +378,17 @@ TEST_F(Dirty, EventsInTheirWords) {
     ASSERT_TRUE(event_send(*a.d, far));
     const Frames linked = named();
     EXPECT_TRUE(linked.contains(a.data[8].raw) && linked.contains(a.data[9].raw));
+}
+
+TEST_F(Dirty, PagesOfEventQueuesThatTheGuestGetsBack) {
+    ASSERT_TRUE(event_init_control(*a.d, VcpuId(0), Gfn(a.data[6].raw), 0));
+    ASSERT_TRUE(event_expand_array(*a.d, Gfn(a.data[8].raw)));
+    (void)named();
+    model.must_name(a.data[6]);
+    model.must_name(a.data[8]);
+    while (!event_reset(*a.d)) {}
+    const Frames frames = named();
+    EXPECT_TRUE(frames.contains(a.data[6].raw) && frames.contains(a.data[8].raw));
 }
 
 TEST_F(Dirty, AHypervisorsPageLeavesWhileItIsMapped) {

@@ -86,7 +86,7 @@ protected:
         machine();
         g = std::make_unique<Guest>(1);
         g->give_roots();
-        kernel_root = pv().kernel_root, user_root = pv().user_root;
+        kernel_root = pv().kernel_cr3, user_root = pv().user_cr3;
         void* const pages = mmap(nullptr, 3 * page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         ASSERT_NE(pages, MAP_FAILED);
         hole = reinterpret_cast<uint64_t>(pages) + page_size;
@@ -101,7 +101,7 @@ protected:
         sigaction(SIGSEGV, &action, &old_action);
     }
     void TearDown() override {
-        pv().kernel_root = kernel_root, pv().user_root = user_root;
+        pv().kernel_cr3 = kernel_root, pv().user_cr3 = user_root;
         sigaction(SIGSEGV, &old_action, nullptr);
         munmap(reinterpret_cast<void*>(hole - page_size), 3 * page_size);
     }
@@ -139,8 +139,8 @@ protected:
         const uint64_t stacks[] = {address(area + area_words - 8), address(area + area_words - 8) + 1 + random() % 15, hole + 512,
                                    0xffff800000001000, 0};
         pv_set_kernel_stack(pv(), one_in(8) ? any_of(stacks) : stacks[0]);
-        pv().kernel_root = one_in(16) ? Mfn(0) : Mfn(3);
-        pv().user_root = one_in(16) ? Mfn(0) : Mfn(5);
+        pv().kernel_cr3 = one_in(16) ? Mfn(0) : Mfn(3);
+        pv().user_cr3 = one_in(16) ? Mfn(0) : Mfn(5);
         pv().nmi_pending = one_in(16);
         v().runstate_stale = one_in(16);
         v().runstate_guest = 0;
@@ -262,9 +262,9 @@ protected:
         ASSERT_FALSE(pv_delivery_due(v())) << "an event or NMI that should have been delivered first";
         const bool turned = was_in_kernel != pv().in_kernel;
         ASSERT_EQ(model_gs, turned);
-        ASSERT_EQ(model_cr3, turned ? pv().root() << page_shift : 0);
+        ASSERT_EQ(model_cr3, turned ? pv().cr3() : 0);
         State wanted = look();
-        wanted.loaded_cr3 = turned ? pv().root() << page_shift : before.loaded_cr3;
+        wanted.loaded_cr3 = turned ? pv().cr3() : before.loaded_cr3;
         wanted.tlb_time = turned ? tlb_clock.load() : before.tlb_time;
         ASSERT_TRUE(after == wanted);
 

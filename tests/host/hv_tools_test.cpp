@@ -260,8 +260,8 @@ TEST_F(Tools, ThereAreNoShadowTables) {
     EXPECT_EQ(op.u.shadow_op.mb, 0u);
     EXPECT_EQ(ask(xen::XEN_DOMCTL_SHADOW_OP_SET_ALLOCATION, 0), Errc{});
     EXPECT_EQ(ask(xen::XEN_DOMCTL_SHADOW_OP_SET_ALLOCATION, 1), Errc::opnotsupp);
-    EXPECT_EQ(ask(xen::XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY), Errc::opnotsupp);
-    EXPECT_EQ(ask(xen::XEN_DOMCTL_SHADOW_OP_PEEK), Errc::opnotsupp);
+    EXPECT_EQ(ask(xen::XEN_DOMCTL_SHADOW_OP_ENABLE), Errc::opnotsupp) << "of what is not a log of dirty pages";
+    EXPECT_EQ(ask(xen::XEN_DOMCTL_SHADOW_OP_ENABLE_TEST), Errc::opnotsupp);
     EXPECT_EQ(ask(99), Errc::inval);
 }
 

@@ -228,7 +228,7 @@ void pv_switch_out(Vcpu& v) {
 }
 void pv_switch_in(Vcpu& v) {
     if (!arch::translated()) return;
-    arch::load_root(v.pv->root() << base::page_shift);
+    arch::load_root(v.pv->cr3());
     arch::guest_regs() = v.regs;
 }
 

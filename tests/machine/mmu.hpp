@@ -43,6 +43,14 @@ void cache_everything(unsigned cpu);
 /// whether to stop, and in check(). Without it only touch() and copies fill.
 void cache_eagerly(bool on);
 
+/// From now on each second access uses what is cached for its page, whatever the tables say by now, as CPUs do: a translation whose
+/// dirty bit it knows to be set, or the entry that names the last table.
+void use_what_is_cached(bool on);
+
+/// What accesses of guests that run on mirrors (guest/pv/mirror.hpp) found wrong so far, in words: the guest's own tables must allow
+/// what mirrors allow, and have their accessed and dirty bits as if the CPU had walked them.
+std::string mirrors_complaint();
+
 /// Mutations for tests of check(): flushes that are counted and dated, but do not happen.
 void ignore_flushes(bool on);
 

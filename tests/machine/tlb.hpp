@@ -18,9 +18,11 @@ struct TlbEntry {
     uint64_t mfn;
     uint64_t va;  ///< page-aligned; any_address: cached for whatever address leads there, so INVLPG does not reach it
     Cached kind;
-    bool writable;    ///< by every entry on the way
-    uint16_t domain;  ///< whose root it was found under
-    uint16_t owner;   ///< of the frame, when it was cached
+    bool writable;          ///< by every entry on the way
+    uint16_t domain;        ///< whose root it was found under
+    uint16_t owner;         ///< of the frame, when it was cached
+    bool dirty;             ///< of a page: the CPU knows that the dirty bit is set, and writes without a walk
+    uint64_t mirrored = 0;  ///< of a mirror (guest/pv/mirror.hpp): which table's, and walked as what, it was
     bool operator==(const TlbEntry&) const = default;
 };
 
@@ -46,8 +48,16 @@ public:
         });
     }
     const auto& entries() const { return entries_; }
+    /// What is cached of this kind for the page at `va`; null: nothing.
+    const TlbEntry* find(uint64_t va, Cached kind, bool dirty) const {
+        for (const TlbEntry& e : entries_)
+            if (e.va == va && e.kind == kind && e.dirty >= dirty) return &e;
+        return nullptr;
+    }
 };
 
 Tlb& tlb_of(unsigned cpu);
+/// Which table's mirror a page of the hypervisor's is, and walked as what; 0: it is none.
+uint64_t mirror_at(uint64_t mfn);
 
 }  // namespace hv::host::mmu

@@ -7,6 +7,7 @@
 #include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/domain/domain.hpp"
 #include "hypervisor/grant/grant.hpp"
+#include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/guest/pv/types.hpp"
 #include "tests/machine/mmu.hpp"
 #include "tests/machine/tlb.hpp"
@@ -81,7 +82,14 @@ const char* foreign(const TlbEntry& e) {
     return owner && granted(*owner, e.domain, e) ? nullptr : "another domain's page, without a grant";
 }
 
+/// Its table may be let go of, and it be nobody's: that is as it was, and empty.
+bool another_mirror(const TlbEntry& e) {
+    const uint64_t now = mirror_at(e.mfn);
+    return e.mirrored && now && now != e.mirrored;
+}
+
 const char* wrong(const TlbEntry& e) {
+    if (another_mirror(e)) return "a mirror of another table by now";
     const Frame now(frame_table[e.mfn]);
     if (const char* why = owner_changed(e, now)) return why;
     if (now.owner == no_owner) return nullptr;  // free: the allocator flushes before it gives it away
@@ -109,7 +117,13 @@ std::string describe(unsigned cpu, const TlbEntry& e, const char* why) {
 std::string check_root(unsigned cpu) {
     const uint64_t cr3 = __atomic_load_n(&cpus[cpu].loaded_cr3, __ATOMIC_SEQ_CST);
     if (cr3 == idle_cr3()) return {};
-    const Frame now(frame_table[cr3 >> page_shift]);
+    // A mirror of a root stands for it.
+    const PvVcpu& pv = *cpus[cpu].current->pv;
+    const uint64_t loaded = cr3 >> page_shift;
+    const uint64_t meant = loaded == pv.kernel_cr3.raw ? pv.kernel_root.raw
+                           : loaded == pv.user_cr3.raw ? pv.user_root.raw
+                                                       : loaded;
+    const Frame now(frame_table[meant]);
     if (now.in_use() && now.type() == PageType::l4 && (now.type_word & page::validated) &&
         now.owner == cpus[cpu].current->domain.id.raw)
         return {};
@@ -120,6 +134,13 @@ std::string check_root(unsigned cpu) {
 }
 
 }  // namespace
+
+uint64_t mirror_at(uint64_t mfn) {
+    const PageInfo& p = frame_table[mfn];
+    constexpr uint8_t level = 7;
+    if (p.owner.load() != no_owner || !(p.progress_flags & level)) return 0;
+    return static_cast<uint64_t>(p.progress_flags & level) << 32 | p.stamp.load();
+}
 
 std::string check() {
     for (unsigned cpu = 0; cpu < cpu_count; ++cpu) {

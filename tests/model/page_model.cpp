@@ -8,8 +8,9 @@
 
 #include "abi/xen/basic.hpp"
 #include "hypervisor/arch/x86/paging.hpp"
+#include "hypervisor/domain/dirty_log.hpp"
 #include "hypervisor/domain/domain.hpp"
-#include "hypervisor/event/internal.hpp"
+#include "hypervisor/event/event.hpp"
 #include "hypervisor/grant/grant.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/guest/pv/types.hpp"
@@ -96,8 +97,11 @@ class Model {
             if (Vcpu* v = d.vcpus[i]; v && v->pv) vcpu(*v);
         holder_ = "the end of its domain";
         if (d.pv && d.pv->relinquish_cursor) hold(mfn_of(*d.pv->relinquish_cursor));
+        holder_ = "the beginning of a log";
+        if (const DirtyLog* log = d.dirty_log.load(); log && log->cursor) hold(mfn_of(*log->cursor));
         holder_ = "the event queues";
-        event::each_fifo_page(d, [this](Mfn m) { use(m, PageType::writable); });
+        event_each_page(
+            d, [](void* self, Mfn m) { static_cast<Model*>(self)->use(m, PageType::writable); }, this);
     }
 
     void window(const Vcpu& v, const Mfn* frames, uint32_t descriptors, unsigned first) {

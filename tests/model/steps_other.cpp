@@ -163,6 +163,13 @@ void fill_domctl(World& w, Choice& c, xen::Domctl& op) {
             op.u.vcpucontext.ctxt.addr = d && d->vcpus && d->vcpus[0] ? put_context(w, c, *d) : 0;
             return;
         case xen::XEN_DOMCTL_max_mem: op.u.max_mem.max_memkb = c.below(1024); return;
+        case xen::XEN_DOMCTL_shadow_op:
+            op.u.shadow_op = xen::zeroed<xen::DomctlShadowOp>();
+            op.u.shadow_op.op = static_cast<uint32_t>(c.of<uint64_t>({0, 2, 2, 2, 11, 11, 12, 32, 30, 31, c.below(40)}));
+            op.u.shadow_op.mode = static_cast<uint32_t>(op.u.shadow_op.op == 32 ? c.of({4, 4, 0}) : c.of({0, 0, 1, 2}));
+            op.u.shadow_op.dirty_bitmap.addr = c.chance(80) ? w.writable_page(c) : w.word(c);
+            op.u.shadow_op.pages = c.chance(90) ? c.below(5000) : c.word();
+            return;
         case xen::XEN_DOMCTL_hypercall_init: op.u.hypercall_init.gmfn = w.frame(c); return;
         case xen::XEN_DOMCTL_getpageframeinfo3:
             op.u.getpageframeinfo3.num = c.below(40);
@@ -176,6 +183,8 @@ void domctl(World& w, Choice& c) {
     if (!w.control() && !c.chance(5)) return;
     auto op = xen::zeroed<xen::Domctl>();
     op.cmd = static_cast<uint32_t>(c.chance(97) ? c.below(domctl_commands) : 1000 + c.below(5));
+    if (w.logs() && c.chance(20)) op.cmd = xen::XEN_DOMCTL_shadow_op;
+    if (!w.logs() && op.cmd == xen::XEN_DOMCTL_shadow_op) return;
     if (op.cmd == xen::XEN_DOMCTL_createdomain && domains() > 5) op.cmd = xen::XEN_DOMCTL_destroydomain;
     if (op.cmd == xen::XEN_DOMCTL_destroydomain && c.chance(60)) op.cmd = xen::XEN_DOMCTL_setvcpucontext;
     op.interface_version = c.chance(98) ? xen::XEN_DOMCTL_INTERFACE_VERSION : 0;

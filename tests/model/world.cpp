@@ -17,6 +17,7 @@
 #include "hypervisor/irq/pci_device.hpp"
 #include "tests/machine/host.hpp"
 #include "tests/machine/mmu.hpp"
+#include "tests/model/log_model.hpp"
 #include "tests/model/page_model.hpp"
 
 namespace hvmodel {
@@ -165,6 +166,8 @@ void World::check() {
     domains_reap();
     std::string wrong = check_pages();
     if (wrong.empty()) wrong = host::mmu::check();
+    if (wrong.empty()) wrong = check_mirrors();
+    if (wrong.empty()) wrong = host::mmu::mirrors_complaint();
     if (wrong.empty()) return;
     std::fprintf(stderr, "the model disagrees in step %zu (%s): %s\n", played_.size(), playing_, wrong.c_str());
     if (const char* to = std::getenv("HV_WORLD_DUMP")) {

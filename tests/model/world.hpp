@@ -40,6 +40,8 @@ struct Oracle {
     bool eager_caches = true;
     /// Called after each part and each step.
     std::function<void()> also = nullptr;
+    /// The control domain logs dirty pages now and then, for nobody's sake.
+    bool logs = true;
 };
 
 class World {
@@ -85,6 +87,8 @@ public:
     /// A word that some argument might be.
     uint64_t word(Choice& c);
     bool control() const { return current().domain.privileged; }
+    bool logs() const { return oracle_.logs; }
+    RealGuest* guest(unsigned i) { return guests_[i].guest.get(); }
     /// False where an exception would be the end of the control domain, and so of the machine.
     bool may_trap(uint64_t vector) const;
     Pool handles, ports;

@@ -10,6 +10,7 @@
 #include "hypervisor/domain/domain.hpp"
 #include "hypervisor/domain/run.hpp"
 #include "hypervisor/guest/kinds.hpp"
+#include "hypervisor/guest/pv/mirror.hpp"
 #include "hypervisor/guest/pv/traps.hpp"
 #include "hypervisor/guest/pv/view.hpp"
 #include "hypervisor/irq/irq.hpp"
@@ -118,6 +119,19 @@ extern "C" void trap_from_guest(Regs* r) {
     not_an_exception_of_the_guest(r);
 }
 
+namespace {
+
+/// A copy to or from a guest's memory, or a frame of its, met a mirror that was not made yet: it is to be tried again.
+[[gnu::noinline]] bool copy_faulted_at_mirror(const Regs& r) {
+    constexpr uint32_t page_fault = 14;
+    const Vcpu* v = this_cpu().current;
+    if (r.vector != page_fault || v->idle || !entered_by_stubs(v->domain)) return false;
+    uint32_t error = static_cast<uint32_t>(r.error_code);
+    return mirror_fault(*this_cpu().current, hw::read_cr2(), error);
+}
+
+}  // namespace
+
 extern "C" void trap_from_hypervisor(Regs* r) {
     if (r->vector >= first_interrupt) {
         interrupt(r->vector);
@@ -134,6 +148,7 @@ extern "C" void trap_from_hypervisor(Regs* r) {
     if (at_iret && r->vector != 8 && r->vector != 18) iret_faulted(*r);
     for (const FaultFixup* f = extable_start; f < extable_end; ++f) {
         if (f->fault != r->rip) continue;
+        if (any_dirty_log() && copy_faulted_at_mirror(*r)) return;
         r->rip = f->resume;
         return;
     }

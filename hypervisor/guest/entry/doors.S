@@ -4,7 +4,7 @@
 // memory and registers as they were and goes the long way, through Regs and C++ code (pv_system_call, pv_return), of which this is
 // the short form; tests/host/hv_doors_test.cpp runs both on the same states. Hypercalls take the long way too.
 //
-// Like PvVcpu's, the marks of vcpu_info in these ways are for no one yet: who comes to listen (mm/dirty.hpp) closes the doors for that domain.
+// The marks in vcpu_info go unnamed: its page counts as written whenever a log of dirty pages ends (domain/dirty_log.hpp).
 
 #ifdef DOORS_MODEL                        /* the host's: what only ring 0 may do leaves a trace instead */
 #define SWAP_GS xorb $1, model_gs(%rip)
@@ -34,8 +34,8 @@
 #define C_LOADED_CR3 48
 #define C_PREEMPT_DEADLINE 64
 /* PvDoors */
-#define D_KERNEL_ROOT 0
-#define D_USER_ROOT 8
+#define D_KERNEL_CR3 0
+#define D_USER_CR3 8
 #define D_IN_KERNEL 16
 #define D_NMI_PENDING 17
 #define D_QUICK_CALL 24
@@ -105,7 +105,7 @@
         SET_MASK
         movb    $0, D_IN_KERNEL(%rcx)
         SWAP_GS
-        mov     D_USER_ROOT(%rcx), %rax
+        mov     D_USER_CR3(%rcx), %rax
         shl     $12, %rax
         mov     %rax, C_LOADED_CR3(%rdx)
         mov     tlb_clock(%rip), %ecx
@@ -178,7 +178,7 @@ syscall_common:
         je      long_call
         cmpq    $0, plain_starts(%rip)
         je      long_call
-        mov     D_KERNEL_ROOT(%rcx), %rax
+        mov     D_KERNEL_CR3(%rcx), %rax
         test    %rax, %rax
         jz      long_call
         movb    $1, D_IN_KERNEL(%rcx)
@@ -281,7 +281,7 @@ no_event:
         jne     other_selectors
         TOUCH   long_return_closed, cmpw $RING3_SS, 64(%rsi)
         jne     long_return_closed
-        cmpq    $0, D_USER_ROOT(%rcx)
+        cmpq    $0, D_USER_CR3(%rcx)
         je      long_return_closed
         /* SYSRET will do where it leaves rcx and r11 as they are to be. */
         CANONICAL %rdi, long_return_closed
@@ -319,7 +319,7 @@ other_selectors:
         /* Linux gives its programs selectors of its own, whatever they called with: SYSRET knows only ours. */
         TOUCH   long_return_closed, cmpw $LINUX_SS, 64(%rsi)
         jne     long_return_closed
-        cmpq    $0, D_USER_ROOT(%rcx)
+        cmpq    $0, D_USER_CR3(%rcx)
         je      long_return_closed
         TOUCH   long_return_closed, testl $IN_SYSCALL, 24(%rsi)
         jnz     long_return_closed

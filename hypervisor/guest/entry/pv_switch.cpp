@@ -85,7 +85,7 @@ void pv_switch_in(Vcpu& v) {
     }
     if (separate_domains(cpu, v) && v.domain.pv->isolated) clear_frames_in_view();
     view_forget(cpu.id);
-    arch::load_root(pv.root() << page_shift);
+    arch::load_root(pv.cr3());
     // The last page of the GDT window is this CPU's own: TSS and LDT descriptors are per CPU.
     constexpr unsigned reserved_page = gdt_reserved_offset / page_size;
     pv.descriptor_l1[reserved_page] = gdt_page(cpu.id).address() | pte::present | pte::rw | pte::accessed | pte::dirty | pte::nx;

@@ -24,10 +24,10 @@ uint64_t guest_rflags(const Vcpu& v, const Regs& r, bool masked) {
 }
 
 /// The guest's kernel and its user program take turns. The mode that comes has page tables.
-[[gnu::always_inline]] inline void turn(Vcpu& v, PvVcpu& pv, bool to_kernel, Mfn root) {
+[[gnu::always_inline]] inline void turn(Vcpu& v, PvVcpu& pv, bool to_kernel, Mfn cr3) {
     pv.in_kernel = to_kernel;
     arch::swap_gs();
-    arch::load_other_root(root.address());
+    arch::load_other_root(cr3.address());
     if (to_kernel && v.runstate_stale) [[unlikely]]
         pv_write_runstate(v);
 }
@@ -52,9 +52,9 @@ template <class... ErrorCode>
         cs &= ~uint64_t{3};
     } else {
         top = pv.kernel_sp;
-        if (pv.kernel_root.raw == 0) [[unlikely]]
+        if (pv.kernel_cr3.raw == 0) [[unlikely]]
             return refuse_to_enter(v, "no page tables for its kernel");
-        turn(v, pv, true, pv.kernel_root);
+        turn(v, pv, true, pv.kernel_cr3);
     }
     const bool masked = __atomic_load_n(&info->evtchn_upcall_mask, __ATOMIC_RELAXED) != 0;
     if (t.address == 0) [[unlikely]]
@@ -65,7 +65,7 @@ template <class... ErrorCode>
         return refuse_to_enter(v, "kernel stack is not writable");
     if (t.masks_events) {
         __atomic_store_n(&info->evtchn_upcall_mask, uint8_t{1}, __ATOMIC_RELAXED);
-        dirtied(info);
+        dirtied_shared(info);
     }
     r.rsp = sp;
     r.ss = xen::FLAT_KERNEL_SS;
@@ -98,7 +98,7 @@ void refuse_system_call(Vcpu& v, Regs& r) {
 
 void pv_toggle_mode(Vcpu& v) {
     PvVcpu& pv = *v.pv;
-    const Mfn root = pv.in_kernel ? pv.user_root : pv.kernel_root;
+    const Mfn root = pv.in_kernel ? pv.user_cr3 : pv.kernel_cr3;
     if (root.raw == 0) [[unlikely]] {
         domain_crash(v.domain, "no page tables for the mode that a vCPU enters");
         return;
@@ -125,7 +125,7 @@ void pv_inject_page_fault(Vcpu& v, Regs& r, uint64_t address, uint32_t error_cod
     v.pv->cr2 = address;
     xen::VcpuInfo* info = v.info.load(std::memory_order_relaxed);
     __atomic_store_n(&info->arch.cr2, address, __ATOMIC_RELAXED);
-    dirtied(info);
+    dirtied_shared(info);
     // The guest's kernel runs in ring 3 without knowing it.
     if (v.pv->in_kernel) error_code &= ~user;
     pv_inject(v, r, trap_page_fault, error_code);
@@ -161,7 +161,7 @@ void pv_iret_failed(Vcpu& v, Regs& r) {
     }
     if (c.masks_events) {
         __atomic_store_n(&info->evtchn_upcall_mask, uint8_t{1}, __ATOMIC_RELAXED);
-        dirtied(info);
+        dirtied_shared(info);
     }
     r.rsp = sp;
     r.ss = xen::FLAT_KERNEL_SS;
@@ -196,9 +196,9 @@ void pv_return(Vcpu& v, Regs& r) {
     if (!arch::load_frame(r.rsp, f.rax, f.r11, f.rcx, f.flags, f.rip, f.cs, f.rflags, f.rsp, f.ss)) [[unlikely]]
         return refuse_to_enter(v, "IRET frame is not readable");
     if ((f.cs & 3) == 3) {
-        if (pv.user_root.raw == 0) [[unlikely]]
+        if (pv.user_cr3.raw == 0) [[unlikely]]
             return refuse_to_enter(v, "IRET to user mode without user page tables");
-        turn(v, pv, false, pv.user_root);
+        turn(v, pv, false, pv.user_cr3);
     }
     constexpr uint64_t never = eflags_iopl | eflags_vm | eflags_nt | eflags_vif | eflags_vip;
     r.rax = f.rax;
@@ -216,7 +216,7 @@ void pv_return(Vcpu& v, Regs& r) {
     }
     xen::VcpuInfo* info = v.info.load(std::memory_order_relaxed);
     __atomic_store_n(&info->evtchn_upcall_mask, static_cast<uint8_t>((f.rflags & eflags_if) == 0), __ATOMIC_RELAXED);
-    dirtied(info);
+    dirtied_shared(info);
     if (pv_architectural_iopl(v.domain)) pv.iopl = static_cast<uint8_t>((f.rflags & eflags_iopl) >> eflags_iopl_shift);
 }
 

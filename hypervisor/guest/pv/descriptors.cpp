@@ -19,6 +19,7 @@ uint32_t pages_for(uint32_t entries) { return (entries + descriptors_per_page - 
 /// The vCPU's window holds what get_segdesc() took.
 void put_segdesc(Domain& d, Mfn m) REQUIRES(d.pv->lock) {
     PageInfo& p = page_of(m);
+    dirtied(m);                 // CPUs have marked the descriptors that they loaded
     (void)put_page_type(d, p);  // descriptor pages are released at once
     put_page(p);
 }

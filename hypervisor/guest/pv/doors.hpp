@@ -16,8 +16,8 @@ namespace hv {
 
 /// The head of PvVcpu. doors.S relies on the layout.
 struct PvDoors {
-    Mfn kernel_root{0};  ///< L4 in kernel mode; 0: none. Holds a type and an existence reference
-    Mfn user_root{0};    ///< L4 in user mode; 0: none. Holds references too
+    Mfn kernel_cr3{0};  ///< what the CPU loads in kernel mode: PvVcpu::kernel_root, or its mirror (mirror.hpp); 0: none
+    Mfn user_cr3{0};    ///< and in user mode
     bool in_kernel = true;
     bool nmi_pending = false;
     uint64_t quick_call = 0;   ///< the kernel's handler of system calls, if it masks events; else 0
@@ -26,7 +26,7 @@ struct PvDoors {
     const bool* runstate_stale = nullptr;                      ///< the vCPU's
     const uint64_t* assists = nullptr;                         ///< the domain's vm_assist
 };
-static_assert(offsetof(PvDoors, kernel_root) == 0 && offsetof(PvDoors, user_root) == 8 && offsetof(PvDoors, in_kernel) == 16);
+static_assert(offsetof(PvDoors, kernel_cr3) == 0 && offsetof(PvDoors, user_cr3) == 8 && offsetof(PvDoors, in_kernel) == 16);
 static_assert(offsetof(PvDoors, nmi_pending) == 17 && offsetof(PvDoors, quick_call) == 24 &&
               offsetof(PvDoors, quick_frame) == 32);
 static_assert(offsetof(PvDoors, shared_info) == 40 && offsetof(PvDoors, runstate_stale) == 48 &&

@@ -132,7 +132,6 @@ void fill_hypervisor_slots(Domain& d, uint64_t* l4) {
     // The frame may have been another root of this domain before, of which a CPU still has a copy.
     d.pv->root_changes.fetch_add(1, std::memory_order_seq_cst);
     l4[l4_slot_perdomain] = mfn_of(d.pv->perdomain_l3).address() | pte::present | pte::rw | pte::accessed | pte::dirty;
-    dirtied(l4);
 }
 
 /// SDM 3A 5.2, segment descriptors. Code and data of ring 3 are fine; gates and system segments are not.

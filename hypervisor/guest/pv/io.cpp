@@ -31,10 +31,10 @@ bool pci_register(const Vcpu& v, uint16_t port, uint32_t& address) {
     if (uint32_t{port} + bytes > pv.io_bitmap_ports) return false;
     const unsigned first_bit = port & 7, mask = ((1u << bytes) - 1) << first_bit;
     uint8_t bits[2] = {0xff, 0xff};
-    if (!pv.in_kernel) arch::load_root(pv.kernel_root.address());
+    if (!pv.in_kernel) arch::load_root(pv.kernel_cr3.address());
     const size_t needed = mask > 0xff ? 2 : 1;
     const bool read = arch::copy_from_guest(bits, pv.io_bitmap + port / 8, needed);
-    if (!pv.in_kernel) arch::load_root(pv.user_root.address());
+    if (!pv.in_kernel) arch::load_root(pv.user_cr3.address());
     return read && ((bits[0] | bits[1] << 8) & static_cast<int>(mask)) == 0;
 }
 

@@ -5,6 +5,7 @@
 #include "hypervisor/cpu_policy/policy.hpp"
 #include "hypervisor/guest/kinds.hpp"
 #include "hypervisor/guest/pv/hypercall_page.hpp"
+#include "hypervisor/guest/pv/mirror.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/guest/pv/types.hpp"
 #include "lib/base/bits.hpp"
@@ -111,6 +112,12 @@ constinit const GuestKind pv_guest{
     .report_crash = pv_report_crash,
     .read = pv_read_walked,
     .write = pv_write_walked,
+    .log_start = pv_log_start,
+    .log_exposed = pv_log_exposed,
+    .log_stop = pv_log_stop,
+    .log_harvest = pv_log_harvest,
+    .log_last = pv_log_last,
+    .word_written = pv_word_written,
     .frame_type = frame_type,
     .fill_hypercall_page = fill_hypercall_page,
 };

@@ -5,6 +5,7 @@
 
 #include "hypervisor/arch/x86/guest_state.hpp"
 #include "hypervisor/guest/pv/l1tf.hpp"
+#include "hypervisor/guest/pv/mirror.hpp"
 #include "hypervisor/guest/pv/view.hpp"
 #include "hypervisor/mm/dirty.hpp"
 #include "hypervisor/rt/log.hpp"
@@ -110,9 +111,11 @@ Status take_root(Vcpu& v, Mfn m) REQUIRES(v.domain.pv->lock) {
     const Mfn old = v.pv->*root;
     if (old == m) return ok;
     if (m.raw != 0) TRY(take_root(v, m));
+    const Mfn cr3 = pv_cr3_for(v.domain, m);
     v.pv->*root = m;
+    v.pv->*pv_cr3_of(root) = cr3;
     // The CPU must leave the old tables before they can become ordinary pages again.
-    if (&v == this_cpu().current && v.pv->in_kernel == (root == &PvVcpu::kernel_root)) arch::load_root(m.address());
+    if (&v == this_cpu().current && v.pv->in_kernel == (root == &PvVcpu::kernel_root)) arch::load_root(cr3.address());
     drop_root(v, old);
     return ok;
 }
@@ -132,8 +135,10 @@ Status set_user_root(Vcpu& v, Mfn m) {
 
 void drop_roots(Vcpu& v) {
     Guard g(v.domain.pv->lock);
-    drop_root(v, std::exchange(v.pv->user_root, Mfn(0)));
-    drop_root(v, std::exchange(v.pv->kernel_root, Mfn(0)));
+    for (Mfn PvVcpu::*root : {&PvVcpu::user_root, &PvVcpu::kernel_root}) {
+        v.pv->*pv_cr3_of(root) = Mfn(0);
+        drop_root(v, std::exchange(v.pv->*root, Mfn(0)));
+    }
 }
 
 void postpone_release(Vcpu& v, Domain& owner, Mfn m) {
@@ -154,6 +159,7 @@ Status pin_table(Domain& owner, Mfn m, PageType t) {
         return Err{Errc::inval};
     }
     ref.release();
+    dirtied(m);
     return ok;
 }
 
@@ -163,6 +169,7 @@ Status unpin_table(Domain& owner, Mfn m) {
     PageInfo& p = ref.page();
     const uint64_t before = p.type.fetch_and(~page::pinned, std::memory_order_acq_rel);
     if (before & page::pinned) {
+        dirtied(m);
         const Status s = put_page_type(owner, p);
         put_page(p);
         return s;

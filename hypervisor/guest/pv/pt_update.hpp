@@ -40,35 +40,37 @@ inline constexpr uint64_t accessed_dirty = pte::accessed | pte::dirty;
 inline constexpr uint64_t reference_bits = pte::frame_mask | pte::rw | pte::present;
 
 /// The CPU may set accessed and dirty at any time: with KeepAccessed they survive.
+template <Logs logs = Logs::unknown>
 inline void store_entry(uint64_t* slot, uint64_t entry, KeepAccessed keep) {
     if (keep == KeepAccessed::no) {
         __atomic_store_n(slot, entry, __ATOMIC_RELEASE);
-        dirtied(slot);
+        dirtied<logs>(slot);
         return;
     }
     uint64_t old = __atomic_load_n(slot, __ATOMIC_RELAXED);
     while (!__atomic_compare_exchange_n(slot, &old, entry | (old & accessed_dirty), true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {}
-    dirtied(slot);
+    dirtied<logs>(slot);
 }
 
 /// Replaces an L1 entry; the new one's references are taken, the old one's dropped.
 /// Errors: inval, perm.
+template <Logs logs = Logs::unknown>
 [[gnu::always_inline]] inline Status update_l1(Domain& l1_owner, Domain& page_owner, uint64_t* slot, uint64_t entry,
                                                KeepAccessed keep) REQUIRES(l1_owner.pv->lock) {
     const uint64_t old = __atomic_load_n(slot, __ATOMIC_RELAXED);
     if (!(entry & pte::present)) {
         TRY(l1tf_check(l1_owner, entry, 1));
-        store_entry(slot, entry, KeepAccessed::no);
+        store_entry<logs>(slot, entry, KeepAccessed::no);
         l1_entry_put(old);
         return ok;
     }
     if (((old ^ entry) & reference_bits) == 0) {
         // The same page, used in the same way: the old entry's references are the new one's.
-        store_entry(slot, l1_entry_bits(l1_owner, entry), keep);
+        store_entry<logs>(slot, l1_entry_bits(l1_owner, entry), keep);
         return ok;
     }
-    TRY(l1_entry_get(l1_owner, page_owner, entry));
-    store_entry(slot, entry, keep);
+    TRY(l1_entry_get<logs>(l1_owner, page_owner, entry));
+    store_entry<logs>(slot, entry, keep);
     l1_entry_put(old);
     return ok;
 }

@@ -17,6 +17,8 @@ namespace hv {
 
 inline constexpr unsigned pv_max_vcpus = 512;
 
+struct Mirrors;
+
 struct PvDomain {
     Spinlock lock{Rank::page_table};  ///< types l1..l4 and segdesc of the domain's pages, and entries of its page tables
     void* perdomain_l3 = nullptr;     ///< what L4 slot 260 points to: per-vCPU descriptor tables
@@ -26,6 +28,7 @@ struct PvDomain {
     bool checks_nonpresent = false;         ///< entries that are not present may not name memory (l1tf.hpp). Set at creation
     uint32_t relinquished_vcpus = 0;        ///< how many have let go of their tables when the domain ends
     std::atomic<bool> linear_l4{false};     ///< an L4 of it has, or had, a linear entry: see guest_memory.hpp
+    Mirrors* mirrors = nullptr;             ///< while its dirty pages are logged; page_table lock (mirror.hpp)
     PageInfo* relinquish_cursor = nullptr;  ///< next to look at when the domain ends; holds a reference
 };
 
@@ -40,6 +43,8 @@ inline constexpr uint32_t ldt_max_entries = 8192;
 
 /// Of its head: the page tables (page_table lock to change; the vCPU itself reads), its mode, an NMI that waits.
 struct PvVcpu : PvDoors {
+    Mfn kernel_root{0};            ///< L4 in kernel mode; 0: none. Holds a type and an existence reference
+    Mfn user_root{0};              ///< L4 in user mode; 0: none. Holds references too
     uint8_t iopl = 0;              ///< I/O privilege level as the guest sees it; the CPU's own is always 0
     uint64_t io_bitmap = 0;        ///< guest VA in its kernel's address space: a set bit closes a port to its user code
     uint32_t io_bitmap_ports = 0;  ///< ports the bitmap tells of, from 0 on; closed beyond
@@ -64,7 +69,14 @@ struct PvVcpu : PvDoors {
     PageInfo* pending_put = nullptr;  ///< a table whose release was interrupted, with a reference: see types.hpp
 
     uint64_t root() const { return in_kernel ? kernel_root.raw : user_root.raw; }
+    /// What the CPU loads for it: machine address.
+    uint64_t cr3() const { return (in_kernel ? kernel_cr3 : user_cr3).address(); }
 };
+
+/// What is loaded for a root.
+constexpr Mfn PvVcpu::*pv_cr3_of(Mfn PvVcpu::*root) {
+    return root == &PvVcpu::kernel_root ? &PvVcpu::kernel_cr3 : &PvVcpu::user_cr3;
+}
 
 /// Where the kernel's handlers find their frames when its programs are interrupted.
 inline void pv_set_kernel_stack(PvVcpu& pv, uint64_t sp) {

@@ -91,6 +91,7 @@ Status relinquish_vcpu(Vcpu& v) {
         const Mfn m = v.pv->*root;
         if (m.raw == 0) continue;
         v.pv->*root = Mfn(0);
+        v.pv->*pv_cr3_of(root) = Mfn(0);
         Guard g(v.domain.pv->lock);
         const Status s = put_page_type(v.domain, page_of(m));
         put_page(page_of(m));

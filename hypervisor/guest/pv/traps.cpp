@@ -7,6 +7,7 @@
 #include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/guest/pv/emulate.hpp"
 #include "hypervisor/guest/pv/kind.hpp"
+#include "hypervisor/guest/pv/mirror.hpp"
 #include "hypervisor/guest/pv/pt_write.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/rt/log.hpp"
@@ -20,6 +21,14 @@ namespace {
 /// A write of the guest's kernel to a page that it may read.
 [[gnu::noinline]] void fault_of_kernel_write(Vcpu& v, Regs& r, uint64_t address) {
     if (!pv_emulate_pt_write(v, r, address)) pv_inject_page_fault(v, r, address, r.error_code);
+}
+
+/// True when it was only for lack of a mirror; else the error code becomes what the guest's own tables cause.
+[[gnu::noinline]] bool fault_of_mirror(Vcpu& v, Regs& r, uint64_t address) {
+    uint32_t error = r.error_code;
+    const bool again = mirror_fault(v, address, error);
+    r.error_code = error;
+    return again;
 }
 
 void page_fault(Vcpu& v, Regs& r) {
@@ -40,6 +49,8 @@ void page_fault(Vcpu& v, Regs& r) {
         pv_inject_page_fault(v, r, address, r.error_code);
         return;
     }
+    if (any_dirty_log()) [[unlikely]]
+        if (fault_of_mirror(v, r, address)) return;
     constexpr uint32_t write_to_read_only = fault_present | fault_write;
     if ((r.error_code & write_to_read_only) == write_to_read_only && v.pv->in_kernel) return fault_of_kernel_write(v, r, address);
     pv_inject_page_fault(v, r, address, r.error_code);

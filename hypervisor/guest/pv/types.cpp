@@ -3,6 +3,7 @@
 #include "hypervisor/guest/pv/types.hpp"
 
 #include "hypervisor/domain/domain.hpp"
+#include "hypervisor/guest/pv/mirror.hpp"
 #include "hypervisor/guest/pv/validate.hpp"
 #include "hypervisor/mm/tlb.hpp"
 #include "hypervisor/rt/log.hpp"
@@ -107,7 +108,9 @@ Status run_release(Domain& owner, PageInfo& p, PageType t) REQUIRES(owner.pv->lo
 Status run_validation(Domain& owner, PageInfo& p, PageType t) REQUIRES(owner.pv->lock) {
     const Status s = validate_table(owner, p, t);
     if (s) {
+        p.stamp.store(0, std::memory_order_relaxed);  // it has no mirror yet
         p.type.fetch_or(validated, std::memory_order_release);
+        dirtied(mfn_of(p));
         return ok;
     }
     if (s.error() == Errc::restart) {
@@ -173,6 +176,9 @@ Status put_page_type(Domain& owner, PageInfo& p) {
             continue;
         }
         if (!p.type.compare_exchange_weak(x, tag(t) | 1 | (x & linear_entries_mask), std::memory_order_acq_rel)) continue;
+        if (p.stamp.load(std::memory_order_relaxed) != 0) [[unlikely]]
+            forget_mirrors(owner, p);
+        dirtied(mfn_of(p));
         p.stamp.store(512, std::memory_order_relaxed);
         p.progress_flags = 0;
         const Status s = run_release(owner, p, t);

@@ -61,6 +61,7 @@ struct L1Rare {
 Result<L1Rare> l1_entry_get_rarely(Domain& l1_owner, uint64_t e);
 /// The references one present L1 entry holds. `e` is adjusted to what may be stored (user bit, no global bit).
 /// `l1_owner` owns the table, `page_owner` the page mapped. Errors: inval, perm.
+template <Logs logs = Logs::unknown>
 [[gnu::always_inline]] inline Status l1_entry_get(Domain& l1_owner, Domain& page_owner, uint64_t& e) {
     const Mfn m = Mfn::of_address(e & pte::frame_mask);
     PageInfo* p = &page_of(m);
@@ -78,7 +79,7 @@ Result<L1Rare> l1_entry_get_rarely(Domain& l1_owner, uint64_t e);
         put_page(*p);
         return Err{Errc::inval};
     }
-    if (&l1_owner != &page_owner) dirtied(m);
+    if (&l1_owner != &page_owner) dirtied_by_others<logs>(m);
     return ok;
 }
 void l1_entry_put_present(uint64_t e);

@@ -57,7 +57,7 @@ using OnDomain = Operations<
     Op<xen::XEN_DOMCTL_gettscinfo,              tsc_info>,
     Op<xen::XEN_DOMCTL_max_mem,                 max_mem>,
     Op<xen::XEN_DOMCTL_getpageframeinfo3,       getpageframeinfo3,   Who::control_of_others>,
-    Op<xen::XEN_DOMCTL_shadow_op,               shadow_op,           Who::control_of_others>,
+    Op<xen::XEN_DOMCTL_shadow_op,               shadow_op,           Who::control_of_others, Runs::in_parts>,
     Op<xen::XEN_DOMCTL_hypercall_init,          hypercall_init>,
     Op<xen::XEN_DOMCTL_setvcpucontext,          setvcpucontext,      Who::control_of_others, Runs::in_parts>,
     Op<xen::XEN_DOMCTL_getvcpucontext,          getvcpucontext,      Who::control_of_others>,

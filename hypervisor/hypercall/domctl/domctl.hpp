@@ -60,8 +60,9 @@ Status tsc_info(const Call& c);
 // domctl_memory.cpp
 Status max_mem(const Call& c);
 Status getpageframeinfo3(const Call& c);
-Status shadow_op(const Call& c);
 Answer hypercall_init(const Call& c);
+// domctl_log.cpp
+Status shadow_op(const Call& c);
 // domctl_vcpu.cpp
 Status setvcpucontext(const Call& c);
 Status getvcpucontext(const Call& c);

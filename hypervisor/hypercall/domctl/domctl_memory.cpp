@@ -26,22 +26,6 @@ Status getpageframeinfo3(const Call& c) {
     return ok;
 }
 
-/// Without shadow page tables or a log of dirty pages there is nothing to switch but off.
-Status shadow_op(const Call& c) {
-    xen::DomctlShadowOp& s = c.op.u.shadow_op;
-    switch (s.op) {
-        case xen::XEN_DOMCTL_SHADOW_OP_OFF: return ok;
-        case xen::XEN_DOMCTL_SHADOW_OP_GET_ALLOCATION: s.mb = 0; return c.done();
-        case xen::XEN_DOMCTL_SHADOW_OP_SET_ALLOCATION: return s.mb == 0 ? Status(ok) : Status(Err{Errc::opnotsupp});
-        case xen::XEN_DOMCTL_SHADOW_OP_ENABLE:
-        case xen::XEN_DOMCTL_SHADOW_OP_ENABLE_TEST:
-        case xen::XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY:
-        case xen::XEN_DOMCTL_SHADOW_OP_CLEAN:
-        case xen::XEN_DOMCTL_SHADOW_OP_PEEK: return Err{Errc::opnotsupp};
-        default: return Err{Errc::inval};
-    }
-}
-
 Answer hypercall_init(const Call& c) {
     // Writing as the guest would: a page table or descriptor table is not for that.
     const auto page = guest_page_to_write(c.d, Gfn(c.op.u.hypercall_init.gmfn));

@@ -4,6 +4,7 @@
 /// One chunk at a time: as many extents of the smaller order as make one of the larger. The input frames are taken from
 /// the domain first; if that or the allocation fails they are given back and the exchange ends there.
 #include "hypervisor/hypercall/memory/memory_op.hpp"
+#include "hypervisor/mm/dirty.hpp"
 #include "hypervisor/rt/log.hpp"
 
 namespace hv::memory {
@@ -123,6 +124,7 @@ Status give(const Plan& p, Mfn m, uint64_t gpfn) {
             return s;
         }
         set_m2p(m + Pages{i}, gpfn + i);
+        dirtied(m + Pages{i});
     }
     return ok;
 }

@@ -2,6 +2,7 @@
 /// Growing and shrinking a domain. The answer is how many extents were done, whatever stopped the rest; for that reason
 /// even a bad argument is answered with a number (0, or how far an earlier part came).
 #include "hypervisor/hypercall/memory/memory_op.hpp"
+#include "hypervisor/mm/dirty.hpp"
 #include "hypervisor/rt/log.hpp"
 
 namespace hv::memory {
@@ -78,7 +79,10 @@ Answer populate_physmap(const Call& c) {
         if (!gpfn) return false;
         const auto m = allocate(c, r);
         if (!m) return false;
-        for (uint64_t j = 0; j < (uint64_t{1} << r.order); ++j) set_m2p(m.value() + Pages{j}, gpfn.value() + j);
+        for (uint64_t j = 0; j < (uint64_t{1} << r.order); ++j) {
+            set_m2p(m.value() + Pages{j}, gpfn.value() + j);
+            dirtied(m.value() + Pages{j});
+        }
         return static_cast<bool>(r.extents.store(m.value().raw, i));
     });
 }

@@ -82,6 +82,7 @@ KeepAccessed keep_of(uint64_t command) {
 }
 
 /// `table` is the one of the update before, which is nearly always this one's too.
+template <Logs logs>
 [[gnu::always_inline]] inline Status update_entry(Vcpu& v, Domain& owner, Domain& pages, PageRef& table, uint64_t ptr,
                                                   uint64_t value, uint64_t command) REQUIRES(owner.pv->lock) {
     const Mfn m = Mfn::of_address(ptr);
@@ -91,7 +92,7 @@ KeepAccessed keep_of(uint64_t command) {
     const uint64_t x = p.type.load(std::memory_order_acquire);
     constexpr uint64_t l1_in_use = static_cast<uint64_t>(PageType::l1) << page::type_shift | page::validated;
     if ((x & (page::type_mask | page::validated)) == l1_in_use && (x & page::users_mask)) [[likely]]
-        return update_l1(owner, pages, slot, value, keep_of(command));
+        return update_l1<logs>(owner, pages, slot, value, keep_of(command));
     if (!(x & page::users_mask) || !is_table(type_of(x))) return write_plain(p, slot, value);
     if (!(x & page::validated)) return Err{Errc::busy};
     if (&pages != &owner) return Err{Errc::inval};
@@ -107,13 +108,15 @@ KeepAccessed keep_of(uint64_t command) {
 }
 
 /// PV entries hold machine frames already: MMU_PT_UPDATE_NO_TRANSLATE means the same as the normal update.
+template <Logs logs>
 [[gnu::always_inline]] inline Status one_update(Vcpu& v, Domain& owner, Domain& pages, PageRef& table, const xen::MmuUpdate& u)
     REQUIRES(owner.pv->lock) {
     const uint64_t command = u.ptr & 7;
     switch (command) {
         case xen::MMU_NORMAL_PT_UPDATE:
         case xen::MMU_PT_UPDATE_PRESERVE_AD:
-        case xen::MMU_PT_UPDATE_NO_TRANSLATE: return update_entry(v, owner, pages, table, u.ptr & ~uint64_t{7}, u.val, command);
+        case xen::MMU_PT_UPDATE_NO_TRANSLATE:
+            return update_entry<logs>(v, owner, pages, table, u.ptr & ~uint64_t{7}, u.val, command);
         case xen::MMU_MACHPHYS_UPDATE: return update_m2p(pages, u.ptr & ~uint64_t{7}, u.val);
         default: return Err{Errc::nosys};
     }
@@ -122,20 +125,34 @@ KeepAccessed keep_of(uint64_t command) {
 /// Updates that are fetched together, and done under one lock: a list is read ahead by so many.
 constexpr unsigned together = 16;
 
-/// Does updates until one is refused or leaves a release to finish. `n`: how many there are; then, how many are done.
-Status do_updates(Vcpu& v, MmuTarget& t, const xen::MmuUpdate (&list)[together], uint32_t& n) {
+// The lock is that of the tables' owner, by another name than the analysis knows.
+
+template <Logs logs>
+[[gnu::always_inline]] inline Status do_locked(Vcpu& v, MmuTarget& t, const xen::MmuUpdate (&list)[together],
+                                               uint32_t& n) NO_THREAD_SAFETY_ANALYSIS {
     Domain& owner = *t.tables;
     Domain& pages = *t.pages;
     PageRef table;
-    Guard g(owner.pv->lock);
     for (uint32_t i = 0; i < n; ++i) {
-        const Status s = one_update(v, owner, pages, table, list[i]);
+        const Status s = one_update<logs>(v, owner, pages, table, list[i]);
         if (s && !v.pv->pending_put) [[likely]]
             continue;
         n = s ? i + 1 : i;
         return s;
     }
     return ok;
+}
+[[gnu::noinline]] Status do_logged(Vcpu& v, MmuTarget& t, const xen::MmuUpdate (&list)[together],
+                                   uint32_t& n) NO_THREAD_SAFETY_ANALYSIS {
+    return do_locked<Logs::unknown>(v, t, list, n);
+}
+
+/// Does updates until one is refused or leaves a release to finish. `n`: how many there are; then, how many are done.
+Status do_updates(Vcpu& v, MmuTarget& t, const xen::MmuUpdate (&list)[together], uint32_t& n) NO_THREAD_SAFETY_ANALYSIS {
+    Guard g(t.tables->pv->lock);
+    if (any_dirty_log()) [[unlikely]]
+        return do_logged(v, t, list, n);
+    return do_locked<Logs::none>(v, t, list, n);
 }
 
 }  // namespace
