@@ -5,6 +5,7 @@
 #include "hypervisor/boot/memory.hpp"
 #include "hypervisor/boot/options.hpp"
 #include "hypervisor/boot/platform.hpp"
+#include "hypervisor/boot/screen.hpp"
 #include "hypervisor/dev/serial.hpp"
 #include "hypervisor/domain/guest_kind.hpp"
 #include "hypervisor/rt/log.hpp"
@@ -92,6 +93,7 @@ void dom0_build(const parse::BootRecord& record) {
     const parse::BootModule& kernel = record.modules[0];
     Dom0Parts parts{.kernel = dom0_open_kernel(bytes_of(kernel)), .command_line = arguments_of(kernel.command_line)};
     if (record.modules.size() > 1) parts.initrd = bytes_of(record.modules[1]);
+    parts.screen = screen_for_dom0(record);
 
     Domain& d = make_domain();
     grant_rights(d);

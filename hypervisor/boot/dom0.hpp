@@ -5,6 +5,7 @@
 
 #include <string_view>
 
+#include "abi/xen/basic.hpp"
 #include "hypervisor/boot/dom0_kernel.hpp"
 #include "lib/parse/multiboot.hpp"
 
@@ -19,6 +20,7 @@ struct Dom0Parts {
     parse::Bytes initrd = {};  ///< may be empty
     std::string_view command_line;
     uint64_t pages = 0;  ///< of memory
+    xen::Dom0VgaConsoleInfo screen = {};
 };
 
 /// How a dom0 of one kind comes to its memory and to the registers of its first vCPU.

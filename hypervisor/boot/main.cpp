@@ -15,9 +15,11 @@
 #include "hypervisor/arch/x86/speculation_setup.hpp"
 #include "hypervisor/arch/x86/tsc.hpp"
 #include "hypervisor/boot/dom0.hpp"
+#include "hypervisor/boot/efi.hpp"
 #include "hypervisor/boot/memory.hpp"
 #include "hypervisor/boot/options.hpp"
 #include "hypervisor/boot/platform.hpp"
+#include "hypervisor/boot/screen.hpp"
 #include "hypervisor/cpu_policy/policy.hpp"
 #include "hypervisor/dev/serial.hpp"
 #include "hypervisor/domain/idle.hpp"
@@ -180,6 +182,7 @@ extern "C" [[noreturn]] void boot_main(uint32_t magic, uint32_t info) {
     detect_features();
     const base::Status read = parse::read_multiboot(magic, info, physical_memory(), record);
     parse_options(record.command_line);
+    options.console_vga &= screen_has_text(record);
     start_consoles();
     if (!read) give_up("The boot loader's record is not usable: error %u", static_cast<unsigned>(read.error()));
 
@@ -197,6 +200,7 @@ extern "C" [[noreturn]] void boot_main(uint32_t magic, uint32_t info) {
 
     describe_machine();
     platform_discover(record, physical_memory());
+    efi_discover(record, physical_memory(), options.efi_services);
     cpu_words = cpu_words_for(std::min(options.max_cpus, usable_cpus()));
     set_cpu_count(1);
     start_clock();

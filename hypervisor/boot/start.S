@@ -14,10 +14,19 @@
 mb1:    .long MB1_MAGIC, MB1_FLAGS, -(MB1_MAGIC + MB1_FLAGS)
         .balign 8
 mb2:    .long MB2_MAGIC, 0, mb2_end - mb2, -(MB2_MAGIC + (mb2_end - mb2))
-        /* information request: command line, modules, memory map, ACPI */
+        /* information request: command line, modules, memory map, screen, UEFI, ACPI, UEFI's map */
         .short 1, 1
-        .long 8 + 4 * 5
-        .long 1, 3, 6, 14, 15
+        .long 8 + 4 * 8
+        .long 1, 3, 6, 8, 12, 14, 15, 17
+        .balign 8
+        /* the screen: text where there is text, else whatever pixels there are */
+        .short 4, 1
+        .long 12
+        .long 2
+        .balign 8
+        .short 5, 1
+        .long 20
+        .long 0, 0, 0
         .balign 8
         /* modules on page boundaries */
         .short 6, 1

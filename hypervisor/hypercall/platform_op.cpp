@@ -7,6 +7,7 @@
 #include "hypervisor/arch/x86/machine.hpp"
 #include "hypervisor/cpu_policy/policy.hpp"
 #include "hypervisor/hypercall/control.hpp"
+#include "hypervisor/hypercall/efi.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
 #include "hypervisor/hypercall/row.hpp"
 #include "hypervisor/rt/clock.hpp"
@@ -35,20 +36,25 @@ Status set_time(const auto& t) {
 Status set_time32(const Call& c) { return set_time(c.op.u.settime32); }
 Status set_time64(const Call& c) { return c.op.u.settime64.mbz == 0 ? set_time(c.op.u.settime64) : Status(Err{Errc::inval}); }
 
-/// The answers of a machine whose BIOS said nothing of disks and screens to us.
+/// A BIOS says nothing of disks and screens to us.
 Status firmware_info(const Call& c) {
     xen::XenpfFirmwareInfo& f = c.op.u.firmware_info;
     switch (f.type) {
         case xen::XEN_FW_DISK_INFO:
         case xen::XEN_FW_DISK_MBR_SIGNATURE:
-        case xen::XEN_FW_VBEDDC_INFO:
-        case xen::XEN_FW_EFI_INFO: return Err{Errc::srch};
+        case xen::XEN_FW_VBEDDC_INFO: return Err{Errc::srch};
+        case xen::XEN_FW_EFI_INFO: TRY(efi_info(f.index, f.u.efi_info)); return c.done();
         case xen::XEN_FW_KBD_SHIFT_FLAGS:
             if (f.index != 0) return Err{Errc::srch};
             f.u.kbd_shift_flags = 0;
             return c.done();
         default: return Err{Errc::inval};
     }
+}
+
+Status efi_runtime(const Call& c) {
+    TRY(efi_runtime_call(c.op.u.efi_runtime_call));
+    return c.done();
 }
 
 Status get_cpuinfo(const Call& c) {
@@ -154,7 +160,7 @@ using OnPlatform = Operations<
     Op<xen::XENPF_cpu_online,           cpu_online>,
     Op<xen::XENPF_cpu_offline,          cpu_offline>,
     Op<xen::XENPF_platform_quirk,       quirk>,
-    Op<xen::XENPF_efi_runtime_call,     refused<Errc::opnotsupp>>,
+    Op<xen::XENPF_efi_runtime_call,     efi_runtime>,
     Op<xen::XENPF_resource_op,          refused<Errc::opnotsupp>>,
     Op<xen::XENPF_microcode_update,     refused<Errc::opnotsupp>>>;
 // clang-format on

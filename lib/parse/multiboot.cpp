@@ -132,8 +132,10 @@ enum TagType : std::uint32_t {
     tag_module = 3,
     tag_memory_map = 6,
     tag_framebuffer = 8,
+    tag_efi64 = 12,
     tag_acpi_old = 14,
     tag_acpi_new = 15,
+    tag_efi_map = 17,
 };
 
 struct Tag {
@@ -166,6 +168,14 @@ base::Status read_framebuffer2(Bytes tag, BootRecord& out) {
     return base::ok;
 }
 
+base::Status read_efi_map(Bytes tag, BootRecord& out) {
+    constexpr std::uint64_t rows = 16;
+    out.efi_descriptor = TRY(load<std::uint32_t>(tag, 8));
+    if (tag.size() < rows) return base::Err{base::Errc::inval};
+    out.efi_map = tag.subspan(rows);
+    return base::ok;
+}
+
 base::Status read_tag(std::uint32_t type, Bytes tag, BootRecord& out) {
     switch (type) {
         case tag_command_line: out.command_line = until_nul(as_text(tag.subspan(sizeof(Tag)))); return base::ok;
@@ -173,6 +183,8 @@ base::Status read_tag(std::uint32_t type, Bytes tag, BootRecord& out) {
         case tag_module: return read_module2(tag, out);
         case tag_memory_map: return read_map2(tag, out);
         case tag_framebuffer: return read_framebuffer2(tag, out);
+        case tag_efi64: out.efi_system_table = TRY(load<std::uint64_t>(tag, sizeof(Tag))); return base::ok;
+        case tag_efi_map: return read_efi_map(tag, out);
         case tag_acpi_old:
             if (out.rsdp.empty()) out.rsdp = tag.subspan(sizeof(Tag));
             return base::ok;

@@ -46,6 +46,9 @@ struct BootRecord {
     MemoryMap memory;  ///< as told: call sanitise()
     std::optional<BootFramebuffer> framebuffer;
     Bytes rsdp;  ///< the loader's copy of the ACPI RSDP (multiboot 2 only), else empty
+    std::uint64_t efi_system_table = 0;  ///< machine address; 0: no UEFI, or not told (multiboot 2 only)
+    Bytes efi_map;                       ///< UEFI's own memory map, as told when it was left; may be empty
+    std::uint32_t efi_descriptor = 0;    ///< bytes of a row of it
     /// The loader's own record, and its strings: [start, end) to keep until everything was copied.
     std::uint64_t info_start = 0;
     std::uint64_t info_end = 0;

@@ -10,6 +10,7 @@ set(PARSE_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/xz.cpp
   ${CMAKE_CURRENT_LIST_DIR}/multiboot.cpp
   ${CMAKE_CURRENT_LIST_DIR}/e820.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/efi.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cmdline.cpp
   ${CMAKE_CURRENT_LIST_DIR}/serial.cpp
   ${CMAKE_CURRENT_LIST_DIR}/acpi.cpp

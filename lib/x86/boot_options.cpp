@@ -118,6 +118,16 @@ bool set_choice(const parse::Option& o, Choice& out) {
 /// A list, or no value for yes and no.
 std::string_view list_of(const parse::Option& o) { return o.has_value ? o.value : o.negated ? "no" : "yes"; }
 
+/// "rs" and "no-rs", also as "rs=BOOL".
+bool set_efi(std::string_view text, bool& services) {
+    parse::ValueList items(text);
+    for (auto item = items.next(); item; item = items.next()) {
+        const auto part = parse::CommandLine(*item).next();
+        if (!part || part->key != "rs" || !set_boolean(*part, services)) return false;
+    }
+    return true;
+}
+
 /// "text-80x25" is what the screen has; "keep": we go on to write to it when dom0 has started.
 bool set_vga(std::string_view text, bool& keep) {
     parse::ValueList items(text);
@@ -176,6 +186,7 @@ class Reader {
         if (o.key == "console_timestamps") return set_timestamps(o, options_.timestamps);
         if (o.key == "console_to_ring") return set_boolean(o, options_.console_to_ring);
         if (o.key == "conring_size") return set_ring_size(o.value, options_.ring_size);
+        if (o.key == "efi") return set_efi(o.value, options_.efi_services);
         if (o.key == "vga") return set_vga(o.value, options_.vga_keep);
         if (o.key == "nosmp") {
             bool on = true;

@@ -58,6 +58,10 @@ TEST(BootOptions, Consoles) {
     EXPECT_FALSE(good("console=none").console_vga);
     EXPECT_TRUE(good("vga=text-80x25,keep").vga_keep);
     EXPECT_FALSE(good("vga=current").vga_keep);
+    EXPECT_TRUE(good("").efi_services);
+    EXPECT_FALSE(good("efi=no-rs").efi_services);
+    EXPECT_FALSE(good("efi=rs=no").efi_services);
+    EXPECT_TRUE(good("efi=no-rs,rs").efi_services);
     EXPECT_TRUE(good("sync_console").sync_console);
     EXPECT_FALSE(good("sync_console no-sync_console").sync_console);
     EXPECT_TRUE(good("console_to_ring=on").console_to_ring);
@@ -140,6 +144,8 @@ TEST(BootOptions, ValuesThatMakeNoSense) {
                                   "com1=fast",
                                   "com1=115200,9n1",
                                   "vga=keep,gfx",
+                                  "efi=attr",
+                                  "efi=rs=maybe",
                                   "sync_console=maybe",
                                   "console_to_ring=2",
                                   "loglvl=loud",

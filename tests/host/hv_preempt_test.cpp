@@ -36,7 +36,7 @@ std::string text_of(const std::filesystem::path& file) {
 bool chooses_within(const std::string& name) {
     static const std::regex within(
         "XEN_DOMCTL_(SHADOW_OP|SCHEDOP)_.*|XEN_SYSCTL_(TBUFOP|CPUPOOL_OP|SCHEDOP|cpu_policy|cpu_featureset)_"
-        ".*|XEN_FW_.*|XEN_PM_.*|QUIRK_.*|MAP_PIRQ_TYPE_.*|CALLBACKTYPE_.*|XENMEM_resource_.*");
+        ".*|XEN_FW_.*|XEN_EFI_.*|XEN_PM_.*|QUIRK_.*|MAP_PIRQ_TYPE_.*|CALLBACKTYPE_.*|XENMEM_resource_.*");
     return std::regex_match(name, within);
 }
 

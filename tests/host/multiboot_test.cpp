@@ -127,6 +127,8 @@ TEST(Multiboot, ReadsVersion2) {
                        0u));
     tags.add(8, packed(std::uint64_t{0xe0000000}, 4096u, 1024u, 768u, std::uint8_t{32}, std::uint8_t{1}, std::uint16_t{0},
                        std::uint8_t{16}, std::uint8_t{8}, std::uint8_t{8}, std::uint8_t{8}, std::uint8_t{0}, std::uint8_t{8}));
+    tags.add(12, packed(std::uint64_t{0x3f9ec018}));
+    tags.add(17, packed(48u, 1u) + std::string(96, 'm'));
     tags.add(15, "RSD PTR new");
     tags.add(14, "RSD PTR old");
     tags.add(77, "unknown");
@@ -135,6 +137,9 @@ TEST(Multiboot, ReadsVersion2) {
     ASSERT_TRUE(parse::read_multiboot(parse::multiboot2_magic, first, window, record));
     EXPECT_EQ(record.command_line, "line");
     EXPECT_EQ(record.loader, "GRUB");
+    EXPECT_EQ(record.efi_system_table, 0x3f9ec018u);
+    EXPECT_EQ(record.efi_descriptor, 48u);
+    EXPECT_EQ(record.efi_map.size(), 96u);
     ASSERT_EQ(record.modules.size(), 1u);
     EXPECT_EQ(record.modules[0].command_line, "dom0");
     EXPECT_EQ(record.modules[0].size(), 0x400u);

@@ -8,6 +8,7 @@
 
 #include "hypervisor/arch/x86/cpu.hpp"
 #include "lib/base/types.hpp"
+#include "lib/parse/efi.hpp"
 
 namespace hv::host {
 
@@ -45,6 +46,10 @@ extern void (*on_switch)(Vcpu& prev, Vcpu& next);
 extern void (*on_spin)();
 /// False: the log's lines go only where a test's own console takes them.
 extern bool log_to_stderr;
+
+/// What plays UEFI's run-time services, where a test sets efi_firmware.
+using EfiFake = uint64_t (*)(parse::EfiService s, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e);
+extern EfiFake efi_service;
 
 /// One turn of the soft interrupt loop of the calling CPU: timers that expired, then rescheduling.
 void soft_interrupts();

@@ -4,8 +4,10 @@
 #include <cstdlib>
 
 #include "hypervisor/arch/x86/features.hpp"
+#include "hypervisor/arch/x86/firmware.hpp"
 #include "hypervisor/arch/x86/machine.hpp"
 #include "hypervisor/arch/x86/paging.hpp"
+#include "tests/machine/host.hpp"
 
 namespace hv {
 
@@ -22,6 +24,12 @@ uint64_t empty_l4[512];
 
 uint64_t* idle_l4 = empty_l4;
 uint64_t idle_cr3() { return 0; }
+
+parse::EfiFirmware efi_firmware;
+host::EfiFake host::efi_service = nullptr;
+uint64_t arch::efi_call(parse::EfiService s, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e) {
+    return host::efi_service(s, a, b, c, d, e);
+}
 
 void machine_power_off() { end("power off"); }
 void machine_restart() { end("restart"); }

@@ -154,17 +154,9 @@ Mfn make_tables(const Layout& l, const uint64_t* p2m) {
 
 // -- what the kernel is told --------------------------------------------------------------------------------------------
 
-uint32_t put_vga_info(uint8_t* start_info_page) {
-    xen::Dom0VgaConsoleInfo vga = xen::zeroed<xen::Dom0VgaConsoleInfo>();
-    vga.video_type = xen::XEN_VGATYPE_TEXT_MODE_3;
-    vga.u.text_mode_3.font_height = 16;
-    vga.u.text_mode_3.rows = 25;
-    vga.u.text_mode_3.columns = 80;
-    memcpy(start_info_page + sizeof(xen::StartInfo), &vga, sizeof vga);
-    return sizeof vga;
-}
-
-void write_start_info(Domain& d, const Layout& l, const uint64_t* p2m, std::string_view command_line, uint64_t initrd_bytes) {
+void write_start_info(Domain& d, const Layout& l, const uint64_t* p2m, const Dom0Parts& parts) {
+    const std::string_view command_line = parts.command_line;
+    const uint64_t initrd_bytes = parts.initrd.size();
     uint8_t* page = map_mfn(Mfn(p2m[l.pfn(l.start_info)]));
     auto si = xen::zeroed<xen::StartInfo>();
     memcpy(si.magic, "xen-3.0-x86_64", 15);
@@ -186,8 +178,11 @@ void write_start_info(Domain& d, const Layout& l, const uint64_t* p2m, std::stri
     const size_t room = sizeof si.cmd_line - 1;
     if (command_line.size() > room) log(LogLevel::warning, "The dom0 command line is cut at %lu characters", room);
     memcpy(si.cmd_line, command_line.data(), command_line.size() < room ? command_line.size() : room);
-    si.console.dom0.info_off = sizeof(xen::StartInfo);
-    si.console.dom0.info_size = put_vga_info(page);
+    if (parts.screen.video_type != 0) {
+        si.console.dom0.info_off = sizeof(xen::StartInfo);
+        si.console.dom0.info_size = sizeof parts.screen;
+        memcpy(page + sizeof(xen::StartInfo), &parts.screen, sizeof parts.screen);
+    }
     memcpy(page, &si, sizeof si);
 }
 
@@ -235,7 +230,7 @@ void build(Domain& d, const Dom0Parts& parts) {
     load_segments(parts.kernel, l, p2m);
     copy_in(p2m, l.initrd_pfn, 0, parts.initrd.data(), parts.initrd.size());
     copy_in(p2m, l.p2m_pfn, 0, p2m, l.pages * sizeof(uint64_t));
-    write_start_info(d, l, p2m, parts.command_line, parts.initrd.size());
+    write_start_info(d, l, p2m, parts);
     const Mfn root = make_tables(l, p2m);
     destroy_array(p2m, l.pages);
     pin_root(d, root);
