@@ -108,9 +108,12 @@ void efi_discover(const parse::BootRecord& record, const parse::PhysicalWindow& 
     }
     const bool offered = efi_firmware.has_services();
     if (!services || !offered || !make_tables()) efi_firmware.services[0] = 0;
-    log(LogLevel::info, "UEFI %u.%u, %u tables, run-time services %s", efi_firmware.revision >> 16, (efi_firmware.revision & 0xffff) / 10,
-        efi_firmware.table_count,
-        efi_firmware.has_services() ? "in use" : !services ? "off (efi=no-rs)" : offered ? "off: no memory" : "not usable");
+    log(LogLevel::info, "UEFI %u.%u, %u tables, run-time services %s", efi_firmware.revision >> 16,
+        (efi_firmware.revision & 0xffff) / 10, efi_firmware.table_count,
+        efi_firmware.has_services() ? "in use"
+        : !services                 ? "off (efi=no-rs)"
+        : offered                   ? "off: no memory"
+                                    : "not usable");
 }
 
 }  // namespace hv

@@ -153,10 +153,12 @@ Status query_variables(EfiCall& c) {
     constexpr uint32_t first_revision_with_it = 2u << 16;
     if (c.misc & ~xen::XEN_EFI_VARINFO_BOOT_SNAPSHOT) return Err{Errc::inval};
     // Nobody asked the firmware before it was left.
-    if (c.misc & xen::XEN_EFI_VARINFO_BOOT_SNAPSHOT || efi_firmware.services_revision < first_revision_with_it) return Err{Errc::opnotsupp};
+    if (c.misc & xen::XEN_EFI_VARINFO_BOOT_SNAPSHOT || efi_firmware.services_revision < first_revision_with_it)
+        return Err{Errc::opnotsupp};
     auto& q = c.u.query_variable_info;
     q.max_store_size = q.remain_store_size = q.max_size = 0;
-    c.status = efi_call(EfiService::query_variable_info, q.attr, word(&q.max_store_size), word(&q.remain_store_size), word(&q.max_size));
+    c.status =
+        efi_call(EfiService::query_variable_info, q.attr, word(&q.max_store_size), word(&q.remain_store_size), word(&q.max_size));
     return ok;
 }
 

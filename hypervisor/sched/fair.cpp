@@ -15,7 +15,7 @@ using fair::distance;
 uint32_t FairScheduler::abi_id() const { return xen::XEN_SCHEDULER_CREDIT2; }
 
 base::Status FairScheduler::add_cpu(unsigned cpu, SchedUnit& idle) {
-    if (!cpus[cpu].sched) cpus[cpu].sched = TRY(make<FairQueue>());
+    if (!cpus[cpu].sched) cpus[cpu].sched = TRY(make<FairQueue>(*this, period_began));
     fair_queue(cpu).idle = &idle;
     idle.cpu.store(cpu, std::memory_order_release);
     idle.running_on.store(static_cast<int32_t>(cpu), std::memory_order_release);
@@ -40,6 +40,7 @@ void FairScheduler::remove_cpu(unsigned cpu) {
 /// Sees to it that no unit stays on `cpu` that may not be there.
 void FairScheduler::evict(unsigned cpu) {
     FairQueue& from = fair_queue(cpu);
+    if (!online_cpus_.test(cpu)) release_parked(cpu, Nanos::never());
     for (;;) {
         unsigned target = max_cpus;
         {
@@ -47,15 +48,80 @@ void FairScheduler::evict(unsigned cpu) {
             for (FairUnit& e : from.queue) {
                 const CpuSet places = allowed(e.unit);
                 if (places.has(cpu) || e.unit.running_on.load(std::memory_order_seq_cst) >= 0) continue;
-                target = places.first();
+                const CpuSet idle = idle_cpus_.load() & places;
+                target = idle.empty() ? places.first() : idle.first();
                 break;
             }
             // One that runs here, or is on its way out: switched_out() moves it.
             if (from.curr && !may_run(from.curr->unit, cpu)) sched::reschedule(cpu);
         }
         if (target == max_cpus) return;
-        if (pull_from(target, cpu, false)) sched::reschedule(target);
+        if (pull_from(target, cpu, Pull::all)) sched::reschedule(target);
     }
+}
+
+/// Of the `idle` CPUs those to call for what waits in q: one for one; for several all that could run any, because which takes which is
+/// open, and each takes one.
+CpuSet FairScheduler::takers_of(FairQueue& q, const CpuSet& idle) const NO_THREAD_SAFETY_ANALYSIS {
+    CpuSet takers;
+    for (const FairUnit& e : q.queue) takers |= allowed(e.unit);
+    takers &= idle;
+    const bool one = q.length.load(std::memory_order_relaxed) == 1 && !takers.empty();
+    return one ? CpuSet::of(takers.first()) : takers;
+}
+
+/// Has CPUs that were idle look for something to take.
+void FairScheduler::call(const CpuSet& takers) {
+    for (const unsigned taker : takers) {
+        called_.set(taker);
+        sched::reschedule(taker);
+    }
+}
+
+/// For a CPU that was called and has found something to run, perhaps something else: what it was called for may wait still.
+void FairScheduler::pass_on() {
+    const CpuSet idle = idle_cpus_.load();
+    if (idle.empty()) return;
+    for (const unsigned other : online_cpus_.load()) {
+        FairQueue& q = fair_queue(other);
+        if (q.length.load(std::memory_order_seq_cst) == 0) continue;
+        CpuSet takers;
+        {
+            Guard g(q.lock);
+            takers = takers_of(q, idle);
+        }
+        call(takers);
+    }
+}
+
+/// Lets those of the CPU's parked units run again whose group may at `now`; never(): all of them.
+void FairScheduler::release_parked(unsigned cpu, Nanos now) {
+    FairQueue& q = fair_queue(cpu);
+    const uint64_t newest = newest_clock_.load(std::memory_order_relaxed);
+    bool misplaced = false;
+    CpuSet takers;
+    {
+        Guard g(q.lock);
+        for (auto i = q.parked.begin(); i != q.parked.end();) {
+            FairUnit& e = *i;
+            ++i;
+            if (now != Nanos::never() && fair::exhausted(e.unit.group, now)) continue;
+            q.unpark(e);
+            q.admit(e, fair::wake_bonus, newest);
+            q.enqueue(e);
+            misplaced |= !may_run(e.unit, cpu);
+        }
+        takers = takers_of(q, idle_cpus_.load());
+        if (!q.parked.empty()) timer::set(q.period, fair::next_period(now), cpu);
+        if (!q.curr && !q.queue.empty()) idle_cpus_.clear(cpu);  // taken
+    }
+    sched::reschedule(cpu);
+    call(takers);
+    if (misplaced && now != Nanos::never()) evict(cpu);
+}
+
+void FairScheduler::period_began(void* queue) {
+    static_cast<FairQueue*>(queue)->scheduler.release_parked(this_cpu().id, clock::now());
 }
 
 // -- membership -------------------------------------------------------------------------------------------------------
@@ -79,6 +145,27 @@ void FairScheduler::remove(SchedUnit& u) {
     u.sched_data = nullptr;
 }
 
+/// Whoever runs by the old one, or waits for it, is looked at again.
+void FairScheduler::change_cap(SchedGroup& g, uint16_t cap) {
+    const Nanos now = clock::now();
+    const auto each_queue = [&](auto what) {
+        for (const unsigned cpu : online_cpus_.load()) {
+            FairQueue& q = fair_queue(cpu);
+            Guard guard(q.lock);
+            what(q, cpu, q.curr && &q.curr->unit.group == &g);
+        }
+    };
+    // What was used until now is no business of the new one.
+    each_queue([&](FairQueue& q, unsigned, bool runs) NO_THREAD_SAFETY_ANALYSIS {
+        if (runs) q.charge(now);
+    });
+    fair::set_cap(g, cap, now);
+    each_queue([&](FairQueue& q, unsigned cpu, bool runs) NO_THREAD_SAFETY_ANALYSIS {
+        if (runs) sched::reschedule(cpu);
+        if (!q.parked.empty()) timer::set(q.period, now, cpu);
+    });
+}
+
 base::Status FairScheduler::group_params(SchedGroup& g, xen::DomctlSchedulerOp& op) {
     constexpr uint16_t unchanged = 0xffff;
     xen::DomctlSchedCredit2& p = op.u.credit2;
@@ -88,7 +175,7 @@ base::Status FairScheduler::group_params(SchedGroup& g, xen::DomctlSchedulerOp& 
             p.cap = g.cap.load(std::memory_order_relaxed);
             return base::ok;
         case xen::XEN_DOMCTL_SCHEDOP_putinfo:
-            if (p.cap != 0 && p.cap != unchanged) return base::Err{base::Errc::opnotsupp};  // refused rather than ignored
+            if (p.cap != unchanged) change_cap(g, p.cap);
             if (p.weight) g.weight.store(p.weight, std::memory_order_relaxed);
             return base::ok;
         default: return base::Err{base::Errc::inval};  // no parameters of single vCPUs
@@ -137,7 +224,7 @@ unsigned FairScheduler::choose_cpu(const SchedUnit& u, unsigned home) const {
 void FairScheduler::nudge_idle(const SchedUnit& u) {
     if (idle_cpus_.empty()) return;
     const CpuSet idle = idle_cpus_.load() & allowed(u);
-    if (!idle.empty()) sched::reschedule(idle.first());
+    if (!idle.empty()) call(CpuSet::of(idle.first()));
 }
 
 /// True when `e`, just queued on `cpu`, should run there now. When it should but what runs has only just begun, the
@@ -171,7 +258,7 @@ void FairScheduler::wake(SchedUnit& u) {
             FairQueue& to = fair_queue(target);
             Guard2 g(from.lock, to.lock);
             if (u.cpu.load(std::memory_order_relaxed) != home) continue;
-            if (e.queued || e.running) return;
+            if (e.queued || e.running || e.parked) return;
             const Nanos now = clock::now();
             if (!u.runnable()) {
                 u.runstate.enter(fair::resting_state(u), now);
@@ -209,7 +296,7 @@ void FairScheduler::sleep(SchedUnit& u) {
             if (u.cpu.load(std::memory_order_relaxed) != cpu) continue;
             if (u.runnable()) return;  // woken again meanwhile
             running = e.running;
-            if (e.queued) q.dequeue(e);
+            (void)q.withdraw(e);
             if (!running) u.runstate.enter(fair::resting_state(u), clock::now());
         }
         if (running) sched::reschedule(cpu);
@@ -245,10 +332,9 @@ void FairScheduler::affinity_changed(SchedUnit& u) {
 /// To the queue of another CPU; true when it goes before what runs there.
 bool FairScheduler::transfer(SchedUnit& u, FairQueue& from, FairQueue& to, unsigned target) REQUIRES(from.lock, to.lock) {
     FairUnit& e = fair_data(u);
-    const bool queued = e.queued;
-    if (queued) from.dequeue(e);
+    const bool waits = from.withdraw(e);
     u.cpu.store(target, std::memory_order_release);
-    if (!queued) return false;
+    if (!waits) return false;
     const Nanos now = clock::now();
     to.charge(now);
     to.admit(e, fair::max_lag, newest_clock_.load(std::memory_order_relaxed));
@@ -281,19 +367,29 @@ void FairScheduler::relocate(SchedUnit& u) {
 
 // -- choosing ---------------------------------------------------------------------------------------------------------
 
-/// Takes a waiting unit of `source` that may run on `cpu`; with only_better, one that has had clearly less.
-bool FairScheduler::pull_from(unsigned cpu, unsigned source, bool only_better) {
+/// Takes a waiting unit of `source` that may run on `cpu`.
+bool FairScheduler::pull_from(unsigned cpu, unsigned source, Pull which) {
     FairQueue& to = fair_queue(cpu);
     FairQueue& from = fair_queue(source);
     Guard2 g(to.lock, from.lock);
     const FairUnit* mine = to.queue.front();
-    for (FairUnit& e : from.queue) {
-        if (only_better && mine && distance(mine->vruntime, e.vruntime) < fair::pull_margin) return false;
+    for (auto i = from.queue.begin(); i != from.queue.end();) {
+        FairUnit& e = *i;
+        ++i;
+        if (which == Pull::better && mine && distance(mine->vruntime, e.vruntime) < fair::pull_margin) return false;
         if (!may_run(e.unit, cpu) || e.unit.running_on.load(std::memory_order_acquire) >= 0) continue;
+        if (which != Pull::all && e.unit.group.cap.load(std::memory_order_relaxed)) [[unlikely]] {
+            const Nanos now = clock::now();
+            if (fair::exhausted(e.unit.group, now)) {
+                from.park(e, source, now);  // whoever is idle then is told when it may run
+                continue;
+            }
+        }
         from.dequeue(e);
         e.unit.cpu.store(cpu, std::memory_order_release);
         to.admit(e, fair::max_lag, newest_clock_.load(std::memory_order_relaxed));
         to.enqueue(e);
+        if (which == Pull::all && !to.curr) idle_cpus_.clear(cpu);  // taken: the next one goes elsewhere
         return true;
     }
     return false;
@@ -308,14 +404,14 @@ bool FairScheduler::pull(unsigned cpu, bool only_better) {
         const FairQueue& q = fair_queue(c);
         if (q.length.load(std::memory_order_seq_cst) == 0) continue;
         if (!only_better) {
-            if (pull_from(cpu, c, false)) return true;
+            if (pull_from(cpu, c, Pull::runnable)) return true;
             continue;
         }
         const uint64_t head = q.head.load(std::memory_order_relaxed);
         if (distance(own.head.load(std::memory_order_relaxed), head) < fair::pull_margin) continue;
         if (best == max_cpus || distance(head, fair_queue(best).head.load(std::memory_order_relaxed)) < 0) best = c;
     }
-    return best != max_cpus && pull_from(cpu, best, true);
+    return best != max_cpus && pull_from(cpu, best, Pull::better);
 }
 
 /// The first one that may run here; one that yielded only when there is no other.
@@ -330,10 +426,19 @@ bool FairScheduler::pull(unsigned cpu, bool only_better) {
     return best;
 }
 
-SchedDecision FairScheduler::take_best(FairQueue& q, unsigned cpu, SchedUnit& prev, Nanos now) NO_THREAD_SAFETY_ANALYSIS {
+/// The one that has had least and may run here, whatever its group has used.
+FairUnit* FairScheduler::best_of(FairQueue& q, unsigned cpu) const NO_THREAD_SAFETY_ANALYSIS {
     FairUnit* best = q.queue.front();
     const bool skipped = best == q.skip && q.length.load(std::memory_order_relaxed) > 1;
-    if (best && (skipped || !may_run(best->unit, cpu))) best = first_for(q, cpu);
+    return best && (skipped || !may_run(best->unit, cpu)) ? first_for(q, cpu) : best;
+}
+
+SchedDecision FairScheduler::take_best(FairQueue& q, unsigned cpu, SchedUnit& prev, Nanos now) NO_THREAD_SAFETY_ANALYSIS {
+    FairUnit* best = best_of(q, cpu);
+    while (best && fair::exhausted(best->unit.group, now)) {
+        q.park(*best, cpu, now);
+        best = best_of(q, cpu);
+    }
     q.skip = nullptr;
     if (!best) {
         SchedUnit& idle = *q.idle;
@@ -351,7 +456,8 @@ SchedDecision FairScheduler::take_best(FairQueue& q, unsigned cpu, SchedUnit& pr
     }
     best->unit.running_on.store(static_cast<int32_t>(cpu), std::memory_order_release);
     best->unit.runstate.enter(xen::RUNSTATE_running, now);
-    return {&best->unit, q.length.load(std::memory_order_relaxed) ? fair::slice : fair::slice_alone};
+    return {&best->unit,
+            fair::within_cap(best->unit.group, q.length.load(std::memory_order_relaxed) ? fair::slice : fair::slice_alone)};
 }
 
 /// Keeps the newest of all clocks, to within a millisecond (so that CPUs rarely write it).
@@ -362,6 +468,15 @@ void FairScheduler::note_clock(uint64_t clock) {
 }
 
 SchedDecision FairScheduler::pick(unsigned cpu, SchedUnit& prev, Nanos now) {
+    const SchedDecision d = choose(cpu, prev, now);
+    if (called_.test(cpu)) [[unlikely]] {
+        called_.clear(cpu);
+        if (!d.next->idle) pass_on();
+    }
+    return d;
+}
+
+SchedDecision FairScheduler::choose(unsigned cpu, SchedUnit& prev, Nanos now) {
     FairQueue& q = fair_queue(cpu);
     bool empty = false;
     {
@@ -414,15 +529,12 @@ void FairScheduler::switched_out(SchedUnit& prev) {
     FairQueue& q = fair_queue(cpu);
     const CpuSet idle = idle_cpus_.load();
     if (idle.empty() || !q.length.load(std::memory_order_seq_cst)) return;
-    unsigned taker = max_cpus;
+    CpuSet takers;
     {
         Guard g(q.lock);
-        for (FairUnit& e : q.queue) {
-            taker = (idle & allowed(e.unit)).first();
-            if (taker != max_cpus) break;
-        }
+        takers = takers_of(q, idle);
     }
-    if (taker != max_cpus) sched::reschedule(taker);
+    call(takers);
 }
 
 /// The last step of a unit on a CPU where it may not be any more.

@@ -8,7 +8,8 @@
 ///
 /// Rules that keep a vCPU (its SchedUnit) on one CPU:
 ///  - SchedUnit::cpu names its queue and changes only under the locks of both queues;
-///  - it is in a queue (queued), is that CPU's curr (running), or neither; both flags under the queue's lock;
+///  - it is in a queue (queued), is that CPU's curr (running), waits there until its group may use the CPU again (parked), or
+///    nothing of that; the flags under the queue's lock;
 ///  - while SchedUnit::running_on names a CPU its registers are there, and it may not change queues.
 #pragma once
 
@@ -27,6 +28,7 @@ struct FairUnit {
     uint64_t vruntime = 0;  ///< ns at weight 256
     bool queued = false;
     bool running = false;
+    bool parked = false;
     explicit FairUnit(SchedUnit& u) : unit(u) {}
 };
 
@@ -52,12 +54,15 @@ public:
 private:
     CpuMask idle_cpus_;
     CpuMask online_cpus_;
+    CpuMask called_;  ///< idle CPUs that were told of something to take, and have not looked yet
     std::atomic<uint64_t> newest_clock_{0};
 
     void note_clock(uint64_t clock);
 
     bool pull(unsigned cpu, bool only_better);
-    bool pull_from(unsigned cpu, unsigned source, bool only_better);
+    /// What may be taken from another queue: anything; what its group's cap lets run; of that, what has had clearly less.
+    enum class Pull : uint8_t { all, runnable, better };
+    bool pull_from(unsigned cpu, unsigned source, Pull which);
     unsigned choose_cpu(const SchedUnit& u, unsigned home) const;
     CpuSet allowed(const SchedUnit& u) const;
     /// Whether `cpu` is one of allowed(u).
@@ -65,12 +70,20 @@ private:
         return online_cpus_.test(cpu) && (u.affinity.test(cpu) || !u.affinity.meets(online_cpus_));
     }
     void nudge_idle(const SchedUnit& u);
+    SchedDecision choose(unsigned cpu, SchedUnit& prev, base::Nanos now);
+    void call(const CpuSet& takers);
+    void pass_on();
+    CpuSet takers_of(FairQueue& q, const CpuSet& idle) const;
+    void change_cap(SchedGroup& g, uint16_t cap);
+    static void period_began(void* queue);
+    void release_parked(unsigned cpu, base::Nanos now);
     void relocate(SchedUnit& u);
     bool transfer(SchedUnit& u, FairQueue& from, FairQueue& to, unsigned target);
     void evict(unsigned cpu);
     static unsigned settled_cpu(const SchedUnit& u);
     void leave(SchedUnit& prev, unsigned cpu);
     FairUnit* first_for(FairQueue& q, unsigned cpu) const;
+    FairUnit* best_of(FairQueue& q, unsigned cpu) const;
     SchedDecision take_best(FairQueue& q, unsigned cpu, SchedUnit& prev, base::Nanos now);
     bool preempts(FairQueue& q, unsigned cpu, const FairUnit& e, base::Nanos now);
 };

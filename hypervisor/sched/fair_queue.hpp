@@ -4,6 +4,8 @@
 
 #include "hypervisor/arch/x86/cpu.hpp"
 #include "hypervisor/sched/fair.hpp"
+#include "hypervisor/sched/fair_cap.hpp"
+#include "hypervisor/time/timer.hpp"
 
 namespace hv {
 
@@ -34,13 +36,18 @@ inline int32_t resting_state(const SchedUnit& u) {
 }  // namespace fair
 
 struct FairQueue {
+    FairQueue(FairScheduler& s, Timer::Callback period_began) : scheduler(s), period(period_began, this) {}
+
+    FairScheduler& scheduler;
+    Timer period;  ///< armed while somebody is parked: the next period begins
     Spinlock lock{Rank::sched};
-    base::List<FairUnit, &FairUnit::link> queue GUARDED_BY(lock);  ///< by vruntime
-    FairUnit* curr GUARDED_BY(lock) = nullptr;                     ///< null: idle
-    FairUnit* skip GUARDED_BY(lock) = nullptr;                     ///< yielded: anyone else first
-    SchedUnit* idle = nullptr;                                     ///< what runs when nothing can; set at boot
-    base::Nanos charged GUARDED_BY(lock){};                        ///< curr's run time is accounted up to here
-    base::Nanos switched_in GUARDED_BY(lock){};                    ///< curr runs since
+    base::List<FairUnit, &FairUnit::link> queue GUARDED_BY(lock);   ///< by vruntime
+    base::List<FairUnit, &FairUnit::link> parked GUARDED_BY(lock);  ///< runnable, but for the cap of their group
+    FairUnit* curr GUARDED_BY(lock) = nullptr;                      ///< null: idle
+    FairUnit* skip GUARDED_BY(lock) = nullptr;                      ///< yielded: anyone else first
+    SchedUnit* idle = nullptr;                                      ///< what runs when nothing can; set at boot
+    base::Nanos charged GUARDED_BY(lock){};                         ///< curr's run time is accounted up to here
+    base::Nanos switched_in GUARDED_BY(lock){};                     ///< curr runs since
     base::Nanos next_balance GUARDED_BY(lock){};
     uint64_t clock GUARDED_BY(lock) = 0;  ///< least virtual runtime here; never goes back
     // Written under the lock, read by other CPUs that look for work.
@@ -50,7 +57,10 @@ struct FairQueue {
     /// Accounts curr's run time and moves the clock.
     void charge(base::Nanos now) REQUIRES(lock) {
         if (curr) {
-            curr->vruntime += fair::weighted(curr->unit.group, now.n - charged.n);
+            SchedGroup& group = curr->unit.group;
+            curr->vruntime += fair::weighted(group, now.n - charged.n);
+            if (group.cap.load(std::memory_order_relaxed)) [[unlikely]]
+                fair::use(group, now.n - charged.n);
             charged = now;
         }
         const FairUnit* first = queue.front();
@@ -78,6 +88,24 @@ struct FairQueue {
         e.queued = false;
         if (skip == &e) skip = nullptr;
         published(-1);
+    }
+    /// One that is queued waits for the next period.
+    void park(FairUnit& e, unsigned cpu, base::Nanos now) REQUIRES(lock) {
+        dequeue(e);
+        if (parked.empty()) timer::set(period, fair::next_period(now), cpu);
+        parked.push_back(e);
+        e.parked = true;
+    }
+    void unpark(FairUnit& e) REQUIRES(lock) {
+        parked.remove(e);
+        e.parked = false;
+    }
+    /// Takes it from where it waits, if it does.
+    bool withdraw(FairUnit& e) REQUIRES(lock) {
+        const bool waits = e.queued || e.parked;
+        if (e.queued) dequeue(e);
+        if (e.parked) unpark(e);
+        return waits;
     }
     /// Brings the virtual runtime of one that comes from outside near this queue's. A CPU that was idle has a clock of the
     /// past: it goes on from `newest`, the clock of those that were not.

@@ -25,6 +25,9 @@ struct SchedGroup {
     CpuPool* pool;
     std::atomic<uint16_t> weight{256};
     std::atomic<uint16_t> cap{0};  ///< percent of one CPU; 0 = none
+    // While there is a cap: what may still be used in the period that `periods` counts up to; below 0 what was used ahead.
+    std::atomic<int64_t> allowance{0};  ///< ns
+    std::atomic<int64_t> periods{0};
 };
 
 /// How long a unit was in each RUNSTATE_*. Locks: the one that the policy puts the unit under.

@@ -4,9 +4,9 @@
 namespace parse {
 namespace {
 
-constexpr std::uint64_t system_signature = 0x5453'5953'2049'4249;   // "IBI SYST"
+constexpr std::uint64_t system_signature = 0x5453'5953'2049'4249;    // "IBI SYST"
 constexpr std::uint64_t services_signature = 0x5652'4553'544e'5552;  // "RUNTSERV"
-constexpr std::uint64_t table_bytes = 24;                           // of one configuration table: GUID, pointer
+constexpr std::uint64_t table_bytes = 24;                            // of one configuration table: GUID, pointer
 constexpr std::uint64_t page_bytes = 4096;
 constexpr std::uint64_t user_half = std::uint64_t{1} << 47;
 
@@ -90,10 +90,12 @@ const EfiRegion* EfiFirmware::region_of(std::uint64_t address) const {
     return nullptr;
 }
 
-base::Status read_efi(std::uint64_t system_table, Bytes map, std::uint32_t descriptor, const PhysicalWindow& memory, EfiFirmware& out) {
+base::Status read_efi(std::uint64_t system_table, Bytes map, std::uint32_t descriptor, const PhysicalWindow& memory,
+                      EfiFirmware& out) {
     const auto s = load_unchecked<SystemTable>(TRY(memory.bytes(system_table, sizeof(SystemTable))), 0);
     constexpr std::uint32_t most_tables = 4096;
-    if (s.header.signature != system_signature || s.header.revision == 0 || s.table_count > most_tables) return base::Err{base::Errc::badmsg};
+    if (s.header.signature != system_signature || s.header.revision == 0 || s.table_count > most_tables)
+        return base::Err{base::Errc::badmsg};
     (void)TRY(memory.bytes(s.tables, s.table_count * table_bytes));
     out.revision = s.header.revision;
     out.firmware_revision = s.firmware_revision;

@@ -61,6 +61,7 @@ struct EfiFirmware {
 /// Fills `out` from the table at `system_table` and the map of `descriptor` bytes a row. A map that is not there, has no room here or
 /// does not cover the services, leaves the services out; the rest stands.
 /// Errors, with `out` as it was: range a table or the list of tables lies outside `memory`; badmsg no such table.
-base::Status read_efi(std::uint64_t system_table, Bytes map, std::uint32_t descriptor, const PhysicalWindow& memory, EfiFirmware& out);
+base::Status read_efi(std::uint64_t system_table, Bytes map, std::uint32_t descriptor, const PhysicalWindow& memory,
+                      EfiFirmware& out);
 
 }  // namespace parse

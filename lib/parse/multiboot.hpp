@@ -45,7 +45,7 @@ struct BootRecord {
     FixedList<BootModule, max_modules> modules;
     MemoryMap memory;  ///< as told: call sanitise()
     std::optional<BootFramebuffer> framebuffer;
-    Bytes rsdp;  ///< the loader's copy of the ACPI RSDP (multiboot 2 only), else empty
+    Bytes rsdp;                          ///< the loader's copy of the ACPI RSDP (multiboot 2 only), else empty
     std::uint64_t efi_system_table = 0;  ///< machine address; 0: no UEFI, or not told (multiboot 2 only)
     Bytes efi_map;                       ///< UEFI's own memory map, as told when it was left; may be empty
     std::uint32_t efi_descriptor = 0;    ///< bytes of a row of it

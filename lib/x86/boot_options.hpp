@@ -27,7 +27,7 @@ struct BootOptions {
     MemoryAmount dom0_mem, dom0_min, dom0_max;
     unsigned dom0_max_vcpus = 0;  ///< 0: as many as there are CPUs
     unsigned max_cpus = x86::max_cpus;
-    uint64_t mem_limit = 0;  ///< 0: all
+    uint64_t mem_limit = 0;    ///< 0: all
     bool efi_services = true;  ///< UEFI's run-time services are called
     bool noreboot = false;
     SpeculationOptions speculation;

@@ -107,9 +107,11 @@ TEST(Efi, ServicesThatCannotBeTrustedAreLeftOut) {
     EXPECT_TRUE(without([](Firmware& w) { w.put(services, std::uint64_t{1}); })) << "another table";
     EXPECT_TRUE(without([](Firmware& w) { w.put(system_table + 88, first + 0xfff); })) << "a table that lies outside";
     EXPECT_TRUE(without([](Firmware& w) { w.put(services + 24 + 8 * 13, std::uint64_t{0}); })) << "one that is not there";
-    EXPECT_TRUE(without([](Firmware& w) { w.put(services + 24 + 8 * 2, std::uint64_t{0x1000}); })) << "code in memory that is ours";
+    EXPECT_TRUE(without([](Firmware& w) { w.put(services + 24 + 8 * 2, std::uint64_t{0x1000}); }))
+        << "code in memory that is ours";
     EXPECT_TRUE(without([](Firmware& w) { w.add_region(5, 0x1234, 1, EfiRegion::run_time); })) << "no page's address";
-    EXPECT_TRUE(without([](Firmware& w) { w.add_region(5, ~std::uint64_t{4095}, 2, EfiRegion::run_time); })) << "a range that wraps";
+    EXPECT_TRUE(without([](Firmware& w) { w.add_region(5, ~std::uint64_t{4095}, 2, EfiRegion::run_time); }))
+        << "a range that wraps";
     EXPECT_TRUE(without([](Firmware& w) { w.add_region(5, 0x1000, ~std::uint64_t{0}, EfiRegion::run_time); })) << "without end";
     EXPECT_TRUE(without([](Firmware& w) {
         for (int i = 0; i < 300; ++i) w.add_region(7, 0x10'0000, 1, 0);

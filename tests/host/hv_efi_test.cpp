@@ -43,7 +43,8 @@ uint64_t next_name(uint64_t size, uint64_t name) {
     const std::u16string before(&at<char16_t>(name));
     auto next = before.empty() ? variables.begin() : variables.upper_bound(before);
     if (next == variables.end()) return not_found;
-    return give(std::string(reinterpret_cast<const char*>(next->first.c_str()), 2 * next->first.size() + 2), at<uint64_t>(size), name);
+    return give(std::string(reinterpret_cast<const char*>(next->first.c_str()), 2 * next->first.size() + 2), at<uint64_t>(size),
+                name);
 }
 
 uint64_t firmware(EfiService s, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e) {
@@ -76,9 +77,7 @@ uint64_t firmware(EfiService s, uint64_t a, uint64_t b, uint64_t c, uint64_t d, 
             at<uint32_t>(c) = found->second.attributes;
             return give(found->second.data, at<uint64_t>(d), e);
         }
-        case EfiService::set_variable:
-            variables[name()] = {static_cast<uint32_t>(c), std::string(&at<char>(e), d)};
-            return 0;
+        case EfiService::set_variable: variables[name()] = {static_cast<uint32_t>(c), std::string(&at<char>(e), d)}; return 0;
         case EfiService::get_next_variable_name: return next_name(a, b);
         case EfiService::query_variable_info:
             at<uint64_t>(b) = 1000 + a;
@@ -176,9 +175,7 @@ TEST_F(Efi, TheVendorHasAsMuchRoomAsTheCallerSays) {
         o.u.firmware_info.u.efi_info.vendor.bufsz = bytes;
         o.u.firmware_info.u.efi_info.vendor.name = {address(name)};
         const Errc e = make(o);
-        if (e == Errc{}) {
-            EXPECT_EQ(o.u.firmware_info.u.efi_info.vendor.revision, 9u);
-        }
+        if (e == Errc{}) { EXPECT_EQ(o.u.firmware_info.u.efi_info.vendor.revision, 9u); }
         return e;
     };
     ASSERT_EQ(vendor(sizeof name), Errc{});
@@ -250,8 +247,9 @@ TEST_F(Efi, ClockAndAlarm) {
 }
 
 TEST_F(Efi, FlagsThatMeanNothingAreRefused) {
-    for (const uint32_t f : {xen::XEN_EFI_get_time, xen::XEN_EFI_set_time, xen::XEN_EFI_get_wakeup_time, xen::XEN_EFI_get_variable,
-                             xen::XEN_EFI_get_next_high_monotonic_count, xen::XEN_EFI_get_next_variable_name}) {
+    for (const uint32_t f :
+         {xen::XEN_EFI_get_time, xen::XEN_EFI_set_time, xen::XEN_EFI_get_wakeup_time, xen::XEN_EFI_get_variable,
+          xen::XEN_EFI_get_next_high_monotonic_count, xen::XEN_EFI_get_next_variable_name}) {
         auto o = runtime(f, 8);
         EXPECT_EQ(make(o), Errc::inval) << f;
     }
@@ -280,9 +278,7 @@ TEST_F(Efi, VariablesComeAndGo) {
         v.data = {address(data)};
         EXPECT_EQ(make(o), Errc{});
         status = o.u.efi_runtime_call.status;
-        if (status == 0) {
-            EXPECT_EQ(o.u.efi_runtime_call.misc, 7u);
-        }
+        if (status == 0) { EXPECT_EQ(o.u.efi_runtime_call.misc, 7u); }
         return v.size;
     };
     uint64_t status = 1;

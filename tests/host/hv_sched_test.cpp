@@ -69,12 +69,16 @@ private:
     uint64_t kicks_[test_cpus];
 };
 
-bool set_weight(SchedGroup& g, uint16_t weight) {
+constexpr uint16_t unchanged = 0xffff;
+
+bool set_params(SchedGroup& g, uint16_t weight, uint16_t cap) {
     xen::DomctlSchedulerOp op{};
     op.cmd = xen::XEN_DOMCTL_SCHEDOP_putinfo;
-    op.u.credit2 = {weight, 0};
+    op.u.credit2 = {weight, cap};
     return bool(g.pool->policy->group_params(g, op));
 }
+bool set_weight(SchedGroup& g, uint16_t weight) { return set_params(g, weight, unchanged); }
+bool set_cap(Guest& g, uint16_t cap) { return set_params(g->sched, 0, cap); }
 
 /// Keeps the vCPUs of a test on the first n CPUs.
 void confine(Guest& g, unsigned n) {
@@ -154,6 +158,141 @@ TEST(Fairness, PinnedNextToFree) {
     sim.settle();
 }
 
+/// What a guest ran, in CPUs, over `duration` from now on.
+double used(Simulation& sim, Guest& g, Nanos duration) {
+    const auto total = [&] {
+        Nanos t{};
+        for (unsigned i = 0; i < g->limits.max_vcpus; ++i) t = t + sched::runtime(g.vcpu(i));
+        return t.n;
+    };
+    const int64_t before = total();
+    sim.run(duration);
+    return static_cast<double>(total() - before) / static_cast<double>(duration.n);
+}
+
+TEST(Caps, AloneOnACpu) {
+    for (const uint16_t cap : {uint16_t{1}, uint16_t{7}, uint16_t{50}, uint16_t{99}, uint16_t{100}, uint16_t{300}}) {
+        Simulation sim(1);
+        Guest g(1);
+        confine(g, 1);
+        EXPECT_TRUE(set_cap(g, cap));
+        g.start();
+        sim.settle();
+        const double wanted = std::min<double>(cap, 100) / 100;
+        EXPECT_NEAR(used(sim, g, Nanos::s(1)), wanted, wanted * 0.02) << cap;
+        g.stop();
+        sim.settle();
+    }
+}
+
+TEST(Caps, OneForAllVcpus) {
+    for (const uint16_t cap : {uint16_t{30}, uint16_t{100}, uint16_t{150}, uint16_t{250}}) {
+        Simulation sim(test_cpus);
+        Guest g(1, 3);
+        EXPECT_TRUE(set_cap(g, cap));
+        g.start();
+        sim.settle();
+        EXPECT_NEAR(used(sim, g, Nanos::s(1)), cap / 100.0, cap / 100.0 * 0.02) << cap;
+        g.stop();
+        sim.settle();
+    }
+}
+
+TEST(Caps, WhatIsNotUsedIsOthers) {
+    Simulation sim(1);
+    Guest capped(1), free(2);
+    confine(capped, 1);
+    confine(free, 1);
+    EXPECT_TRUE(set_params(capped->sched, 10000, 25));
+    capped.start();
+    free.start();
+    sim.settle();
+    const Nanos before = sched::runtime(free.vcpu());
+    EXPECT_NEAR(used(sim, capped, Nanos::s(1)), 0.25, 0.005) << "whatever its weight";
+    EXPECT_NEAR(static_cast<double>((sched::runtime(free.vcpu()) - before).n), 0.75e9, 0.015e9);
+    for (Guest* g : {&capped, &free}) g->stop();
+    sim.settle();
+}
+
+TEST(Caps, ManyOnOneCpu) {
+    Simulation sim(1);
+    std::vector<std::unique_ptr<Guest>> guests;
+    for (uint16_t i = 1; i <= 40; ++i) {
+        guests.push_back(std::make_unique<Guest>(i));
+        confine(*guests.back(), 1);
+        EXPECT_TRUE(set_cap(*guests.back(), 2));
+        guests.back()->start();
+    }
+    sim.settle();
+    sim.run(Nanos::s(2));
+    for (auto& g : guests) {
+        EXPECT_NEAR(static_cast<double>(sched::runtime(g->vcpu()).n), 0.04e9, 0.001e9);
+        g->stop();
+    }
+    sim.settle();
+}
+
+TEST(Caps, SleepSavesNothing) {
+    Simulation sim(1);
+    Guest g(1);
+    confine(g, 1);
+    EXPECT_TRUE(set_cap(g, 20));
+    g.start();
+    sim.settle();
+    host::become(0);
+    vcpu_block_current();
+    sim.run(Nanos::s(5));
+    host::become(0);
+    vcpu_unblock(g.vcpu());
+    EXPECT_NEAR(used(sim, g, Nanos::ms(100)), 0.2, 0.025);
+    g.stop();
+    sim.settle();
+}
+
+TEST(Caps, WakingWhileItWaitsDoesNotHelp) {
+    Simulation sim(2);
+    Guest g(1, 2);
+    EXPECT_TRUE(set_cap(g, 40));
+    confine(g, 2);
+    g.start();
+    sim.settle();
+    const int64_t before = sched::runtime(g.vcpu(0)).n + sched::runtime(g.vcpu(1)).n;
+    unsigned n = 0;
+    sim.run(Nanos::s(1), Nanos::us(200), [&] {
+        Vcpu& v = g.vcpu(++n % 2);
+        host::become(n / 2 % 2);
+        if (n % 3 == 0 && cpus[n / 2 % 2].current == &v) vcpu_block_current();
+        else vcpu_unblock(v);
+        sched::pause_nosync(v);
+        sched::unpause(v);
+        if (n % 7 == 0) {
+            v.affinity.store(CpuSet::of(n / 7 % 2));
+            sched::policy_of(v).affinity_changed(v);
+        }
+        sim.settle();
+    });
+    EXPECT_LT(static_cast<double>(sched::runtime(g.vcpu(0)).n + sched::runtime(g.vcpu(1)).n - before), 0.41e9);
+    g.stop();
+    sim.settle();
+}
+
+TEST(Caps, AChangeIsSeenAtOnce) {
+    Simulation sim(1);
+    Guest g(1);
+    confine(g, 1);
+    EXPECT_TRUE(set_cap(g, 1));
+    g.start();
+    sim.run(Nanos::ms(1001));
+    ASSERT_TRUE(cpus[0].current->idle) << "it has used its share of this period";
+    EXPECT_TRUE(set_cap(g, 0));
+    EXPECT_NEAR(used(sim, g, Nanos::ms(1)), 1.0, 0.001);
+    EXPECT_TRUE(set_cap(g, 1));
+    EXPECT_NEAR(used(sim, g, Nanos::s(1)), 0.01, 0.0105) << "what it had been given before it may use";
+    EXPECT_NEAR(used(sim, g, Nanos::s(1)), 0.01, 0.0002);
+    g.stop();
+    sim.settle();
+}
+
 TEST(Latency, ASleeperPreemptsASpinner) {
     Simulation sim(1);
     Guest spinner(1), sleeper(2);
@@ -225,10 +364,12 @@ TEST(Latency, WakingOftenDoesNotBuyTime) {
     sim.settle();
 }
 
-TEST(Properties, RandomLife) {
+class RandomLife : public ::testing::TestWithParam<unsigned> {};
+
+TEST_P(RandomLife, NobodyWaitsForAnIdleCpu) {
     Simulation sim(test_cpus);
     std::vector<std::unique_ptr<Guest>> guests;
-    std::mt19937 random(42);
+    std::mt19937 random(GetParam());
     for (uint16_t i = 1; i <= 6; ++i) {
         guests.push_back(std::make_unique<Guest>(i, 3));
         set_weight(guests.back()->d->sched, static_cast<uint16_t>(random() % 1000 + 1));
@@ -237,6 +378,7 @@ TEST(Properties, RandomLife) {
     constexpr unsigned leaving = test_cpus - 1;  // the CPU that comes and goes
     CpuSet some;
     uint64_t there = (uint64_t{1} << test_cpus) - 1;
+    unsigned capped = 0;
     const auto allowed = [&](const Vcpu& v) {
         const uint64_t mask = v.affinity.word(0) & there;
         return mask ? mask : there;
@@ -246,7 +388,7 @@ TEST(Properties, RandomLife) {
         Vcpu& v = g.vcpu(static_cast<unsigned>(random() % 3));
         const auto on = static_cast<unsigned>(random() % test_cpus);
         host::become(on);
-        const auto what = random() % 7;
+        const auto what = random() % 8;
         switch (what) {
             case 0:
                 if (!cpus[on].current->idle) vcpu_block_current();
@@ -272,11 +414,20 @@ TEST(Properties, RandomLife) {
                 }
                 break;
             }
+            case 6:
+                // None, or one that these vCPUs reach.
+                ASSERT_TRUE(random() % 8 != 0 || set_cap(g, static_cast<uint16_t>(random() % 3 * 20)));
+                break;
             default: host::advance(Nanos::us(static_cast<int64_t>(random() % 3000)));
         }
         sim.settle();
-        // Work conservation: nobody who may run on an idle CPU waits.
+        // Work conservation: nobody who may run on an idle CPU waits, but for a cap.
         for (auto& any : guests) {
+            const SchedGroup& group = any->d->sched;
+            if (group.cap.load() && group.allowance.load() <= 0 && group.periods.load() == host::now().n / 10'000'000) {
+                ++capped;
+                continue;
+            }
             for (unsigned i = 0; i < 3; ++i) {
                 Vcpu& w = any->vcpu(i);
                 if (!w.runnable() || w.running_on.load() >= 0) continue;
@@ -298,9 +449,12 @@ TEST(Properties, RandomLife) {
         EXPECT_GT(info.time[0] + info.time[1] + info.time[2] + info.time[3], 0u);
         g->stop();
     }
+    EXPECT_GT(capped, 1000u) << "caps were never met";
     if (!(there >> leaving & 1)) { EXPECT_TRUE(sched::pool0().policy->add_cpu(leaving, *cpus[leaving].idle)); }
     sim.settle();
 }
+
+INSTANTIATE_TEST_SUITE_P(Seeds, RandomLife, ::testing::Range(42u, 62u));
 
 // -- threads as CPUs --------------------------------------------------------------------------------------------------
 

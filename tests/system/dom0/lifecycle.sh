@@ -20,6 +20,20 @@ check "$TOOL pause" $TOOL pause life
 check "a paused domain shows p" wait_until 10 sh -c ". $TESTS/lib.sh; case \$(state_of life) in *p*) ;; *) false;; esac"
 check "$TOOL unpause" $TOOL unpause life
 check "it answers again" sh -c ". $TESTS/lib.sh; type_to life 'echo again-\$((3 * 5))'; wait_until 20 said life 'again-15'"
+# One that never rests, under a cap of a fifth of a processor.
+cpu_time() { $TOOL list life | awk 'NR == 2 { print int($6 * 10) }'; }
+type_to life 'while :; do :; done &'
+check "$TOOL sched-credit2 -c" $TOOL sched-credit2 -d life -c 20
+check "shows the cap" sh -c "$TOOL sched-credit2 -d life | grep -E '\\b20\\b'"
+sleep 1
+uptime() { sed 's/ .*//; s/.$//; s/\.//' /proc/uptime; }
+used=$(cpu_time) took=$(uptime)
+sleep 10
+used=$(($(cpu_time) - used)) took=$(($(uptime) - took))
+check "the guest gets no more than that: $used of $took tenths of a second" test $((used * 100 / took)) -le 23 -a $((used * 100 / took)) -ge 8
+check "$TOOL sched-credit2 -c 0" $TOOL sched-credit2 -d life -c 0
+type_to life 'kill %1; echo idle-$((2 * 21))'
+check "no cap again, and it answers" wait_until 20 said life idle-42
 if [ "$TOOL" = xm ]; then
     tty=$(xenstore-read /local/domain/"$id"/console/tty)
     killall -STOP xenstored
