@@ -4,6 +4,9 @@
 ///
 /// Blocks lie in zones by the bit width of their frame numbers, so "below N address bits" is a choice of zones. Frame 0
 /// is never given out: 0 ends the lists.
+///
+/// The single frames that were freed last stay apart for a while: who frees one often wants one again, and to merge it with its neighbours
+/// and take the block apart again is most of what that costs. Whoever finds no block has them merged first.
 #include "hypervisor/mm/heap.hpp"
 
 #include <bit>
@@ -18,11 +21,14 @@ namespace {
 
 constexpr unsigned zones = 33;  // bit widths 0..32 of a frame number
 constexpr unsigned orders = max_order + 1;
+constexpr unsigned max_singles = 16;
 
 struct FreeLists {
     Spinlock lock{Rank::heap};
     uint32_t head[zones][orders] GUARDED_BY(lock) = {};
-    uint32_t used_orders[zones] GUARDED_BY(lock) = {};  ///< bit o: head[zone][o] is not empty
+    uint32_t used_orders[zones] GUARDED_BY(lock) = {};   ///< bit o: head[zone][o] is not empty
+    uint32_t single[max_singles] GUARDED_BY(lock) = {};  ///< the newest last
+    unsigned singles GUARDED_BY(lock) = 0;
     std::atomic<uint64_t> free{0};
     std::atomic<uint64_t> total{0};
 };
@@ -97,6 +103,39 @@ uint32_t take(unsigned order, unsigned top_zone, uint32_t& stamp) REQUIRES(lists
     return 0;
 }
 
+/// A low frame is for those who need one: it goes back where it is taken last.
+bool is_low(uint64_t mfn) {
+    constexpr uint64_t four_gib = uint64_t{1} << (32 - page_shift);
+    return mfn < four_gib && zone_of(mfn) < zone_of(max_frame - 1);
+}
+
+void keep_single(uint32_t mfn) REQUIRES(lists.lock) {
+    PageInfo& p = frame_table[mfn];
+    lists.single[lists.singles++] = mfn;
+    lists.free.fetch_add(1, std::memory_order_relaxed);
+    p.order = apart;
+    p.count.store(page::is_free, std::memory_order_relaxed);
+}
+
+/// The newest, if it is low enough; 0: none.
+uint32_t take_single(unsigned top_zone, uint32_t& stamp) REQUIRES(lists.lock) {
+    if (lists.singles == 0) return 0;
+    const uint32_t mfn = lists.single[lists.singles - 1];
+    if (zone_of(mfn) > top_zone) return 0;
+    --lists.singles;
+    lists.free.fetch_sub(1, std::memory_order_relaxed);
+    PageInfo& p = frame_table[mfn];
+    stamp = p.stamp.load(std::memory_order_relaxed);
+    p.order = 0;
+    p.count.store(0, std::memory_order_relaxed);
+    return mfn;
+}
+
+void merge_singles() REQUIRES(lists.lock) {
+    uint32_t stamp = 0;
+    while (const uint32_t mfn = take_single(zones, stamp)) free_locked(mfn, 0, stamp);
+}
+
 }  // namespace
 
 void add_region(Mfn start, Pages n) {
@@ -127,7 +166,13 @@ Result<Mfn> alloc(unsigned order, unsigned address_bits) {
     uint32_t mfn = 0;
     {
         Guard g(lists.lock);
-        mfn = take(order, width < zones ? width : zones - 1, stamp);
+        const unsigned top_zone = width < zones ? width : zones - 1;
+        if (order == 0) mfn = take_single(top_zone, stamp);
+        if (!mfn) mfn = take(order, top_zone, stamp);
+        if (!mfn && lists.singles != 0) {
+            merge_singles();
+            mfn = take(order, top_zone, stamp);
+        }
     }
     if (!mfn) return Err{Errc::nomem};
     // Whoever used the frames last may have left translations to them behind.
@@ -142,7 +187,8 @@ void free(Mfn m, unsigned order) {
     for (uint64_t i = 0; i < (uint64_t{1} << order); ++i)
         stamp = newer(stamp, frame_table[m.raw + i].stamp.load(std::memory_order_relaxed));
     Guard g(lists.lock);
-    free_locked(m.raw, order, stamp);
+    if (order == 0 && lists.singles < max_singles && !is_low(m.raw)) keep_single(static_cast<uint32_t>(m.raw));
+    else free_locked(m.raw, order, stamp);
 }
 
 Pages free_pages() { return Pages{lists.free.load(std::memory_order_relaxed)}; }
@@ -156,6 +202,7 @@ Pages free_pages_between(unsigned min_bits, unsigned max_bits) {
     for (unsigned z = low + 1; z <= high && z < zones; ++z)
         for (unsigned o = 0; o < orders; ++o)
             for (uint32_t f = lists.head[z][o]; f; f = frame_table[f].next) n += uint64_t{1} << o;
+    for (unsigned i = 0; i < lists.singles; ++i) n += zone_of(lists.single[i]) > low && zone_of(lists.single[i]) <= high;
     return Pages{n};
 }
 

@@ -14,6 +14,7 @@ namespace hv {
 struct Domain;
 
 inline constexpr unsigned max_order = 18;  ///< largest block: 1 GiB
+inline constexpr uint8_t apart = 0xff;     ///< PageInfo::order of a free frame that is no buddy of its neighbours
 
 namespace heap {
 

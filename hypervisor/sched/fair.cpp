@@ -381,7 +381,7 @@ bool FairScheduler::pull_from(unsigned cpu, unsigned source, Pull which) {
         if (which != Pull::all && e.unit.group.cap.load(std::memory_order_relaxed)) [[unlikely]] {
             const Nanos now = clock::now();
             if (fair::exhausted(e.unit.group, now)) {
-                from.park(e, source, now);  // whoever is idle then is told when it may run
+                park(from, e, source, now);  // whoever is idle then is told when it may run
                 continue;
             }
         }
@@ -426,6 +426,12 @@ bool FairScheduler::pull(unsigned cpu, bool only_better) {
     return best;
 }
 
+/// One that is queued waits for the next period.
+[[gnu::noinline, gnu::cold]] void FairScheduler::park(FairQueue& q, FairUnit& e, unsigned cpu,
+                                                      Nanos now) NO_THREAD_SAFETY_ANALYSIS {
+    q.park(e, cpu, now);
+}
+
 /// The one that has had least and may run here, whatever its group has used.
 FairUnit* FairScheduler::best_of(FairQueue& q, unsigned cpu) const NO_THREAD_SAFETY_ANALYSIS {
     FairUnit* best = q.queue.front();
@@ -435,10 +441,10 @@ FairUnit* FairScheduler::best_of(FairQueue& q, unsigned cpu) const NO_THREAD_SAF
 
 SchedDecision FairScheduler::take_best(FairQueue& q, unsigned cpu, SchedUnit& prev, Nanos now) NO_THREAD_SAFETY_ANALYSIS {
     FairUnit* best = best_of(q, cpu);
-    while (best && fair::exhausted(best->unit.group, now)) {
-        q.park(*best, cpu, now);
-        best = best_of(q, cpu);
-    }
+    while (best && fair::exhausted(best->unit.group, now)) [[unlikely]] {
+            park(q, *best, cpu, now);
+            best = best_of(q, cpu);
+        }
     q.skip = nullptr;
     if (!best) {
         SchedUnit& idle = *q.idle;

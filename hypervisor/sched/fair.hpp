@@ -70,7 +70,8 @@ private:
         return online_cpus_.test(cpu) && (u.affinity.test(cpu) || !u.affinity.meets(online_cpus_));
     }
     void nudge_idle(const SchedUnit& u);
-    SchedDecision choose(unsigned cpu, SchedUnit& prev, base::Nanos now);
+    static void park(FairQueue& q, FairUnit& e, unsigned cpu, base::Nanos now);
+    [[gnu::always_inline]] inline SchedDecision choose(unsigned cpu, SchedUnit& prev, base::Nanos now);
     void call(const CpuSet& takers);
     void pass_on();
     CpuSet takers_of(FairQueue& q, const CpuSet& idle) const;
@@ -83,7 +84,7 @@ private:
     static unsigned settled_cpu(const SchedUnit& u);
     void leave(SchedUnit& prev, unsigned cpu);
     FairUnit* first_for(FairQueue& q, unsigned cpu) const;
-    FairUnit* best_of(FairQueue& q, unsigned cpu) const;
+    [[gnu::always_inline]] inline FairUnit* best_of(FairQueue& q, unsigned cpu) const;
     SchedDecision take_best(FairQueue& q, unsigned cpu, SchedUnit& prev, base::Nanos now);
     bool preempts(FairQueue& q, unsigned cpu, const FairUnit& e, base::Nanos now);
 };

@@ -35,7 +35,7 @@ inline void use(SchedGroup& g, int64_t ns) {
 
 /// What a group with this cap may still use now, in ns. Several CPUs may look at once: one of them gives out a new period's share, and
 /// the others may see what was there before.
-inline int64_t allowance(SchedGroup& g, uint16_t cap, base::Nanos now) {
+[[gnu::noinline, gnu::cold]] inline int64_t allowance(SchedGroup& g, uint16_t cap, base::Nanos now) {
     const int64_t period = now.n / cap_period.n;
     int64_t last = g.periods.load(std::memory_order_relaxed);
     if (period > last && g.periods.compare_exchange_strong(last, period, std::memory_order_relaxed)) {

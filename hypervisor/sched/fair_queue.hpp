@@ -55,7 +55,7 @@ struct FairQueue {
     std::atomic<uint64_t> head{0};  ///< vruntime of the first one; only while length > 0
 
     /// Accounts curr's run time and moves the clock.
-    void charge(base::Nanos now) REQUIRES(lock) {
+    [[gnu::always_inline]] void charge(base::Nanos now) REQUIRES(lock) {
         if (curr) {
             SchedGroup& group = curr->unit.group;
             curr->vruntime += fair::weighted(group, now.n - charged.n);
@@ -70,7 +70,7 @@ struct FairQueue {
         if (least && fair::distance(least->vruntime, clock) > 0) clock = least->vruntime;
     }
 
-    void enqueue(FairUnit& e) REQUIRES(lock) {
+    [[gnu::always_inline]] void enqueue(FairUnit& e) REQUIRES(lock) {
         FairUnit* before = nullptr;
         for (FairUnit& other : queue) {
             if (fair::distance(e.vruntime, other.vruntime) < 0) {
@@ -83,7 +83,7 @@ struct FairQueue {
         e.queued = true;
         published(1);
     }
-    void dequeue(FairUnit& e) REQUIRES(lock) {
+    [[gnu::always_inline]] void dequeue(FairUnit& e) REQUIRES(lock) {
         queue.remove(e);
         e.queued = false;
         if (skip == &e) skip = nullptr;

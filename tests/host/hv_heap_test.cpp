@@ -102,6 +102,26 @@ TEST(Heap, RangesAreFreedPieceByPiece) {
     EXPECT_EQ(Resources(), before);
 }
 
+TEST(Heap, FramesThatWaitApartAreMergedBeforeAnythingFails) {
+    machine();
+    constexpr unsigned order = 4;
+    const auto take_all = [] {
+        std::vector<Mfn> blocks;
+        while (auto m = heap::alloc(order)) blocks.push_back(m.value());
+        return blocks;
+    };
+    const std::vector<Mfn> all = take_all();
+    for (const Mfn m : all) heap::free(m, order);
+    const Mfn block = must(heap::alloc(order));
+    for (uint64_t i = 0; i < uint64_t{1} << order; ++i) heap::free(block + Pages{i}, 0);
+    const Mfn newest = must(heap::alloc(0));
+    EXPECT_EQ(newest, block + Pages{(uint64_t{1} << order) - 1}) << "what was freed last comes first";
+    heap::free(newest, 0);
+    const std::vector<Mfn> again = take_all();
+    EXPECT_EQ(again.size(), all.size());
+    for (const Mfn m : again) heap::free(m, order);
+}
+
 TEST(Heap, ReuseWaitsForTheTlb) {
     machine();
     const Mfn m = must(heap::alloc(0));

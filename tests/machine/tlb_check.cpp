@@ -9,6 +9,7 @@
 #include "hypervisor/grant/grant.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/guest/pv/types.hpp"
+#include "hypervisor/mm/heap.hpp"
 #include "tests/machine/mmu.hpp"
 #include "tests/machine/tlb.hpp"
 
@@ -30,6 +31,7 @@ struct Frame {
 
 /// The buddy allocator marks the first frame of each free block.
 bool is_free(uint64_t mfn) {
+    if (frame_table[mfn].count.load() == page::is_free && frame_table[mfn].order == apart) return true;
     for (unsigned order = 0; order <= max_order; ++order) {
         const PageInfo& first = frame_table[mfn & ~((uint64_t{1} << order) - 1)];
         if (first.count.load() == page::is_free && first.order == order) return true;
