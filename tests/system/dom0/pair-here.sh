@@ -28,6 +28,10 @@ goes_on "back"
 type_to moved 'echo disk-$(dd if=/dev/xvda bs=6 count=1 2>/dev/null)'
 check "back: the disk has what was written there" wait_until 60 said moved 'disk-second'
 check "back: disk and card are connected" wait_until 60 sh -c "[ \"\$(xm block-list moved | awk 'NR > 1 { print \$4 }') \$(xm network-list moved | awk 'NR == 2 { print \$5 }')\" = '4 4' ]"
+xm migrate moved 10.77.0.2 >$WORK/killed 2>&1
+echo "# xend there is killed: $(head -n 1 $WORK/killed)"
+check "xend there is killed: it is here in the end" wait_until 300 listed moved
+goes_on "xend there is killed"
 end moved
 same_memory "$before_move"
 check "the other machine is told that all is over" wait_until 120 sh -c "echo over | nc -w 5 10.77.0.2 7100"

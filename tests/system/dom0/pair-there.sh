@@ -15,4 +15,11 @@ check "here: it writes to it" wait_until 60 said moved 'written-0'
 check "and goes back" xm migrate moved 10.77.0.1
 check "it is gone here" wait_until 60 gone moved
 equal "nothing is left of it" "" "$(xenstore-ls /local/domain | grep -E 'incoming|moved')"
+# It comes once more, and xend here is killed just then: it stays where it was, or, if it had the right to run already, goes back.
+check "the guest comes again" wait_until 300 listed moved--incoming
+kill -9 "$(pidof xend | tr ' ' '\n' | sort -n | tail -n 1)"
+wait_until 60 xend status
+sleep 20
+if listed moved; then xm migrate moved 10.77.0.1; fi
+check "xend killed: nothing is left of it" wait_until 120 sh -c "! xenstore-ls /local/domain | grep -qE 'incoming|moved'"
 check "the other machine says that all is over" sh -c "timeout 600 nc -l -p 7100 | grep -q over"
