@@ -40,6 +40,9 @@ start_live() {
 start_live 1
 check "a first move, which leaves what stays in the hypervisor" migrated live
 goes_on "moved once"
+check "a log is begun, read and ended by hand" sh -c "$TESTS/log-costs $(domid_of live) 5 100 | tee $WORK/log-costs; grep -q OFF $WORK/log-costs"
+check "it names pages" grep -E 'CLEAN .* us, [1-9][0-9]* pages' $WORK/log-costs
+goes_on "logged by hand"
 end live
 before_live=$(settled_free_pages)
 start_live 2 'disk = [ "/xen/images/live.img,raw,xvda,rw" ]' 'vif = [ "bridge=xenbr0" ]'
