@@ -28,6 +28,7 @@ void stop(Domain& d) {
     }
     if (!first) return;
     domain_pause(d);
+    domain_move(d, sched::pool0());  // what is left of it keeps no pool
     domain_console_flush(d);
     drop_claim(d);
     domain_watchdogs_destroy(d);

@@ -196,6 +196,8 @@ void domain_crash(Domain& d, const char* why, const char* file = __builtin_FILE(
 void domain_report_crash();
 void domain_pause(Domain& d);  ///< all vCPUs off the CPUs when it returns; counted
 void domain_unpause(Domain& d);
+/// To another pool, which has a CPU; pinned to none any more. Not the caller's domain. Context: the turn of control operations.
+void domain_move(Domain& d, CpuPool& to);
 /// XEN_DOMCTL_pausedomain and unpausedomain; counted. Errors: inval when it is not paused, overflow.
 Status domain_pause_by_controller(Domain& d);
 Status domain_unpause_by_controller(Domain& d);

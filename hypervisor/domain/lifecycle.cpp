@@ -59,6 +59,18 @@ void unpause(Domain& d) {
 void domain_pause(Domain& d) { pause(d); }
 void domain_unpause(Domain& d) { unpause(d); }
 
+void domain_move(Domain& d, CpuPool& to) {
+    if (d.sched.pool.load(std::memory_order_relaxed) == &to) return;
+    pause(d);
+    d.sched.pool.store(&to, std::memory_order_release);
+    each_vcpu(d, [&](Vcpu& v) {
+        v.affinity.store(CpuSet::any());
+        v.soft_affinity.store(CpuSet::any());
+        to.policy->adopt(v, v.id.raw + d.id.raw);
+    });
+    unpause(d);
+}
+
 Status domain_pause_by_controller(Domain& d) {
     constexpr uint32_t most = 255;
     {

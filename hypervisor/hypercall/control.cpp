@@ -108,6 +108,7 @@ xen::DomctlGetDomainInfo domain_info(Domain& d) {
     info.max_vcpu_id = s.highest;
     info.ssidref = d.ssidref;
     memcpy(info.handle.bytes, d.handle, sizeof d.handle);
+    info.cpupool = d.sched.pool.load(std::memory_order_relaxed)->id;
     info.gpaddr_bits = 52;
     return info;
 }

@@ -14,52 +14,6 @@ using fair::distance;
 
 uint32_t FairScheduler::abi_id() const { return xen::XEN_SCHEDULER_CREDIT2; }
 
-base::Status FairScheduler::add_cpu(unsigned cpu, SchedUnit& idle) {
-    if (!cpus[cpu].sched) cpus[cpu].sched = TRY(make<FairQueue>(*this, period_began));
-    fair_queue(cpu).idle = &idle;
-    idle.cpu.store(cpu, std::memory_order_release);
-    idle.running_on.store(static_cast<int32_t>(cpu), std::memory_order_release);
-    idle.runstate.enter(xen::RUNSTATE_running, clock::now());
-    online_cpus_.set(cpu);
-    idle_cpus_.set(cpu);
-    // Who may run here alone has been elsewhere; and who waits elsewhere may come.
-    for (const unsigned other : online_cpus_.load()) {
-        if (other == cpu) continue;
-        evict(other);
-        if (fair_queue(other).length.load(std::memory_order_seq_cst)) sched::reschedule(cpu);
-    }
-    return base::ok;
-}
-
-void FairScheduler::remove_cpu(unsigned cpu) {
-    online_cpus_.clear(cpu);
-    idle_cpus_.clear(cpu);
-    evict(cpu);
-}
-
-/// Sees to it that no unit stays on `cpu` that may not be there.
-void FairScheduler::evict(unsigned cpu) {
-    FairQueue& from = fair_queue(cpu);
-    if (!online_cpus_.test(cpu)) release_parked(cpu, Nanos::never());
-    for (;;) {
-        unsigned target = max_cpus;
-        {
-            Guard g(from.lock);
-            for (FairUnit& e : from.queue) {
-                const CpuSet places = allowed(e.unit);
-                if (places.has(cpu) || e.unit.running_on.load(std::memory_order_seq_cst) >= 0) continue;
-                const CpuSet idle = idle_cpus_.load() & places;
-                target = idle.empty() ? places.first() : idle.first();
-                break;
-            }
-            // One that runs here, or is on its way out: switched_out() moves it.
-            if (from.curr && !may_run(from.curr->unit, cpu)) sched::reschedule(cpu);
-        }
-        if (target == max_cpus) return;
-        if (pull_from(target, cpu, Pull::all)) sched::reschedule(target);
-    }
-}
-
 /// Of the `idle` CPUs those to call for what waits in q: one for one; for several all that could run any, because which takes which is
 /// open, and each takes one.
 CpuSet FairScheduler::takers_of(FairQueue& q, const CpuSet& idle) const NO_THREAD_SAFETY_ANALYSIS {
@@ -78,19 +32,24 @@ void FairScheduler::call(const CpuSet& takers) {
     }
 }
 
-/// For a CPU that was called and has found something to run, perhaps something else: what it was called for may wait still.
-void FairScheduler::pass_on() {
+/// Has idle CPUs look for something to take among what waits in q.
+void FairScheduler::call_for(FairQueue& q) {
     const CpuSet idle = idle_cpus_.load();
     if (idle.empty()) return;
+    CpuSet takers;
+    {
+        Guard g(q.lock);
+        takers = takers_of(q, idle);
+    }
+    call(takers);
+}
+
+/// For a CPU that was called and has found something to run, perhaps something else: what it was called for may wait still.
+void FairScheduler::pass_on() {
+    if (idle_cpus_.empty()) return;
     for (const unsigned other : online_cpus_.load()) {
         FairQueue& q = fair_queue(other);
-        if (q.length.load(std::memory_order_seq_cst) == 0) continue;
-        CpuSet takers;
-        {
-            Guard g(q.lock);
-            takers = takers_of(q, idle);
-        }
-        call(takers);
+        if (q.length.load(std::memory_order_seq_cst)) call_for(q);
     }
 }
 
@@ -102,6 +61,8 @@ void FairScheduler::release_parked(unsigned cpu, Nanos now) {
     CpuSet takers;
     {
         Guard g(q.lock);
+        if (q.scheduler.load(std::memory_order_relaxed) != this)
+            return;  // the CPU has gone to another pool, and nobody was parked
         for (auto i = q.parked.begin(); i != q.parked.end();) {
             FairUnit& e = *i;
             ++i;
@@ -121,78 +82,7 @@ void FairScheduler::release_parked(unsigned cpu, Nanos now) {
 }
 
 void FairScheduler::period_began(void* queue) {
-    static_cast<FairQueue*>(queue)->scheduler.release_parked(this_cpu().id, clock::now());
-}
-
-// -- membership -------------------------------------------------------------------------------------------------------
-
-base::Status FairScheduler::insert(SchedUnit& u, unsigned spread) {
-    u.sched_data = TRY(make<FairUnit>(u));
-    const CpuSet places = allowed(u);
-    // Waking up looks for a better place.
-    CpuSet::Iterator place = places.begin();
-    for (unsigned n = spread % places.count(); n; --n) ++place;
-    u.cpu.store(*place, std::memory_order_release);
-    u.runstate.begin_at(clock::now());
-    return base::ok;
-}
-
-void FairScheduler::remove(SchedUnit& u) {
-    if (!u.sched_data) return;
-    sleep(u);
-    while (u.running_on.load(std::memory_order_acquire) >= 0) detail::spin_wait();
-    destroy(&fair_data(u));
-    u.sched_data = nullptr;
-}
-
-/// Whoever runs by the old one, or waits for it, is looked at again.
-void FairScheduler::change_cap(SchedGroup& g, uint16_t cap) {
-    const Nanos now = clock::now();
-    const auto each_queue = [&](auto what) {
-        for (const unsigned cpu : online_cpus_.load()) {
-            FairQueue& q = fair_queue(cpu);
-            Guard guard(q.lock);
-            what(q, cpu, q.curr && &q.curr->unit.group == &g);
-        }
-    };
-    // What was used until now is no business of the new one.
-    each_queue([&](FairQueue& q, unsigned, bool runs) NO_THREAD_SAFETY_ANALYSIS {
-        if (runs) q.charge(now);
-    });
-    fair::set_cap(g, cap, now);
-    each_queue([&](FairQueue& q, unsigned cpu, bool runs) NO_THREAD_SAFETY_ANALYSIS {
-        if (runs) sched::reschedule(cpu);
-        if (!q.parked.empty()) timer::set(q.period, now, cpu);
-    });
-}
-
-base::Status FairScheduler::group_params(SchedGroup& g, xen::DomctlSchedulerOp& op) {
-    constexpr uint16_t unchanged = 0xffff;
-    xen::DomctlSchedCredit2& p = op.u.credit2;
-    switch (op.cmd) {
-        case xen::XEN_DOMCTL_SCHEDOP_getinfo:
-            p.weight = g.weight.load(std::memory_order_relaxed);
-            p.cap = g.cap.load(std::memory_order_relaxed);
-            return base::ok;
-        case xen::XEN_DOMCTL_SCHEDOP_putinfo:
-            if (p.cap != unchanged) change_cap(g, p.cap);
-            if (p.weight) g.weight.store(p.weight, std::memory_order_relaxed);
-            return base::ok;
-        default: return base::Err{base::Errc::inval};  // no parameters of single vCPUs
-    }
-}
-
-base::Status FairScheduler::policy_params(xen::SysctlSchedulerOp& op) {
-    uint32_t& us = op.u.sched_credit2.ratelimit_us;
-    switch (op.cmd) {
-        case xen::XEN_SYSCTL_SCHEDOP_getinfo: us = ratelimit_us.load(std::memory_order_relaxed); return base::ok;
-        case xen::XEN_SYSCTL_SCHEDOP_putinfo:
-            if (us && (us > xen::XEN_SYSCTL_SCHED_RATELIMIT_MAX || us < xen::XEN_SYSCTL_SCHED_RATELIMIT_MIN))
-                return base::Err{base::Errc::inval};
-            ratelimit_us.store(us, std::memory_order_relaxed);
-            return base::ok;
-        default: return base::Err{base::Errc::inval};
-    }
+    static_cast<FairQueue*>(queue)->scheduler.load(std::memory_order_relaxed)->release_parked(this_cpu().id, clock::now());
 }
 
 // -- where ------------------------------------------------------------------------------------------------------------
@@ -212,7 +102,8 @@ unsigned FairScheduler::choose_cpu(const SchedUnit& u, unsigned home) const {
         const CpuSet preferred = idle & u.soft_affinity.load();
         return preferred.empty() ? idle.first() : preferred.first();
     }
-    if (places.has(home)) return home;
+    // No place: the last CPU has left, so u is in another pool by now.
+    if (places.has(home) || places.empty()) return home;
     unsigned best = places.first();
     for (const unsigned c : places) {
         if (fair_queue(c).length.load(std::memory_order_relaxed) < fair_queue(best).length.load(std::memory_order_relaxed))
@@ -244,44 +135,49 @@ bool FairScheduler::preempts(FairQueue& q, unsigned cpu, const FairUnit& e, Nano
 
 // -- runnable or not --------------------------------------------------------------------------------------------------
 
+/// False: something has changed meanwhile, look again.
+bool FairScheduler::try_wake(SchedUnit& u) {
+    FairUnit& e = fair_data(u);
+    const unsigned home = u.cpu.load(std::memory_order_acquire);
+    const unsigned target = choose_cpu(u, home);
+    bool preempt = false;
+    bool crowded = false;
+    bool leaving = false;
+    {
+        FairQueue& from = fair_queue(home);
+        FairQueue& to = fair_queue(target);
+        Guard2 g(from.lock, to.lock);
+        if (u.cpu.load(std::memory_order_relaxed) != home || &sched::policy_of(u) != this) return false;
+        if (e.queued || e.running || e.parked) return true;
+        const Nanos now = clock::now();
+        if (!u.runnable()) {
+            u.runstate.enter(fair::resting_state(u), now);
+            return true;
+        }
+        leaving = u.running_on.load(std::memory_order_acquire) >= 0;  // switched_out() moves it
+        // affinity_changed() did not find it in a queue: so it must not come into one where it may not be.
+        if (leaving ? target != home : !may_run(u, target)) return false;
+        u.runstate.enter(xen::RUNSTATE_runnable, now);
+        to.charge(now);
+        to.admit(e, fair::wake_bonus, newest_clock_.load(std::memory_order_relaxed));
+        u.cpu.store(target, std::memory_order_release);
+        to.enqueue(e);
+        preempt = preempts(to, target, e, now);
+        crowded = to.length.load(std::memory_order_relaxed) > 1;
+        if (!to.curr) idle_cpus_.clear(target);  // taken
+    }
+    if (preempt) sched::reschedule(target);
+    // Another may have woken up for the same idle CPU, and which of the two may go elsewhere is open; one may have gone idle since we
+    // chose; or switched_out() was over before it could see u in the queue.
+    if (crowded) call_for(fair_queue(target));
+    else if (!preempt || leaving) nudge_idle(u);
+    return true;
+}
+
 void FairScheduler::wake(SchedUnit& u) {
     if (!u.sched_data) return;
-    FairUnit& e = fair_data(u);
-    for (;;) {
-        const unsigned home = u.cpu.load(std::memory_order_acquire);
-        const unsigned target = choose_cpu(u, home);
-        bool preempt = false;
-        bool crowded = false;
-        bool leaving = false;
-        {
-            FairQueue& from = fair_queue(home);
-            FairQueue& to = fair_queue(target);
-            Guard2 g(from.lock, to.lock);
-            if (u.cpu.load(std::memory_order_relaxed) != home) continue;
-            if (e.queued || e.running || e.parked) return;
-            const Nanos now = clock::now();
-            if (!u.runnable()) {
-                u.runstate.enter(fair::resting_state(u), now);
-                return;
-            }
-            leaving = u.running_on.load(std::memory_order_acquire) >= 0;  // switched_out() moves it
-            // affinity_changed() did not find it in a queue: so it must not come into one where it may not be.
-            if (leaving ? target != home : !may_run(u, target)) continue;
-            u.runstate.enter(xen::RUNSTATE_runnable, now);
-            to.charge(now);
-            to.admit(e, fair::wake_bonus, newest_clock_.load(std::memory_order_relaxed));
-            u.cpu.store(target, std::memory_order_release);
-            to.enqueue(e);
-            preempt = preempts(to, target, e, now);
-            crowded = to.length.load(std::memory_order_relaxed) > 1;
-            if (!to.curr) idle_cpus_.clear(target);  // taken
-        }
-        if (preempt) sched::reschedule(target);
-        // One may have gone idle since we chose; another may have woken up for the same idle CPU; or switched_out() was over
-        // before it could see u in the queue.
-        if (!preempt || crowded || leaving) nudge_idle(u);
-        return;
-    }
+    while (!try_wake(u))
+        if (Scheduler& its = sched::policy_of(u); &its != this) return its.wake(u);
 }
 
 void FairScheduler::sleep(SchedUnit& u) {
@@ -372,6 +268,7 @@ bool FairScheduler::pull_from(unsigned cpu, unsigned source, Pull which) {
     FairQueue& to = fair_queue(cpu);
     FairQueue& from = fair_queue(source);
     Guard2 g(to.lock, from.lock);
+    if (from.scheduler.load(std::memory_order_relaxed) != this) return false;
     const FairUnit* mine = to.queue.front();
     for (auto i = from.queue.begin(); i != from.queue.end();) {
         FairUnit& e = *i;
@@ -487,6 +384,9 @@ SchedDecision FairScheduler::choose(unsigned cpu, SchedUnit& prev, Nanos now) {
     bool empty = false;
     {
         Guard g(q.lock);
+        // The CPU, which was idle, has another scheduler by now: that has told it to pick again.
+        if (q.scheduler.load(std::memory_order_relaxed) != this) [[unlikely]]
+            return {q.idle, Nanos::never()};
         q.charge(now);
         note_clock(q.clock);
         if (!prev.idle) {
@@ -533,14 +433,7 @@ void FairScheduler::switched_out(SchedUnit& prev) {
         evict(cpu);
     // prev may be running elsewhere by now, or be gone. If it waits here, an idle CPU that saw it too early may take it.
     FairQueue& q = fair_queue(cpu);
-    const CpuSet idle = idle_cpus_.load();
-    if (idle.empty() || !q.length.load(std::memory_order_seq_cst)) return;
-    CpuSet takers;
-    {
-        Guard g(q.lock);
-        takers = takers_of(q, idle);
-    }
-    call(takers);
+    if (!idle_cpus_.empty() && q.length.load(std::memory_order_seq_cst)) call_for(q);
 }
 
 /// The last step of a unit on a CPU where it may not be any more.

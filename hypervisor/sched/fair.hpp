@@ -11,6 +11,9 @@
 ///  - it is in a queue (queued), is that CPU's curr (running), waits there until its group may use the CPU again (parked), or
 ///    nothing of that; the flags under the queue's lock;
 ///  - while SchedUnit::running_on names a CPU its registers are there, and it may not change queues.
+///
+/// Each pool has a FairScheduler, each CPU one queue, which changes schedulers with its CPU, under its lock and empty. So what is in a queue
+/// is its scheduler's, and who goes by a scheduler's set of CPUs holds the queue's lock when he looks, or looks again when he does.
 #pragma once
 
 #include "hypervisor/sched/scheduler.hpp"
@@ -37,10 +40,12 @@ public:
     const char* name() const override { return "credit2"; }
     const char* title() const override { return "Fair scheduler by virtual runtime (credit2 parameters)"; }
     uint32_t abi_id() const override;
+    base::Result<Scheduler*> another() const override;
     base::Status add_cpu(unsigned cpu, SchedUnit& idle) override;
     void remove_cpu(unsigned cpu) override;
     base::Status insert(SchedUnit& u, unsigned spread) override;
     void remove(SchedUnit& u) override;
+    void adopt(SchedUnit& u, unsigned spread) override;
     void wake(SchedUnit& u) override;
     void sleep(SchedUnit& u) override;
     void yield(SchedUnit& u) override;
@@ -64,6 +69,8 @@ private:
     enum class Pull : uint8_t { all, runnable, better };
     bool pull_from(unsigned cpu, unsigned source, Pull which);
     unsigned choose_cpu(const SchedUnit& u, unsigned home) const;
+    unsigned first_place(const SchedUnit& u, unsigned spread) const;
+    [[gnu::always_inline]] inline bool try_wake(SchedUnit& u);
     CpuSet allowed(const SchedUnit& u) const;
     /// Whether `cpu` is one of allowed(u).
     [[gnu::always_inline]] bool may_run(const SchedUnit& u, unsigned cpu) const {
@@ -73,6 +80,7 @@ private:
     static void park(FairQueue& q, FairUnit& e, unsigned cpu, base::Nanos now);
     [[gnu::always_inline]] inline SchedDecision choose(unsigned cpu, SchedUnit& prev, base::Nanos now);
     void call(const CpuSet& takers);
+    void call_for(FairQueue& q);
     void pass_on();
     CpuSet takers_of(FairQueue& q, const CpuSet& idle) const;
     void change_cap(SchedGroup& g, uint16_t cap);

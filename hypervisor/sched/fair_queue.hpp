@@ -36,10 +36,10 @@ inline int32_t resting_state(const SchedUnit& u) {
 }  // namespace fair
 
 struct FairQueue {
-    FairQueue(FairScheduler& s, Timer::Callback period_began) : scheduler(s), period(period_began, this) {}
+    FairQueue(FairScheduler& s, Timer::Callback period_began) : scheduler(&s), period(period_began, this) {}
 
-    FairScheduler& scheduler;
-    Timer period;  ///< armed while somebody is parked: the next period begins
+    std::atomic<FairScheduler*> scheduler;  ///< its CPU's; changes under the lock
+    Timer period;                           ///< armed while somebody is parked: the next period begins
     Spinlock lock{Rank::sched};
     base::List<FairUnit, &FairUnit::link> queue GUARDED_BY(lock);   ///< by vruntime
     base::List<FairUnit, &FairUnit::link> parked GUARDED_BY(lock);  ///< runnable, but for the cap of their group

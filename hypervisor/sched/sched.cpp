@@ -1,59 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Pool 0, the timers that end slices, and what does not depend on the policy.
-#include <string_view>
-
+/// The timers that end slices, and what does not depend on the policy.
 #include "hypervisor/arch/x86/cpu.hpp"
 #include "hypervisor/mm/heap.hpp"
 #include "hypervisor/rt/clock.hpp"
-#include "hypervisor/rt/log.hpp"
-#include "hypervisor/sched/scheduler.hpp"
+#include "hypervisor/sched/pools.hpp"
 #include "hypervisor/time/timer.hpp"
 
 namespace hv::sched {
 
 using base::Nanos;
+using base::Status;
 
 namespace {
 
-CpuPool the_pool{0, nullptr, {}};
 Timer* slice_timers[max_cpus];
 
 void slice_ended(void*) { this_cpu().raise(SoftIrq::schedule); }
 
-/// Null when there is none of this name.
-Scheduler* policy_named(std::string_view name) {
-    for (Scheduler* const* p = policies; *p; ++p)
-        if (name == (*p)->name()) return *p;
-    return nullptr;
-}
-
 }  // namespace
 
-CpuPool& pool0() { return the_pool; }
-
-void init(const char* name) {
-    Scheduler* wanted = name && *name ? policy_named(name) : &default_policy;
-    if (!wanted) {
-        log(LogLevel::warning, "Unknown scheduler \"%s\": using %s", name, default_policy.name());
-        wanted = &default_policy;
-    }
-    the_pool.policy = wanted;
-    log(LogLevel::info, "Using scheduler: %s", the_pool.policy->title());
-}
-
-void init_cpu(unsigned cpu, SchedUnit& idle) {
-    if (!the_pool.policy->add_cpu(cpu, idle)) panic("No memory for the run queue of CPU %u", cpu);
-    the_pool.cpus.set(cpu);
-    if (slice_timers[cpu]) return;
-    auto t = make<Timer>(slice_ended, nullptr);
-    if (!t) panic("No memory for the scheduler of CPU %u", cpu);
-    slice_timers[cpu] = t.value();
+Status init_slices(unsigned cpu) {
+    if (slice_timers[cpu]) return base::ok;
+    slice_timers[cpu] = TRY(make<Timer>(slice_ended, nullptr));
     slice_timers[cpu]->cpu.store(cpu, std::memory_order_relaxed);
-}
-
-void remove_cpu(unsigned cpu) {
-    the_pool.cpus.clear(cpu);
-    the_pool.policy->remove_cpu(cpu);
+    return base::ok;
 }
 
 void end_slice_at(unsigned cpu, Nanos t) { timer::set(*slice_timers[cpu], t, cpu); }
@@ -69,13 +39,15 @@ SchedUnit& pick_next(SchedUnit& prev) {
     Cpu& c = this_cpu();
     c.pending.fetch_and(~static_cast<uint32_t>(SoftIrq::schedule), std::memory_order_seq_cst);
     const Nanos now = clock::now();
-    const SchedDecision d = policy_of(prev).pick(c.id, prev, now);
+    const SchedDecision d = policy_on(c.id).pick(c.id, prev, now);
     if (d.slice != Nanos::never()) timer::set(*slice_timers[c.id], now + d.slice, c.id);
     return *d.next;
 }
 
 void pause_nosync(SchedUnit& u) {
-    if (u.pause_count.fetch_add(1, std::memory_order_seq_cst) == 0) policy_of(u).sleep(u);
+    // Also when others have paused it: they may not have come to this yet.
+    u.pause_count.fetch_add(1, std::memory_order_seq_cst);
+    policy_of(u).sleep(u);
 }
 
 void unpause(SchedUnit& u) {

@@ -20,13 +20,16 @@ struct SchedDecision {
     base::Nanos slice;  ///< run at most this long; never() when alone
 };
 
-/// A scheduling policy. All calls come with its own run-queue lock NOT held; it takes Rank::sched itself.
+/// A scheduling policy at work in one pool. All calls come with its own run-queue lock NOT held; it takes Rank::sched itself. One that
+/// is called for a unit that has gone to another pool meanwhile passes the call on.
 class Scheduler {
 public:
+    /// The same policy for another pool, without CPUs. Errors: nomem.
+    virtual base::Result<Scheduler*> another() const = 0;
     virtual const char* name() const = 0;   ///< as `sched=` and the tools have it
     virtual const char* title() const = 0;  ///< for people
     virtual uint32_t abi_id() const = 0;    ///< XEN_SCHEDULER_*
-    /// Makes the CPU's run queue, with `idle` running. On that CPU, or before it runs. Errors: nomem.
+    /// Takes the CPU, on which `idle` runs and which no other has. Errors: nomem, for a CPU that has never had a run queue.
     virtual base::Status add_cpu(unsigned cpu, SchedUnit& idle) = 0;
     /// The CPU takes no unit any more, and what waits there goes elsewhere; one that runs leaves when it next picks. Another
     /// CPU stays. Who may run on none of those that stay may run on all.
@@ -35,6 +38,9 @@ public:
     virtual base::Status insert(SchedUnit& u, unsigned spread) = 0;
     /// A removed unit is not runnable anywhere.
     virtual void remove(SchedUnit& u) = 0;
+    /// Takes a unit over from another pool of the same policy, as insert() would. It does not run, and may not until this is done; its group is
+    /// in this pool already.
+    virtual void adopt(SchedUnit& u, unsigned spread) = 0;
     /// u became runnable: queue it and kick the CPU that should run it.
     virtual void wake(SchedUnit& u) = 0;
     /// u stopped being runnable (blocked, paused); if it is running somewhere, that CPU is told to reschedule.
@@ -54,22 +60,25 @@ public:
     /// The same for the parameters of the policy itself.
     virtual base::Status policy_params(xen::SysctlSchedulerOp& op) = 0;
 
+    static constexpr uint32_t default_ratelimit_us = 100;
     /// The shortest time a unit runs before another may take its place.
-    std::atomic<uint32_t> ratelimit_us{100};
+    std::atomic<uint32_t> ratelimit_us{default_ratelimit_us};
 
 protected:
     ~Scheduler() = default;
 };
 
-/// CPUs that one policy shares out among the groups of the pool.
+/// CPUs that one policy shares out among the groups of the pool. Changes under the control operations' turn. The structure and its
+/// policy are never freed: a CPU may look at those of a pool that a unit had a moment ago.
 struct CpuPool {
     uint32_t id;
     Scheduler* policy;
     CpuMask cpus;
+    CpuPool* next = nullptr;  ///< with the next higher number
 };
 
 namespace sched {
-/// Pool 0, with every CPU and, as long as there is no other, every domain.
+/// Pool 0, with every CPU that no other has been given. It is always there.
 CpuPool& pool0();
 /// Chooses pool 0's policy by the name that tools or the command line give it. Boot only, before any vCPU but after the heap.
 void init(const char* name);
@@ -77,7 +86,7 @@ void init(const char* name);
 void init_cpu(unsigned cpu, SchedUnit& idle);
 /// Takes it back: nobody is sent there any more. Boot only, for a CPU that did not start.
 void remove_cpu(unsigned cpu);
-inline Scheduler& policy_of(const SchedUnit& u) { return *u.group.pool->policy; }
+inline Scheduler& policy_of(const SchedUnit& u) { return *u.group.pool.load(std::memory_order_acquire)->policy; }
 /// What this CPU runs next, `prev` again perhaps; its slice has been set. Who gets another one switches to it, then calls
 /// Scheduler::switched_out().
 SchedUnit& pick_next(SchedUnit& prev);
@@ -88,6 +97,29 @@ void unpause(SchedUnit& u);
 base::Nanos runtime(const SchedUnit& u);
 /// u's times in each RUNSTATE_*, up to now.
 xen::VcpuRunstateInfo runstate(const SchedUnit& u);
+
+// -- pools. Context: the turn of control operations ---------------------------------------------------------------------
+
+/// So many there may be, pool 0 among them: two for each CPU, as on Xen.
+unsigned max_pools();
+/// The first pool with this number or a higher one; null: none.
+CpuPool* pool_from(uint32_t id);
+/// Makes a pool without CPUs; XEN_SYSCTL_CPUPOOL_PAR_ANY: with the first number that is free.
+/// Errors: noent, no policy has this XEN_SCHEDULER_*; exist; nospc; nomem.
+base::Result<CpuPool*> pool_create(uint32_t id, uint32_t policy_id);
+/// Only one that has neither CPUs nor groups, and is not pool 0.
+void pool_destroy(CpuPool& pool);
+/// CPUs in no pool: they idle.
+CpuSet free_cpus();
+/// Gives a free CPU to the pool.
+void pool_add_cpu(CpuPool& pool, unsigned cpu);
+/// Nobody is sent to this CPU of the pool any more; who is there may stay for a moment yet: the caller sees to it that no unit has it as its
+/// SchedUnit::cpu (Scheduler::affinity_changed), then frees it.
+void pool_remove_cpu(CpuPool& pool, unsigned cpu);
+/// The pool that the CPU is on its way out of; null: none.
+CpuPool* pool_left_by(unsigned cpu);
+/// Nobody is on the CPU that has been removed.
+void pool_free_cpu(unsigned cpu);
 
 // -- for policies -----------------------------------------------------------------------------------------------------
 

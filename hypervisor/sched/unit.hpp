@@ -22,7 +22,7 @@ struct CpuPool;
 /// Units that share what they are entitled to, and the pool whose CPUs and policy they have.
 struct SchedGroup {
     explicit SchedGroup(CpuPool& p) : pool(&p) {}
-    CpuPool* pool;
+    std::atomic<CpuPool*> pool;  ///< another one only while none of the units runs or may
     std::atomic<uint16_t> weight{256};
     std::atomic<uint16_t> cap{0};  ///< percent of one CPU; 0 = none
     // While there is a cap: what may still be used in the period that `periods` counts up to; below 0 what was used ahead.

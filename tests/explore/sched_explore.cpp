@@ -249,6 +249,57 @@ TEST(Sched, a_cpu_leaves_while_a_vcpu_is_sent_there) {
     expect_holds("leave | affinity", s, bounded(3));
 }
 
+/// Pool 1, with CPU 2 alone.
+void make_pool() {
+    const auto made = sched::pool_create(1, xen::XEN_SCHEDULER_CREDIT2);
+    check(static_cast<bool>(made), "setup: a pool");
+    sched::pool_remove_cpu(sched::pool0(), 2);
+    settle();
+    sched::pool_free_cpu(2);
+    sched::pool_add_cpu(*made.value(), 2);
+    settle();
+}
+
+/// Domain a has been moved to pool 1.
+void a_is_there() {
+    settle();
+    nobody_runs_twice();
+    check(!(a0().pause_flags.load() & vpf_blocked) || !vcpu_upcall_due(a0()),
+          "a wake-up is lost: the vCPU is blocked, its event waits");
+    check(!a0().runnable() || a0().running_on.load() == 2, "it does not run in the pool that it was moved to");
+    check(!a0().runnable() || cpus[2].current == &a0(), "its CPU has another one");
+}
+
+TEST(Sched, a_domain_is_moved_to_another_pool_while_its_vcpu_wakes_up) {
+    Scenario s = with_vcpus(
+        [] {
+            make_pool();
+            block_on(a0(), 1);
+        },
+        {[] {
+             note("it is moved");
+             domain_move(world().a, *sched::pool_from(1));
+         },
+         [] { event_for(a0()); }, [] { host::soft_interrupts(); }});
+    s.end = a_is_there;
+    expect_holds("move | event | soft interrupts", s, bounded(2));
+}
+
+TEST(Sched, a_domain_is_moved_to_another_pool_while_it_runs) {
+    Scenario s = with_vcpus(
+        [] {
+            make_pool();
+            start_on(a0(), 1);
+        },
+        {[] {
+             note("it is moved");
+             domain_move(world().a, *sched::pool_from(1));
+         },
+         [] { in_guest_until_ended(0); }, [] { event_for(a0()); }});
+    s.end = a_is_there;
+    expect_holds("move | guest | event", s, bounded(1));
+}
+
 TEST(Sched, a_cpu_leaves_while_its_vcpu_blocks_and_wakes_up) {
     const Scenario s =
         while_a_cpu_leaves(1, [] { start_on(a0(), 1); }, {[] { let_leave(1); }, block_here, [] { event_for(a0()); }});

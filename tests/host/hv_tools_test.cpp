@@ -14,6 +14,7 @@
 #include "hypervisor/guest/pv/descriptors.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/rt/log_ring.hpp"
+#include "hypervisor/sched/scheduler.hpp"
 #include "tests/host/hv_paged_guest.hpp"
 
 namespace {
@@ -157,30 +158,159 @@ TEST_F(Tools, ADomainsPolicyIsSetBeforeItRuns) {
     EXPECT_EQ(call(op), Errc::exist);
 }
 
-TEST_F(Tools, ThereIsOnePool) {
-    uint8_t map[8] = {0xff, 0xff};
-    auto op = sys(xen::XEN_SYSCTL_cpupool_op);
-    auto& p = op.u.cpupool_op;
-    const auto ask = [&](uint32_t what, uint32_t pool = 0, uint32_t domain = 0) {
+class Pools : public Tools {
+protected:
+    static constexpr uint32_t any = xen::XEN_SYSCTL_CPUPOOL_PAR_ANY;
+    uint8_t map[8] = {};
+    xen::Sysctl op = sys(xen::XEN_SYSCTL_cpupool_op);
+    xen::SysctlCpuPoolOp& p = op.u.cpupool_op;
+
+    Errc ask(uint32_t what, uint32_t pool = 0, uint32_t cpu = 0, uint32_t domain = 0) {
         p.op = what;
         p.cpupool_id = pool;
+        p.cpu = cpu;
         p.domid = domain;
         p.cpumap = {{address(map)}, 64, 0};
         return call(op);
-    };
-    ASSERT_EQ(ask(xen::XEN_SYSCTL_CPUPOOL_OP_FREEINFO), Errc{});
-    EXPECT_EQ(map[0], 0) << "no CPU is outside";
-    Guest g(45);
-    ASSERT_EQ(ask(xen::XEN_SYSCTL_CPUPOOL_OP_INFO), Errc{});
-    EXPECT_EQ(p.n_dom, 2u);
+    }
+    Errc create(uint32_t pool, uint32_t scheduler = xen::XEN_SCHEDULER_CREDIT2) {
+        p.sched_id = scheduler;
+        return ask(xen::XEN_SYSCTL_CPUPOOL_OP_CREATE, pool);
+    }
+    Errc destroy(uint32_t pool) { return ask(xen::XEN_SYSCTL_CPUPOOL_OP_DESTROY, pool); }
+    Errc add(uint32_t pool, uint32_t cpu) { return ask(xen::XEN_SYSCTL_CPUPOOL_OP_ADDCPU, pool, cpu); }
+    Errc remove(uint32_t pool, uint32_t cpu) { return ask(xen::XEN_SYSCTL_CPUPOOL_OP_RMCPU, pool, cpu); }
+    Errc move(uint32_t domain, uint32_t pool) { return ask(xen::XEN_SYSCTL_CPUPOOL_OP_MOVEDOMAIN, pool, 0, domain); }
+    unsigned free_cpus() {
+        EXPECT_EQ(ask(xen::XEN_SYSCTL_CPUPOOL_OP_FREEINFO), Errc{});
+        return map[0];
+    }
+    unsigned cpus_of(uint32_t pool) {
+        EXPECT_EQ(ask(xen::XEN_SYSCTL_CPUPOOL_OP_INFO, pool), Errc{});
+        return p.cpupool_id == pool ? map[0] : ~0u;
+    }
+    uint32_t domains_of(uint32_t pool) { return cpus_of(pool) == ~0u ? ~0u : p.n_dom; }
+};
+
+// Each error is Xen 4.17's: the scenario `pools` asks it the same.
+TEST_F(Pools, AreMadeAndTakenAway) {
+    EXPECT_EQ(destroy(0), Errc::busy);
+    EXPECT_EQ(destroy(5), Errc::noent);
+    EXPECT_EQ(create(any, xen::XEN_SCHEDULER_CREDIT), Errc::noent);
+    EXPECT_EQ(create(any, 99), Errc::noent);
+    EXPECT_EQ(create(0), Errc::exist);
+    ASSERT_EQ(create(any), Errc{});
+    EXPECT_EQ(p.cpupool_id, 1u);
+    ASSERT_EQ(create(7), Errc{});
+    EXPECT_EQ(create(7), Errc::exist);
+    ASSERT_EQ(create(any), Errc{});
+    EXPECT_EQ(p.cpupool_id, 2u);
+    ASSERT_EQ(ask(xen::XEN_SYSCTL_CPUPOOL_OP_INFO, 3), Errc{});
+    EXPECT_EQ(p.cpupool_id, 7u) << "the first from there on";
     EXPECT_EQ(p.sched_id, xen::XEN_SCHEDULER_CREDIT2);
-    EXPECT_EQ(ask(xen::XEN_SYSCTL_CPUPOOL_OP_MOVEDOMAIN, 0, 45), Errc{});
-    EXPECT_EQ(ask(xen::XEN_SYSCTL_CPUPOOL_OP_MOVEDOMAIN, 1, 45), Errc::noent);
-    EXPECT_EQ(ask(xen::XEN_SYSCTL_CPUPOOL_OP_MOVEDOMAIN, 0, 46), Errc::srch);
-    EXPECT_EQ(ask(xen::XEN_SYSCTL_CPUPOOL_OP_DESTROY), Errc::busy);
-    EXPECT_EQ(ask(xen::XEN_SYSCTL_CPUPOOL_OP_RMCPU, 1), Errc::noent);
-    EXPECT_EQ(ask(xen::XEN_SYSCTL_CPUPOOL_OP_CREATE), Errc::opnotsupp);
+    EXPECT_EQ(ask(xen::XEN_SYSCTL_CPUPOOL_OP_INFO, 8), Errc::noent);
+    unsigned more = 0;
+    while (create(any) == Errc{}) ++more;
+    EXPECT_EQ(more + 4, 2 * test_cpus);
+    EXPECT_EQ(create(7), Errc::nospc);
+    for (uint32_t id = 1; id < 100; ++id) EXPECT_EQ(destroy(id), id <= more + 2 || id == 7 ? Errc{} : Errc::noent) << id;
+    EXPECT_EQ(ask(xen::XEN_SYSCTL_CPUPOOL_OP_INFO, 1), Errc::noent);
+    const size_t used = heap::bytes_in_use();
+    for (int i = 0; i < 100; ++i) {
+        ASSERT_EQ(create(any), Errc{});
+        ASSERT_EQ(destroy(1), Errc{});
+    }
+    EXPECT_EQ(heap::bytes_in_use(), used) << "those that were destroyed are used again";
     EXPECT_EQ(ask(99), Errc::nosys);
+    EXPECT_EQ(ask(0), Errc::nosys);
+}
+
+TEST_F(Pools, CpusGoFromOneToAnother) {
+    constexpr unsigned all = (1u << test_cpus) - 1;
+    ASSERT_EQ(create(7), Errc{});
+    EXPECT_EQ(free_cpus(), 0u);
+    EXPECT_EQ(add(7, 0), Errc::nodev) << "another's";
+    EXPECT_EQ(add(7, any), Errc::nodev);
+    EXPECT_EQ(add(7, test_cpus), Errc::inval);
+    EXPECT_EQ(add(7, any - 1), Errc::inval);
+    EXPECT_EQ(add(9, test_cpus), Errc::noent);
+    EXPECT_EQ(remove(7, 0), Errc::addrnotavail);
+    EXPECT_EQ(remove(7, any), Errc::inval);
+    EXPECT_EQ(remove(9, test_cpus), Errc::noent);
+    EXPECT_EQ(remove(0, test_cpus), Errc::inval);
+    for (unsigned cpu = test_cpus; --cpu;) ASSERT_EQ(remove(0, any), Errc{});
+    EXPECT_EQ(free_cpus(), all - 1);
+    EXPECT_EQ(cpus_of(0), 1u);
+    EXPECT_EQ(remove(0, 0), Errc::inval) << "the last one";
+    EXPECT_EQ(remove(0, any), Errc::inval);
+    EXPECT_EQ(remove(0, 1), Errc::addrnotavail);
+    ASSERT_EQ(add(7, any), Errc{});
+    EXPECT_EQ(cpus_of(7), 2u);
+    EXPECT_EQ(destroy(7), Errc::busy);
+    ASSERT_EQ(remove(7, 1), Errc{}) << "no domain, no need for a CPU";
+    ASSERT_EQ(destroy(7), Errc{});
+    for (unsigned cpu = 1; cpu < test_cpus; ++cpu) ASSERT_EQ(add(0, cpu), Errc{});
+    EXPECT_EQ(cpus_of(0), all);
+    EXPECT_EQ(free_cpus(), 0u);
+}
+
+TEST_F(Pools, DomainsAreMovedAndMadeThere) {
+    Guest g(45);
+    EXPECT_EQ(domains_of(0), 2u);
+    ASSERT_EQ(create(3), Errc{});
+    ASSERT_EQ(remove(0, 1), Errc{});
+    EXPECT_EQ(move(45, 3), Errc::noent) << "it has no CPU";
+    ASSERT_EQ(add(3, 1), Errc{});
+    EXPECT_EQ(move(0, 3), Errc::perm);
+    EXPECT_EQ(move(0, 9), Errc::perm);
+    EXPECT_EQ(move(46, 9), Errc::srch);
+    EXPECT_EQ(move(45, 9), Errc::noent);
+    auto pin = dom(xen::XEN_DOMCTL_setvcpuaffinity, 45);
+    pin.u.vcpuaffinity.flags = xen::XEN_VCPUAFFINITY_HARD;
+    pin.u.vcpuaffinity.cpumap_hard = {{address(map)}, 64, 0};
+    map[0] = 1;
+    ASSERT_EQ(call(pin), Errc{});
+    ASSERT_EQ(move(45, 3), Errc{});
+    ASSERT_EQ(move(45, 3), Errc{});
+    EXPECT_TRUE(g.vcpu().affinity.load() == CpuSet::any()) << "pinned to none any more";
+    EXPECT_EQ(g.vcpu().SchedUnit::cpu.load(), 1u);
+    EXPECT_EQ(domains_of(3), 1u);
+    EXPECT_EQ(domains_of(0), 1u);
+    auto info = dom(xen::XEN_DOMCTL_getdomaininfo, 45);
+    ASSERT_EQ(call(info), Errc{});
+    EXPECT_EQ(info.u.getdomaininfo.cpupool, 3u);
+    map[0] = 1;
+    EXPECT_EQ(call(pin), Errc::inval) << "none of the pool's CPUs";
+    EXPECT_EQ(remove(3, 1), Errc::busy);
+    EXPECT_EQ(remove(3, any), Errc::busy);
+    EXPECT_EQ(destroy(3), Errc::busy);
+
+    auto made = dom(xen::XEN_DOMCTL_createdomain, 47);
+    auto& c = made.u.createdomain;
+    c.max_vcpus = 1;
+    c.max_grant_frames = c.max_maptrack_frames = -1;
+    c.grant_opts = 1;
+    c.cpupool_id = 9;
+    EXPECT_EQ(call(made), Errc::srch);
+    c.cpupool_id = 3;
+    ASSERT_EQ(call(made), Errc{});
+    EXPECT_EQ(domains_of(3), 2u);
+
+    auto limit = sys(xen::XEN_SYSCTL_scheduler_op);
+    limit.u.scheduler_op = {3, xen::XEN_SCHEDULER_CREDIT2, xen::XEN_SYSCTL_SCHEDOP_putinfo, 0, {}};
+    limit.u.scheduler_op.u.sched_credit2.ratelimit_us = 2000;
+    ASSERT_EQ(call(limit), Errc{});
+    EXPECT_EQ(sched::pool_from(3)->policy->ratelimit_us.load(), 2000u);
+    EXPECT_NE(sched::pool0().policy->ratelimit_us.load(), 2000u) << "each pool has its own";
+
+    // What ends is in nobody's way.
+    auto end = dom(xen::XEN_DOMCTL_destroydomain, 47);
+    ASSERT_EQ(call(end), Errc{});
+    g.destroy();
+    EXPECT_EQ(domains_of(3), 0u);
+    ASSERT_EQ(remove(3, 1), Errc{});
+    ASSERT_EQ(destroy(3), Errc{});
+    ASSERT_EQ(add(0, 1), Errc{});
 }
 
 TEST_F(Tools, TheRateLimitHasLimits) {

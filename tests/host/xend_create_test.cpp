@@ -100,6 +100,11 @@ TEST(Create, VariablesReachTheBuilder) {
     config.max_grant_version = 1;
     config.cpu_weight = 512;
     config.cpu_cap = 50;
+    config.pool = "fast";
+    auto refused = m.manager.create(config);
+    ASSERT_FALSE(refused);
+    EXPECT_NE(refused.failure().text.find("Pool 'fast' does not exist."), std::string::npos) << refused.failure().text;
+    ASSERT_TRUE(m.manager.create_pool("fast", xenctrl::Scheduler::credit2, ""));
     ASSERT_TRUE(m.manager.create(config));
     const builder::BuildInput& asked = m.hypervisor.asked;
     EXPECT_EQ(asked.vcpu_affinity, (std::vector<std::vector<uint8_t>>{{1}, {8}, {}}));
@@ -111,6 +116,7 @@ TEST(Create, VariablesReachTheBuilder) {
     EXPECT_EQ(asked.max_grant_version, 1);
     EXPECT_EQ(asked.sched_weight, 512);
     EXPECT_EQ(asked.sched_cap, 50);
+    EXPECT_EQ(asked.cpupool, 1U);
     config.name = "local";
     config.uuid = {};
     config.disks.clear();

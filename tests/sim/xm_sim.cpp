@@ -201,9 +201,12 @@ TEST_F(XmSim, VcpusPoolsAndDevices) {
     EXPECT_NE(out.str().find(" 0\n"), std::string::npos) << out.str();
     ASSERT_EQ(xm({"cpupool-list"}), 0) << err.str();
     EXPECT_NE(out.str().find("Pool-0 "), std::string::npos) << out.str();
-    EXPECT_EQ(xm({"cpupool-create", "name=more"}), 1);
-    EXPECT_EQ(err.str(), "Error: Cannot create a CPU pool: Not supported by this hypervisor\n");
-    EXPECT_EQ(xm({"cpupool-cpu-remove", "Pool-0", "0"}), 1);
+    EXPECT_EQ(xm({"cpupool-create", "name=more"}), 0) << err.str();
+    EXPECT_EQ(xm({"cpupool-create", "name=bad", "sched=credit"}), 1);
+    ASSERT_EQ(xm({"cpupool-list"}), 0) << err.str();
+    EXPECT_NE(out.str().find("more "), std::string::npos) << out.str();
+    EXPECT_EQ(xm({"cpupool-migrate", "demo", "more"}), 1) << "it has no CPU";
+    EXPECT_EQ(xm({"cpupool-destroy", "more"}), 0) << err.str();
     ASSERT_EQ(xm({"trigger", "demo", "nmi"}), 0) << err.str();
     ASSERT_EQ(xm({"block-attach", "demo", "file:" + files.folder + "/disk.img", "xvdb", "w"}), 0) << err.str();
     ASSERT_EQ(xm({"block-list", "demo"}), 0);

@@ -103,6 +103,7 @@ struct DomainConfig {
     std::string cpus;         // allowed CPUs "0-3,^1"; one such text a vCPU, with ';' between them, is xl's list; empty: any
     std::optional<uint32_t> cpu_weight;
     std::optional<uint32_t> cpu_cap;
+    std::string pool;                  // the CPU pool that it is made in, by name or number; empty: Pool-0
     std::optional<uint32_t> tsc_mode;  // see tsc_modes
     bool localtime = false;            // its clock shows dom0's local time
     int32_t rtc_timeoffset = 0;        // seconds added to its clock

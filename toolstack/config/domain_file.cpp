@@ -93,6 +93,7 @@ std::string to_file(const DomainConfig& c) {
     if (cpus.size() > 1) lines.list("cpus", cpus);
     lines.number("cpu_weight", c.cpu_weight);
     lines.number("cap", c.cpu_cap);
+    if (!c.pool.empty()) lines.text("pool", c.pool);
     if (c.tsc_mode) lines.text("tsc_mode", tsc_modes[*c.tsc_mode]);
     if (c.localtime) lines.number("localtime", 1);
     if (c.rtc_timeoffset != 0) lines.text("rtc_timeoffset", std::to_string(c.rtc_timeoffset));

@@ -206,6 +206,7 @@ constexpr std::array rows = {
     Field{"cpus",          "cpus",            "cpus",          vm,         list,   unless_default, all,        print_text<&D::cpus>, read_cpus},
     Field{"cpu_weight",    "cpu_weight",      "cpu_weight",    vm,         number, unless_default, all,        print_number<&D::cpu_weight>, read_number<&D::cpu_weight>, 1, 65535},
     Field{"cpu_cap",       "cpu_cap",         "cpu_cap",       vm,         number, unless_default, all,        print_number<&D::cpu_cap>, read_number<&D::cpu_cap>, 0, 100 * max_vcpus},
+    Field{"pool",          "pool",            "pool",          vm,         text,   unless_default, all,        print_text<&D::pool>, read_text<&D::pool>},
     Field{"tsc_mode",      "tsc_mode",        "tsc_mode",      vm,         text,   unless_default, all,        print_number<&D::tsc_mode>, read_tsc_mode},
     Field{"localtime",     "localtime",       "localtime",     vm,         number, unless_default, all,        print_number<&D::localtime>, read_number<&D::localtime>, 0, 1},
     Field{"rtc_timeoffset", "rtc_timeoffset", "rtc_timeoffset", vm,       text,   unless_default, all,        print_number<&D::rtc_timeoffset>, read_time_offset},

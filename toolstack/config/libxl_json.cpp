@@ -67,6 +67,7 @@ struct Renamed {
 constexpr std::array renamed = {
     Renamed{"c_info.name", "name"},
     Renamed{"c_info.uuid", "uuid"},
+    Renamed{"c_info.pool_name", "pool"},
     Renamed{"b_info.max_vcpus", "vcpus"},
     Renamed{"b_info.tsc_mode", "tsc_mode"},
     Renamed{"b_info.localtime", "localtime"},

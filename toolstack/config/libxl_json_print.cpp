@@ -62,6 +62,7 @@ std::string to_libxl_json(const DomainConfig& c, std::optional<uint32_t> domid) 
                                                                    : "pvh";
     Json all = Json::object();
     all["c_info"] = {{"type", type}, {"name", c.name}, {"uuid", c.uuid.text()}, {"run_hotplug_scripts", "True"}};
+    if (!c.pool.empty()) all["c_info"]["pool_name"] = c.pool;
     Json& b = all["b_info"] = Json::object();
     b["max_vcpus"] = c.vcpus;
     b["avail_vcpus"] = vcpus_online(c);

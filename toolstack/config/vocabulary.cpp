@@ -33,7 +33,6 @@ constexpr std::array all_words = {
     Word{"p9",                         refused,  "shared folders"},
     Word{"passthrough",                refused,  "devices of the host"},
     Word{"pci",                        refused,  "PCI devices"},
-    Word{"pool",                       refused,  "CPU pools", "Pool-0"},
     Word{"pvcalls",                    refused,  "sockets of the host"},
     Word{"pvshim",                     refused,  "the shim"},
     Word{"rdm",                        refused,  "reserved device memory"},

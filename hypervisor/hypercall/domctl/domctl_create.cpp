@@ -3,6 +3,7 @@
 #include "hypervisor/guest/kinds.hpp"
 #include "hypervisor/hypercall/domctl/domctl.hpp"
 #include "hypervisor/rt/log.hpp"
+#include "hypervisor/sched/scheduler.hpp"
 
 namespace hv::domctl {
 
@@ -24,7 +25,7 @@ Result<uint32_t> limit(int32_t wanted, uint32_t by_default, uint32_t most) {
 Result<DomainLimits> limits_of(const xen::DomctlCreateDomain& c) {
     if (c.flags & ~uint32_t{xen::XEN_DOMCTL_CDF_hvm | xen::XEN_DOMCTL_CDF_xs_domain | xen::XEN_DOMCTL_CDF_s3_integrity})
         return Err{Errc::inval};
-    if (c.iommu_opts || c.vmtrace_size || c.cpupool_id) return Err{Errc::inval};
+    if (c.iommu_opts || c.vmtrace_size) return Err{Errc::inval};
     if (c.arch.misc_flags & ~uint32_t{xen::XEN_X86_MISC_FLAGS_MAX}) return Err{Errc::inval};
     const uint32_t version = c.grant_opts & xen::XEN_DOMCTL_GRANT_version_mask;
     if (c.grant_opts & ~xen::XEN_DOMCTL_GRANT_version_mask) return Err{Errc::inval};
@@ -46,7 +47,11 @@ Status createdomain(Vcpu& caller, xen::Domctl& op, GuestPtr<xen::Domctl> arg) {
     const GuestKind& kind = *TRY(guest_kind_for(c));
     const bool chosen = op.domain > 0 && op.domain < xen::DOMID_FIRST_RESERVED;
     const DomId id = chosen ? DomId(op.domain) : TRY(domain_unused_id());
+    CpuPool* const pool = sched::pool_from(c.cpupool_id);
+    if (!pool || pool->id != c.cpupool_id) return Err{Errc::srch};
+    if (pool->cpus.empty()) return Err{Errc::nodev};
     DomainRef d = TRY(domain_create(id, kind, limits, false));
+    d->sched.pool.store(pool, std::memory_order_release);  // before it has a vCPU
     memcpy(d->handle, c.handle.bytes, sizeof d->handle);
     d->ssidref = c.ssidref;
     d->create_flags = c.flags;

@@ -48,17 +48,19 @@ Result<CpuSet> wanted_cpus(const xen::XenctlBitmap& map) {
     return named.covers(online_cpus()) ? CpuSet::any() : named;
 }
 
+CpuSet pool_cpus(const Vcpu& v) { return v.domain.sched.pool.load(std::memory_order_relaxed)->cpus.load() & online_cpus(); }
+
 Status set_affinity(Vcpu& v, xen::DomctlVcpuAffinity& a) {
     if (a.flags & xen::XEN_VCPUAFFINITY_HARD) {
         const CpuSet hard = TRY(wanted_cpus(a.cpumap_hard));
-        const CpuSet usable = hard & online_cpus();
+        const CpuSet usable = hard & pool_cpus(v);
         if (usable.empty()) return Err{Errc::inval};
         v.affinity.store(hard);
         TRY(store_bitmap(a.cpumap_hard, usable));
     }
     if (a.flags & xen::XEN_VCPUAFFINITY_SOFT) {
         v.soft_affinity.store(TRY(wanted_cpus(a.cpumap_soft)));
-        TRY(store_bitmap(a.cpumap_soft, v.soft_affinity.load() & online_cpus() & v.affinity.load()));
+        TRY(store_bitmap(a.cpumap_soft, v.soft_affinity.load() & pool_cpus(v) & v.affinity.load()));
     }
     sched::policy_of(v).affinity_changed(v);
     return ok;
@@ -95,7 +97,7 @@ Status node_affinity(const Call& c) {
 
 Status scheduler_op(const Call& c) {
     xen::DomctlSchedulerOp& s = c.op.u.scheduler_op;
-    Scheduler& policy = *c.d.sched.pool->policy;
+    Scheduler& policy = *c.d.sched.pool.load(std::memory_order_relaxed)->policy;
     if (s.sched_id != policy.abi_id()) return Err{Errc::inval};
     TRY(policy.group_params(c.d.sched, s));
     return c.done();

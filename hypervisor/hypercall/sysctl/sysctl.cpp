@@ -89,7 +89,7 @@ using OnMachine = Operations<
     Op<xen::XEN_SYSCTL_cputopoinfo,            cputopoinfo>,
     Op<xen::XEN_SYSCTL_numainfo,               numainfo>,
     Op<xen::XEN_SYSCTL_pcitopoinfo,            pcitopoinfo>,
-    Op<xen::XEN_SYSCTL_cpupool_op,             cpupool_op>,
+    Op<xen::XEN_SYSCTL_cpupool_op,             cpupool_op,        Who::anyone, Runs::in_parts>,
     Op<xen::XEN_SYSCTL_scheduler_op,           scheduler_op>,
     Op<xen::XEN_SYSCTL_get_cpu_policy,         get_cpu_policy>,
     Op<xen::XEN_SYSCTL_get_cpu_featureset,     get_cpu_featureset>,

@@ -113,13 +113,18 @@ Outcome<> Manager::change_pool_cpus(const std::string& which, const std::string&
 
 Outcome<> Manager::move_to_pool(const std::string& who, const std::string& which) {
     std::optional<Job> job;
-    const DomainView view = OTRY(operate(who, Operation::change_vcpus, job));
+    DomainView view = OTRY(operate(who, Operation::change_vcpus, job));
+    const PoolView to = OTRY(find_pool(which));
     PoolChange change;
     change.what = PoolChange::What::move_domain;
-    change.pool = OTRY(find_pool(which)).pool.id;
+    change.pool = to.pool.id;
     change.domain = view.info.id;
     OTRY(ports_.hypervisor.change_pool(change));
-    return base::ok;
+    if (!view.record) return base::ok;
+    // When it restarts it is made there; its pins are gone with the CPUs that it had.
+    view.record->config.pool = to.pool.id == 0 ? "" : to.name;
+    view.record->config.cpus.clear();
+    return ports_.records.note(*view.record);
 }
 
 }  // namespace xend

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+/// CPUs by turns in virtual time, and domains' parameters: what the tests of scheduling share.
+#pragma once
+
+#include <algorithm>
+
+#include "abi/xen/domctl.hpp"
+#include "hypervisor/domain/run.hpp"
+#include "hypervisor/sched/scheduler.hpp"
+#include "tests/host/hv_fixture.hpp"
+
+namespace hvtest {
+
+using base::Nanos;
+
+/// Plays CPUs by turns in virtual time: interrupts come when they are due.
+class Simulation {
+public:
+    explicit Simulation(unsigned cpu_count) : cpus_(cpu_count) {
+        machine();
+        for (unsigned c = 0; c < test_cpus; ++c) kicks_[c] = host::record(c).kicks.load();
+    }
+
+    /// Runs until `end`, calling each(step) after every step of at most `step`.
+    template <class F>
+    void run(Nanos duration, Nanos step, F each) {
+        const Nanos end = host::now() + duration;
+        while (host::now() < end) {
+            Nanos next = std::min(end, host::now() + step);
+            for (unsigned c = 0; c < cpus_; ++c) next = std::min(next, Nanos{host::record(c).deadline.load()});
+            if (next > host::now()) host::advance(next - host::now());
+            settle();
+            each();
+        }
+        host::become(0);
+    }
+    void run(Nanos duration) {
+        run(duration, Nanos::ms(5), [] {});
+    }
+    /// Lets every CPU do what it was told to.
+    void settle() {
+        for (int turn = 0; turn < 8; ++turn) {
+            bool quiet = true;
+            for (unsigned c = 0; c < cpus_; ++c) {
+                host::become(c);
+                if (host::record(c).deadline.load() <= host::now().n) cpus[c].raise(SoftIrq::timer);
+                if (cpus[c].pending.load()) quiet = false;
+                host::soft_interrupts();
+            }
+            check();
+            if (quiet) break;
+        }
+    }
+    void check() {
+        for (unsigned c = 0; c < cpus_; ++c) {
+            Vcpu& v = *cpus[c].current;
+            if (v.idle) continue;
+            ASSERT_EQ(v.running_on.load(), static_cast<int32_t>(c));
+            for (unsigned other = 0; other < c; ++other) ASSERT_NE(cpus[other].current, &v) << "on two CPUs";
+        }
+    }
+
+private:
+    unsigned cpus_;
+    uint64_t kicks_[test_cpus];
+};
+
+inline constexpr uint16_t unchanged = 0xffff;
+
+inline bool set_params(SchedGroup& g, uint16_t weight, uint16_t cap) {
+    xen::DomctlSchedulerOp op{};
+    op.cmd = xen::XEN_DOMCTL_SCHEDOP_putinfo;
+    op.u.credit2 = {weight, cap};
+    return bool(g.pool.load()->policy->group_params(g, op));
+}
+inline bool set_weight(SchedGroup& g, uint16_t weight) { return set_params(g, weight, unchanged); }
+inline bool set_cap(Guest& g, uint16_t cap) { return set_params(g->sched, 0, cap); }
+
+/// Keeps the vCPUs of a test on the first n CPUs.
+inline void confine(Guest& g, unsigned n) {
+    for (unsigned i = 0; i < g->limits.max_vcpus; ++i) g.vcpu(i).affinity.store(CpuSet::below(n));
+}
+
+}  // namespace hvtest
