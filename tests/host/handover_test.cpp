@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "handover_sim.hpp"
+#include "toolstack/migration/convergence.hpp"
 
 namespace handover_sim {
 
@@ -100,6 +101,7 @@ bool World::act_source() {
             tell(s, say(line_, 1, offer));
             break;
         }
+        case send_rounds: tell(s, say(line_, 1, wire::Image{sent_++, {}})); break;
         case suspend:
             here = Guest::stopped;
             s.done();
@@ -462,5 +464,56 @@ TEST(Handover, WithoutItsRulesACopyIsLostOrTwoRun) {
 }
 
 }  // namespace
+
+// -- rounds ---------------------------------------------------------------------------------------------------------------
+
+using migration::Convergence;
+using Next = Convergence::Next;
+using std::chrono::milliseconds;
+
+/// What a line makes of `left` pages of data, one round after the other, that takes `per_ms` of them.
+std::string rounds_of(const migration::RoundLimits& limits, uint64_t pages, const std::vector<uint64_t>& left, uint64_t per_ms) {
+    Convergence convergence(limits, pages);
+    uint64_t sent = 0;
+    std::string out;
+    for (const uint64_t now : left) {
+        const Next next = convergence.next(now, sent * 4096, milliseconds{sent / per_ms});
+        constexpr const char* names[] = {"", " stops", " stops late", " gives up"};
+        out = std::to_string(convergence.rounds()) + names[static_cast<size_t>(next)];
+        if (next != Next::round) break;
+        sent += now;
+    }
+    return out;
+}
+
+TEST(Rounds, EndWhenTheRestIsSentInTimeOrWaitingDoesNotHelp) {
+    const migration::RoundLimits limits;
+    EXPECT_EQ(rounds_of(limits, 32768, {32768, 0}, 100), "1 stops") << "nothing was written";
+    EXPECT_EQ(rounds_of(limits, 32768, {32768, 1000}, 100), "1 stops") << "10 ms";
+    EXPECT_EQ(rounds_of(limits, 32768, {32768, 1010, 50}, 100), "2 stops");
+    EXPECT_EQ(rounds_of(limits, 32768, {32768, 5000, 4000, 3000, 2000, 900}, 100), "5 stops");
+    EXPECT_EQ(rounds_of(limits, 32768, {32768, 5000, 5000, 5000, 5000}, 100), "4 stops late") << "three in vain";
+    EXPECT_EQ(rounds_of(limits, 32768, {32768, 5000, 6000, 4000, 5000, 5000, 4000}, 100), "6 stops late");
+    EXPECT_EQ(rounds_of(limits, 32768, {32768, 30000, 29000, 28000, 27000}, 100), "4 stops late") << "three times what there is";
+    EXPECT_EQ(rounds_of({milliseconds{10}, 30, true}, 32768, {32768, 5000, 5000, 5000, 5000}, 100), "4 gives up");
+    EXPECT_EQ(rounds_of({milliseconds{10}, 30, true}, 32768, {32768, 1000}, 100), "1 stops");
+    EXPECT_EQ(rounds_of({milliseconds{50}, 30, true}, 32768, {32768, 5000}, 100), "1 stops") << "50 ms";
+    EXPECT_EQ(rounds_of({milliseconds{10}, 1, false}, 32768, {32768, 2000}, 100), "1 stops late");
+    std::vector<uint64_t> slow{32768};
+    for (uint64_t i = 0; i < 60; ++i) slow.push_back(2000 - i);
+    EXPECT_EQ(rounds_of(limits, 32768, slow, 100), "30 stops late") << "so many rounds";
+}
+
+/// A page of zeros says little about what one of data takes; and nothing overflows.
+TEST(Rounds, ZerosAreNotData) {
+    const migration::RoundLimits limits;
+    Convergence zeros(limits, 32768);
+    EXPECT_EQ(zeros.next(32768, 0, {}), Next::round);
+    EXPECT_EQ(zeros.next(900, 300'000, milliseconds{100}), Next::round) << "8260 pages' worth in 100 ms";
+    EXPECT_EQ(zeros.next(800, 300'000, milliseconds{100}), Next::stop);
+    Convergence huge(limits, uint64_t{1} << 40U);
+    EXPECT_EQ(huge.next(uint64_t{1} << 40U, 0, {}), Next::round);
+    EXPECT_EQ(huge.next(uint64_t{1} << 39U, uint64_t{1} << 52U, std::chrono::hours(100)), Next::round);
+}
 
 }  // namespace handover_sim

@@ -16,6 +16,7 @@
 #include <mutex>
 #include <set>
 #include <sstream>
+#include <utility>
 
 #include "lib/proto/saved/writer.hpp"
 #include "toolstack/xend/core/manager.hpp"
@@ -204,6 +205,40 @@ struct FakeStores final : xend::Stores {
     Outcome<std::unique_ptr<xenstore::Store>> open() override { return std::unique_ptr<xenstore::Store>(new FakeStore(tree)); }
 };
 
+/// What a domain that moves live writes, and what goes wrong with it.
+struct FakeLog {
+    bool offered = true, on = false;
+    std::deque<uint64_t> left{1000, 100};         // pages to be sent, in each round; then none
+    std::string start_error, round_error, error;  // the first two: when it starts, in the second round; and in the end
+    std::function<void(unsigned)> in_round;       // counted from 1
+    unsigned rounds = 0;
+};
+
+class FakeLiveImage final : public migration::LiveImage {
+public:
+    FakeLiveImage(FakeLog& log, proto::saved::Sink& sink) : log_(log), sink_(sink) { log_.on = true; }
+    ~FakeLiveImage() override { log_.on = false; }
+    Outcome<uint64_t> left() override {
+        if (!log_.left.empty()) {
+            left_ = log_.left.front();
+            log_.left.pop_front();
+        }
+        return std::exchange(left_, 0);
+    }
+    Outcome<> send() override {
+        ++log_.rounds;
+        if (log_.in_round) log_.in_round(log_.rounds);
+        if (log_.rounds == 2 && !log_.round_error.empty()) return base::fail(Errc::io, log_.round_error);
+        return sink_.write(std::vector<std::byte>(1U << 20U));
+    }
+    Outcome<> finish() override { return log_.error.empty() ? Outcome<>(base::ok) : base::fail(Errc::io, log_.error); }
+
+private:
+    FakeLog& log_;
+    proto::saved::Sink& sink_;
+    uint64_t left_ = 0;
+};
+
 struct FakeHypervisor final : xend::Hypervisor {
     std::vector<xenctrl::DomainInfo> all;
     uint64_t free_pages = 100'000;
@@ -347,6 +382,22 @@ struct FakeHypervisor final : xend::Hypervisor {
         if (before_save) before_save();
         if (!save_error.empty()) return base::fail(Errc::io, save_error);
         return proto::saved::Writer(sink).file(config);
+    }
+    FakeLog log;
+    Outcome<> can_save_live(const xend::DomainRef&) override {
+        return log.offered ? Outcome<>(base::ok) : base::fail(Errc::opnotsupp, "not supported");
+    }
+    Outcome<std::unique_ptr<migration::LiveImage>> save_live(const xend::DomainRef& ref, const proto::saved::FileConfig& config,
+                                                             proto::saved::Sink& sink) override {
+        if (!same(ref)) return base::fail(Errc::srch, "No such domain");
+        if (log.on) return base::fail(Errc::busy, "logged already");
+        if (!log.start_error.empty()) return base::fail(Errc::nomem, log.start_error);
+        OTRY(proto::saved::Writer(sink).file(config));
+        return std::unique_ptr<migration::LiveImage>(new FakeLiveImage(log, sink));
+    }
+    Outcome<> end_live(const xend::DomainRef&) override {
+        log.on = false;
+        return base::ok;
     }
     Outcome<builder::BuiltDomain> restore(const builder::BuildInput& input, proto::saved::Reader&, builder::StoreIntroduce& store,
                                           builder::BuildObserver& observer) override {

@@ -97,16 +97,17 @@ struct Two {
         here.stores.tree.write("/local/domain/1/control/feature-suspend", "1");
     }
     ~Two() { lines.finish(); }  // they serve these hosts
-    Outcome<> migrate() {
+    Outcome<xend::MoveReport> migrate() {
         const SuspendingGuest guest(here);
         return migrate_without_suspend();
     }
     /// One that comes to its end before the guest is asked.
-    Outcome<> migrate_without_suspend() { return here.manager.migrate("demo", order); }
+    Outcome<xend::MoveReport> migrate_without_suspend() { return here.manager.migrate("demo", order); }
     /// Nothing is left of the attempt, and the guest goes on.
     void expect_stayed() {
         lines.finish();
         EXPECT_TRUE(here.runs("demo"));
+        EXPECT_FALSE(here.hypervisor.log.on);
         EXPECT_EQ(there.count(), 0U);
         EXPECT_TRUE(there.records.all.empty());
         EXPECT_TRUE(here.transfers.load()->empty());

@@ -8,6 +8,7 @@
 #include "abi/xen/sched.hpp"
 #include "abi/xen/xs_wire.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
+#include "hypervisor/mm/dirty.hpp"
 #include "lib/proto/ring.hpp"
 
 namespace sim {
@@ -44,21 +45,27 @@ void GuestKernel::boot(GuestCpu& cpu) {
     std::memcpy(&info_, at, sizeof info_);
     const std::string_view command_line(reinterpret_cast<const char*>(info_.cmd_line));
     if (command_line.find("crash") != std::string_view::npos) return cpu.shutdown(xen::SHUTDOWN_crash);
+    publish(cpu);
     cpu.vcpu().info.load()->evtchn_upcall_mask = 0;
     print(cpu, "booted with: " + std::string(command_line) + "\n");
     send(cpu, xen::XS_WATCH, std::string("control/shutdown\0s\0", 19));
     send(cpu, xen::XS_WRITE, std::string("control/feature-suspend\0001", 25));
 }
 
-/// What Linux does: the P2M is named to the tools, start_info has pages in place of frames.
+/// As Linux: tools are told where the P2M is.
+void GuestKernel::publish(GuestCpu& cpu) {
+    xen::SharedInfo& shared = *cpu.vcpu().domain.shared;
+    shared.arch.max_pfn = info_.nr_pages;
+    shared.arch.p2m_cr3 = cpu.vcpu().pv->kernel_root.raw << 12;
+    shared.arch.p2m_vaddr = info_.mfn_list;
+}
+
+/// What Linux does: start_info has pages in place of frames.
 void GuestKernel::suspend(GuestCpu& cpu) {
     if (ignores_suspend) return;
     hv::Vcpu& v = cpu.vcpu();
     send(cpu, xen::XS_WRITE, std::string("control/shutdown\0", 17));
-    xen::SharedInfo& shared = *v.domain.shared;
-    shared.arch.max_pfn = info_.nr_pages;
-    shared.arch.p2m_cr3 = v.pv->kernel_root.raw << 12;
-    shared.arch.p2m_vaddr = info_.mfn_list;
+    publish(cpu);
     const uint64_t pages = info_.nr_pages;
     const uint64_t* page = nullptr;
     for (uint64_t pfn = 0; pfn < pages; ++pfn) {
@@ -68,6 +75,7 @@ void GuestKernel::suspend(GuestCpu& cpu) {
         auto* info = reinterpret_cast<xen::StartInfo*>(bytes);
         info->store_mfn = hv::m2p(hv::Mfn{info->store_mfn});
         info->console.domU.mfn = hv::m2p(hv::Mfn{info->console.domU.mfn});
+        hv::dirtied(info);  // as its CPU would tell the log
         v.regs.rdx = page[pfn % 512];
     }
     v.regs.r15 = suspended_here;
@@ -86,6 +94,7 @@ void GuestKernel::resume(GuestCpu& cpu) {
     }
     std::memcpy(&info_, info, sizeof info_);
     booted_ = true;
+    publish(cpu);
     suspended_ = false;
     cpu.vcpu().regs.r15 = 0;
     cpu.vcpu().info.load()->evtchn_upcall_mask = 0;
@@ -103,6 +112,7 @@ void GuestKernel::print(GuestCpu& cpu, std::string_view text) {
     auto* page = reinterpret_cast<xen::XenconsInterface*>(cpu.frame(info_.console.domU.mfn));
     const proto::ByteRing out({page->out, sizeof page->out}, &page->out_cons, &page->out_prod);
     static_cast<void>(out.write(std::as_bytes(std::span(text))));
+    hv::dirtied(page);
     notify(cpu, info_.console.domU.evtchn);
 }
 
@@ -113,6 +123,7 @@ void GuestKernel::send(GuestCpu& cpu, uint32_t type, std::string_view payload) {
     std::string message(reinterpret_cast<const char*>(&header), sizeof header);
     message += payload;
     static_cast<void>(out.write(std::as_bytes(std::span(message))));
+    hv::dirtied(page);
     notify(cpu, info_.store_evtchn);
 }
 
@@ -122,6 +133,7 @@ void GuestKernel::receive(GuestCpu& cpu) {
     std::byte chunk[256];
     for (auto n = in.read(chunk); n && n.value() != 0; n = in.read(chunk)) {
         input_.append(reinterpret_cast<const char*>(chunk), n.value());
+        hv::dirtied(page);
         notify(cpu, info_.store_evtchn);
     }
     while (input_.size() >= sizeof(xen::XsdSockMsg)) {

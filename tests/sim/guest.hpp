@@ -23,6 +23,7 @@ public:
 
 private:
     void boot(GuestCpu& cpu);
+    void publish(GuestCpu& cpu);
     void suspend(GuestCpu& cpu);
     void resume(GuestCpu& cpu);
     void print(GuestCpu& cpu, std::string_view text);

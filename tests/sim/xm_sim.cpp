@@ -4,11 +4,15 @@
 // process. What is not real: dom0's kernel drivers and the hotplug scripts.
 #include <gtest/gtest.h>
 
+#include <sys/socket.h>
+
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <thread>
 
+#include "hypervisor/mm/dirty.hpp"
 #include "hypervisor/mm/heap.hpp"
 #include "tests/host/test_kernel.hpp"
 #include "tests/sim/guest.hpp"
@@ -16,6 +20,8 @@
 #include "toolstack/migration/saved_file.hpp"
 #include "toolstack/xend/adapters/control_hypervisor.hpp"
 #include "toolstack/xend/adapters/file_records.hpp"
+#include "toolstack/xend/adapters/sqlite_transfers.hpp"
+#include "toolstack/xend/adapters/tcp_lines.hpp"
 #include "toolstack/xend/core/manager.hpp"
 #include "toolstack/xend/server/router.hpp"
 #include "toolstack/xm/app.hpp"
@@ -68,6 +74,42 @@ public:
     Outcome<bool> settled(base::DomId, uint32_t) override { return true; }
 };
 
+/// To a manager in this process, which takes what comes in a thread of its own.
+class SimLines final : public migration::Lines {
+    class Watched final : public xend::SocketLine {
+    public:
+        Watched(int fd, std::function<void(uint32_t)>& round) : SocketLine(service::Fd(fd), "here"), round_(round) {}
+        Outcome<> say(const proto::relocation::Message& message) override {
+            const auto* round = std::get_if<proto::relocation::Round>(&message);
+            if (round != nullptr && round_) round_(round->number);
+            return SocketLine::say(message);
+        }
+
+    private:
+        std::function<void(uint32_t)>& round_;
+    };
+    std::vector<std::thread> threads_;
+
+public:
+    xend::Manager* target = nullptr;
+    std::function<void(uint32_t)> round;  // before the source says so
+
+    Outcome<std::unique_ptr<migration::Line>> connect(const std::string&, uint16_t) override {
+        int ends[2];
+        if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return service::system_failure("socketpair");
+        threads_.emplace_back([this, fd = ends[1]] {
+            xend::SocketLine line{service::Fd(fd), "here"};
+            EXPECT_TRUE(target->receive(line));
+        });
+        return std::unique_ptr<migration::Line>(new Watched(ends[0], round));
+    }
+    void finish() {
+        for (std::thread& thread : threads_) thread.join();
+        threads_.clear();
+    }
+    ~SimLines() override { finish(); }
+};
+
 class RealClock final : public xend::Clock {
 public:
     int64_t unix_seconds() override { return std::time(nullptr); }
@@ -111,7 +153,9 @@ protected:
         settings.hotplug_timeout = 5s;
         settings.suspend_timeout = 1s;
         settings.scripts = files.folder;
-        manager = std::make_unique<xend::Manager>(xend::Ports{hypervisor, stores, scripts, blocks, records, clock, settings});
+        manager = std::make_unique<xend::Manager>(
+            xend::Ports{hypervisor, stores, scripts, blocks, records, clock, settings, nullptr, &transfers, &lines});
+        lines.target = manager.get();
         router = std::make_unique<xend::Router>(*manager, files.folder + "/xend.log");
         auto store = stores.open().take();
         EXPECT_TRUE(store->write("/local/domain/0/name", "Domain-0"));
@@ -163,7 +207,9 @@ protected:
     RealClock clock;
     xend::FileRecords records{files.folder + "/records"};
     xend::ControlHypervisor hypervisor{control};
+    xend::SqliteTransfers transfers{files.folder + "/transfers.db"};
     std::unique_ptr<xend::Manager> manager;
+    SimLines lines;
     std::unique_ptr<xend::Router> router;
     std::ostringstream out, err;
 };
@@ -417,6 +463,63 @@ TEST_F(XmSim, AXendThatIsKilledWhileSavingLetsTheGuestGoOn) {
     EXPECT_FALSE(manager->find("demo")->record->saving);
     ASSERT_EQ(xm({"shutdown", "demo"}), 0) << err.str();
     EXPECT_TRUE(becomes("demo", "gone"));
+}
+
+/// The guest writes to its memory in front of each round, and in the end has what it wrote; this host moves it to itself.
+TEST_F(XmSim, ADomainMovesWhileItRuns) {
+    constexpr uint64_t pfn = 5600;
+    const auto page_of = [](base::DomId id) -> uint64_t* {
+        for (uint64_t mfn = 0; mfn < hv::max_frame; ++mfn) {
+            const hv::Mfn m{mfn};
+            if (hv::page_of(m).owner.load() == id.raw && hv::m2p(m) == pfn) return hv::map_mfn<uint64_t>(m);
+        }
+        return nullptr;
+    };
+    ASSERT_EQ(xm({"create", files.config("demo", files.disk())}), 0) << err.str();
+    uint64_t written = 0;
+    base::DomId id = manager->find("demo")->info.id;
+    lines.round = [&](uint32_t round) {
+        const std::lock_guard guard(machine.lock());
+        uint64_t* page = page_of(id);
+        ASSERT_NE(page, nullptr);
+        page[1] = written = 1000 + round;
+        hv::dirtied(page);
+    };
+    for (int moves = 0; moves < 2; ++moves) {
+        written = 0;
+        const auto before = manager->find("demo").take();
+        ASSERT_EQ(xm({"migrate", "-l", "-v", "--max-rounds", "2", "--max-downtime", "0", "demo", "localhost"}), 0) << err.str();
+        lines.finish();
+        EXPECT_EQ(out.str().find("2 rounds, "), 0U) << out.str();
+        const auto after = manager->find("demo").take();
+        EXPECT_NE(after.info.id, before.info.id);
+        EXPECT_EQ(after.uuid, before.uuid);
+        EXPECT_EQ(after.info.pages, before.info.pages);
+        EXPECT_TRUE(becomes("demo", "-b----"));
+        EXPECT_EQ(written, 1003U);
+        id = after.info.id;
+        ASSERT_NE(page_of(id), nullptr);
+        EXPECT_EQ(page_of(id)[1], written);
+    }
+    // Its line is cut, and it is somebody else's log.
+    lines.round = [&](uint32_t) { throw std::runtime_error("cut"); };
+    EXPECT_EQ(xm({"migrate", "-l", "demo", "localhost"}), 1);
+    lines.finish();
+    EXPECT_EQ(manager->find("demo")->info.id, id);
+    ASSERT_TRUE(control.start_dirty_log(id)) << "nobody logs it";
+    EXPECT_EQ(xm({"migrate", "-l", "demo", "localhost"}), 1);
+    lines.finish();
+    EXPECT_EQ(err.str(), "Error: Another tool moves it, or was killed while it did: leave out -l: The dirty pages of domain " +
+                             std::to_string(id.raw) + " are logged already\n");
+    EXPECT_EQ(control.start_dirty_log(id).failure().code, base::Errc::busy) << "and they are yet";
+    ASSERT_TRUE(control.stop_dirty_log(id));
+    EXPECT_EQ(xm({"migrate", "--max-rounds", "3", "demo", "localhost"}), 1);
+    EXPECT_EQ(err.str(), "Error: --max-rounds is for live migration: say -l too\n");
+    EXPECT_EQ(xm({"migrate", "-l", "--max-rounds", "0", "demo", "localhost"}), 1);
+    EXPECT_EQ(err.str(), "Error: Invalid parameter: max_rounds: the first one sends everything\n");
+    EXPECT_EQ(xm({"migrate", "-l", "--max-downtime", "soon", "demo", "localhost"}), 1);
+    EXPECT_EQ(err.str(), "Error: Invalid parameter: max_downtime\n");
+    ASSERT_EQ(xm({"destroy", "demo"}), 0);
 }
 
 }  // namespace

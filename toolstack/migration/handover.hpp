@@ -5,7 +5,7 @@
 // Exactly one side has the right. The source has it until its journal says `handed`, which is written, and on the disk, before Go
 // is sent; from then on it never resumes the guest by itself, but asks. The target has it from when its journal says `going`, which is
 // written before the guest runs; one that has no such line has thrown away what it had, or will, and a Go that comes later is not
-// obeyed (arrivals.hpp). A live migration sends rounds of the image before `suspend`; nothing else of this changes.
+// obeyed (arrivals.hpp). A live migration sends rounds of the image before `suspend`; nothing else of this differs.
 #pragma once
 
 #include <array>
@@ -26,6 +26,7 @@ enum class SourceStep : uint8_t {
     hear_hello,
     say_offer,
     hear_accept,
+    send_rounds,  // of one that moves live: what it can be sent while the guest runs
     suspend,
     send_image,  // and wait until nothing of the guest's is under way to its disks
     say_sum,

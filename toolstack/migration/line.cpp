@@ -36,12 +36,14 @@ Outcome<> ImageSender::send() {
 }
 
 Outcome<> ImageSender::write(std::span<const std::byte> bytes) {
-    hash_.add(bytes);
     sum_.length += bytes.size();
     while (!bytes.empty()) {
         if (held_.zeros != 0 || held_.bytes.size() == piece) OTRY(send());
         const auto part = bytes.first(std::min(bytes.size(), piece - held_.bytes.size()));
+        const size_t before = held_.bytes.size();
         held_.bytes.insert(held_.bytes.end(), part.begin(), part.end());
+        // What is sent: a guest that runs may have written over it by now.
+        hash_.add(std::span(held_.bytes).subspan(before));
         bytes = bytes.subspan(part.size());
     }
     return base::ok;
@@ -55,32 +57,47 @@ Outcome<> ImageSender::zeros(uint64_t count) {
     return base::ok;
 }
 
+Outcome<> ImageSender::round(const wire::Round& round) {
+    OTRY(send());
+    OTRY(line_.say(round));
+    return paced_(sent_);
+}
+
 Outcome<wire::Sum> ImageSender::finish() {
     OTRY(send());
     sum_.hash = hash_.value();
     return sum_;
 }
 
-/// The next piece, or the sum.
+void ImageReceiver::give_time() {
+    due_ = std::chrono::steady_clock::now() + patience_;
+    wanted_ = length_ + least_in_time;
+}
+
+Outcome<> ImageReceiver::take(wire::Image image) {
+    image_ = std::move(image);
+    used_ = 0;
+    if (image_.zeros > most_ || length_ + image_.bytes.size() + image_.zeros > most_)
+        return base::fail(Errc::toobig, "the image is longer than the domain could be");
+    hash_.add(image_.bytes);
+    hash_zeros(hash_, image_.zeros);
+    length_ += image_.bytes.size() + image_.zeros;
+    if (due_ && length_ < wanted_ && std::chrono::steady_clock::now() >= *due_)
+        return base::fail(Errc::timedout, "the image comes too slowly");
+    if (!due_ || length_ >= wanted_) give_time();
+    return base::ok;
+}
+
+/// The next piece, a round, or the sum.
 Outcome<> ImageReceiver::next() {
     using std::chrono::steady_clock;
     auto left = patience_;
     if (due_) left = std::max(std::chrono::ceil<std::chrono::milliseconds>(*due_ - steady_clock::now()), {});
     wire::Message message = OTRY(line_.hear(left));
-    if (auto* image = std::get_if<wire::Image>(&message)) {
-        image_ = std::move(*image);
-        used_ = 0;
-        if (image_.zeros > most_ || length_ + image_.bytes.size() + image_.zeros > most_)
-            return base::fail(Errc::toobig, "the image is longer than the domain could be");
-        hash_.add(image_.bytes);
-        hash_zeros(hash_, image_.zeros);
-        length_ += image_.bytes.size() + image_.zeros;
-        if (due_ && length_ < wanted_ && steady_clock::now() >= *due_)
-            return base::fail(Errc::timedout, "the image comes too slowly");
-        if (!due_ || length_ >= wanted_) {
-            due_ = steady_clock::now() + patience_;
-            wanted_ = length_ + least_in_time;
-        }
+    if (auto* image = std::get_if<wire::Image>(&message)) return take(std::move(*image));
+    if (std::holds_alternative<wire::Round>(message) && rounds_ != 0) {
+        --rounds_;
+        give_time();
         return base::ok;
     }
     if (const auto* sum = std::get_if<wire::Sum>(&message)) {

@@ -44,6 +44,8 @@ public:
 
     base::Outcome<> write(std::span<const std::byte> bytes) override;
     base::Outcome<> zeros(uint64_t count) override;
+    /// What follows replaces part of what was sent.
+    base::Outcome<> round(const proto::relocation::Round& round);
     /// What is still held back; nothing may follow. What there was of all.
     base::Outcome<proto::relocation::Sum> finish();
 
@@ -58,14 +60,14 @@ private:
     uint64_t sent_ = 0;
 };
 
-/// Reads an image as it comes. More than `most` bytes end it, and when from its first piece on `patience` passes without
-/// `least_in_time` of it: who lets it drip must not hold what waits for it.
+/// Reads an image as it comes. More than `most` bytes or `rounds` rounds end it, and when from its first piece on `patience` passes
+/// without `least_in_time` of it, or a round: who lets it drip must not hold what waits for it.
 class ImageReceiver final : public proto::saved::Source {
 public:
     static constexpr uint64_t least_in_time = 4U << 20U;
 
-    ImageReceiver(Line& line, std::chrono::milliseconds patience, uint64_t most)
-        : line_(line), patience_(patience), most_(most) {}
+    ImageReceiver(Line& line, std::chrono::milliseconds patience, uint64_t most, uint32_t rounds = 0)
+        : line_(line), patience_(patience), most_(most), rounds_(rounds) {}
 
     base::Outcome<size_t> read(std::span<std::byte> out) override;
     /// Behind what was read: the rest, and the sum. Errors: badmsg: the image is not what was sent.
@@ -73,10 +75,13 @@ public:
 
 private:
     base::Outcome<> next();
+    base::Outcome<> take(proto::relocation::Image image);
+    void give_time();
 
     Line& line_;
     const std::chrono::milliseconds patience_;
     const uint64_t most_;
+    uint32_t rounds_;  // that may come yet
     proto::relocation::Image image_;
     size_t used_ = 0;  // of its bytes
     std::optional<proto::relocation::Sum> sum_;

@@ -34,13 +34,32 @@ Outcome<> NewPages::begin(uint64_t last_pfn, uint64_t owned) {
         return base::fail(Errc::badmsg, "the image speaks of " + std::to_string(last_pfn + 1) +
                                             " pages, for a domain that may have " + std::to_string(owned));
     }
-    pages_.resize(last_pfn + 1);
+    pages_.resize(std::max<uint64_t>(pages_.size(), last_pfn + 1));
     return base::ok;
 }
 
 Outcome<> NewPages::take(const PageData& batch) {
+    std::vector<uint64_t> gone;
+    for (const PageEntry& entry : batch.pages) {
+        if (!entry.kind.exists() && entry.pfn < pages_.size()) gone.push_back(entry.pfn);
+    }
+    OTRY(give_back(gone));
     OTRY(allocate(batch));
     return fill(batch);
+}
+
+/// The frames of these pages, where they have any.
+Outcome<> NewPages::give_back(std::span<const uint64_t> pfns) {
+    std::vector<uint64_t> frames;
+    for (const uint64_t pfn : pfns) {
+        if (pages_[pfn].mfn == no_frame) continue;
+        frames.push_back(pages_[pfn].mfn);
+        pages_[pfn] = Page{};
+    }
+    if (frames.empty()) return base::ok;
+    gave_back_ = true;
+    if (OTRY(control_.decrease(domain_, frames, 0)) == frames.size()) return base::ok;
+    return base::fail(Errc::io, "The hypervisor does not take back pages of the new domain");
 }
 
 /// Notes that the page needs a frame, once.
@@ -83,7 +102,7 @@ Outcome<> NewPages::fill(const PageData& batch) {
     for (const PageEntry& entry : batch.pages) {
         Page& page = pages_[entry.pfn];
         page.kind = entry.kind;
-        page.came = true;
+        page.came = entry.kind.exists();
         if (entry.kind.has_data()) frames.emplace_back(page.mfn);
     }
     if (frames.empty()) return base::ok;
@@ -106,13 +125,43 @@ Outcome<> NewPages::fill(const PageData& batch) {
     return base::ok;
 }
 
-Outcome<> NewPages::check_complete() const {
+Outcome<> NewPages::complete() {
+    std::vector<uint64_t> never;
     for (uint64_t pfn = 0; pfn < pages_.size(); ++pfn) {
-        const Page& page = pages_[pfn];
-        if (page.mfn != ~uint64_t{0} && (!page.came || !page.kind.exists()))
-            return base::fail(Errc::badmsg, "the page tables name " + page_text(pfn) + ", which is not in the image");
+        if (pages_[pfn].mfn != no_frame && !pages_[pfn].came) never.push_back(pfn);
     }
-    return base::ok;
+    if (never.empty() && !gave_back_) return base::ok;
+    OTRY(check_tables());
+    return give_back(never);
+}
+
+/// Tables came again when they were changed, and pages when they went: each table names what is there.
+Outcome<> NewPages::check_tables() {
+    std::vector<uint64_t> tables, pfns;
+    std::vector<std::pair<uint64_t, uint64_t>> came;  // (frame, page)
+    for (uint64_t pfn = 0; pfn < pages_.size(); ++pfn) {
+        if (pages_[pfn].mfn != no_frame) came.emplace_back(pages_[pfn].mfn, pfn);
+        if (pages_[pfn].came && pages_[pfn].kind.table_level() != 0) {
+            tables.push_back(pages_[pfn].mfn);
+            pfns.push_back(pfn);
+        }
+    }
+    std::ranges::sort(came);
+    std::string wrong;
+    const auto look = [&](unsigned level, const std::array<uint64_t, table_entries>& table) {
+        for (size_t i = 0; i < table_entries && wrong.empty(); ++i) {
+            if (!names_frame(level, i, table[i])) continue;
+            const auto at = std::ranges::lower_bound(came, std::pair(frame_of(table[i]), uint64_t{0}));
+            if (at == came.end() || at->first != frame_of(table[i])) wrong = "a page that went";
+            else if (!pages_[at->second].came) wrong = page_text(at->second);
+        }
+    };
+    OTRY(read_frames(control_, domain_, tables, [&](std::span<const std::byte> bytes, size_t first) {
+        for (size_t i = 0; i < bytes.size() / base::page_size; ++i)
+            look(pages_[pfns[first + i]].kind.table_level(), table_at(bytes.data() + i * base::page_size));
+    }));
+    if (wrong.empty()) return base::ok;
+    return base::fail(Errc::badmsg, "the page tables name " + wrong + ", which is not in the image");
 }
 
 Outcome<Mfn> NewPages::frame(uint64_t pfn, unsigned level, const std::string& what) const {

@@ -9,18 +9,20 @@
 
 namespace migration {
 
-/// Takes pages as they come, in any order: memory is allocated for what comes and for what tables name, entries of tables get
-/// frames in place of pages.
+/// Takes pages as they come, in any order and again and again: memory is allocated for what comes and for what tables name, and given
+/// back when a page comes that is not there any more; entries of tables get frames in place of pages.
 class NewPages {
 public:
     NewPages(xenctrl::Control& control, base::DomId domain) : control_(control), domain_(domain) {}
 
-    /// Room for pages 0 to `last_pfn`. Errors: badmsg when that is beyond what a domain of `owned` pages could speak of.
+    /// Room for pages 0 to `last_pfn`, which is no less than before. Errors: badmsg when that is beyond what a domain of `owned` pages
+    /// could speak of.
     base::Outcome<> begin(uint64_t last_pfn, uint64_t owned);
     /// Errors: badmsg, nomem.
     base::Outcome<> take(const proto::saved::PageData& batch);
-    /// After the last: nothing is named that never came. Errors: badmsg.
-    base::Outcome<> check_complete() const;
+    /// After the last: nothing is named that never came, or went. Memory is given back that tables named once, of pages that never
+    /// came. Errors: badmsg; the hypervisor's.
+    base::Outcome<> complete();
 
     uint64_t count() const { return pages_.size(); }
     /// The frame of a page that came and is of this kind of use: `level` 1..4 for a table, 0 for none. Errors: badmsg; `what` begins the
@@ -40,10 +42,13 @@ private:
     base::Outcome<> allocate(const proto::saved::PageData& batch);
     void want(uint64_t pfn, std::vector<uint64_t>& wanted);
     base::Outcome<> fill(const proto::saved::PageData& batch);
+    base::Outcome<> give_back(std::span<const uint64_t> pfns);
+    base::Outcome<> check_tables();
 
     xenctrl::Control& control_;
     base::DomId domain_;
     std::vector<Page> pages_;
+    bool gave_back_ = false;
 };
 
 }  // namespace migration

@@ -18,6 +18,7 @@ using xenctrl::Control;
 namespace {
 
 constexpr uint64_t address_mask = 0x0000'ffff'ffff'ffff;
+constexpr const char* reading_list = "Cannot read the guest's list of its pages";
 constexpr uint64_t highest_frame = uint64_t{1} << 40U;  // what an entry can name
 
 base::Failure bad(const std::string& why) { return base::fail(Errc::badmsg, "The guest's list of its pages " + why); }
@@ -87,64 +88,106 @@ bool is_zero(std::span<const std::byte> page) {
     return page[0] == std::byte{} && std::memcmp(page.data(), page.data() + 1, page.size() - 1) == 0;
 }
 
-Outcome<GuestPages> GuestPages::read(Control& control, const xenctrl::DomainInfo& domain) {
+namespace {
+
+Outcome<std::vector<std::byte>> read_shared_info(Control& control, const xenctrl::DomainInfo& domain) {
     const base::Gfn frame{domain.shared_info.raw};
-    std::vector<std::byte> page;
-    {
-        const auto mapping = OTRY(control.map(domain.id, {&frame, 1}, xencall::Access::read));
-        const auto bytes = mapping.bytes().first(base::page_size);
-        page.assign(bytes.begin(), bytes.end());
-    }
-    xen::SharedInfo shared;
-    std::memcpy(&shared, page.data(), sizeof shared);
-    GuestPages out = OTRY(read_list(control, domain, shared.arch));
-    out.shared_info_ = std::move(page);
-    return out;
+    const auto mapping = OTRY(control.map(domain.id, {&frame, 1}, xencall::Access::read));
+    const auto bytes = mapping.bytes().first(base::page_size);
+    return std::vector<std::byte>(bytes.begin(), bytes.end());
 }
 
-Outcome<GuestPages> GuestPages::read_list(Control& control, const xenctrl::DomainInfo& domain,
-                                          const xen::ArchSharedInfo& shared) {
+/// The frames that hold the list. Errors: badmsg.
+Outcome<std::vector<uint64_t>> find_list(Control& control, const xenctrl::DomainInfo& domain, const xen::ArchSharedInfo& shared) {
     const uint64_t pages = shared.max_pfn;
     if (pages == 0) return bad("is not there");
     // One that gave memory back goes on to list what it may have again.
     const uint64_t owned = std::max(domain.pages, std::min(domain.max_pages, OTRY(control.physinfo()).total_pages));
     if (pages > most_pages(owned))
         return bad("has " + std::to_string(pages) + " entries for " + std::to_string(owned) + " pages");
-    const auto frames = OTRY(list_frames(control, domain.id, shared).context("Cannot read the guest's list of its pages"));
+    return list_frames(control, domain.id, shared).context(reading_list);
+}
+
+}  // namespace
+
+Outcome<GuestPages> GuestPages::read(Control& control, const xenctrl::DomainInfo& domain) {
     GuestPages out;
-    out.mfns_ = OTRY(words_of(control, domain.id, frames).context("Cannot read the guest's list of its pages"));
-    out.mfns_.resize(pages);
-    OTRY(out.ask_kinds(control, domain.id));
-    OTRY(out.index());
-    for (const uint64_t frame : frames) {
-        const auto pfn = out.pfn_of(frame);
-        if (!pfn) return bad("does not contain itself");
-        out.list_pfns_.push_back(*pfn);
-    }
+    OTRY(out.refresh(control, domain));
     return out;
 }
 
-Outcome<> GuestPages::ask_kinds(Control& control, DomId domain) {
-    std::vector<uint64_t> asked, pfns;
-    kinds_.assign(mfns_.size(), proto::saved::absent_page);
-    for (uint64_t pfn = 0; pfn < mfns_.size(); ++pfn) {
+Outcome<std::vector<uint64_t>> GuestPages::refresh(Control& control, const xenctrl::DomainInfo& domain) {
+    auto page = OTRY(read_shared_info(control, domain));
+    xen::SharedInfo shared;
+    std::memcpy(&shared, page.data(), sizeof shared);
+    auto frames = OTRY(find_list(control, domain, shared.arch));
+    auto entries = OTRY(words_of(control, domain.id, frames).context(reading_list));
+    entries.resize(shared.arch.max_pfn);
+    if (entries.size() < count()) return bad("became shorter");
+    if (frames == list_frames_ && says_the_same(entries)) {
+        shared_info_ = std::move(page);
+        return std::vector<uint64_t>{};
+    }
+    GuestPages next = *this;
+    next.list_frames_ = std::move(frames);
+    next.shared_info_ = std::move(page);
+    std::vector<uint64_t> changed = OTRY(next.take_entries(control, domain.id, entries));
+    if (!changed.empty() || next.list_frames_ != list_frames_) {
+        OTRY(next.index());
+        OTRY(next.name_list());
+    }
+    *this = std::move(next);
+    return changed;
+}
+
+bool GuestPages::says_the_same(std::span<const uint64_t> entries) const {
+    return std::ranges::equal(entries, mfns_, {}, [](uint64_t entry) { return entry < highest_frame ? entry : no_frame; });
+}
+
+/// What the list says, and of what is new what it is used as. The pages for which that differs.
+Outcome<std::vector<uint64_t>> GuestPages::take_entries(Control& control, DomId domain, std::span<const uint64_t> entries) {
+    mfns_.resize(entries.size(), no_frame);
+    kinds_.resize(entries.size(), proto::saved::absent_page);
+    std::vector<uint64_t> asked, pfns, changed;
+    for (uint64_t pfn = 0; pfn < entries.size(); ++pfn) {
         // Larger numbers are the guest's own marks: missing, identity, somebody else's.
-        if (mfns_[pfn] >= highest_frame) {
-            mfns_[pfn] = no_frame;
+        const uint64_t mfn = entries[pfn] < highest_frame ? entries[pfn] : no_frame;
+        if (mfn == mfns_[pfn]) continue;
+        if (mfn != no_frame) {
+            asked.push_back(mfn);
+            pfns.push_back(pfn);
             continue;
         }
-        asked.push_back(mfns_[pfn]);
-        pfns.push_back(pfn);
+        mfns_[pfn] = no_frame;
+        kinds_[pfn] = proto::saved::absent_page;
+        changed.push_back(pfn);
     }
-    OTRY(control.frame_types(domain, asked));
+    std::vector<uint64_t> types = asked;
+    OTRY(control.frame_types(domain, types));
     for (size_t i = 0; i < asked.size(); ++i) {
-        kinds_[pfns[i]] = PageKind::of_frame_info(static_cast<uint32_t>(asked[i]));
-        if (!kinds_[pfns[i]].exists()) mfns_[pfns[i]] = no_frame;
+        const uint64_t pfn = pfns[i], before = mfns_[pfn];
+        kinds_[pfn] = PageKind::of_frame_info(static_cast<uint32_t>(types[i]));
+        mfns_[pfn] = kinds_[pfn].exists() ? asked[i] : no_frame;
+        if (mfns_[pfn] != before) changed.push_back(pfn);
     }
+    return changed;
+}
+
+/// In which pages the list stands.
+Outcome<> GuestPages::name_list() {
+    std::vector<uint64_t> pfns;
+    for (const uint64_t frame : list_frames_) {
+        const auto pfn = pfn_of(frame);
+        if (!pfn) return bad("does not contain itself");
+        pfns.push_back(*pfn);
+    }
+    if (pfns != list_pfns_) ++list_pfns_moved_;
+    list_pfns_ = std::move(pfns);
     return base::ok;
 }
 
 Outcome<> GuestPages::index() {
+    by_mfn_.clear();
     for (uint64_t pfn = 0; pfn < mfns_.size(); ++pfn) {
         if (mfns_[pfn] != no_frame) by_mfn_.emplace_back(mfns_[pfn], pfn);
     }

@@ -15,13 +15,24 @@ namespace migration {
 
 inline constexpr uint64_t no_frame = ~uint64_t{0};
 
-/// The pages of a stopped guest.
+/// The pages of a guest: of one that runs, as its list was in one moment or another.
 class GuestPages {
 public:
+    /// None, until they are read.
+    GuestPages() = default;
     /// Reads the shared-info page, the list that it names, and asks the hypervisor what the frames are used as. The list is the
     /// guest's and believed in nothing: frames that are not the domain's count as absent. Errors: badmsg when there is no list or it
     /// contradicts itself.
     static base::Outcome<GuestPages> read(xenctrl::Control& control, const xenctrl::DomainInfo& domain);
+
+    /// Reads the list again. `changed` is called for each page that has another frame than before, or one for the first time, or none
+    /// any more. True: the list stands in other pages. Errors: of read(); all is as it was then.
+    template <class Changed>
+    base::Outcome<bool> refresh(xenctrl::Control& control, const xenctrl::DomainInfo& domain, const Changed& changed) {
+        const uint64_t before = list_pfns_moved_;
+        for (const uint64_t pfn : OTRY(refresh(control, domain))) changed(pfn);
+        return list_pfns_moved_ != before;
+    }
 
     uint64_t count() const { return mfns_.size(); }
     /// no_frame where there is none.
@@ -36,15 +47,18 @@ public:
     }
 
 private:
-    static base::Outcome<GuestPages> read_list(xenctrl::Control& control, const xenctrl::DomainInfo& domain,
-                                               const xen::ArchSharedInfo& shared);
-    base::Outcome<> ask_kinds(xenctrl::Control& control, base::DomId domain);
+    base::Outcome<std::vector<uint64_t>> refresh(xenctrl::Control& control, const xenctrl::DomainInfo& domain);
+    base::Outcome<std::vector<uint64_t>> take_entries(xenctrl::Control& control, base::DomId domain,
+                                                      std::span<const uint64_t> entries);
+    bool says_the_same(std::span<const uint64_t> entries) const;
     base::Outcome<> index();
+    base::Outcome<> name_list();
 
     std::vector<uint64_t> mfns_;
     std::vector<proto::saved::PageKind> kinds_;
     std::vector<std::pair<uint64_t, uint64_t>> by_mfn_;  // (mfn, pfn), sorted
-    std::vector<uint64_t> list_pfns_;
+    std::vector<uint64_t> list_frames_, list_pfns_;
+    uint64_t list_pfns_moved_ = 0;  // how often
     std::vector<std::byte> shared_info_;
 };
 

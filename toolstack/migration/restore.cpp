@@ -81,7 +81,7 @@ Outcome<> Restoration::read(proto::saved::Reader& reader) {
         more = !std::holds_alternative<proto::saved::ImageEnd>(record);
     }
     OTRY(reader.finish());
-    return pages_.check_complete();
+    return pages_.complete();
 }
 
 Outcome<> Restoration::take(const proto::saved::CpuidPolicy& policy) {

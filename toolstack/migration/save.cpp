@@ -1,161 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "toolstack/migration/save.hpp"
 
-#include <algorithm>
-#include <array>
-#include <cstring>
-
-#include "toolstack/migration/tables.hpp"
+#include "toolstack/migration/image_parts.hpp"
 
 namespace migration {
 
 using base::DomId;
 using base::Errc;
 using base::Outcome;
-using base::VcpuId;
-using proto::saved::PageEntry;
-using proto::saved::PageOut;
-using proto::saved::Record;
 using proto::saved::Writer;
 using xenctrl::Control;
-
-namespace {
-
-/// Pages of one PAGE_DATA record: memory that stays where it is until the record is written.
-class Batch {
-public:
-    Batch(Control& control, DomId domain, const GuestPages& pages, Writer& writer)
-        : control_(control), domain_(domain), pages_(pages), writer_(writer) {}
-
-    Outcome<> add(uint64_t pfn) {
-        entries_.push_back({pfn, pages_.kind(pfn)});
-        return entries_.size() == proto::saved::batch_pages ? flush() : Outcome<>(base::ok);
-    }
-
-    Outcome<> flush() {
-        if (entries_.empty()) return base::ok;
-        std::vector<base::Gfn> frames;
-        for (const PageEntry& entry : entries_) {
-            if (entry.kind.has_data()) frames.emplace_back(pages_.mfn(entry.pfn));
-        }
-        xencall::ForeignMapping mapping;
-        if (!frames.empty()) mapping = OTRY(control_.map(domain_, frames, xencall::Access::read));
-        size_t used = 0, tables = 0;
-        out_.clear();
-        for (const PageEntry& entry : entries_) {
-            const std::byte* data = entry.kind.has_data() ? mapping.data() + used++ * base::page_size : nullptr;
-            if (data != nullptr && is_zero({data, base::page_size})) data = nullptr;
-            if (data != nullptr && entry.kind.table_level() != 0) data = OTRY(normal_form(entry, data, tables++));
-            out_.push_back({entry, data});
-        }
-        entries_.clear();
-        return writer_.page_data(out_);
-    }
-
-private:
-    /// The table with pages in place of frames, in storage number `index`.
-    Outcome<const std::byte*> normal_form(const PageEntry& entry, const std::byte* data, size_t index) {
-        if (tables_.empty()) tables_.resize(proto::saved::batch_pages);
-        std::array<uint64_t, table_entries> from{};
-        std::memcpy(from.data(), data, base::page_size);
-        auto done = translate(entry.kind.table_level(), from, tables_[index], [&](uint64_t mfn) { return pages_.pfn_of(mfn); });
-        if (!done) return std::move(done).take_failure().with("Page " + std::to_string(entry.pfn) + " of the guest");
-        return std::as_bytes(std::span(tables_[index])).data();
-    }
-
-    Control& control_;
-    DomId domain_;
-    const GuestPages& pages_;
-    Writer& writer_;
-    std::vector<PageEntry> entries_;
-    std::vector<PageOut> out_;
-    std::vector<std::array<uint64_t, table_entries>> tables_;
-};
-
-Outcome<> write_memory(Control& control, DomId domain, const GuestPages& pages, Writer& writer) {
-    Batch batch(control, domain, pages, writer);
-    for (uint64_t pfn = 0; pfn < pages.count(); ++pfn) {
-        if (pages.kind(pfn).exists()) OTRY(batch.add(pfn));
-    }
-    return batch.flush();
-}
-
-Outcome<> write_policy(Control& control, DomId domain, Writer& writer) {
-    const xenctrl::CpuPolicy policy = OTRY(control.cpu_policy(domain));
-    std::vector<xen::CpuidLeaf> leaves;
-    std::vector<xen::MsrEntry> msrs;
-    for (const auto& l : policy.leaves) leaves.push_back({l.leaf, l.subleaf, l.a, l.b, l.c, l.d});
-    for (const auto& m : policy.msrs) msrs.push_back({m.index, 0, m.value});
-    if (!leaves.empty()) OTRY(writer.cpuid_policy(leaves));
-    if (!msrs.empty()) OTRY(writer.msr_policy(msrs));
-    return base::ok;
-}
-
-Outcome<> write_vcpu(Control& control, DomId domain, VcpuId vcpu, const GuestPages& pages, Writer& writer) {
-    xen::VcpuGuestContext context = OTRY(control.vcpu_context(domain, vcpu));
-    OTRY(to_pages(context, vcpu, pages));
-    OTRY(writer.vcpu(Record::vcpu_basic, vcpu.raw, std::as_bytes(std::span(&context, 1))));
-    const auto extended = OTRY(control.vcpu_extended(domain, vcpu));
-    if (!extended.empty()) OTRY(writer.vcpu(Record::vcpu_extended, vcpu.raw, extended));
-    const auto xsave = OTRY(control.vcpu_xsave(domain, vcpu));
-    if (!xsave.empty()) OTRY(writer.vcpu(Record::vcpu_xsave, vcpu.raw, xsave));
-    std::vector<xen::DomctlVcpuMsr> msrs;
-    for (const auto& m : OTRY(control.vcpu_msrs(domain, vcpu))) msrs.push_back({m.index, 0, m.value});
-    if (msrs.empty()) return base::ok;
-    return writer.vcpu(Record::vcpu_msrs, vcpu.raw, std::as_bytes(std::span(msrs)));
-}
-
-Outcome<> write_vcpus(Control& control, const xenctrl::DomainInfo& info, const GuestPages& pages, Writer& writer) {
-    for (uint32_t i = 0; i < info.vcpus; ++i) {
-        if (!OTRY(control.vcpu_info(info.id, VcpuId{i})).online) continue;  // one that is offline is made anew by the guest
-        OTRY(write_vcpu(control, info.id, VcpuId{i}, pages, writer).context("vCPU " + std::to_string(i)));
-    }
-    return base::ok;
-}
-
-}  // namespace
-
-Outcome<> to_pages(xen::VcpuGuestContext& context, VcpuId vcpu, const GuestPages& pages) {
-    const auto replace = [&](uint64_t frame, const char* what) -> Outcome<uint64_t> {
-        const auto pfn = pages.pfn_of(frame);
-        if (pfn) return *pfn;
-        return base::fail(Errc::badmsg,
-                          std::string(what) + " of vCPU " + std::to_string(vcpu.raw) + " is not the domain's memory");
-    };
-    // A guest that suspends says with vCPU 0 where its start-info page is.
-    if (vcpu.raw == 0) context.user_regs.rdx = OTRY(replace(context.user_regs.rdx, "the start-info page"));
-    constexpr uint64_t entries_per_frame = 512;
-    const uint64_t gdt_frames = (context.gdt_ents + entries_per_frame - 1) / entries_per_frame;
-    if (gdt_frames > std::size(context.gdt_frames)) return base::fail(Errc::badmsg, "the GDT of a vCPU is too long");
-    for (uint64_t i = 0; i < gdt_frames; ++i) context.gdt_frames[i] = OTRY(replace(context.gdt_frames[i], "the GDT"));
-    context.ctrlreg[3] = OTRY(replace(frame_of(context.ctrlreg[3]), "the page-table root")) << 12U;
-    // The root of user mode: bit 0 says that there is one.
-    if (context.ctrlreg[1] != 0)
-        context.ctrlreg[1] = OTRY(replace(frame_of(context.ctrlreg[1]), "the page-table root for user mode")) << 12U | 1;
-    return base::ok;
-}
 
 Outcome<> save(Control& control, DomId domain, const proto::saved::FileConfig& config, proto::saved::Sink& sink) {
     const xenctrl::DomainInfo info = OTRY(control.info(domain));
     if (info.hvm) return base::fail(Errc::opnotsupp, "Only PV domains can be saved yet");
-    if (!info.shutdown || info.reason != xenctrl::ShutdownReason::suspend)
-        return base::fail(Errc::inval, "Domain " + std::to_string(domain.raw) + " is not suspended");
-    const xenctrl::VersionInfo version = OTRY(control.version());
+    OTRY(check_suspended(info));
     const GuestPages pages = OTRY(GuestPages::read(control, info));
-
     Writer writer(sink, Writer::Ending::trailer);
-    OTRY(writer.file(config));
-    OTRY(writer.stream(version.major, version.minor));
-    OTRY(writer.pv_info());
-    OTRY(write_policy(control, domain, writer));
-    OTRY(writer.static_data_end());
-    OTRY(writer.p2m_frames({pages.count() - 1, pages.list_pfns()}));
-    OTRY(write_memory(control, domain, pages, writer));
-    const xenctrl::TscInfo tsc = OTRY(control.tsc_info(domain));
-    OTRY(writer.tsc_info({tsc.mode, tsc.khz, tsc.elapsed_ns, tsc.incarnation, 0}));
-    OTRY(writer.shared_info(pages.shared_info()));
-    OTRY(write_vcpus(control, info, pages, writer));
-    return writer.end();
+    OTRY(write_head(control, domain, config, pages, writer));
+    PageBatch batch(control, domain, pages, writer, PageBatch::Guest::stopped);
+    for (uint64_t pfn = 0; pfn < pages.count(); ++pfn) {
+        if (pages.kind(pfn).exists()) OTRY(batch.add(pfn));
+    }
+    OTRY(batch.flush());
+    return write_state(control, info, pages, writer);
 }
 
 }  // namespace migration

@@ -105,6 +105,19 @@ public:
     Outcome<size_t> decrease(DomId domain, std::span<const uint64_t> frames, unsigned order);
     Outcome<> set_memory_map(DomId domain, std::span<const MemoryRange> map);
 
+    // --- log of dirty pages -----------------------------------------------------------------------------------------
+    /// Whether there can be one. Errors: opnotsupp.
+    Outcome<> can_log_dirty(DomId domain);
+    /// From here on it is noted which pages change. Errors: busy (there is a log already), nomem, opnotsupp.
+    Outcome<> start_dirty_log(DomId domain);
+    /// Succeeds when there is none.
+    Outcome<> stop_dirty_log(DomId domain);
+    /// Of a domain that runs; of one that has suspended itself, which adds what leaves no trace.
+    enum class Harvest : uint8_t { running, final };
+    /// What changed since the last harvest, a bit for each of the first `pages` pages. Errors: inval (there is no log), toobig (pages
+    /// beyond what a log can name), nomem (the log has lost some).
+    Outcome<std::vector<uint64_t>> harvest_dirty_log(DomId domain, uint64_t pages, Harvest how);
+
     // --- what a PV domain is made with ------------------------------------------------------------------------------
     Outcome<> hypercall_init(DomId domain, Gfn page);
     Outcome<> pin_l4(DomId domain, Mfn table);
@@ -142,6 +155,7 @@ private:
     Outcome<PolicyRoom> policy_room();
     Outcome<Buffer<xen::Domctl>> domctl_buffer(DomId domain, uint32_t command);
     Outcome<> domctl(Buffer<xen::Domctl>& op, const char* what);
+    Outcome<> shadow_op(DomId domain, uint32_t command, const char* what);
     Outcome<> simple_domctl(DomId domain, uint32_t command, const char* what);
     Outcome<Buffer<xen::Sysctl>> sysctl_buffer(uint32_t command);
     Outcome<> sysctl(Buffer<xen::Sysctl>& op, const char* what);

@@ -73,6 +73,45 @@ Outcome<> Control::set_memory_map(DomId domain, std::span<const MemoryRange> map
     return Unit{};
 }
 
+Outcome<> Control::shadow_op(DomId domain, uint32_t command, const char* what) {
+    auto op = OTRY(domctl_buffer(domain, xen::XEN_DOMCTL_shadow_op));
+    op->u.shadow_op.op = command;
+    return domctl(op, what);
+}
+
+Outcome<> Control::can_log_dirty(DomId domain) {
+    auto asked = shadow_op(domain, xen::XEN_DOMCTL_SHADOW_OP_GET_ALLOCATION, "ask for a log of dirty pages");
+    // A Xen that is built without shadow page tables says one or the other.
+    if (!asked && asked.failure().code == base::Errc::inval)
+        return base::fail(base::Errc::opnotsupp, std::move(asked).take_failure().text);
+    return asked;
+}
+
+Outcome<> Control::start_dirty_log(DomId domain) {
+    auto done = shadow_op(domain, xen::XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY, "log the dirty pages");
+    if (done || done.failure().code != base::Errc::inval) return done;
+    return base::fail(base::Errc::busy, "The dirty pages" + of_domain(domain) + " are logged already");
+}
+
+Outcome<> Control::stop_dirty_log(DomId domain) {
+    return shadow_op(domain, xen::XEN_DOMCTL_SHADOW_OP_OFF, "end the log of dirty pages");
+}
+
+Outcome<std::vector<uint64_t>> Control::harvest_dirty_log(DomId domain, uint64_t pages, Harvest how) {
+    constexpr uint64_t bits = 64;
+    auto bitmap = OTRY(Buffer<uint64_t>::make(backend_, (pages + bits - 1) / bits));
+    auto op = OTRY(domctl_buffer(domain, xen::XEN_DOMCTL_shadow_op));
+    op->u.shadow_op.op = xen::XEN_DOMCTL_SHADOW_OP_CLEAN;
+    op->u.shadow_op.mode = how == Harvest::final ? xen::XEN_DOMCTL_SHADOW_LOGDIRTY_FINAL : 0;
+    op->u.shadow_op.dirty_bitmap.addr = bitmap.address();
+    op->u.shadow_op.pages = pages;
+    OTRY(domctl(op, "read the log of dirty pages"));
+    if (op->u.shadow_op.pages != pages)
+        return base::fail(base::Errc::toobig, "The log of dirty pages" + of_domain(domain) + " names " +
+                                                  std::to_string(op->u.shadow_op.pages) + " pages of " + std::to_string(pages));
+    return std::vector<uint64_t>(bitmap.values().begin(), bitmap.values().end());
+}
+
 Outcome<> Control::hypercall_init(DomId domain, Gfn page) {
     auto op = OTRY(domctl_buffer(domain, xen::XEN_DOMCTL_hypercall_init));
     op->u.hypercall_init.gmfn = page.raw;

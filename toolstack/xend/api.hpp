@@ -20,7 +20,7 @@
 //                       op=new config=SXP           keeps the configuration; GET with managed=1 shows those that are not there too
 //   POST /xend/domain/NAME op=start(paused)|suspend|resume(paused)|delete  of one that is kept
 //   GET  /xend/domain/NAME-OR-ID       (domain …)
-//   POST /xend/domain/X op=pause|unpause|save(file,checkpoint)|migrate(destination,port,live,resource)|migrate(decision)|shutdown(reason)|destroy|rename(name)|mem_target_set(target)|maxmem_set(memory)
+//   POST /xend/domain/X op=pause|unpause|save(file,checkpoint)|migrate(destination,port,live,resource,max_downtime,max_rounds,strict)|migrate(decision)|shutdown(reason)|destroy|rename(name)|mem_target_set(target)|maxmem_set(memory)
 //                          |device_create(config)|device_configure(config)|device_destroy(type,dev,force)|sysrq(key)
 //                          |pincpu(vcpu,cpumap)|set_vcpus(vcpus)|send_trigger(type,vcpu)|dump(file,live)|wait_for_devices|devices(type)|vcpuinfo|domain_sched_credit_get|_set(weight,cap)
 //

@@ -31,9 +31,10 @@ void show_progress(Call& call, const Sxp& migration) {
     const auto number = [&](const char* name) {
         return base::parse_number<uint64_t>(migration.child_value(name, "0")).value_or(0);
     };
-    const uint64_t sent = number("sent") / mib, total = number("total") / mib;
+    const uint64_t sent = number("sent") / mib, total = number("total") / mib, round = number("round");
     if (!call.world.watched || !migration.child_value("phase")) return;
     call.world.err << "\r\x1b[K" << migration.child_value("phase", "");
+    if (round != 0) call.world.err << ", round " << round << ": " << number("left") << " pages";
     if (sent != 0) call.world.err << " (" << sent << " MiB; it has " << total << " at most)";
     call.world.err << std::flush;
 }
@@ -55,7 +56,8 @@ Outcome<> move(Call& call, const std::string& domain, const std::map<std::string
         if (const auto migration = call.xend.get("/xend/domain/" + uuid, {{"op", "migration"}})) show_progress(call, *migration);
     }
     if (call.world.watched) call.world.err << "\r\x1b[K" << std::flush;
-    OTRY(done.get());
+    const Sxp moved = OTRY(done.get());
+    if (call.line.has("verbose")) call.world.out << moved.child_value("report", "") << "\n";
     return base::ok;
 }
 
@@ -99,11 +101,18 @@ Outcome<> migrate(Call& call) {
         return base::ok;
     }
     if (call.line.arguments.size() != 2) return base::fail(Errc::inval, "'xm migrate' requires 2 arguments.");
+    for (const char* name : {"max-downtime", "max-rounds", "strict"}) {
+        if (call.line.has(name) && !call.line.has("live"))
+            return base::fail(Errc::inval, std::string("--") + name + " is for live migration: say -l too");
+    }
     std::map<std::string, std::string> fields = {{"destination", call.line.arguments[1]},
                                                  {"live", call.line.has("live") ? "1" : "0"}};
     for (const char* name : {"port", "resource"}) {
         if (call.line.has(name)) fields[name] = call.line.value(name);
     }
+    if (call.line.has("max-downtime")) fields["max_downtime"] = call.line.value("max-downtime");
+    if (call.line.has("max-rounds")) fields["max_rounds"] = call.line.value("max-rounds");
+    if (call.line.has("strict")) fields["strict"] = "1";
     return move(call, domain, fields);
 }
 

@@ -41,7 +41,8 @@ Outcome<> RecordOrder::accept(Record type, uint32_t vcpu) {
     if (ended_) return wrong(type, "behind the end");
     const bool of_vcpu =
         type == Record::vcpu_basic || type == Record::vcpu_extended || type == Record::vcpu_xsave || type == Record::vcpu_msrs;
-    if (seen(type) && type != Record::page_data && !of_vcpu) return wrong(type, "comes twice");
+    const bool repeats = type == Record::page_data || of_vcpu || (type == Record::p2m_frames && !state_begun_);
+    if (seen(type) && !repeats) return wrong(type, "comes twice");
     const bool is_static =
         type == Record::pv_info || type == Record::cpuid_policy || type == Record::msr_policy || type == Record::static_data_end;
     if (type != Record::pv_info && !seen(Record::pv_info)) return wrong(type, "comes before X86_PV_INFO");

@@ -12,7 +12,8 @@
 namespace proto::saved {
 
 /// Judges records in the order they come. What stock tools write is accepted; what they would not, is refused: each record once
-/// (each vCPU's too), what never changes first, then the P2M, then pages, then the state of the stopped domain.
+/// (each vCPU's too), what never changes first, then the P2M, then pages, then the state of the stopped domain. Between pages the P2M may
+/// come again: of a domain that runs while it is written it moves.
 class RecordOrder {
 public:
     /// `vcpu`: of the vCPU records. Errors: badmsg, what is wrong with it here.

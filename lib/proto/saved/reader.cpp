@@ -233,6 +233,7 @@ Outcome<ImageRecord> Reader::decode_p2m(std::span<const std::byte> bytes) {
     for (const uint64_t pfn : out.pfns) {
         if (pfn > head.last_pfn) return wrong("names page " + std::to_string(pfn) + ", which there is not");
     }
+    if (head.last_pfn < last_pfn_) return wrong("names fewer pages than before");
     last_pfn_ = head.last_pfn;
     return ImageRecord(std::move(out));
 }

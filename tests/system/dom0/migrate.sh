@@ -44,6 +44,28 @@ equal "moved: disk and card are connected" "4 4" "$(xm block-list moved | awk '$
 check "back again, at a rate" xm migrate -p 8002 -r 1000 moved 127.0.0.1
 goes_on "moved back"
 
+# Live: it rewrites its memory meanwhile, by programs that come and go, and verifies what it holds.
+if [ "$HYPERVISOR" = ours ]; then
+    type_to moved '(while :; do dd if=/dev/urandom of=/tmp/scratch bs=64k count=16 2>/dev/null; done) &'
+    id=$(domid_of moved)
+    check "xm migrate -l" sh -c "xm migrate -l -v moved localhost >$WORK/live"
+    check "it was live" grep -q '^[0-9]* rounds*, ' $WORK/live
+    echo "live: $(cat $WORK/live)"
+    check "it is another domain" new_id moved "$id"
+    goes_on "moved live"
+    refused "a downtime that cannot be" 'changes too fast for 0 ms' xm migrate -l --strict --max-downtime 0 --max-rounds 2 moved localhost
+    goes_on "not moved"
+    xm migrate -l moved localhost >/dev/null 2>&1 &
+    sleep 0.3
+    kill -9 "$(pidof xend | tr ' ' '\n' | sort -n | tail -n 1)"
+    wait $!
+    goes_on "xend killed while it moves live"
+    check "xm migrate -l, once more: nobody logs it" xm migrate -l moved localhost
+    goes_on "moved live once more"
+else
+    refused "no log of dirty pages" 'leave out -l' xm migrate -l moved localhost
+fi
+
 # At this rate it takes minutes: there is time to change one's mind.
 fails_in_the_end() { ! wait "$mover"; }
 xm migrate -r 1 moved localhost >$WORK/cancelled 2>&1 &
@@ -58,7 +80,6 @@ check "it says so" grep -q 'it was cancelled' $WORK/cancelled
 id=$(domid_of moved)
 refused "dom0 does not move" 'privileged domain 0' xm migrate 0 localhost
 refused "what is not there does not move" 'does not exist' xm migrate nosuch localhost
-refused "no live migration yet" 'leave out -l' xm migrate -l moved localhost
 refused "a port where nobody listens" "can't connect: connection refused" xm migrate -p 8003 moved localhost
 refused "another machine that is not paired" 'not paired' xm migrate moved 10.99.0.1
 equal "the guest is the one that it was" "$id" "$(domid_of moved)"

@@ -100,6 +100,26 @@ Outcome<> ControlHypervisor::save(const DomainRef& domain, const proto::saved::F
     return migration::save(control_, domain.id, config, sink);
 }
 
+Outcome<> ControlHypervisor::can_save_live(const DomainRef& domain) {
+    OTRY(same(domain));
+    return control_.can_log_dirty(domain.id);
+}
+
+Outcome<std::unique_ptr<migration::LiveImage>> ControlHypervisor::save_live(const DomainRef& domain,
+                                                                            const proto::saved::FileConfig& config,
+                                                                            proto::saved::Sink& sink) {
+    OTRY(same(domain));
+    return migration::LiveSave::begin(control_, domain.id, config, sink);
+}
+
+Outcome<> ControlHypervisor::end_live(const DomainRef& domain) {
+    OTRY(same(domain));
+    auto ended = control_.stop_dirty_log(domain.id);
+    // Where nothing can be logged nothing is.
+    const bool none = !ended && (ended.failure().code == base::Errc::opnotsupp || ended.failure().code == base::Errc::inval);
+    return none ? Outcome<>(base::ok) : ended;
+}
+
 Outcome<> ControlHypervisor::set_handle(const DomainRef& domain, const config::Uuid& uuid) {
     OTRY(same(domain));
     return control_.set_handle(domain.id, uuid.bytes);

@@ -31,6 +31,11 @@ public:
     base::Outcome<> destroy(const DomainRef& domain) override;
     base::Outcome<> resume(const DomainRef& domain) override;
     base::Outcome<> save(const DomainRef& domain, const proto::saved::FileConfig& config, proto::saved::Sink& sink) override;
+    base::Outcome<> can_save_live(const DomainRef& domain) override;
+    base::Outcome<std::unique_ptr<migration::LiveImage>> save_live(const DomainRef& domain,
+                                                                   const proto::saved::FileConfig& config,
+                                                                   proto::saved::Sink& sink) override;
+    base::Outcome<> end_live(const DomainRef& domain) override;
     base::Outcome<> set_handle(const DomainRef& domain, const config::Uuid& uuid) override;
     base::Outcome<> dump_core(const DomainRef& domain, const std::string& file) override;
     base::Outcome<> set_affinity(const DomainRef& domain, base::VcpuId vcpu, const xenctrl::BitMap& cpus) override;

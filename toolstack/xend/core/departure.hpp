@@ -12,12 +12,12 @@ namespace xend {
 /// Does what the source's machine says, with one connection after the other. The domain's lock is the caller's.
 class Manager::Departure {
 public:
-    Departure(Manager& manager, xenstore::Store& store, DomainView& view, migration::Transfer transfer, uint32_t most_mbit = 0)
+    Departure(Manager& manager, xenstore::Store& store, DomainView& view, migration::Transfer transfer, MoveOrder order = {})
         : manager_(manager),
           store_(store),
           view_(view),
           transfer_(std::move(transfer)),
-          most_mbit_(most_mbit),
+          order_(std::move(order)),
           move_(manager.moves_.begin(view.uuid)) {}
     ~Departure() { manager_.moves_.end(view_.uuid); }
     Departure(const Departure&) = delete;
@@ -33,6 +33,8 @@ public:
     /// Whether the journal says that the right to run was given away.
     bool handed() const { return transfer_.step == migration::Transfer::Step::handed; }
     std::unique_ptr<migration::Line> take_line() { return std::move(line_); }
+    /// Of one that moved.
+    const MoveReport& report() const { return report_; }
 
 private:
     base::Outcome<> act(migration::SourceStep step);
@@ -45,7 +47,9 @@ private:
     base::Outcome<> say(const proto::relocation::Message& message);
     base::Outcome<> offer();
     base::Outcome<> suspend();
+    base::Outcome<> send_rounds();
     base::Outcome<> send_image();
+    void open_sender();
     base::Outcome<> settle_disks();
     base::Outcome<> ask_tool(unsigned step);
     void take_back_tool();
@@ -58,13 +62,23 @@ private:
     xenstore::Store& store_;
     DomainView& view_;
     migration::Transfer transfer_;
-    const uint32_t most_mbit_;  // a second; 0: as fast as it goes
+    const MoveOrder order_;
     unsigned tries_ = 0;
     unsigned tool_steps_ = 0;  // that the migration tool was asked for
     bool reached_ = false;
-    std::chrono::steady_clock::time_point began_{};
+    bool inherited_ = false;  // from an xend that was killed, or from a job that left it undecided
+    using Clock = std::chrono::steady_clock;
+    void lap(MoveReport::Time& time);
+
+    const Clock::time_point begun_ = Clock::now();
+    Clock::time_point lap_{};            // when what takes part of the downtime began
+    Clock::time_point sending_since_{};  // for the rate
+    Clock::duration waited_{};           // to keep to it
+    MoveReport report_;
     const std::shared_ptr<Move> move_;
     std::unique_ptr<migration::Line> line_;
+    std::optional<migration::ImageSender> sender_;
+    std::unique_ptr<migration::LiveImage> live_;  // writes to it
     proto::relocation::Sum sum_;
     std::string reason_;
 };

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "toolstack/migration/convergence.hpp"
 #include "toolstack/migration/file.hpp"
 #include "toolstack/xend/core/devices.hpp"
 #include "toolstack/xend/core/domain_names.hpp"
@@ -47,7 +48,8 @@ struct MoveOrder {
     std::string host;
     uint16_t port = 8002;
     bool live = false;
-    uint32_t most_mbit = 0;  // a second; 0: as fast as it goes
+    uint32_t most_mbit = 0;           // a second; 0: as fast as it goes
+    migration::RoundLimits rounds{};  // of one that moves live
 };
 
 /// A pool of CPUs with its name.
@@ -117,9 +119,10 @@ public:
     base::Outcome<> save(const std::string& who, const std::string& path, AfterSave after);
     /// Makes the domain that a file holds, as create() does of a configuration. `warnings` gets what its owner should know.
     base::Outcome<DomainView> restore(const std::string& path, Run run, std::vector<std::string>& warnings);
-    /// Has the guest suspend itself and go on at another host. On failure it goes on here. Errors: of save() but the file's; why the
-    /// other host does not take it; timedout: nothing is known of it, it stays suspended and is asked for.
-    base::Outcome<> migrate(const std::string& who, const MoveOrder& order);
+    /// Has the guest suspend itself and go on at another host; live: when most of its memory was sent while it ran. On failure it goes
+    /// on here. Errors: of save() but the file's; why the other host does not take it; timedout: nothing is known of it, it stays
+    /// suspended and is asked for.
+    base::Outcome<MoveReport> migrate(const std::string& who, const MoveOrder& order);
     /// What is known of a domain's way to another host; null: it is not on its way. Errors: noent.
     base::Outcome<std::shared_ptr<const Move>> move_of(const std::string& who);
     /// Has it stay, if the right to run it was not given away yet. Errors: noent; inval: it is not on its way; busy: it was.
@@ -230,7 +233,12 @@ private:
 
     class Departure;
     base::Outcome<> offers_suspend(xenstore::Store& store, const DomainView& view);
-    base::Outcome<std::unique_ptr<migration::Line>> move_away(const std::string& who, const MoveOrder& order);
+    struct MovedAway {
+        std::unique_ptr<migration::Line> line;
+        MoveReport report;
+    };
+    base::Outcome<MovedAway> move_away(const std::string& who, const MoveOrder& order);
+    void end_live(const DomainRef& domain);
     base::Outcome<> check_departure(xenstore::Store& store, const DomainView& view, const MoveOrder& order);
     static std::string undecided_text(const Record& record, const std::string& why);
     base::Outcome<> carry_out(xenstore::Store& store, DomainView& view, Decision decision);

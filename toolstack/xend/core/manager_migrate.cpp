@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A domain that goes to another host: what the source does, and what the next xend makes of one that was killed meanwhile.
 #include <algorithm>
+#include <utility>
 
 #include "toolstack/config/domain_sxp.hpp"
 #include "toolstack/service/caught.hpp"
@@ -38,6 +39,7 @@ milliseconds patience_for(SourceStep step) {
 /// For people; `otherwise`: what went before goes on.
 const char* words_for(SourceStep step, const char* otherwise) {
     switch (step) {
+        case SourceStep::send_rounds: return "its memory is sent";
         case SourceStep::suspend: return "the guest suspends itself";
         case SourceStep::send_image: return "its memory is sent";
         case SourceStep::say_sum: return "the other host makes it ready";
@@ -56,6 +58,7 @@ const char* words_for(SourceStep step, const char* otherwise) {
 Manager::Departure::End Manager::Departure::run(SourceSide::From from, unsigned tries) {
     SourceSide side(from, transfer_.partner);
     tries_ = tries;
+    inherited_ = from != SourceSide::From::beginning;
     if (from == SourceSide::From::handed) move_->give_away();
     while (!side.ended()) {
         const SourceStep step = side.step();
@@ -74,6 +77,7 @@ Manager::Departure::End Manager::Departure::run(SourceSide::From from, unsigned 
     }
     reason_ = side.reason();
     reached_ = reached_ && !side.met_another();
+    report_.total = std::chrono::duration_cast<MoveReport::Time>(Clock::now() - begun_);
     if (side.step() == SourceStep::undecided) return End::undecided;
     return side.step() == SourceStep::moved ? End::moved : End::stayed;
 }
@@ -107,9 +111,13 @@ Outcome<> Manager::Departure::act(SourceStep step) {
         case SourceStep::say_hello:
         case SourceStep::say_hello_again: return say(OTRY(manager_.hello()));
         case SourceStep::say_offer: return offer();
+        case SourceStep::send_rounds: return send_rounds();
         case SourceStep::suspend: return suspend();
         case SourceStep::send_image: return send_image();
-        case SourceStep::say_sum: OTRY(ask_tool(3)); return say(sum_);
+        case SourceStep::say_sum:
+            OTRY(ask_tool(3));
+            lap(report_.sending);
+            return say(sum_);
         case SourceStep::record_handed:
             // A name may lead to another host next time, which knows nothing of it: that would say that it has thrown it away.
             transfer_.host = line_->peer();
@@ -124,6 +132,8 @@ Outcome<> Manager::Departure::act(SourceStep step) {
         case SourceStep::forget_moved: return journal.remove(transfer_.id, TransferJournal::Way::out);
         case SourceStep::wait: return before_asking();
         case SourceStep::destroy: {
+            lap(report_.starting);
+            live_.reset();
             view_.record->saving.reset();
             view_.record->renaming.clear();
             // Its record says that it goes, and nothing lets it run again, however long that takes.
@@ -170,6 +180,7 @@ Outcome<> Manager::Departure::offer() {
     const config::DomainConfig config = OTRY(manager_.config_now(view_));
     wire::Offer offer;
     offer.transfer = transfer_.id;
+    offer.live = order_.live ? 1 : 0;
     offer.memory_kib = config.memory_mib * 1024;
     move_->total = offer.memory_kib * 1024;
     offer.vcpus = config.vcpus;
@@ -181,7 +192,9 @@ Outcome<> Manager::Departure::suspend() {
     OTRY(ask_tool(1));
     view_.record->saving->step = SaveIntent::Step::asking;
     OTRY(manager_.ports_.records.note(*view_.record));
+    lap_ = Clock::now();
     OTRY(manager_.suspend(store_, view_, [this] { return stays_wanted(); }));
+    lap(report_.suspending);
     return ask_tool(2);
 }
 
@@ -216,13 +229,56 @@ Outcome<> Manager::Departure::run_tool(const std::string& kind, const std::vecto
     return manager_.ports_.scripts.run(call).context("external-migration-tool for " + kind);
 }
 
-/// The image, and nothing of the guest's is under way to its disks.
-Outcome<> Manager::Departure::send_image() {
-    began_ = std::chrono::steady_clock::now();
-    migration::ImageSender sender(*line_, [this](uint64_t bytes) { return pace(bytes); });
+/// Since the last part of the downtime ended.
+void Manager::Departure::lap(MoveReport::Time& time) {
+    const auto now = Clock::now();
+    time = std::chrono::duration_cast<MoveReport::Time>(now - std::exchange(lap_, now));
+}
+
+void Manager::Departure::open_sender() {
+    sending_since_ = Clock::now();
+    sender_.emplace(*line_, [this](uint64_t bytes) { return pace(bytes); });
+}
+
+/// What is written while it is sent is sent again, until so little is left that the guest may stand still for it.
+Outcome<> Manager::Departure::send_rounds() {
+    if (!order_.live) return base::ok;
+    open_sender();
     const auto config = file_config(OTRY(manager_.config_now(view_)));
-    OTRY(manager_.ports_.hypervisor.save(view_.ref(), config, sender));
-    sum_ = OTRY(sender.finish());
+    live_ = OTRY(manager_.ports_.hypervisor.save_live(view_.ref(), config, *sender_));
+    migration::Convergence convergence(order_.rounds, move_->total / base::page_size);
+    Clock::duration busy{};
+    for (;;) {
+        const uint64_t left = OTRY(live_->left());
+        using Next = migration::Convergence::Next;
+        const Next next = convergence.next(left, move_->sent, busy);
+        if (next == Next::give_up)
+            return base::fail(Errc::again, "its memory changes too fast for " + std::to_string(order_.rounds.downtime.count()) +
+                                               " ms of downtime: " + std::to_string(left) + " pages are left after " +
+                                               std::to_string(convergence.rounds()) + " rounds");
+        move_->left = left;
+        move_->round = next == Next::round ? convergence.rounds() : 0;
+        report_.rounds = convergence.rounds();
+        const auto start = Clock::now() - waited_;
+        // Behind the last one it has as long as before to suspend itself.
+        OTRY(sender_->round({next == Next::round ? convergence.rounds() : convergence.rounds() + 1, left}));
+        if (next != Next::round) return base::ok;
+        OTRY(live_->send());
+        busy += Clock::now() - waited_ - start;
+    }
+}
+
+/// The image, or the rest of it, and nothing of the guest's is under way to its disks.
+Outcome<> Manager::Departure::send_image() {
+    if (live_) {
+        OTRY(live_->finish());
+    } else {
+        open_sender();
+        const auto config = file_config(OTRY(manager_.config_now(view_)));
+        OTRY(manager_.ports_.hypervisor.save(view_.ref(), config, *sender_));
+    }
+    sum_ = OTRY(sender_->finish());
+    report_.bytes = move_->sent;
     return settle_disks();
 }
 
@@ -241,23 +297,28 @@ Outcome<> Manager::Departure::settle_disks() {
     return base::ok;
 }
 
+/// A rate does not hold for the rest of one that moves live: the guest stands still for it.
 Outcome<> Manager::Departure::pace(uint64_t bytes) {
     move_->sent = bytes;
     OTRY(stays_wanted());
-    if (most_mbit_ == 0) return base::ok;
-    const milliseconds due{bytes * 8 / (uint64_t{most_mbit_} * 1000)};
-    const auto passed = std::chrono::floor<milliseconds>(std::chrono::steady_clock::now() - began_);
+    if (order_.most_mbit == 0 || (live_ && lap_ != Clock::time_point{})) return base::ok;
+    const milliseconds due{bytes * 8 / (uint64_t{order_.most_mbit} * 1000)};
+    const auto before = Clock::now();
+    const auto passed = std::chrono::floor<milliseconds>(before - sending_since_);
     constexpr milliseconds piece{200};
     for (milliseconds left = due - passed; left > milliseconds{0}; left -= piece) {
         manager_.ports_.clock.sleep(std::min(left, piece));
         OTRY(stays_wanted());
     }
+    waited_ += Clock::now() - before;
     return base::ok;
 }
 
 /// As if nobody had asked it to leave.
 Outcome<> Manager::Departure::stay() {
     line_.reset();
+    live_.reset();
+    if (inherited_) manager_.end_live(view_.ref());
     take_back_tool();
     Record& record = *view_.record;
     const bool asked = record.saving && record.saving->step != SaveIntent::Step::offered;
@@ -278,15 +339,33 @@ Outcome<> Manager::Departure::before_asking() {
 
 // -- asked for ----------------------------------------------------------------------------------------------------------
 
-Outcome<> Manager::migrate(const std::string& who, const MoveOrder& order) {
+Outcome<MoveReport> Manager::migrate(const std::string& who, const MoveOrder& order) {
     // Without the domain's lock it is waited for the other side: on this machine that wants the name and the uuid now.
-    const auto line = OTRY(move_away(who, order));
+    const auto moved = OTRY(move_away(who, order));
     constexpr milliseconds a_while{10'000};
-    if (line) static_cast<void>(line->hear(a_while));
-    return base::ok;
+    if (moved.line) static_cast<void>(moved.line->hear(a_while));
+    return moved.report;
 }
 
-Outcome<std::unique_ptr<migration::Line>> Manager::move_away(const std::string& who, const MoveOrder& order) {
+std::string MoveReport::text() const {
+    const auto ms = [](Time time) {
+        const auto tenths = (time.count() + 50) / 100;
+        return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10);
+    };
+    const std::string how = rounds == 0 ? "" : std::to_string(rounds) + (rounds == 1 ? " round, " : " rounds, ");
+    return how + std::to_string(bytes >> 20U) + " MiB, " + ms(total) + " ms; it stood still for " + ms(still()) +
+           " ms at most (it suspended itself " + ms(suspending) + ", its memory " + ms(sending) + ", the other host " +
+           ms(starting) + ")";
+}
+
+/// What an xend that was killed has left. Whoever comes later would be told that it is logged already.
+void Manager::end_live(const DomainRef& domain) {
+    const auto ended = ports_.hypervisor.end_live(domain);
+    if (!ended && ended.failure().code != Errc::srch)
+        log(LogLevel::error, "domain " + std::to_string(domain.id.raw) + ": " + ended.failure().text);
+}
+
+Outcome<Manager::MovedAway> Manager::move_away(const std::string& who, const MoveOrder& order) {
     std::optional<Job> job;
     DomainView view = OTRY(operate(who, Operation::migrate, job));
     auto store = OTRY(stores_.lease());
@@ -299,12 +378,12 @@ Outcome<std::unique_ptr<migration::Line>> Manager::move_away(const std::string& 
     transfer.port = order.port;
     const std::string what = "domain '" + view.name + "' ";
     log(LogLevel::info, what + "leaves for " + order.host + ":" + std::to_string(order.port));
-    Departure departure(*this, *store, view, transfer, order.most_mbit);
+    Departure departure(*this, *store, view, transfer, order);
     constexpr unsigned tries = 3;
     const auto end = departure.run(SourceSide::From::beginning, tries);
     if (end == Departure::End::moved) {
-        log(LogLevel::info, what + "has left for " + order.host);
-        return departure.take_line();
+        log(LogLevel::info, what + "has left for " + order.host + ": " + departure.report().text());
+        return MovedAway{departure.take_line(), departure.report()};
     }
     const bool gave = end == Departure::End::undecided && departure.handed();
     const std::string why = gave ? undecided_text(*view.record, departure.reason()) : departure.reason();
@@ -315,13 +394,17 @@ Outcome<std::unique_ptr<migration::Line>> Manager::move_away(const std::string& 
 /// Errors: what forbids it, with nothing touched.
 Outcome<> Manager::check_departure(xenstore::Store& store, const DomainView& view, const MoveOrder& order) {
     if (ports_.lines == nullptr) return base::fail(Errc::opnotsupp, "This xend moves no domains");
-    if (order.live)
-        return base::fail(Errc::opnotsupp,
-                          "live migration needs dirty logging, which this hypervisor does not offer: leave out -l");
     if (!view.record || view.record->state != RecordState::live)
         return base::fail(Errc::perm, "Domain '" + view.name + "' was not made by xend: its configuration is not known");
     if (view.record->arriving || view.record->changes())
         return base::fail(Errc::busy, "Domain '" + view.name + "' is being changed: try again");
+    if (order.live) {
+        auto can = ports_.hypervisor.can_save_live(view.ref());
+        if (!can && can.failure().code == Errc::opnotsupp)
+            return base::fail(Errc::opnotsupp,
+                              "live migration needs dirty logging, which this hypervisor does not offer: leave out -l");
+        OTRY(std::move(can));
+    }
     return offers_suspend(store, view);
 }
 
@@ -412,6 +495,7 @@ Outcome<> Manager::carry_out(xenstore::Store& store, DomainView& view, Decision 
     }
     // It is told first: whoever is killed now finds that nobody has the right but this side.
     OTRY(forget());
+    end_live(view.ref());
     OTRY(go_on(store, view.ref(), *view.record));
     return settle_name(store, view.ref(), *view.record);
 }

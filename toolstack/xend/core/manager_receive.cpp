@@ -109,7 +109,7 @@ Transfer Manager::Arrival::transfer(Transfer::Step step) const {
 
 /// Errors: why it cannot come here; nothing is left of it then.
 Outcome<> Manager::Arrival::prepare() {
-    if (offer_.live != 0) return base::fail(Errc::opnotsupp, "live migration is not understood here");
+    if (offer_.live > 1) return base::fail(Errc::opnotsupp, "it is not understood here how it is to move");
     const proto::Sxp sxp = OTRY(proto::parse_sxp(offer_.config).context("the configuration"));
     const config::DomainConfig config = OTRY(config::from_sxp(sxp).context("the configuration"));
     if (config.uuid.is_nil() || id().is_nil() || id() == config.uuid || !config::is_valid_name(config.name + name_suffix))
@@ -150,7 +150,11 @@ Outcome<> Manager::Arrival::check(const config::DomainConfig& config) {
 Outcome<> Manager::Arrival::take_image() {
     // What stands around the pages is a small part of them.
     constexpr uint64_t around = 256U << 20U;
-    migration::ImageReceiver image(line_, image_patience, offer_.memory_kib * 1024 * 2 + around);
+    // Of one that moves live, each page comes again and again.
+    const bool live = offer_.live != 0;
+    constexpr uint64_t times = 2, times_live = 2 + migration::Convergence::most_times + 1;
+    migration::ImageReceiver image(line_, image_patience, offer_.memory_kib * 1024 * (live ? times_live : times) + around,
+                                   live ? migration::RoundLimits::most_rounds + 1 : 0);
     proto::saved::Reader reader(image);
     OTRY(reader.file().context("the image"));  // the offer has said it
     OTRY(manager_.build_domain(store_, record_, &reader));

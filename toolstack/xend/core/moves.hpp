@@ -4,19 +4,37 @@
 // What those who look may know of a domain's way to another host, and say about it, while the job that moves it waits.
 
 #include <atomic>
+#include <chrono>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <string>
 
 #include "toolstack/config/uuid.hpp"
 
 namespace xend {
+
+/// What it took to move a domain.
+struct MoveReport {
+    using Time = std::chrono::microseconds;
+    uint32_t rounds = 0;  // while it ran; none of one that did not move live
+    uint64_t bytes = 0;   // of its image
+    Time total{};
+    // How long it stood still, at most: until it had suspended itself, until the rest was sent, until it ran there.
+    Time suspending{}, sending{}, starting{};
+
+    Time still() const { return suspending + sending + starting; }
+    /// One line, for people.
+    std::string text() const;
+};
 
 /// One domain's way. Its job writes it, others read it.
 struct Move {
     std::atomic<const char*> phase = "asking the other host";
     std::atomic<uint64_t> sent = 0;   // bytes of its image
     std::atomic<uint64_t> total = 0;  // that it has at most
+    std::atomic<uint32_t> round = 0;  // while the guest runs, counted from 1; 0: none, or none any more
+    std::atomic<uint64_t> left = 0;   // pages that are to be sent in it
 
     /// Somebody wants it to stay. False: the right to run it is given away, or will be in this moment.
     bool cancel() { return settle(Right::stays); }

@@ -16,6 +16,7 @@
 #include "toolstack/builder/builder.hpp"
 #include "toolstack/migration/arrivals.hpp"
 #include "toolstack/migration/line.hpp"
+#include "toolstack/migration/live.hpp"
 #include "toolstack/xenctrl/types.hpp"
 #include "toolstack/xend/core/record.hpp"
 #include "toolstack/xend/core/settings.hpp"
@@ -75,6 +76,14 @@ public:
     virtual base::Outcome<> resume(const DomainRef& domain) = 0;
     /// Writes a domain that has suspended itself. It is only looked at.
     virtual base::Outcome<> save(const DomainRef& domain, const proto::saved::FileConfig& config, proto::saved::Sink& sink) = 0;
+    /// Whether a domain can be written while it runs. Errors: opnotsupp.
+    virtual base::Outcome<> can_save_live(const DomainRef& domain) = 0;
+    /// Begins to write a domain that runs.
+    virtual base::Outcome<std::unique_ptr<migration::LiveImage>> save_live(const DomainRef& domain,
+                                                                           const proto::saved::FileConfig& config,
+                                                                           proto::saved::Sink& sink) = 0;
+    /// Ends what a save_live() of an xend that was killed has left; nothing where there was none.
+    virtual base::Outcome<> end_live(const DomainRef& domain) = 0;
     virtual base::Outcome<> set_handle(const DomainRef& domain, const config::Uuid& uuid) = 0;
     /// Writes the domain's memory and registers to a file. It is only looked at.
     virtual base::Outcome<> dump_core(const DomainRef& domain, const std::string& file) = 0;

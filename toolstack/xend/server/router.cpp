@@ -198,7 +198,7 @@ Outcome<Reply> Router::domain_operation(const Request& request, const std::strin
         const std::string file = OTRY(field(request, "file"));
         OTRY(manager_.save(who, file, flag(request, "checkpoint") ? AfterSave::resume : AfterSave::destroy));
     } else if (op == "migrate") {
-        OTRY(migrate(request, who));
+        return migrate(request, who);
     } else if (op == "migrate_cancel") {
         OTRY(manager_.cancel_move(who));
     } else if (op == "start") {
@@ -240,10 +240,12 @@ Outcome<Reply> Router::domain_operation(const Request& request, const std::strin
     return done();
 }
 
-Outcome<> Router::migrate(const Request& request, const std::string& who) {
+Outcome<Reply> Router::migrate(const Request& request, const std::string& who) {
     const std::string decision = field_or(request, "decision", "");
-    if (decision == "reclaim") return manager_.decide_departure(who, Manager::Decision::reclaim);
-    if (decision == "forget") return manager_.decide_departure(who, Manager::Decision::forget);
+    if (decision == "reclaim" || decision == "forget") {
+        OTRY(manager_.decide_departure(who, decision == "forget" ? Manager::Decision::forget : Manager::Decision::reclaim));
+        return done();
+    }
     MoveOrder order;
     order.host = OTRY(field(request, "destination"));
     order.live = flag(request, "live");
@@ -251,7 +253,16 @@ Outcome<> Router::migrate(const Request& request, const std::string& who) {
     if (order.port == 0) return base::fail(Errc::inval, "Invalid parameter: port: nobody listens at port 0");
     if (request.fields.contains("resource"))
         order.most_mbit = static_cast<uint32_t>(OTRY(number_field(request, "resource", 1U << 20U)));
-    return manager_.migrate(who, order);
+    constexpr uint64_t longest_downtime = 60'000;
+    if (request.fields.contains("max_downtime"))
+        order.rounds.downtime = std::chrono::milliseconds{OTRY(number_field(request, "max_downtime", longest_downtime))};
+    if (request.fields.contains("max_rounds"))
+        order.rounds.rounds =
+            static_cast<uint32_t>(OTRY(number_field(request, "max_rounds", migration::RoundLimits::most_rounds)));
+    if (order.rounds.rounds == 0) return base::fail(Errc::inval, "Invalid parameter: max_rounds: the first one sends everything");
+    order.rounds.strict = flag(request, "strict");
+    const MoveReport report = OTRY(manager_.migrate(who, order));
+    return sxp_reply(Sxp::named("migrated").add("report", report.text()));
 }
 
 Outcome<> Router::vcpu_operation(const Request& request, const std::string& who, const std::string& op) {
@@ -314,6 +325,7 @@ Outcome<Reply> Router::domain_value_operation(const Request& request, const std:
             out.add("phase", move->phase.load())
                 .add("sent", std::to_string(move->sent))
                 .add("total", std::to_string(move->total));
+        if (move && move->round != 0) out.add("round", std::to_string(move->round)).add("left", std::to_string(move->left));
         return sxp_reply(out);
     }
     const DomainView view = OTRY(manager_.find(who));

@@ -28,7 +28,7 @@ class Router final : public Transport {
     base::Outcome<Reply> domain_operation(const Request& request, const std::string& who, const std::string& op);
     base::Outcome<> vcpu_operation(const Request& request, const std::string& who, const std::string& op);
     base::Outcome<Reply> device_operation(const Request& request, const std::string& who, const std::string& op);
-    base::Outcome<> migrate(const Request& request, const std::string& who);
+    base::Outcome<Reply> migrate(const Request& request, const std::string& who);
     base::Outcome<Reply> domain_value_operation(const Request& request, const std::string& who, const std::string& op);
 
 public:
