@@ -2,9 +2,11 @@
 # The emulated machine of ./run: its command line, and watching it while it runs.
 # Uses ./run's option variables; `run` is the folder of this one run.
 
-emulator_pid=''
+emulator_pid='' pair_pid=''
 
 clean_up() {
+    # The second of two machines ends its own emulator.
+    [ -z "$pair_pid" ] || { kill -TERM "$pair_pid" && wait "$pair_pid"; } 2>/dev/null || true
     [ -z "$emulator_pid" ] || kill -KILL "$emulator_pid" 2>/dev/null || true
     [ -z "${run:-}" ] || rm -rf "$run"
 }
