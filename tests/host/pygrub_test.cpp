@@ -1,7 +1,7 @@
 // link: bootmenu
 // SPDX-License-Identifier: Apache-2.0
 // What guests' disks would boot: each language of menus, where they are looked for, and real file systems.
-#include <gmock/gmock.h>
+#include <gmock/gmock-matchers.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 

@@ -1,7 +1,7 @@
-// link: xendcore
+// link: xend_fakes xendcore
 // SPDX-License-Identifier: Apache-2.0
 // Domains whose kernel is on their own disk: how a boot loader is asked, what its answer may be, and that nothing of it stays.
-#include <gmock/gmock.h>
+#include <gmock/gmock-matchers.h>
 
 #include "toolstack/config/domain_sxp.hpp"
 #include "toolstack/xend/core/boot_loader.hpp"

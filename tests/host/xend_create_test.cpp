@@ -1,4 +1,4 @@
-// link: xendcore
+// link: xend_fakes xendcore
 // SPDX-License-Identifier: Apache-2.0
 // tsan
 // How domains come into being, one and many at once.

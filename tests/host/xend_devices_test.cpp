@@ -1,4 +1,4 @@
-// link: xendcore
+// link: xend_fakes xendcore
 // SPDX-License-Identifier: Apache-2.0
 // Devices that come and go while a domain runs, and tear-down that fails.
 #include <gtest/gtest.h>

@@ -56,33 +56,13 @@ struct Tree {
         changes.push_back(path);
         std::erase_if(nodes, [&](const auto& n) { return n.first == path || n.first.starts_with(path + "/"); });
     }
-    void write(const std::string& path, const std::string& value) {
-        const std::lock_guard guard(mutex);
-        changes.push_back(path);
-        make(path);
-        nodes[path].value = value;
-        const bool back_end = path.starts_with("/local/domain/0/backend/") && path.ends_with("/state") &&
-                              path.find("/console/") == std::string::npos;
-        if (!back_end || !back_ends) return;
-        if (value == "1") nodes[path].value = "2";  // the driver has taken the device
-        if (value == "5" && (guests_let_go || !nodes.contains(nodes[parent(path) + "/frontend"].value))) nodes[path].value = "6";
-    }
+    void write(const std::string& path, const std::string& value);
     Outcome<> fails(std::string_view path) const {
         if (broken.empty() || !path.starts_with(broken)) return base::ok;
         return base::fail(Errc::io, "the store has failed");
     }
     /// "path = value (permissions)" for each node, without the root.
-    std::string dump(const std::string& below = "/") const {
-        const std::lock_guard guard(mutex);
-        std::string out;
-        for (const auto& [path, node] : nodes) {
-            if (path == "/" || !path.starts_with(below)) continue;
-            out += path + " = \"" + node.value + "\" (";
-            for (const auto& p : node.permissions) out += (out.back() == '(' ? "" : ",") + xenstore::to_string(p);
-            out += ")\n";
-        }
-        return out;
-    }
+    std::string dump(const std::string& below = "/") const;
 };
 
 class FakeStore final : public xenstore::Store {
@@ -100,13 +80,7 @@ class FakeStore final : public xenstore::Store {
 
 public:
     explicit FakeStore(Tree& tree) : tree_(tree) {}
-    Outcome<std::string> read(std::string_view path, Tx) override {
-        const auto guard = request();
-        OTRY(tree_.fails(path));
-        const auto at = tree_.nodes.find(std::string(path));
-        if (at == tree_.nodes.end()) return base::fail(Errc::noent, "no node " + std::string(path));
-        return at->second.value;
-    }
+    Outcome<std::string> read(std::string_view path, Tx) override;
     Status write(std::string_view path, std::string_view value, Tx) override {
         const auto guard = request();
         OTRY(tree_.fails(path));
@@ -202,7 +176,7 @@ public:
 
 struct FakeStores final : xend::Stores {
     Tree tree;
-    Outcome<std::unique_ptr<xenstore::Store>> open() override { return std::unique_ptr<xenstore::Store>(new FakeStore(tree)); }
+    Outcome<std::unique_ptr<xenstore::Store>> open() override;
 };
 
 /// What a domain that moves live writes, and what goes wrong with it.
@@ -257,16 +231,7 @@ struct FakeHypervisor final : xend::Hypervisor {
     std::recursive_mutex mutex;
     std::map<uint16_t, xenctrl::SchedParams> params;
 
-    FakeHypervisor() {
-        xenctrl::DomainInfo dom0{};
-        dom0.id = DomId{0};
-        dom0.running = true;
-        dom0.pages = 131072;
-        dom0.max_pages = 131072;
-        dom0.online_vcpus = dom0.vcpus = 2;
-        dom0.cpu_time = base::Nanos::ms(56600);
-        all.push_back(dom0);
-    }
+    FakeHypervisor();
     xenctrl::DomainInfo* at(DomId id) {
         for (auto& info : all) {
             if (info.id == id) return &info;
@@ -288,10 +253,7 @@ struct FakeHypervisor final : xend::Hypervisor {
         info->reason = reason;
     }
 
-    Outcome<std::vector<xenctrl::DomainInfo>> list() override {
-        const std::lock_guard guard(mutex);
-        return all;
-    }
+    Outcome<std::vector<xenctrl::DomainInfo>> list() override;
     Outcome<std::optional<xenctrl::DomainInfo>> domain(DomId id) override {
         const std::lock_guard guard(mutex);
         ++looks;
@@ -485,30 +447,7 @@ struct FakeScripts final : xend::Scripts {
     std::function<Outcome<>(const xend::ScriptCall&)> boot_loader;
 
     explicit FakeScripts(Tree& t) : tree(t) {}
-    Outcome<> run(const xend::ScriptCall& call) override {
-        if (before) before();
-        if (boot_loader && call.tag.starts_with("boot-")) return boot_loader(call);
-        const std::lock_guard guard(tree.mutex);
-        tags.push_back(call.tag);
-        std::string path, vif;
-        for (const auto& [key, value] : call.environment) {
-            if (key == "XENBUS_PATH") path = value;
-            if (key == "vif") vif = value;
-        }
-        calls.push_back(call.path.substr(call.path.find_last_of('/') + 1) + " " + call.arguments[0] +
-                        (vif.empty() ? "" : " " + vif));
-        words = call.arguments;
-        all_words.push_back(words);
-        const bool attach = call.arguments[0] == "add" || call.arguments[0] == "online";
-        if (!attach) return base::ok;
-        if (!error.empty()) {
-            tree.write(path + "/hotplug-error", error);
-            tree.write(path + "/hotplug-status", "error");
-            return base::fail(Errc::io, "exit status 1");
-        }
-        tree.write(path + "/hotplug-status", "connected");
-        return base::ok;
-    }
+    Outcome<> run(const xend::ScriptCall& call) override;
     void end(const std::vector<std::string>& names) override { ended.insert(ended.end(), names.begin(), names.end()); }
 };
 
@@ -519,7 +458,7 @@ struct FakeBlocks final : xend::BlockDevices {
     std::atomic<int> looks = 0;
     std::mutex mutex;
 
-    Outcome<xend::BlockDevice> device(const std::string& path) override { return xend::BlockDevice{path, "fe:1", nullptr}; }
+    Outcome<xend::BlockDevice> device(const std::string& path) override;
     Outcome<xend::BlockDevice> loop(const std::string&, config::DiskMode) override {
         if (!error.empty()) return base::fail(Errc::io, error);
         const std::lock_guard guard(mutex);
@@ -538,12 +477,7 @@ struct FakeBlocks final : xend::BlockDevices {
 struct FakeRecords final : xend::Records {
     std::map<config::Uuid, xend::Record> all;
     std::mutex mutex;
-    Outcome<std::vector<xend::RecordPtr>> load() override {
-        const std::lock_guard guard(mutex);
-        std::vector<xend::RecordPtr> out;
-        for (const auto& [uuid, record] : all) out.push_back(std::make_shared<const xend::Record>(record));
-        return out;
-    }
+    Outcome<std::vector<xend::RecordPtr>> load() override;
     Outcome<std::optional<xend::Record>> find(const config::Uuid& uuid) override {
         const std::lock_guard guard(mutex);
         const auto at = all.find(uuid);
@@ -569,7 +503,7 @@ struct FakeRecords final : xend::Records {
 
 struct FakeClock final : xend::Clock {
     int64_t now = 1'000'000;
-    int64_t unix_seconds() override { return now; }
+    int64_t unix_seconds() override;
     int64_t local_offset() override { return 7200; }
     std::function<void()> slept;
     void sleep(std::chrono::milliseconds) override {
@@ -579,20 +513,14 @@ struct FakeClock final : xend::Clock {
 
 struct FakeNeighbours final : xend::Neighbours {
     std::vector<std::string> told;
-    Outcome<> announce(DomId front, uint32_t devid, const std::string& mac) override {
-        told.push_back(std::to_string(front.raw) + "." + std::to_string(devid) + " " + mac);
-        return base::ok;
-    }
+    Outcome<> announce(DomId front, uint32_t devid, const std::string& mac) override;
 };
 
 /// A folder that vanishes with the test.
 struct Folder {
     std::filesystem::path path;
-    Folder() {
-        std::string name = (std::filesystem::temp_directory_path() / "xend-test-XXXXXX").string();
-        path = ::mkdtemp(name.data());
-    }
-    ~Folder() { std::filesystem::remove_all(path); }
+    Folder();
+    ~Folder();
     Folder(const Folder&) = delete;
     Folder& operator=(const Folder&) = delete;
     std::string file(const std::string& name, const std::string& text = "x") const {
@@ -613,34 +541,13 @@ struct Machine {
     FakeNeighbours neighbours;
     xend::Manager manager;
 
-    static xend::Settings settings() {
-        xend::Settings out;
-        out.backend_timeout = std::chrono::seconds(1);
-        out.hotplug_timeout = std::chrono::seconds(0);
-        out.close_timeout = std::chrono::seconds(0);
-        out.dump_folder = std::filesystem::temp_directory_path() / "xend-test-dumps";
-        out.boot_folder = std::filesystem::temp_directory_path() / ("xend-test-boot-" + std::to_string(::getpid()));
-        return out;
-    }
+    static xend::Settings settings();
     explicit Machine(const xend::Settings& with = settings(), xend::ManagedDomains* kept = nullptr,
-                     migration::TransferJournal* transfers = nullptr, migration::Lines* lines = nullptr)
-        : manager(xend::Ports{hypervisor, stores, scripts, blocks, records, clock, with, kept, transfers, lines, &neighbours}) {
-        auto ignored = manager.recover();
-    }
+                     migration::TransferJournal* transfers = nullptr, migration::Lines* lines = nullptr);
+    ~Machine();
 
     /// A domain with a kernel file, a disk file and a card.
-    config::DomainConfig demo(const std::string& name = "demo") {
-        config::DomainConfig c;
-        c.name = name;
-        c.uuid = *config::Uuid::parse("f4bc2456-e4ce-11f1-a449-af95deeadde8");
-        c.kernel = folder.file("vmlinuz");
-        c.memory_mib = 64;
-        c.vcpus = 2;
-        c.extra = "console=hvc0";
-        c.disks.push_back(*config::parse_disk("file:" + folder.file("disk.img") + ",xvda,w"));
-        c.vifs.push_back(*config::parse_vif("bridge=xenbr0"));
-        return c;
-    }
+    config::DomainConfig demo(const std::string& name = "demo");
     std::string nodes(const std::string& below = "/") const { return stores.tree.dump(below); }
 };
 

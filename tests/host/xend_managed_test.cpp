@@ -1,4 +1,4 @@
-// link: xendcore xmverbs
+// link: xend_fakes xendcore xmverbs
 // SPDX-License-Identifier: Apache-2.0
 // Domains that xend keeps: new, start, delete, and what others may not do with their names.
 #include <gtest/gtest.h>

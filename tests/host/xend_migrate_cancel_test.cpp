@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// link: xmverbs xendcore
+// link: xend_fakes xmverbs xendcore
 // A domain on its way to another host, as its owner sees it: how far it is, that it is to stay after all, who is told.
 #include <gtest/gtest.h>
 

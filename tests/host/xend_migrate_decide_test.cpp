@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// link: xendcore
+// link: xend_fakes xendcore
 // Who decides about a domain between two hosts: a stranger at the other's address, an owner who errs, a peer that asks for too much,
 // journals that a crash left behind.
 #include <gtest/gtest.h>
@@ -24,7 +24,7 @@ void lose(Two& t, bool runs) {
         t.lines.error = "No route to host";
         return base::fail(base::Errc::io, "cut");
     };
-    t.lines.from_source = [&t, cut, runs](const Message& m) {
+    t.lines.from_source = [cut, runs](const Message& m) {
         return std::holds_alternative<wire::Go>(m) && !runs ? cut(m) : Outcome<>(base::ok);
     };
     t.lines.from_target = [&t, cut, runs](const Message& m) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// link: xendcore
+// link: xend_fakes xendcore
 // A domain moves from one xend to another, or to the same, and what becomes of it when something fails on the way.
 #include <gtest/gtest.h>
 #include <ifaddrs.h>
@@ -531,7 +531,8 @@ TEST(Migrate, NothingIsMadeOfNonsense) {
         return base::ok;
     };
     const auto line = t.lines.connect("", 0);
-    EXPECT_TRUE((*line)->say(wire::Hello{}) && (*line)->say(offer) && (*line)->say(wire::Cancel{}));
+    EXPECT_TRUE((*line)->say(wire::Hello{}) && (*line)->say(offer));
+    static_cast<void>((*line)->say(wire::Cancel{}));  // it may have hung up already
     t.lines.finish();
     EXPECT_EQ(answer, "REFUSE") << "it would wait for its own lock";
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// link: xendcore
+// link: xend_fakes xendcore
 // Saving a domain, and what becomes of it when something fails on the way.
 #include <gtest/gtest.h>
 

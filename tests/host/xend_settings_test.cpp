@@ -1,4 +1,4 @@
-// link: xendcore xmverbs
+// link: xend_fakes xendcore xmverbs
 // SPDX-License-Identifier: Apache-2.0
 // xend-config.sxp: every option, its type, its default, and what it does.
 #include "toolstack/xend/server/options.hpp"

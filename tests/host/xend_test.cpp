@@ -1,4 +1,4 @@
-// link: xendcore
+// link: xend_fakes xendcore
 // SPDX-License-Identifier: Apache-2.0
 #include "xend_checks.hpp"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// link: xendrelocation xmverbs
+// link: xend_fakes xendrelocation xmverbs
 // Lines between two hosts that nobody else reads or changes, and who is let in by them.
 #include "toolstack/xend/adapters/tls_lines.hpp"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// link: xendcore
+// link: xend_fakes xendcore
 // The journal of transfers: what was written is read again, by the next xend too; what is not understood is no answer.
 #include <gtest/gtest.h>
 

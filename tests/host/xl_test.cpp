@@ -1,7 +1,7 @@
-// link: xmverbs xendcore
+// link: xend_fakes xmverbs xendcore
 // SPDX-License-Identifier: Apache-2.0
 // The same program called as xl: columns, texts and exit statuses are those that xl 4.17 printed on Xen.
-#include <gmock/gmock.h>
+#include <gmock/gmock-matchers.h>
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>

@@ -1,4 +1,4 @@
-// link: xmverbs xendcore
+// link: xend_fakes xmverbs xendcore
 // SPDX-License-Identifier: Apache-2.0
 // xm against a xend in the same process: columns, texts and exit statuses that scripts rely on.
 #include "toolstack/xm/app.hpp"
