@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // link: migration
+// long
 // A domain is handed over, and everything that can go wrong does: exactly one copy, never two running, none lost.
 #include <gtest/gtest.h>
 
