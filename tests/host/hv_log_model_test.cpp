@@ -82,13 +82,15 @@ class Reading {
         if (!g || !g->d || g->d->dying.load() != DyingState::alive || g->d->dirty_log.load()) return;
         reader_ = std::make_unique<LogReader>(*g);
         few_ = c.chance(60);
-        more_ = c.below(4);
+        more_ = c.below(2);
         RealGuest* other = world_.guest(g == world_.guest(0));
         if (other && c.chance(50)) grant_a_page(*g, *other, c);
     }
 
-    /// So few that every few accesses all of them are left to themselves.
-    void allow_few_mirrors(Domain& d) const {
+    /// So few that every few accesses all of them are left to themselves; never fewer than one access needs, with so many roots more.
+    void allow_few_mirrors(unsigned roots_more) const {
+        if (!reader_ || !few_ || !reader_->alive()) return;
+        Domain& d = reader_->domain();
         Guard g(d.pv->lock);
         Mirrors& m = *d.pv->mirrors;
         std::set<uint64_t> roots;
@@ -96,7 +98,7 @@ class Reading {
             for (const Mfn root : {d.vcpus[i]->pv->kernel_root, d.vcpus[i]->pv->user_root}) roots.insert(root.raw);
         roots.erase(0);
         constexpr unsigned for_one_access = 3;
-        m.most = static_cast<uint32_t>(roots.size() + for_one_access + more_);
+        m.most = static_cast<uint32_t>(roots.size() + roots_more + for_one_access + more_);
         while (m.pages > m.most && m.unused.first) {
             const uint32_t page = m.unused.first;
             m.unused.first = frame_table[page].next;
@@ -144,12 +146,14 @@ class Reading {
 
 public:
     Reading(World& w, Counts& n) : world_(w), counts_(n) {}
+    /// Before a step of the world, which may load two other roots, and behind it, where none comes.
+    void before_calls() const { allow_few_mirrors(2); }
+    void behind_calls() const { allow_few_mirrors(0); }
     void step(const Record& r) {
         Choice c(r);
         if (reader_ && !reader_->alive()) reader_.reset();
         if (!reader_ && c.chance(30)) begin(c);
         if (!reader_) return;
-        if (few_) allow_few_mirrors(reader_->domain());
         if (c.chance(8)) return finish(c);
         if (!c.chance(50)) return;
         host::preempt_every(c.of<unsigned>({0, 1, 2}));
@@ -169,7 +173,9 @@ TEST(LogModel, WhatFollowsTheLogIsTheGuestsMemory) {
         World w({n.worlds % 4 == 0 ? 1u : 16u, n.worlds % 3 == 0, nullptr, false});
         Reading reading(w, n);
         for (unsigned i = 0; i < steps_each; ++i, ++n.steps) {
+            reading.before_calls();
             w.step(random.record());
+            reading.behind_calls();
             const Record work = random.record();
             Choice c(work);
             let_guests_work(c);

@@ -326,7 +326,8 @@ bool mirror_fault(Vcpu& v, uint64_t address, uint32_t& error) {
         return false;
     }
     use_way(w, error & error_write);
-    while (!lay_mirrors(d, w)) {}
+    // All that are not roots are free after the first time in vain: there are enough then.
+    for (unsigned vain = 0; !lay_mirrors(d, w); ++vain) HV_ASSERT(vain == 0);
     if (DirtyLog* log = d.dirty_log.load(std::memory_order_relaxed)) log->faults.fetch_add(1, std::memory_order_relaxed);
     return true;
 }
