@@ -56,7 +56,7 @@ const Row rows[] = {
     {"loglevel", "DEBUG", "WARNING", "LOUD", effective, [](const S& s) { return s.log_level == "WARNING"; }},
     {"network-script", "", "'network-bridge netdev=eth1'", "(a)", effective, [](const S& s) { return s.network_script == "network-bridge netdev=eth1"; }},
     {"resource-label-change-script", "", "x", "(a)", refused, nullptr},
-    {"vif-antispoof", "no", "yes", "(a)", refused, nullptr},
+    {"vif-antispoof", "no", "yes", "(a)", effective, [](const S& s) { return s.core.vif_antispoof; }},
     {"vif-bridge", "", "xen-br0", "(a)", effective, [](const S& s) { return s.core.vif_bridge == "xen-br0"; }},
     {"vif-script", "vif-bridge", "'vif-route netdev=eth1'", "(a)", effective, [](const S& s) { return s.core.vif_script == "vif-route netdev=eth1"; }},
     {"vnc-listen", "127.0.0.1", "0.0.0.0", "(a)", harmless, nullptr},

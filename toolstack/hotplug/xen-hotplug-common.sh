@@ -48,6 +48,7 @@ parse_arguments() {
             netdev=*) netdev=${argument#*=} ;;
             vifnum=*) vifnum=${argument#*=} ;;
             antispoof=*) antispoof=${argument#*=} ;;
+            dhcp=*) dhcp=${argument#*=} ;;
             *=*) log warning "the argument $argument is not understood" ;;
             *) command=$argument ;;
         esac

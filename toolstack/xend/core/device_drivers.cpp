@@ -39,7 +39,9 @@ std::string vif_backend(const DomainConfig& config, size_t index) { return confi
 DeviceNodes make_vif(const DeviceEnds& ends, const DomainConfig& config, size_t index, uint32_t devid, const Settings& settings) {
     config::Vif vif = config.vifs[index];
     if (vif.bridge.empty()) vif.bridge = settings.vif_bridge;
-    return vif_nodes(ends, vif, devid, settings.script_path(vif.script.empty() ? settings.vif_script : vif.script));
+    std::string script = settings.script_path(vif.script.empty() ? settings.vif_script : vif.script);
+    if (settings.vif_antispoof) script += " antispoof=yes";
+    return vif_nodes(ends, vif, devid, script);
 }
 
 /// The one that it is to have, else the lowest that is free.

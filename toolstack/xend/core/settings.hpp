@@ -15,6 +15,7 @@ struct Settings {
     std::string scripts = "/etc/xen/scripts";
     std::string vif_script = "vif-bridge";             // with the words that it gets, behind blanks
     std::string vif_bridge;                            // of interfaces that name none; empty: the script chooses
+    bool vif_antispoof = false;                        // the script lets only a card's own addresses through
     std::map<std::string, std::string> block_scripts;  // by type of disk; else block-TYPE, none for phy and file
     std::vector<std::string> boot_loaders = {"/usr/sbin", "/usr/bin", "/usr/lib/xen-4.17/bin"};  // where they stand
     std::string boot_folder = "/var/run/xend/boot";                                              // for what they take from disks

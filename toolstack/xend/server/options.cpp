@@ -97,7 +97,7 @@ constexpr std::array all_options = {
     Option{"loglevel",                      level,  "DEBUG",     effective, "", 0, server_text<&S::log_level>},
     Option{"network-script",                text,   "",          effective, "", 0, server_text<&S::network_script>},
     Option{"resource-label-change-script",  text,   "",          refused,   "labels of a security policy"},
-    Option{"vif-antispoof",                 flag,   "no",        refused,   "filters against wrong addresses of guests"},
+    Option{"vif-antispoof",                 flag,   "no",        effective, "", 0, core_flag<&Settings::vif_antispoof>},
     Option{"vif-bridge",                    text,   "",          effective, "", 0, core_text<&Settings::vif_bridge>},
     Option{"vif-script",                    text,   "vif-bridge", effective, "", 0, core_text<&Settings::vif_script>},
     Option{"vnc-listen",                    text,   "127.0.0.1", harmless,  no_displays},
