@@ -78,7 +78,7 @@ public:
 class SimLines final : public migration::Lines {
     class Watched final : public xend::SocketLine {
     public:
-        Watched(int fd, std::function<void(uint32_t)>& round) : SocketLine(service::Fd(fd), "here"), round_(round) {}
+        Watched(int fd, std::function<void(uint32_t)>& on_round) : SocketLine(service::Fd(fd), "here"), round_(on_round) {}
         Outcome<> say(const proto::relocation::Message& message) override {
             const auto* round = std::get_if<proto::relocation::Round>(&message);
             if (round != nullptr && round_) round_(round->number);
