@@ -19,7 +19,10 @@ base::Status FairScheduler::add_cpu(unsigned cpu, SchedUnit& idle) {
     FairQueue& q = fair_queue(cpu);
     {
         Guard g(q.lock);
-        if (q.scheduler.load(std::memory_order_relaxed) != this) q.clock = newest_clock_.load(std::memory_order_relaxed);
+        if (FairScheduler& before = *q.scheduler.load(std::memory_order_relaxed); &before != this) {
+            before.idle_cpus_.clear(cpu);  // it went idle there on its way out
+            q.clock = newest_clock_.load(std::memory_order_relaxed);
+        }
         q.scheduler.store(this, std::memory_order_relaxed);
         if (q.idle != &idle) q.idle = &idle;  // its CPU reads it without the lock
         idle.cpu.store(cpu, std::memory_order_release);

@@ -77,6 +77,8 @@ struct World {
         guest.destroy();
         domains_reap();
         tidy_dom0();
+        while (CpuPool* pool = sched::pool_from(1)) sched::pool_destroy(*pool);  // those that are made here get no CPU
+        for (const unsigned cpu : sched::free_cpus()) sched::pool_add_cpu(sched::pool0(), cpu);
         clear_region();
     }
     World(const World&) = delete;
@@ -181,7 +183,7 @@ inline Ran run(World& w, Handler handler, const uint64_t (&args)[6], unsigned mo
 // -- the operations ---------------------------------------------------------------------------------------------------
 
 /// How an operation is called: with its number and a structure, as one of a list of elements...
-enum class Form : uint8_t { plain, structure, vcpu, grant, domctl, sysctl, platform, mmuext, mmu, console };
+enum class Form : uint8_t { plain, structure, vcpu, grant, domctl, sysctl, pool, platform, mmuext, mmu, console };
 
 struct Operation {
     const char* name;
@@ -202,6 +204,7 @@ struct Operation {
 #define GNT(n) OP(GNTTABOP_##n, grant_table_op, grant)
 #define DOM(n) OP(XEN_DOMCTL_##n, domctl, domctl, true)
 #define SYS(n) OP(XEN_SYSCTL_##n, sysctl, sysctl, true)
+#define POO(n) OP(XEN_SYSCTL_CPUPOOL_OP_##n, sysctl, pool, true)
 #define PLA(n) OP(XENPF_##n, platform_op, platform, true)
 #define EXT(n) OP(MMUEXT_##n, mmuext_op, mmuext)
 #define HYP(n) OP(HYPERVISOR_##n, n, plain)
@@ -463,6 +466,13 @@ inline const Operation operations[] = {
     SYS(numainfo),
     SYS(pcitopoinfo),
     SYS(cpupool_op),
+    POO(CREATE),
+    POO(DESTROY),
+    POO(INFO),
+    POO(ADDCPU),
+    POO(RMCPU),
+    POO(MOVEDOMAIN),
+    POO(FREEINFO),
     SYS(scheduler_op),
     SYS(get_cpu_policy),
     SYS(get_cpu_featureset),
@@ -547,6 +557,17 @@ inline void arguments(World& w, const Operation& o, uint64_t word, uint64_t (&ar
             stamp<xen::Sysctl>(static_cast<uint32_t>(o.number), xen::XEN_SYSCTL_INTERFACE_VERSION);
             args[0] = argument;
             break;
+        case Form::pool: {
+            stamp<xen::Sysctl>(xen::XEN_SYSCTL_cpupool_op, xen::XEN_SYSCTL_INTERFACE_VERSION);
+            xen::SysctlCpuPoolOp& p = at<xen::Sysctl>(argument)->u.cpupool_op;
+            p.op = static_cast<uint32_t>(o.number);
+            p.sched_id = xen::XEN_SCHEDULER_CREDIT2;
+            p.domid = guest_id;
+            if (word == in_region) p.cpupool_id = 0;
+            if (word == 0 || word == in_region) p.cpu = word ? xen::XEN_SYSCTL_CPUPOOL_PAR_ANY : 1;  // not this thread's
+            args[0] = argument;
+            break;
+        }
         case Form::platform:
             stamp<xen::PlatformOp>(static_cast<uint32_t>(o.number), xen::XENPF_INTERFACE_VERSION);
             args[0] = argument;

@@ -105,6 +105,10 @@ TEST(Create, VariablesReachTheBuilder) {
     ASSERT_FALSE(refused);
     EXPECT_NE(refused.failure().text.find("Pool 'fast' does not exist."), std::string::npos) << refused.failure().text;
     ASSERT_TRUE(m.manager.create_pool("fast", xenctrl::Scheduler::credit2, ""));
+    refused = m.manager.create(config);
+    ASSERT_FALSE(refused);
+    EXPECT_NE(refused.failure().text.find("Pool 'fast' has no CPU"), std::string::npos) << refused.failure().text;
+    ASSERT_TRUE(m.manager.change_pool_cpus("fast", "3", xend::PoolChange::What::add_cpu));
     ASSERT_TRUE(m.manager.create(config));
     const builder::BuildInput& asked = m.hypervisor.asked;
     EXPECT_EQ(asked.vcpu_affinity, (std::vector<std::vector<uint8_t>>{{1}, {8}, {}}));

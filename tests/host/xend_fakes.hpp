@@ -306,7 +306,10 @@ struct FakeHypervisor final : xend::Hypervisor {
         if (change.what == What::add_cpu && !pool_error.empty()) return base::fail(Errc::busy, pool_error);
         if (change.what == What::add_cpu) at->cpus[0] = static_cast<uint8_t>(at->cpus[0] | bit);
         if (change.what == What::remove_cpu) at->cpus[0] = static_cast<uint8_t>(at->cpus[0] & ~bit);
-        if (change.what == What::move_domain) ++at->domains;
+        if (change.what == What::move_domain) {
+            ++at->domains;
+            if (auto* info = this->at(change.domain)) info->cpupool = change.pool;
+        }
         return change.pool;
     }
     Outcome<std::string> console_ring(bool) override { return std::string("(XEN) hello\n"); }
@@ -418,6 +421,7 @@ struct FakeHypervisor final : xend::Hypervisor {
         info.id = DomId{next_id++};
         info.paused = true;
         info.handle = plan.input.uuid;
+        info.cpupool = plan.input.cpupool;
         info.vcpus = plan.input.vcpus;
         info.online_vcpus = 1;
         info.pages = plan.pages;

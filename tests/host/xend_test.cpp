@@ -218,6 +218,32 @@ TEST(Reap, RestartsThatSomebodyAskedForAreNoLoop) {
     EXPECT_EQ(text_of(m.manager.shutdown("0", "reboot")), "Domain 0 cannot be shutdown");
 }
 
+/// Pools get other names, and other tools move domains: neither is noted with the domain.
+TEST(Reap, ARestartStaysInThePool) {
+    Machine m;
+    run_demo(m, ExitAction::destroy, ExitAction::restart, ExitAction::destroy);
+    ASSERT_TRUE(m.manager.create_pool("fast", xenctrl::Scheduler::credit2, "3"));
+    ASSERT_TRUE(m.manager.pin_vcpu("demo", std::nullopt, "2"));
+    ASSERT_TRUE(m.manager.move_to_pool("demo", "Pool-0"));
+    EXPECT_EQ(m.manager.find("demo")->record->config.cpus, "2") << "it was there";
+    ASSERT_TRUE(m.manager.move_to_pool("demo", "fast"));
+    EXPECT_EQ(m.manager.find("demo")->record->config.cpus, "");
+    ASSERT_TRUE(m.manager.rename_pool("fast", "quick"));
+    m.hypervisor.stop("1", ShutdownReason::reboot);
+    ASSERT_TRUE(m.manager.reap());
+    EXPECT_EQ(id_of(m, "demo"), "2");
+    EXPECT_EQ(m.hypervisor.asked.cpupool, 1U);
+    EXPECT_EQ(m.manager.find("demo")->record->config.pool, "quick");
+
+    m.clock.now += 3600;
+    m.hypervisor.at(base::DomId{2})->cpupool = 0;
+    m.hypervisor.stop("2", ShutdownReason::reboot);
+    ASSERT_TRUE(m.manager.reap());
+    EXPECT_EQ(id_of(m, "demo"), "3");
+    EXPECT_EQ(m.hypervisor.asked.cpupool, 0U);
+    EXPECT_EQ(m.manager.find("demo")->record->config.pool, "");
+}
+
 TEST(Reap, RenameRestartKeepsTheDeadOne) {
     Machine m;
     run_demo(m, ExitAction::destroy, ExitAction::restart, ExitAction::rename_restart);

@@ -57,6 +57,11 @@ TEST(Xl, CreatesAndLists) {
               "Domain-0                                     0   512     2     r-----      56.6\n"
               "t1                                           1    96     1     -b----       0.3\n");
     EXPECT_THAT(s.xl({"list", "-v", "t1"}).out, HasSubstr(" f4bc2456-e4ce-11f1-a449-af95deeadde8        -                -\n"));
+    ASSERT_TRUE(s.m.manager.create_pool("fast", xenctrl::Scheduler::credit2, "3"));
+    ASSERT_TRUE(s.m.manager.move_to_pool("t1", "fast"));
+    EXPECT_THAT(s.xl({"list", "--cpupool"}).out, HasSubstr("      56.6          Pool-0\n"));
+    EXPECT_THAT(s.xl({"list", "--cpupool"}).out, HasSubstr("       0.3            fast\n"));
+    EXPECT_THAT(s.xl({"list", "-c", "t1"}).out, HasSubstr("       0.3            fast\n"));
     EXPECT_EQ(s.xl({"domid", "t1"}).out, "1\n");
     EXPECT_EQ(s.xl({"domname", "1"}).out, "t1\n");
 }

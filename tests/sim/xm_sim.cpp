@@ -248,10 +248,18 @@ TEST_F(XmSim, VcpusPoolsAndDevices) {
     ASSERT_EQ(xm({"cpupool-list"}), 0) << err.str();
     EXPECT_NE(out.str().find("Pool-0 "), std::string::npos) << out.str();
     EXPECT_EQ(xm({"cpupool-create", "name=more"}), 0) << err.str();
-    EXPECT_EQ(xm({"cpupool-create", "name=bad", "sched=credit"}), 1);
+    const auto refused = [&](const std::vector<std::string>& words, const std::string& why) {
+        EXPECT_EQ(xm(words), 1) << words[0];
+        EXPECT_NE(err.str().find(why), std::string::npos) << err.str();
+    };
+    refused({"cpupool-create", "name=bad", "sched=credit"},
+            "Cannot create a CPU pool: The hypervisor does not have that scheduler");
     ASSERT_EQ(xm({"cpupool-list"}), 0) << err.str();
     EXPECT_NE(out.str().find("more "), std::string::npos) << out.str();
-    EXPECT_EQ(xm({"cpupool-migrate", "demo", "more"}), 1) << "it has no CPU";
+    refused({"cpupool-migrate", "demo", "more"}, "That pool has no CPU");
+    refused({"cpupool-migrate", "0", "more"}, "Domain 0 stays where it is");
+    refused({"cpupool-cpu-add", "more", "0"}, "Cannot add CPU 0 to the pool: A pool has it already");
+    refused({"cpupool-cpu-remove", "more", "0"}, "Cannot take CPU 0 out of the pool: That pool does not have it");
     EXPECT_EQ(xm({"cpupool-destroy", "more"}), 0) << err.str();
     ASSERT_EQ(xm({"trigger", "demo", "nmi"}), 0) << err.str();
     ASSERT_EQ(xm({"block-attach", "demo", "file:" + files.folder + "/disk.img", "xvdb", "w"}), 0) << err.str();

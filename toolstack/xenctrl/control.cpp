@@ -156,7 +156,10 @@ Outcome<Affinity> Control::affinity(DomId domain, VcpuId vcpu) {
 
 Outcome<> Control::set_affinity(DomId domain, VcpuId vcpu, const Affinity& affinity) {
     Affinity maps = affinity;
-    return affinity_op(domain, xen::XEN_DOMCTL_setvcpuaffinity, vcpu, maps, "set the CPU affinity");
+    auto done = affinity_op(domain, xen::XEN_DOMCTL_setvcpuaffinity, vcpu, maps, "set the CPU affinity");
+    if (done || done.failure().code != base::Errc::inval) return done;
+    return base::fail(base::Errc::inval,
+                      "Cannot set the CPU affinity" + of_domain(domain) + ": Its CPU pool has none of these CPUs");
 }
 
 Outcome<> Control::set_node_affinity(DomId domain, const BitMap& nodes) {

@@ -7,6 +7,28 @@ namespace xenctrl {
 
 using base::Errc;
 
+namespace {
+
+/// What the errors of these operations mean, which their usual texts do not tell.
+struct Meaning {
+    uint32_t op;
+    Errc code;
+    const char* text;
+};
+constexpr Meaning meanings[] = {
+    {xen::XEN_SYSCTL_CPUPOOL_OP_CREATE, Errc::noent, "The hypervisor does not have that scheduler"},
+    {xen::XEN_SYSCTL_CPUPOOL_OP_CREATE, Errc::nospc, "There are as many as the hypervisor can have"},
+    {xen::XEN_SYSCTL_CPUPOOL_OP_DESTROY, Errc::busy, "It still has CPUs or domains"},
+    {xen::XEN_SYSCTL_CPUPOOL_OP_ADDCPU, Errc::nodev, "A pool has it already, and is to let go of it first"},
+    {xen::XEN_SYSCTL_CPUPOOL_OP_RMCPU, Errc::addrnotavail, "That pool does not have it"},
+    {xen::XEN_SYSCTL_CPUPOOL_OP_RMCPU, Errc::busy, "The domains there need it"},
+    {xen::XEN_SYSCTL_CPUPOOL_OP_RMCPU, Errc::inval, "Pool-0 keeps one"},
+    {xen::XEN_SYSCTL_CPUPOOL_OP_MOVEDOMAIN, Errc::noent, "That pool has no CPU"},
+    {xen::XEN_SYSCTL_CPUPOOL_OP_MOVEDOMAIN, Errc::perm, "Domain 0 stays where it is"},
+};
+
+}  // namespace
+
 /// The request with room for as many CPUs as the machine has; `cpus` becomes what comes back.
 Outcome<CpuPool> Control::pool_op(uint32_t op, const PoolRequest& request, const char* what) {
     const PhysInfo machine = OTRY(physinfo());
@@ -20,7 +42,13 @@ Outcome<CpuPool> Control::pool_op(uint32_t op, const PoolRequest& request, const
     p.cpu = request.cpu;
     p.cpumap.bitmap.addr = map.address();
     p.cpumap.nr_bits = static_cast<uint32_t>(map.values().size() * 8);
-    OTRY(sysctl(call, what));
+    if (auto done = sysctl(call, what); !done) {
+        for (const Meaning& m : meanings) {
+            if (m.op == op && m.code == done.failure().code)
+                return base::fail(m.code, std::string("Cannot ") + what + ": " + m.text);
+        }
+        return std::move(done).take_failure();
+    }
     return CpuPool{p.cpupool_id, static_cast<Scheduler>(p.sched_id), p.n_dom, BitMap(map.values().begin(), map.values().end())};
 }
 
@@ -54,7 +82,8 @@ Outcome<> Control::add_to_pool(uint32_t pool, uint32_t cpu) {
     PoolRequest request;
     request.pool = pool;
     request.cpu = cpu;
-    OTRY(pool_op(xen::XEN_SYSCTL_CPUPOOL_OP_ADDCPU, request, "add a CPU to the pool"));
+    const std::string what = "add CPU " + std::to_string(cpu) + " to the pool";
+    OTRY(pool_op(xen::XEN_SYSCTL_CPUPOOL_OP_ADDCPU, request, what.c_str()));
     return base::ok;
 }
 
@@ -62,7 +91,8 @@ Outcome<> Control::remove_from_pool(uint32_t pool, uint32_t cpu) {
     PoolRequest request;
     request.pool = pool;
     request.cpu = cpu;
-    OTRY(pool_op(xen::XEN_SYSCTL_CPUPOOL_OP_RMCPU, request, "take a CPU out of the pool"));
+    const std::string what = "take CPU " + std::to_string(cpu) + " out of the pool";
+    OTRY(pool_op(xen::XEN_SYSCTL_CPUPOOL_OP_RMCPU, request, what.c_str()));
     return base::ok;
 }
 

@@ -66,12 +66,22 @@ Outcome<std::vector<Sxp>> devices(Call& call, const std::string& who, const char
     return all.items();
 }
 
+/// The names of pools by their numbers.
+Outcome<std::map<std::string, std::string>> pool_names(Call& call) {
+    std::map<std::string, std::string> out;
+    const Sxp pools = OTRY(call.xend.get("/xend/node/pools"));
+    for (const Sxp* pool : pools.children("pool")) out[pool->child_value("id", "")] = pool->child_value("name", "");
+    return out;
+}
+
 }  // namespace
 
 Outcome<> xl_list(Call& call) {
     const bool is_long = call.line.has("long"), verbose = call.line.has("verbose");
     const std::vector<Sxp> domains = OTRY(chosen(call, is_long));
     if (is_long) return print_json(call, domains);
+    std::map<std::string, std::string> pools;
+    if (call.line.has("cpupool")) pools = OTRY(pool_names(call));
     call.out << "Name                                        ID   Mem VCPUs\tState\tTime(s)";
     if (verbose) call.out << "   UUID                            Reason-Code\tSecurity Label";
     if (call.line.has("cpupool")) call.out << "         Cpupool";
@@ -84,7 +94,7 @@ Outcome<> xl_list(Call& call) {
                            sxp.child_value("state", "------").c_str(), number_in<double>(sxp, "cpu_time"));
         const std::string reason = sxp.child_value("shutdown_reason", "-");
         if (verbose) call.out << format(" %s %8s %16s", sxp.child_value("uuid", "").c_str(), reason.c_str(), "-");
-        if (call.line.has("cpupool")) call.out << format("%16s", sxp.child_value("pool_name", "Pool-0").c_str());
+        if (call.line.has("cpupool")) call.out << format("%16s", pools[sxp.child_value("cpupool", "0")].c_str());
         call.out << "\n";
     }
     return base::ok;

@@ -222,6 +222,7 @@ private:
                                         const Wanted& wanted);
     base::Outcome<bool> withdraw_suspend(xenstore::Store& store, base::DomId domain);
     base::Outcome<config::DomainConfig> config_now(const DomainView& view);
+    void note_pool(config::DomainConfig& config, uint32_t pool);
     base::Outcome<> write_image(xenstore::Store& store, DomainView& view, migration::PartFile& file);
     base::Outcome<> go_on(xenstore::Store& store, const DomainRef& domain, Record& record);
     bool may_suspend_yet(Record& record);

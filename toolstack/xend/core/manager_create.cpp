@@ -243,7 +243,12 @@ Outcome<builder::BuildInput> Manager::build_input(const config::DomainConfig& c)
     if (c.max_grant_version) input.max_grant_version = static_cast<uint8_t>(*c.max_grant_version);
     if (c.cpu_weight) input.sched_weight = static_cast<uint16_t>(*c.cpu_weight);
     if (c.cpu_cap) input.sched_cap = static_cast<uint16_t>(*c.cpu_cap);
-    if (!c.pool.empty()) input.cpupool = OTRY(find_pool(c.pool)).pool.id;
+    if (!c.pool.empty()) {
+        const PoolView in = OTRY(find_pool(c.pool));
+        if (std::ranges::all_of(in.pool.cpus, [](uint8_t cpus) { return cpus == 0; }))
+            return base::fail(Errc::nodev, "Pool '" + in.name + "' has no CPU; 'xm cpupool-cpu-add' gives it one");
+        input.cpupool = in.pool.id;
+    }
     if (!c.cpus.empty()) {
         const HostState host = OTRY(ports_.hypervisor.host());
         for (uint32_t vcpu = 0; vcpu < c.vcpus; ++vcpu) {

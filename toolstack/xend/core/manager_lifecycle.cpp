@@ -182,6 +182,7 @@ void Manager::restart(const DomainView& view, Follow how) {
     if (const auto begun = advance(record, RecordEvent::restart); !begun) return warn("restart", begun);
     record.previous_restart = asked_for(view) ? 0 : ports_.clock.unix_seconds();
     ++record.restarts;
+    note_pool(record.config, view.info.cpupool);
     warn("journal", ports_.records.save(record));
     if (how == Follow::rename_restart) {
         auto aside = set_aside(**store, view, record);

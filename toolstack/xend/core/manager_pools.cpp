@@ -73,6 +73,7 @@ Outcome<> Manager::create_pool(const std::string& name, xenctrl::Scheduler sched
 }
 
 Outcome<> Manager::destroy_pool(const std::string& which) {
+    const std::lock_guard claiming(claims_mutex_);  // a new pool gets its number, and a name that is to stay
     const PoolView view = OTRY(find_pool(which));
     if (view.pool.id == 0) return base::fail(Errc::perm, "Pool-0 cannot be destroyed");
     PoolChange change;
@@ -123,8 +124,19 @@ Outcome<> Manager::move_to_pool(const std::string& who, const std::string& which
     if (!view.record) return base::ok;
     // When it restarts it is made there; its pins are gone with the CPUs that it had.
     view.record->config.pool = to.pool.id == 0 ? "" : to.name;
-    view.record->config.cpus.clear();
+    if (view.info.cpupool != to.pool.id) view.record->config.cpus.clear();
     return ports_.records.note(*view.record);
+}
+
+/// Puts down that a domain runs in `pool`: it may have got another name since that was last done, and other tools move domains too. What is
+/// there stays when nobody can tell the name.
+void Manager::note_pool(config::DomainConfig& config, uint32_t pool) {
+    if (pool == 0) return config.pool.clear();
+    const auto all = pools();
+    if (!all) return;
+    for (const PoolView& view : *all) {
+        if (view.pool.id == pool) config.pool = view.name;
+    }
 }
 
 }  // namespace xend

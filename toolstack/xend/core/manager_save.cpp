@@ -61,7 +61,10 @@ Outcome<> Manager::offers_suspend(xenstore::Store& store, const DomainView& view
 /// What the domain would be made with now, not what it once began with.
 Outcome<config::DomainConfig> Manager::config_now(const DomainView& view) {
     config::DomainConfig config = view.record->config;
-    if (const auto info = OTRY(ports_.hypervisor.domain(view.info.id))) config.memory_mib = (info->pages + 255) / 256;
+    if (const auto info = OTRY(ports_.hypervisor.domain(view.info.id))) {
+        config.memory_mib = (info->pages + 255) / 256;
+        note_pool(config, info->cpupool);
+    }
     if (config.maxmem_mib == 0) config.maxmem_mib = view.record->config.memory_mib;
     config.maxmem_mib = std::max(config.maxmem_mib, config.memory_mib);
     // Cards of which one was taken off keep their numbers: the guest knows them by these.

@@ -82,6 +82,7 @@ Sxp domain_sxp(Manager& manager, const DomainFacts& view, const Record* record, 
     out.add("online_vcpus", text(info.online_vcpus));
     out.add("cpu_time", seconds(info.cpu_time));
     out.add("state", info.state());
+    if (info.cpupool != 0) out.add("cpupool", text(info.cpupool));
     if (info.shutdown) out.add("shutdown_reason", xenctrl::shutdown_reason_name(info.reason));
     if (record != nullptr && record->start_time != 0) out.add("start_time", text(static_cast<uint64_t>(record->start_time)));
     if (record != nullptr && !record->reason.empty()) out.add("reason", record->reason);
