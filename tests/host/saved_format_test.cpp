@@ -222,6 +222,7 @@ TEST(SavedFormat, NumbersAreJudged) {
     expect_refusal(Raw().start().pages({0}, 0), "0 bytes for 1 pages");
     expect_refusal(Raw().start().pages({0xfULL << 60U}, 4096), "4096 bytes for 0 pages");
     expect_refusal(Raw().start().pages({}, 0), "has no pages");
+    expect_refusal(Raw().start().pages(std::vector<uint64_t>(32769, 0xfULL << 60U), 0), "more pages than any record: 32769");
     expect_refusal(Raw().start().add(Record::page_data, {1000, 0}), "too short for its 1000 pages");
     expect_refusal(Raw().add(Record::pv_info, {0x0408}).add(Record::static_data_end).add(Record::p2m_frames, {599ULL << 32U, 1}),
                    "1 frames for 600 pages");

@@ -186,12 +186,13 @@ struct FakeLog {
     std::string start_error, round_error, error;  // the first two: when it starts, in the second round; and in the end
     std::function<void(unsigned)> in_round;       // counted from 1
     unsigned rounds = 0;
+    bool sticks = false;  // its end fails once
 };
 
 class FakeLiveImage final : public migration::LiveImage {
 public:
     FakeLiveImage(FakeLog& log, proto::saved::Sink& sink) : log_(log), sink_(sink) { log_.on = true; }
-    ~FakeLiveImage() override { log_.on = false; }
+    ~FakeLiveImage() override { log_.on = log_.sticks; }
     Outcome<uint64_t> left() override {
         if (!log_.left.empty()) {
             left_ = log_.left.front();

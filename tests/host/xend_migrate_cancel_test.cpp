@@ -51,6 +51,27 @@ TEST(MigrateCancel, UntilItIsHandedOver) {
     t.expect_moved();
 }
 
+/// Who destroys it does not wait until it is there.
+TEST(MigrateCancel, WhoIsDestroyedDoesNotGo) {
+    Two t;
+    std::future<std::string> destroyed;
+    t.lines.from_source = when<wire::Offer>([&] {
+        const auto move = t.here.manager.move_of(uuid);
+        ASSERT_TRUE(move && *move);
+        destroyed = std::async(std::launch::async, [&t] { return text_of(t.here.manager.destroy("migrating-demo")); });
+        const auto until = std::chrono::steady_clock::now() + 10s;
+        while (!(*move)->cancelled() && std::chrono::steady_clock::now() < until) std::this_thread::sleep_for(1ms);
+    });
+    EXPECT_EQ(text_of(t.migrate_without_suspend()), "it was cancelled");
+    ASSERT_TRUE(destroyed.valid());
+    EXPECT_EQ(destroyed.get(), "");
+    t.lines.finish();
+    EXPECT_EQ(t.here.count(), 0U);
+    EXPECT_TRUE(t.here.records.all.empty());
+    EXPECT_EQ(t.there.count(), 0U);
+    EXPECT_TRUE(t.there.records.all.empty());
+}
+
 /// Nobody waits for a host that is silent, nor for a guest that does not suspend itself.
 TEST(MigrateCancel, WhoIsSilentIsNotWaitedFor) {
     {

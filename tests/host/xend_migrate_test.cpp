@@ -357,138 +357,6 @@ TEST(Migrate, ATargetThatIsKilledLosesNoGuest) {
     }
 }
 
-// -- live ---------------------------------------------------------------------------------------------------------------
-
-struct Live : Two {
-    Live() {
-        order.live = true;
-        order.rounds.downtime = {};  // how fast this machine is does not matter
-    }
-    fakes::FakeLog& log() { return here.hypervisor.log; }
-};
-
-/// It runs until the last round was sent, and is logged no more when it is gone.
-TEST(MigrateLive, ItRunsWhileItsMemoryIsSent) {
-    Live t;
-    std::vector<std::string> seen;
-    t.lines.from_source = [&](const Message& message) -> Outcome<> {
-        const bool runs = t.here.runs("migrating-demo");
-        if (const auto* round = std::get_if<wire::Round>(&message))
-            seen.push_back(std::to_string(round->number) + ":" + std::to_string(round->dirty_pages) +
-                           (runs ? " runs" : " stands"));
-        if (std::holds_alternative<wire::Sum>(message)) seen.push_back(runs ? "runs" : "stands");
-        return base::ok;
-    };
-    const auto moved = t.migrate();
-    ASSERT_TRUE(moved) << text_of(moved);
-    t.expect_moved();
-    EXPECT_EQ(seen, (std::vector<std::string>{"1:1000 runs", "2:100 runs", "3:0 runs", "stands"}));
-    EXPECT_EQ(moved->rounds, 2U);
-    EXPECT_GT(moved->bytes, 2U << 20U);
-    EXPECT_LE(moved->still(), moved->total);
-    EXPECT_EQ(moved->text().find("2 rounds, 2 MiB, "), 0U) << moved->text();
-    EXPECT_FALSE(t.log().on);
-}
-
-TEST(MigrateLive, ToItself) {
-    Live t;
-    t.lines.target = &t.here.manager;
-    ASSERT_TRUE(t.migrate());
-    t.lines.finish();
-    EXPECT_EQ(t.here.count(), 1U);
-    EXPECT_TRUE(t.here.runs("demo"));
-}
-
-/// In each round, and whatever fails, it goes on here and is logged no more.
-TEST(MigrateLive, WhatFailsInARoundLeavesItHere) {
-    const auto stays = [](const std::string& why, const std::function<void(Live&)>& defect, bool suspends = false) {
-        Live t;
-        defect(t);
-        EXPECT_EQ(text_of(suspends ? t.migrate() : t.migrate_without_suspend()), why);
-        t.expect_stayed();
-        t.lines.from_source = nullptr;
-        t.log() = {};
-        EXPECT_TRUE(t.migrate()) << "and moves after all";
-    };
-    stays("no room for a log", [](Live& t) { t.log().start_error = "no room for a log"; });
-    stays("torn", [](Live& t) { t.log().round_error = "torn"; });
-    stays(
-        "torn", [](Live& t) { t.log().error = "torn"; }, true);
-    for (const uint32_t number : {1U, 2U, 3U}) {
-        stays("cut", [number](Live& t) {
-            t.lines.from_source = [number](const Message& message) -> Outcome<> {
-                const auto* round = std::get_if<wire::Round>(&message);
-                return round != nullptr && round->number == number ? base::fail(base::Errc::io, "cut") : Outcome<>(base::ok);
-            };
-        });
-        if (number == 3) continue;
-        stays("it was cancelled", [number](Live& t) {
-            t.log().in_round = [&t, number](unsigned round) {
-                if (round == number) { EXPECT_TRUE(t.here.manager.cancel_move(t.here.demo().uuid.text())); }
-            };
-        });
-    }
-}
-
-/// A guest that writes faster than the line takes it: it stands still for longer, or does not move.
-TEST(MigrateLive, AGuestThatWritesTooFast) {
-    for (const bool strict : {false, true}) {
-        Live t;
-        t.log().left.assign(1000, 5000);
-        t.order.rounds = {std::chrono::milliseconds{0}, 2, strict};
-        if (!strict) {
-            const auto moved = t.migrate();
-            ASSERT_TRUE(moved);
-            EXPECT_EQ(moved->rounds, 2U);
-            t.expect_moved();
-            continue;
-        }
-        EXPECT_EQ(text_of(t.migrate_without_suspend()),
-                  "its memory changes too fast for 0 ms of downtime: 5000 pages are left after 2 rounds");
-        t.expect_stayed();
-    }
-}
-
-/// One that does not suspend itself in the end runs on as if nothing had been.
-TEST(MigrateLive, AGuestThatDoesNotSuspendItself) {
-    xend::Settings with = fakes::Machine::settings();
-    with.suspend_timeout = std::chrono::seconds(0);
-    Two t(with);
-    t.order.live = true;
-    EXPECT_EQ(text_of(t.migrate_without_suspend()), "Domain 'demo' did not suspend itself within 0 seconds");
-    ASSERT_TRUE(t.here.manager.reap());
-    t.expect_stayed();
-}
-
-/// The next xend ends the log that one has left which was killed.
-TEST(MigrateLive, AnXendThatIsKilledInARoundLeavesNoLog) {
-    Live t;
-    xend::Record before;
-    t.log().in_round = [&](unsigned round) {
-        if (round == 2) before = t.here.records.all.begin()->second;
-    };
-    t.log().round_error = "killed";
-    EXPECT_FALSE(t.migrate_without_suspend());
-    t.lines.finish();
-    t.here.records.all[before.config.uuid] = before;
-    t.here.stores.tree.write("/local/domain/1/name", "migrating-demo");
-    t.log().on = true;
-    ASSERT_TRUE(t.here.manager.recover());
-    t.expect_stayed();
-}
-
-/// Rounds are of those that move live, and there are not so many.
-TEST(MigrateLive, ATargetTakesRoundsOfOneThatIsLiveAlone) {
-    for (const bool live : {false, true}) {
-        int ends[2];
-        ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-        xend::SocketLine from{service::Fd(ends[0]), ""}, to{service::Fd(ends[1]), ""};
-        migration::ImageReceiver image(to, std::chrono::seconds(5), 10'000, live ? 2 : 0);
-        for (int i = 0; i < 3; ++i) EXPECT_TRUE(from.say(wire::Round{}));
-        EXPECT_EQ(text_of(image.finish()), "it said ROUND in the image");
-    }
-}
-
 /// What a hostile host says makes nothing here.
 TEST(Migrate, NothingIsMadeOfNonsense) {
     Two t;
@@ -614,6 +482,28 @@ TEST(Migrate, AnImageArrivesWhole) {
     sender.join();
     migration::ImageReceiver silent(to, std::chrono::milliseconds(20), 10);
     EXPECT_EQ(text_of(silent.finish()), "the other host is silent");
+}
+
+/// It would be taken for the rest of that one, and is not waited for again.
+TEST(Migrate, NothingIsSaidBehindAPartOfAMessage) {
+    class Torn final : public xend::SocketLine {
+    public:
+        using SocketLine::SocketLine;
+        int parts = 0;
+
+    private:
+        Outcome<Part> send_part(std::span<const std::byte>) override {
+            if (++parts == 1) return Part{1, 0};
+            return base::fail(base::Errc::timedout, "the other host is silent");
+        }
+    };
+    int ends[2];
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    const service::Fd there(ends[1]);
+    Torn line{service::Fd(ends[0]), ""};
+    EXPECT_EQ(text_of(line.say(wire::Done{})), "the other host is silent");
+    EXPECT_EQ(text_of(line.say(wire::Cancel{})), "the connection was lost");
+    EXPECT_EQ(line.parts, 2);
 }
 
 }  // namespace

@@ -316,7 +316,7 @@ TEST(Xm, MigrateTakesWhatBelongsTogether) {
     }
     refused({"migrate", "--forget", "demo"}, "Domain 'demo' is not on its way to another host");
     refused({"migrate", "-p", "0", "demo", "host"}, "Invalid parameter: port: nobody listens at port 0");
-    refused({"migrate", "-p", "65536", "demo", "host"}, "Invalid parameter: port");
+    refused({"migrate", "-p", "65536", "demo", "host"}, "Invalid parameter: port: not a number up to 65535");
     refused({"migrate", "demo"}, "'xm migrate' requires 2 arguments.");
 }
 

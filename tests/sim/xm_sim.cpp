@@ -526,7 +526,7 @@ TEST_F(XmSim, ADomainMovesWhileItRuns) {
     EXPECT_EQ(xm({"migrate", "-l", "--max-rounds", "0", "demo", "localhost"}), 1);
     EXPECT_EQ(err.str(), "Error: Invalid parameter: max_rounds: the first one sends everything\n");
     EXPECT_EQ(xm({"migrate", "-l", "--max-downtime", "soon", "demo", "localhost"}), 1);
-    EXPECT_EQ(err.str(), "Error: Invalid parameter: max_downtime\n");
+    EXPECT_EQ(err.str(), "Error: Invalid parameter: max_downtime: not a number up to 60000\n");
     ASSERT_EQ(xm({"destroy", "demo"}), 0);
 }
 

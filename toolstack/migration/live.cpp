@@ -25,12 +25,13 @@ Outcome<std::unique_ptr<LiveImage>> LiveSave::begin(Control& control, DomId doma
                                                     proto::saved::Sink& sink) {
     const DomainInfo info = OTRY(control.info(domain));
     if (info.hvm) return base::fail(Errc::opnotsupp, "Only PV domains can move yet");
+    std::unique_ptr<LiveSave> out(new LiveSave(control, info, sink));
     // Who logs it reads and empties that log: two of them would each lose pages.
     if (auto started = control.start_dirty_log(domain); !started) {
         if (started.failure().code != Errc::busy) return std::move(started).take_failure();
         return std::move(started).take_failure().with("Another tool moves it, or was killed while it did: leave out -l");
     }
-    std::unique_ptr<LiveSave> out(new LiveSave(control, info, sink));
+    out->logs_ = true;
     OTRY(out->first_list(info));
     OTRY(write_head(control, domain, config, out->pages_, out->writer_));
     return std::unique_ptr<LiveImage>(std::move(out));
@@ -38,7 +39,7 @@ Outcome<std::unique_ptr<LiveImage>> LiveSave::begin(Control& control, DomId doma
 
 /// The number may be another domain's by now, which somebody else may log.
 LiveSave::~LiveSave() {
-    if (info()) static_cast<void>(control_.stop_dirty_log(domain_));
+    if (logs_ && info()) static_cast<void>(control_.stop_dirty_log(domain_));
 }
 
 Outcome<DomainInfo> LiveSave::info() {

@@ -60,6 +60,7 @@ private:
     std::vector<uint64_t> pending_;  // a bit for each page that is to be sent
     std::vector<bool> had_;          // by who reads the image
     bool told_list_ = true;          // where the list of pages is, as it is known
+    bool logs_ = false;              // its own log, not somebody else's
 };
 
 }  // namespace migration

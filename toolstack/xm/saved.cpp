@@ -35,7 +35,9 @@ void show_progress(Call& call, const Sxp& migration) {
     if (!call.world.watched || !migration.child_value("phase")) return;
     call.world.err << "\r\x1b[K" << migration.child_value("phase", "");
     if (round != 0) call.world.err << ", round " << round << ": " << number("left") << " pages";
-    if (sent != 0) call.world.err << " (" << sent << " MiB; it has " << total << " at most)";
+    // What moves live is sent again and again.
+    if (sent > total) call.world.err << " (" << sent << " MiB)";
+    else if (sent != 0) call.world.err << " (" << sent << " MiB; it has " << total << " at most)";
     call.world.err << std::flush;
 }
 

@@ -15,6 +15,8 @@ namespace {
 constexpr size_t chunk = 1U << 20U;  // memory is taken for what is there, not for what a length promises
 // More than any CPU has. A file's holes are memory here.
 constexpr size_t most_leaves = 4096, most_msrs = 4096, most_xsave = 1U << 20U;
+// No record has room for the data of more. Pages without any take eight bytes there, and many times that here.
+constexpr uint32_t most_pages_of_record = record_limit / base::page_size;
 
 constexpr uint32_t from_be(uint32_t value) { return __builtin_bswap32(value); }
 
@@ -244,6 +246,7 @@ Outcome<ImageRecord> Reader::decode_pages(std::span<const std::byte> bytes) {
     const auto head = copy_as<PageDataHeader>(bytes);
     const uint64_t list_bytes = uint64_t{head.count} * sizeof(uint64_t);
     if (head.count == 0) return wrong("has no pages");
+    if (head.count > most_pages_of_record) return wrong("has more pages than any record: " + std::to_string(head.count));
     if (bytes.size() - sizeof head < list_bytes) return wrong("is too short for its " + std::to_string(head.count) + " pages");
     PageData out;
     out.pages.reserve(head.count);

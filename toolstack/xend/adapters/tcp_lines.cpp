@@ -108,13 +108,17 @@ Outcome<> SocketLine::wait(short events, Time until) const {
 }
 
 Outcome<> SocketLine::say(const wire::Message& message) {
+    if (cut_) return base::fail(Errc::notconn, "the connection was lost");
     const auto bytes = wire::encode(message);
     const Time until = steady_clock::now() + for_a_message;
+    // What came behind a part of a message would be taken for the rest of it, and a guest that stands still would wait for that again.
+    cut_ = true;
     for (size_t done = 0; done < bytes.size();) {
         const Part part = OTRY(send_part(std::span(bytes).subspan(done)));
         done += part.count;
         if (part.wait != 0) OTRY(wait(part.wait, until));
     }
+    cut_ = false;
     return base::ok;
 }
 

@@ -41,6 +41,7 @@ private:
 
     service::Fd fd_;
     std::string peer_;
+    bool cut_ = false;  // in the midst of what was said
 };
 
 /// A connection, and the address at its other end.

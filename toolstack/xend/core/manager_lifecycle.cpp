@@ -89,9 +89,16 @@ Outcome<> Manager::destroy(const std::string& who) {
     if (!found && found.failure().code == base::Errc::noent) return forget_failed(who, found.failure());
     if (!found) return std::move(found).take_failure();
     const DomainView view = std::move(found).take();
+    // Its way to another host may take hours, and what is to end need not arrive.
+    const auto move = moves_.find(view.uuid);
+    const bool handed = move && !move->cancel();
     const Job job(*this, view.uuid);
     auto again = find(view.uuid.is_nil() ? who : std::to_string(view.info.id.raw));  // it may have ended while we waited
-    if (!again || again->uuid != view.uuid) return base::ok;
+    const bool gone = !again || again->uuid != view.uuid;
+    if (gone && handed)
+        return base::fail(base::Errc::busy,
+                          "Domain '" + view.name + "' was handed over to another host, and is not destroyed there");
+    if (gone) return base::ok;
     log(LogLevel::info, "destroying domain '" + view.name + "'");
     return finish(*again);
 }

@@ -317,8 +317,10 @@ Outcome<> Manager::Departure::pace(uint64_t bytes) {
 /// As if nobody had asked it to leave.
 Outcome<> Manager::Departure::stay() {
     line_.reset();
+    // Whose end failed without a word is ended aloud.
+    const bool logged = live_ != nullptr;
     live_.reset();
-    if (inherited_) manager_.end_live(view_.ref());
+    if (inherited_ || logged) manager_.end_live(view_.ref());
     take_back_tool();
     Record& record = *view_.record;
     const bool asked = record.saving && record.saving->step != SaveIntent::Step::offered;

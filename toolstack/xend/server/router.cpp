@@ -33,7 +33,9 @@ std::string field_or(const Request& request, const char* name, const char* other
 
 Outcome<uint64_t> number_field(const Request& request, const char* name, uint64_t most) {
     const auto value = base::parse_number<uint64_t>(OTRY(field(request, name)));
-    if (!value || *value > most) return base::fail(Errc::inval, std::string("Invalid parameter: ") + name);
+    if (!value || *value > most)
+        return base::fail(Errc::inval,
+                          std::string("Invalid parameter: ") + name + ": not a number up to " + std::to_string(most));
     return *value;
 }
 
