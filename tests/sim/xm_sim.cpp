@@ -78,21 +78,21 @@ public:
 class SimLines final : public migration::Lines {
     class Watched final : public xend::SocketLine {
     public:
-        Watched(int fd, std::function<void(uint32_t)>& on_round) : SocketLine(service::Fd(fd), "here"), round_(on_round) {}
+        Watched(int fd, std::function<void(uint32_t)>& told) : SocketLine(service::Fd(fd), "here"), on_round_(told) {}
         Outcome<> say(const proto::relocation::Message& message) override {
             const auto* round = std::get_if<proto::relocation::Round>(&message);
-            if (round != nullptr && round_) round_(round->number);
+            if (round != nullptr && on_round_) on_round_(round->number);
             return SocketLine::say(message);
         }
 
     private:
-        std::function<void(uint32_t)>& round_;
+        std::function<void(uint32_t)>& on_round_;
     };
     std::vector<std::thread> threads_;
 
 public:
     xend::Manager* target = nullptr;
-    std::function<void(uint32_t)> round;  // before the source says so
+    std::function<void(uint32_t)> on_round;  // before the source says so
 
     Outcome<std::unique_ptr<migration::Line>> connect(const std::string&, uint16_t) override {
         int ends[2];
@@ -101,7 +101,7 @@ public:
             xend::SocketLine line{service::Fd(fd), "here"};
             EXPECT_TRUE(target->receive(line));
         });
-        return std::unique_ptr<migration::Line>(new Watched(ends[0], round));
+        return std::unique_ptr<migration::Line>(new Watched(ends[0], on_round));
     }
     void finish() {
         for (std::thread& thread : threads_) thread.join();
@@ -486,7 +486,7 @@ TEST_F(XmSim, ADomainMovesWhileItRuns) {
     ASSERT_EQ(xm({"create", files.config("demo", files.disk())}), 0) << err.str();
     uint64_t written = 0;
     base::DomId id = manager->find("demo")->info.id;
-    lines.round = [&](uint32_t round) {
+    lines.on_round = [&](uint32_t round) {
         const std::lock_guard guard(machine.lock());
         uint64_t* page = page_of(id);
         ASSERT_NE(page, nullptr);
@@ -510,7 +510,7 @@ TEST_F(XmSim, ADomainMovesWhileItRuns) {
         EXPECT_EQ(page_of(id)[1], written);
     }
     // Its line is cut, and it is somebody else's log.
-    lines.round = [&](uint32_t) { throw std::runtime_error("cut"); };
+    lines.on_round = [&](uint32_t) { throw std::runtime_error("cut"); };
     EXPECT_EQ(xm({"migrate", "-l", "demo", "localhost"}), 1);
     lines.finish();
     EXPECT_EQ(manager->find("demo")->info.id, id);
