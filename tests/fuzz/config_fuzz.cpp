@@ -1,19 +1,29 @@
-// link: xenconfig
+// link: xenconfig_convert
 // SPDX-License-Identifier: Apache-2.0
 // Any bytes as a configuration file: parse, and what parses must survive the way through sxp and back, and through JSON where
-// it is UTF-8. The same bytes as JSON: refused, or the same again.
+// it is UTF-8. The same bytes as JSON: refused, or the same again. As libxl's JSON and libvirt's XML: what is taken can be written and read.
 #include <cstdint>
 #include <cstdlib>
 
+#include "toolstack/config/convert.hpp"
 #include "toolstack/config/domain_json.hpp"
 #include "toolstack/config/domain_sxp.hpp"
 #include "toolstack/config/load.hpp"
+
+static void read_and_write(config::FileForm form, const std::string& text) {
+    const auto first = config::read_form(form, text, "fuzz", {}, {});
+    if (!first) return;
+    const auto written = config::write_form(form, first->config);
+    if (written && !config::read_form(form, *written, "written", {}, {})) std::abort();
+}
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const std::string text(reinterpret_cast<const char*>(data), size);
     if (const auto direct = config::from_json(text); direct && config::from_json(config::to_json(*direct)).value() != *direct) {
         std::abort();
     }
+    read_and_write(config::FileForm::libvirt, text);
+    read_and_write(config::FileForm::libxl, text);
     auto loaded = config::parse_config(text, "fuzz");
     if (!loaded || !config::validate(loaded->config)) return 0;
     const proto::Sxp sxp = config::to_sxp(loaded->config);

@@ -68,3 +68,12 @@ printf 'load_env\nblscfg\nif [ ! "${a}" != b ]; then set default=a; fi\ntitle A\
 # The beginning of a relocation: HELLO, an offer, GO; and the end of an image.
 { printf '\001\0\0\0\030\0\0\0\001\0\0\0\0\0\0\0'; zeros 16; printf '\002\0\0\0\045\0\0\0'; zeros 29; printf '\004\0\0\0(vm)\011\0\0\0\0\0\0\0'; } | seed relocation offer
 { printf '\005\0\0\0\014\0\0\0\0\020\0\0\0\0\0\0data\007\0\0\0\020\0\0\0'; zeros 16; printf '\013\0\0\0\007\0\0\0\003\0\0\0why'; } | seed relocation image
+
+printf "name='x'\nkernel='/k'\nmemory=64\ncpus=['0-3','^1']\ndisk=['phy:/dev/a,xvda,w']\nvif=['rate=1Mb/s,ip=1.2.3.4']\n" | seed config file
+{
+  printf "<domain type='xen'><name>x</name><memory unit='MiB'>64</memory><vcpu current='1' cpuset='0-1'>2</vcpu>"
+  printf "<cputune><vcpupin vcpu='1' cpuset='1'/></cputune><os><type>linux</type><kernel>/k</kernel></os><clock offset='utc'/><devices>"
+  printf "<disk type='file'><driver type='raw'/><source file='/a'/><target dev='xvda'/></disk>"
+  printf "<interface type='bridge'><source bridge='b'/><bandwidth><outbound average='10'/></bandwidth></interface></devices></domain>"
+} | seed config libvirt
+printf '{"c_info":{"type":"pv","name":"x"},"b_info":{"max_vcpus":2,"avail_vcpus":[0],"max_memkb":65536,"target_memkb":65536,"kernel":"/k","vcpu_hard_affinity":[[0],[1]]},"disks":[{"pdev_path":"/a","vdev":"xvda","format":"raw","readwrite":1}],"nics":[{"devid":0,"bridge":"b"}]}' | seed config libxl

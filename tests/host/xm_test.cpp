@@ -298,6 +298,34 @@ TEST(Xm, CoresAreDumped) {
     EXPECT_EQ(s.xm({"dump-core", "0"}).err, "Error: Cannot dump privileged domain 0\n");
 }
 
+TEST(Xm, ConfigIsCheckedAndConverted) {
+    Shell s;
+    const Ran xml = s.xm({"config", "convert", "--to", "libvirt", s.config, "memory=77", "pool=fast"});
+    ASSERT_EQ(xml.status, 0) << xml.err;
+    EXPECT_TRUE(xml.out.starts_with("<domain type=\"xen\">\n")) << xml.out;
+    EXPECT_NE(xml.out.find(std::to_string(77 * 1024)), std::string::npos);
+    EXPECT_EQ(xml.err, "Warning: " + s.config + ": in the form 'libvirt' pool: 'fast' is lost\n");
+    const Ran whole = s.xm({"config", "check", s.config, s.config});
+    EXPECT_EQ(whole.status, 0) << whole.err;
+    EXPECT_EQ(whole.out, s.config + ": 'demo' is whole\n" + s.config + ": 'demo' is whole\n");
+    const auto refused = [&](const std::vector<std::string>& words, const std::string& why) {
+        const Ran r = s.xm(words);
+        EXPECT_EQ(r.status, 1);
+        EXPECT_EQ(r.err.substr(0, r.err.find('\n')), "Error: " + why);
+    };
+    refused({"config", "convert", s.config}, "xm config convert wants --to file, sxp, json, libxl or libvirt");
+    refused({"config", "convert", "-t", "yaml", s.config},
+            "'yaml' is no form of a configuration: file, sxp, json, libxl or libvirt");
+    refused({"config", "convert", "-t", "sxp", s.config, "more"}, "'more' is no name=value");
+    refused({"config", "convert", "-f", "json", "-t", "sxp", s.config, "memory=1"},
+            s.config + ": name=value is for files of xm and xl alone");
+    refused({"config", "check", "/nowhere"}, "Cannot open config file \"/nowhere\": No such file or directory");
+    refused({"config", "paint", s.config}, "'paint' is neither check nor convert");
+    const Ran some = s.xm({"config", "check", "/nowhere", s.config});
+    EXPECT_EQ(some.status, 1);
+    EXPECT_NE(some.err.find("Error: 1 of 2 configurations are wrong\n"), std::string::npos) << some.err;
+}
+
 /// An owner who mistypes is told, and nothing is decided.
 TEST(Xm, MigrateTakesWhatBelongsTogether) {
     Shell s;

@@ -232,6 +232,7 @@ Outcome<std::string> Converter::specifier(const std::string& name, const Json& d
         const auto at = device.find(std::string(key.member));
         if (at == device.end()) continue;
         const std::string value = OTRY(text_of(name, *at));
+        if (key.member == "format" && value == "empty") continue;  // a drive without a medium: there is no path either
         if (value.find(',') != std::string::npos)
             return base::fail(Errc::inval, name + ": a comma in " + std::string(key.member));
         out += (out.empty() ? "" : ",") + std::string(key.variable) + "=" + value;
@@ -245,6 +246,7 @@ Outcome<> Converter::disk(const Json& device) {
     out += is_set("readwrite") ? ",access=rw" : ",access=ro";
     if (is_set("is_cdrom")) out += ",devtype=cdrom";
     if (device.contains("discard_enable") && device["discard_enable"] == "False") out += ",no-discard";
+    if (device.contains("trusted") && device["trusted"] == "False") out += ",untrusted";
     set("disk", out + ",target=" + (device.contains("pdev_path") ? OTRY(text_of("disks", device["pdev_path"])) : std::string()));
     return base::ok;
 }

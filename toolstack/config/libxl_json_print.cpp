@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <nlohmann/json.hpp>
 
+#include "lib/base/number.hpp"
 #include "toolstack/config/libxl_json.hpp"
 
 namespace config {
@@ -23,18 +24,39 @@ Json vcpus_online(const DomainConfig& c) {
     return out;
 }
 
+/// The CPUs of each vCPU by their numbers; none where a list is of all that a machine has.
+Json affinities(const DomainConfig& c) {
+    constexpr uint32_t any_machine = 4096;
+    Json out = Json::array();
+    for (uint32_t i = 0; i < c.vcpus; ++i) {
+        const std::string_view list = cpus_of_vcpu(c.cpus, i);
+        const auto map = parse_cpu_list(list, any_machine);
+        Json cpus = Json::array();
+        if (map && list.find("all") == std::string_view::npos) {
+            for (uint32_t cpu = 0; cpu < any_machine; ++cpu) {
+                if ((((*map)[cpu / 8] >> (cpu % 8)) & 1U) != 0) cpus.push_back(cpu);
+            }
+        }
+        out.push_back(std::move(cpus));
+    }
+    return out;
+}
+
 Json disk_json(const Disk& disk) {
     Json out = Json::object();
     if (!disk.backend.empty() && disk.backend != "0") out["backend_domname"] = disk.backend;
     if (!disk.target.empty()) out["pdev_path"] = disk.target;
     out["vdev"] = disk.vdev;
     out["format"] = disk.target.empty() ? "empty" : is_image_format(disk.type) ? disk.type : "raw";
-    if (disk.type != "phy" && disk.type != "file" && !is_image_format(disk.type)) out["script"] = "block-" + disk.type;
+    const bool by_script = !disk.type.empty() && disk.type != "phy" && disk.type != "file" && !is_image_format(disk.type);
+    if (by_script) out["script"] = "block-" + disk.type;
     if (disk.cdrom) {
         out["removable"] = 1;
         out["is_cdrom"] = 1;
     }
     if (disk.mode != DiskMode::read_only) out["readwrite"] = 1;
+    if (!disk.discard) out["discard_enable"] = "False";
+    if (!disk.trusted) out["trusted"] = "False";
     return out;
 }
 
@@ -50,7 +72,13 @@ Json nic_json(const Vif& vif, size_t devid) {
     add("bridge", vif.bridge);
     add("ifname", vif.vifname);
     add("script", vif.script);
+    add("gatewaydev", vif.gatewaydev);
     out["nictype"] = "vif";
+    if (const auto mtu = base::parse_number<uint32_t>(vif.mtu)) out["mtu"] = *mtu;
+    if (const auto limit = rate_limit(vif.rate); limit && !vif.rate.empty()) {
+        out["rate_bytes_per_interval"] = limit->bytes;
+        out["rate_interval_usecs"] = limit->usec;
+    }
     return out;
 }
 
@@ -68,6 +96,14 @@ std::string to_libxl_json(const DomainConfig& c, std::optional<uint32_t> domid) 
     b["avail_vcpus"] = vcpus_online(c);
     b["max_memkb"] = c.max_memory_mib() * 1024;
     b["target_memkb"] = c.memory_mib * 1024;
+    if (!c.cpus.empty()) b["vcpu_hard_affinity"] = affinities(c);
+    const auto add = [&b](const char* key, const std::optional<uint32_t>& value) {
+        if (value) b[key] = *value;
+    };
+    add("event_channels", c.max_event_channels);
+    add("max_grant_frames", c.max_grant_frames);
+    add("max_maptrack_frames", c.max_maptrack_frames);
+    add("max_grant_version", c.max_grant_version);
     if (c.localtime) b["localtime"] = "True";
     if (c.rtc_timeoffset != 0) b["rtc_timeoffset"] = c.rtc_timeoffset;
     if (c.tsc_mode) b["tsc_mode"] = tsc_modes[*c.tsc_mode];
@@ -85,6 +121,7 @@ std::string to_libxl_json(const DomainConfig& c, std::optional<uint32_t> domid) 
     all["on_poweroff"] = underscored(name_of(c.on_poweroff));
     all["on_reboot"] = underscored(name_of(c.on_reboot));
     all["on_crash"] = underscored(name_of(c.on_crash));
+    if (c.on_watchdog) all["on_watchdog"] = underscored(name_of(*c.on_watchdog));
     if (!domid) return all.dump(4, ' ', false, Json::error_handler_t::replace);
     const Json out = {{"domid", *domid}, {"config", std::move(all)}};
     return out.dump(4, ' ', false, Json::error_handler_t::replace);

@@ -169,8 +169,8 @@ const std::vector<Verb>& verbs() {
     };
     static const std::vector<Verb> table = [] {
         std::vector<Verb> rows = own;
-        for (const auto& more : {cpupool_verbs(), device_verbs(), host_verbs(), savefile_verbs(), scheduler_verbs(),
-                                 session_verbs(), top_verbs(), vcpu_verbs(), refused_verbs()})
+        for (const auto& more : {config_verbs(), cpupool_verbs(), device_verbs(), host_verbs(), savefile_verbs(),
+                                 scheduler_verbs(), session_verbs(), top_verbs(), vcpu_verbs(), refused_verbs()})
             rows.insert(rows.end(), more.begin(), more.end());
         return rows;
     }();
@@ -223,10 +223,10 @@ constexpr Alias aliases[] = {
 /// Groups of the long help; a verb in none of them would not be shown, which a test checks.
 const std::vector<std::pair<std::string_view, std::vector<std::string_view>>>& groups() {
     static const std::vector<std::pair<std::string_view, std::vector<std::string_view>>> table = {
-        {"Domain", {"console", "create",  "delete",  "destroy",  "domid",     "domname",  "dump-core", "list",
-                    "mem-max", "mem-set", "migrate", "new",      "pause",     "pincpu",   "reboot",    "rename",
-                    "restore", "resume",  "save",    "savefile", "shutdown",  "start",    "suspend",   "sysrq",
-                    "top",     "trigger", "unpause", "uptime",   "vcpu-list", "vcpu-pin", "vcpu-set"}},
+        {"Domain", {"config", "console", "create",  "delete",  "destroy",  "domid",     "domname",  "dump-core",
+                    "list",   "mem-max", "mem-set", "migrate", "new",      "pause",     "pincpu",   "reboot",
+                    "rename", "restore", "resume",  "save",    "savefile", "shutdown",  "start",    "suspend",
+                    "sysrq",  "top",     "trigger", "unpause", "uptime",   "vcpu-list", "vcpu-pin", "vcpu-set"}},
         {"Xen Host",
          {"call", "consoles", "debug-keys", "dmesg", "help", "host-accept", "host-forget", "host-list", "host-pair", "info",
           "log", "shell"}},

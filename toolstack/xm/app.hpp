@@ -79,6 +79,7 @@ const std::vector<Verb>& verbs();
 /// xl's table: its own rows, and those of xm's that are the same.
 const std::vector<Verb>& xl_verbs();
 /// What that table takes from other files.
+std::vector<Verb> config_verbs();
 std::vector<Verb> cpupool_verbs();
 std::vector<Verb> device_verbs();
 std::vector<Verb> host_verbs();
