@@ -29,7 +29,7 @@
 #include "hypervisor/mm/host_map.hpp"
 #include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log_ring.hpp"
-#include "hypervisor/rt/panic.hpp"
+#include "hypervisor/rt/run_time_options.hpp"
 #include "hypervisor/sched/scheduler.hpp"
 #include "hypervisor/time/timer.hpp"
 #include "lib/parse/multiboot.hpp"
@@ -53,10 +53,7 @@ void run_constructors() {
 }
 
 void start_consoles() {
-    set_log_levels(options.own_levels, options.guest_levels);
-    set_timestamps(options.timestamps);
-    set_console_to_ring(options.console_to_ring);
-    set_panic_reboot(!options.noreboot);
+    apply_run_time_options(options);
     if (options.console_serial) serial_start(options.com1);
     if (options.console_vga) vga_start();
     log(LogLevel::info, "Xenolith 4.17 on %s", cpu_features.brand[0] ? cpu_features.brand : "an x86-64 CPU");
@@ -167,6 +164,7 @@ void describe_machine() {
         if (machine_info.memory_map_entries == MachineInfo::max_ranges) break;
         machine_info.memory_map[machine_info.memory_map_entries++] = {r.start, r.size(), static_cast<uint32_t>(r.type)};
     }
+    machine_info.options = options;
     memcpy(machine_info.command_line, options.command_line, sizeof machine_info.command_line);
 }
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/// What boot code knows about the machine and hypercalls tell: written once, before the first domain runs.
+/// What boot code knows about the machine and hypercalls tell: written before the first domain runs.
 #pragma once
 
 #include <cstdint>
 
 #include "abi/xen/version.hpp"
 #include "lib/parse/e820.hpp"
+#include "lib/x86/boot_options.hpp"
 
 namespace hv {
 
@@ -14,6 +15,7 @@ struct MachineInfo {
     parse::E820Entry memory_map[max_ranges] = {};  ///< as firmware tells it, sanitised
     uint32_t memory_map_entries = 0;
     char command_line[xen::XEN_COMMANDLINE_LEN] = {};  ///< without the image's name
+    x86::BootOptions options;                          ///< those of rt/run_time_options.hpp change by hypfs_op, in its turn
     uint32_t cores_per_socket = 1;
     uint32_t threads_per_core = 1;
     char build_date[32] = {};  ///< when and by whom the image was built; may be empty

@@ -63,7 +63,7 @@ constexpr Row rows[] = {
     row<xen::HYPERVISOR_argo_op,                       refused<Errc::nosys>,                    all, anyone,  whole>,
     row<xen::HYPERVISOR_xenpmu_op,                     refused<Errc::opnotsupp>,                all, anyone,  whole>,
     row<xen::HYPERVISOR_dm_op,                         refused<Errc::nosys>,                    all, anyone,  whole>,
-    row<xen::HYPERVISOR_hypfs_op,                      refused<Errc::nosys>,                    all, anyone,  whole>,
+    row<xen::HYPERVISOR_hypfs_op,                      hypercall_hypfs_op,                      all, control, in_parts>,
     row<xen::HYPERVISOR_arch_0,                        refused<Errc::nosys>,                    pv,  anyone,  whole>,
 };
 // clang-format on

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// HYPERVISOR_xen_version: what we are. The interfaces are Xen 4.17's, so that is the version; the rest names ourselves.
+/// HYPERVISOR_xen_version: what we are.
 #include "abi/xen/version.hpp"
 
 #include <cstring>
@@ -9,17 +9,14 @@
 #include "hypervisor/hypercall/handlers.hpp"
 #include "hypervisor/hypercall/machine_info.hpp"
 #include "hypervisor/hypercall/row.hpp"
+#include "hypervisor/hypercall/version_info.hpp"
 
 namespace hv {
 
 namespace {
 
-constexpr uint64_t version_major = 4;
-constexpr uint64_t version_minor = 17;
-constexpr char extraversion[xen::XEN_EXTRAVERSION_LEN] = ".0-xenolith";
 /// A space ends each name; tools look for "xen-3.0-x86_64 " as a word.
 constexpr char capabilities[] = "xen-3.0-x86_64 ";
-constexpr char changeset[xen::XEN_CHANGESET_INFO_LEN] = "xenolith";
 
 void copy_text(char* to, size_t size, const char* from) {
     size_t i = 0;
@@ -29,9 +26,9 @@ void copy_text(char* to, size_t size, const char* from) {
 
 Status compile_info(Vcpu&, GuestPtr<xen::CompileInfo> p) {
     auto info = xen::zeroed<xen::CompileInfo>();
-    copy_text(info.compiler, sizeof info.compiler, "C++ " __VERSION__);
-    copy_text(info.compile_by, sizeof info.compile_by, "xenolith");
-    copy_text(info.compile_domain, sizeof info.compile_domain, "localdomain");
+    copy_text(info.compiler, sizeof info.compiler, version_info::compiler);
+    copy_text(info.compile_by, sizeof info.compile_by, version_info::compile_by);
+    copy_text(info.compile_domain, sizeof info.compile_domain, version_info::compile_domain);
     copy_text(info.compile_date, sizeof info.compile_date, machine_info.build_date);
     return p.store(info);
 }
@@ -59,9 +56,9 @@ Status store_text(AnyGuestPtr to, const char (&text)[N]) {
     return ok;
 }
 
-Answer version(Vcpu&, AnyGuestPtr) { return version_major << 16 | version_minor; }
-Status extra_version(Vcpu&, AnyGuestPtr to) { return store_text(to, extraversion); }
-Status changeset_of(Vcpu&, AnyGuestPtr to) { return store_text(to, changeset); }
+Answer version(Vcpu&, AnyGuestPtr) { return uint64_t{version_info::major_version} << 16 | version_info::minor_version; }
+Status extra_version(Vcpu&, AnyGuestPtr to) { return store_text(to, version_info::extra); }
+Status changeset_of(Vcpu&, AnyGuestPtr to) { return store_text(to, version_info::changeset); }
 
 Status capabilities_of(Vcpu&, AnyGuestPtr to) {
     if (!arch::clear_guest(to.address(), xen::XEN_CAPABILITIES_INFO_LEN)) return Err{Errc::fault};

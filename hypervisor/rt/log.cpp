@@ -23,10 +23,11 @@ uint32_t ring_size = log_ring_size;  ///< a power of two
 uint32_t ring_start = 0;
 uint32_t ring_end = 0;
 ConsoleSink* sinks = nullptr;
-LogLevels own_levels = default_own_levels;
-LogLevels guest_levels = default_guest_levels;
-Timestamps timestamps = Timestamps::none;
-bool console_to_ring = false;
+// Chosen while others write: each by itself, in no order.
+std::atomic<LogLevels> own_levels{default_own_levels};
+std::atomic<LogLevels> guest_levels{default_guest_levels};
+std::atomic<Timestamps> timestamps{Timestamps::none};
+std::atomic<bool> console_to_ring{false};
 std::atomic<bool> lock_broken{false};
 constinit base::RateLimit own_limit{10, base::Nanos::ms(500)};
 
@@ -53,7 +54,7 @@ void write_line(TextFrom from, const char* prefix, const char* fmt, va_list ap) 
     constexpr size_t size = 512;
     char line[size];
     size_t n = format(line, size, "%s", prefix);
-    n += format_timestamp(line + n, size - n, timestamps);
+    n += format_timestamp(line + n, size - n, timestamps.load(std::memory_order_relaxed));
     n += vformat(line + n, size - n - 1, fmt, ap);
     if (n > size - 2) n = size - 2;
     line[n++] = '\n';
@@ -72,7 +73,8 @@ constexpr const char* own_prefix = "(XEN) ";
 
 /// True when a line of this level is to be kept. `source` is asked for its share only when the level is a limited one.
 template <class Source>
-bool kept(LogLevels levels, LogLevel level, Source source) {
+bool kept(const std::atomic<LogLevels>& chosen, LogLevel level, Source source) {
+    const LogLevels levels = chosen.load(std::memory_order_relaxed);
     const auto l = static_cast<uint8_t>(level);
     if (l < levels.always) return true;
     return l < levels.limited && source();
@@ -99,7 +101,7 @@ bool console_write(const char* text, size_t n) {
     return locked([&] {
         for (ConsoleSink* s = sinks; s; s = s->next)
             if (s->has_room && !s->has_room(n)) return false;
-        if (console_to_ring) append(text, n);
+        if (console_to_ring.load(std::memory_order_relaxed)) append(text, n);
         show(TextFrom::dom0_console, text, n);
         return true;
     });
@@ -130,12 +132,12 @@ void add_console(ConsoleSink& sink) {
 }
 
 void set_log_levels(LogLevels own, LogLevels guest) {
-    own_levels = own;
-    guest_levels = guest;
+    own_levels.store(own, std::memory_order_relaxed);
+    guest_levels.store(guest, std::memory_order_relaxed);
 }
 
-void set_timestamps(Timestamps t) { timestamps = t; }
-void set_console_to_ring(bool on) { console_to_ring = on; }
+void set_timestamps(Timestamps t) { timestamps.store(t, std::memory_order_relaxed); }
+void set_console_to_ring(bool on) { console_to_ring.store(on, std::memory_order_relaxed); }
 
 void log_ring_move(char* to, uint32_t size) {
     Guard g(console_lock);

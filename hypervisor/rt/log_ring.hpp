@@ -28,7 +28,7 @@ void log_write(TextFrom from, const char* text, size_t n);
 /// for it now, and nothing was shown.
 bool console_write(const char* text, size_t n);
 
-/// Set from loglvl= and guest_loglvl=.
+/// From loglvl= and guest_loglvl=. These three may change at any time: the next line is written as they are then.
 void set_log_levels(LogLevels own, LogLevels guest);
 
 void set_timestamps(Timestamps t);

@@ -16,7 +16,7 @@ namespace hv {
 namespace {
 
 std::atomic<bool> panicking{false};
-bool reboot_after_panic = true;
+std::atomic<bool> reboot_after_panic{true};
 
 bool in_image(uint64_t a) { return a >= reinterpret_cast<uint64_t>(image_start) && a < reinterpret_cast<uint64_t>(image_end); }
 
@@ -32,7 +32,7 @@ void wait_seconds(unsigned seconds) {
 
 }  // namespace
 
-void set_panic_reboot(bool reboot) { reboot_after_panic = reboot; }
+void set_panic_reboot(bool reboot) { reboot_after_panic.store(reboot, std::memory_order_relaxed); }
 
 void show_stack(uint64_t rsp) {
     const uint64_t end = (rsp | (cpu_stack_size - 1)) + 1 - sizeof(CpuStackTop);
@@ -101,7 +101,7 @@ void give_up(const char* fmt, ...) {
 void machine_failed(const char* what) {
     constexpr unsigned seconds = 5;
     console_flush();
-    if (!reboot_after_panic) {
+    if (!reboot_after_panic.load(std::memory_order_relaxed)) {
         log(LogLevel::error, "%s: 'noreboot' set - not rebooting.", what);
         machine_halt();
     }

@@ -17,7 +17,7 @@ extern const uint8_t image_start[];  ///< first byte of the hypervisor image (li
 extern const uint8_t image_end[];
 }
 
-/// noreboot on the command line: halt instead of rebooting after a panic.
+/// noreboot: halt instead of rebooting after a panic.
 void set_panic_reboot(bool reboot);
 void show_regs(const Regs& r);
 /// Logs whose vCPU this CPU was running; domain/ does it, which knows. Context: any, for a panic.

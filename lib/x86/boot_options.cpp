@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/x86/boot_options.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
-
-#include "lib/parse/cmdline.hpp"
+#include <iterator>
 
 namespace x86 {
 namespace {
@@ -138,102 +138,196 @@ bool set_vga(std::string_view text, bool& keep) {
     return true;
 }
 
-/// One command line on its way into options.
-class Reader {
-    BootOptions& options_;
-    OptionComplaints& complaints_;
-    const unsigned dom0_most_vcpus_;
+}  // namespace
+
+/// A line on its way into options.
+struct OptionReading {
+    BootOptions& options;
+    OptionComplaints& complaints;
+    const unsigned dom0_most_vcpus;
 
     void complain(std::string_view option, const char* why) {
-        if (!complaints_.full()) (void)complaints_.push({option, why});
-    }
-
-    /// The options about speculation. `known` false: none of them.
-    bool apply_speculation(const parse::Option& o, bool& known) {
-        SpeculationOptions& s = options_.speculation;
-        if (o.key == "spec-ctrl") {
-            const bool good = parse_spec_ctrl(list_of(o), s);
-            if (s.lazy_fpu_wanted || s.plain_branches_wanted)
-                complain(o.raw, "wants eager-fpu or branch-harden off, which are always on; that part of it is");
-            return good;
-        }
-        if (o.key == "xpti") return parse_xpti(list_of(o), s);
-        if (o.key == "pv-l1tf") return parse_pv_l1tf(list_of(o), s);
-        if (o.key == "tsx") return set_choice(o, s.tsx);
-        if (o.key == "smt") return set_choice(o, s.smt);
-        if (o.key == "sched-gran") {
-            if (o.value == "core" || o.value == "socket")
-                complain(o.raw, "is not offered: each CPU is scheduled by itself. smt=no keeps domains from sharing a core");
-            return o.value == "core" || o.value == "socket" || o.value == "cpu";
-        }
-        known = false;
-        return true;
-    }
-
-    /// False: the value makes no sense. `known` false: no such option.
-    bool apply(const parse::Option& o, bool& known) {
-        known = true;
-        if (o.key == "console") return set_consoles(o.value, options_);
-        if (o.key == "com1") return set_com1(o.value, options_.com1);
-        if (o.key == "dom0_mem") return set_dom0_mem(o.value, options_);
-        if (o.key == "dom0_max_vcpus") return set_number(o.value, options_.dom0_max_vcpus, 1, dom0_most_vcpus_);
-        if (o.key == "maxcpus") return set_number(o.value, options_.max_cpus, 1, x86::max_cpus);
-        if (o.key == "loglvl") return set_levels(o.value, options_.own_levels);
-        if (o.key == "guest_loglvl") return set_levels(o.value, options_.guest_levels);
-        if (o.key == "noreboot") return set_boolean(o, options_.noreboot);
-        if (o.key == "reboot" && o.negated) return options_.noreboot = true;
-        if (o.key == "sync_console") return set_boolean(o, options_.sync_console);
-        if (o.key == "console_timestamps") return set_timestamps(o, options_.timestamps);
-        if (o.key == "console_to_ring") return set_boolean(o, options_.console_to_ring);
-        if (o.key == "conring_size") return set_ring_size(o.value, options_.ring_size);
-        if (o.key == "efi") return set_efi(o.value, options_.efi_services);
-        if (o.key == "vga") return set_vga(o.value, options_.vga_keep);
-        if (o.key == "nosmp") {
-            bool on = true;
-            const bool good = set_boolean(o, on);
-            if (on) options_.max_cpus = 1;
-            return good;
-        }
-        if (o.key == "sched") {
-            if (o.value.empty() || o.value.size() >= sizeof options_.scheduler) return false;
-            memcpy(options_.scheduler, o.value.data(), o.value.size());
-            options_.scheduler[o.value.size()] = 0;
-            return true;
-        }
-        if (o.key == "mem") {
-            auto bytes = parse::parse_size(o.value, 1024);
-            if (bytes) options_.mem_limit = bytes.value();
-            return static_cast<bool>(bytes);
-        }
-        return apply_speculation(o, known);
-    }
-
-public:
-    Reader(BootOptions& options, OptionComplaints& complaints, unsigned dom0_most_vcpus)
-        : options_(options), complaints_(complaints), dom0_most_vcpus_(dom0_most_vcpus) {}
-
-    void read(const parse::Option& o, bool may_be_image) {
-        const BootOptions before = options_;
-        bool known = true;
-        const bool good = apply(o, known);
-        const bool image_name = may_be_image && (o.raw.find('/') != std::string_view::npos || !o.has_value);
-        if (!known && !image_name) complain(o.raw, "is not an option of this hypervisor");
-        if (good) return;
-        complain(o.raw, "has a value that is not understood");
-        const SpeculationOptions understood = options_.speculation;  // of a list, what is known counts
-        options_ = before;
-        options_.speculation = understood;
+        if (!complaints.full()) (void)complaints.push({option, why});
     }
 };
 
+namespace {
+
+bool set_spec_ctrl(const parse::Option& o, OptionReading& r) {
+    SpeculationOptions& s = r.options.speculation;
+    const bool good = parse_spec_ctrl(list_of(o), s);
+    if (s.lazy_fpu_wanted || s.plain_branches_wanted)
+        r.complain(o.raw, "wants eager-fpu or branch-harden off, which are always on; that part of it is");
+    return good;
+}
+
+bool set_granularity(const parse::Option& o, OptionReading& r) {
+    const bool others = o.value == "core" || o.value == "socket";
+    if (others) r.complain(o.raw, "is not offered: each CPU is scheduled by itself. smt=no keeps domains from sharing a core");
+    return others || o.value == "cpu";
+}
+
+bool set_nosmp(const parse::Option& o, OptionReading& r) {
+    bool on = true;
+    const bool good = set_boolean(o, on);
+    if (on) r.options.max_cpus = 1;
+    return good;
+}
+
+bool set_scheduler(const parse::Option& o, OptionReading& r) {
+    char(&name)[sizeof r.options.scheduler] = r.options.scheduler;
+    if (o.value.empty() || o.value.size() >= sizeof name) return false;
+    memcpy(name, o.value.data(), o.value.size());
+    name[o.value.size()] = 0;
+    return true;
+}
+
+bool set_memory_limit(const parse::Option& o, OptionReading& r) {
+    auto bytes = parse::parse_size(o.value, 1024);
+    if (bytes) r.options.mem_limit = bytes.value();
+    return static_cast<bool>(bytes);
+}
+
+// -- as tools are shown them --------------------------------------------------------------------------------------------
+
+std::string_view level_word(uint8_t levels) {
+    constexpr std::string_view words[] = {"none", "error", "warning", "info", "all"};
+    return words[levels < std::size(words) ? levels : std::size(words) - 1];
+}
+
+std::string_view levels_text(const LogLevels& l, char (&room)[32]) {
+    const std::string_view always = level_word(l.always), limited = level_word(l.limited);
+    memcpy(room, always.data(), always.size());
+    room[always.size()] = '/';
+    memcpy(room + always.size() + 1, limited.data(), limited.size());
+    return {room, always.size() + 1 + limited.size()};
+}
+
+std::string_view timestamps_text(Timestamps t) {
+    switch (t) {
+        case Timestamps::none: return "none";
+        case Timestamps::date: return "date";
+        case Timestamps::date_ms: return "datems";
+        case Timestamps::boot: return "boot";
+        case Timestamps::raw: return "raw";
+    }
+    return "none";
+}
+
+// -- the table ----------------------------------------------------------------------------------------------------------
+
+#define SET [](const parse::Option& o, OptionReading& r)
+#define NUMBER [](const BootOptions& o) -> uint64_t
+#define TEXT [](const BootOptions& o, [[maybe_unused]] char(&room)[32])
+
+/// A text that counts at boot, and is shown as the line has it.
+constexpr OptionRow at_boot(std::string_view name, bool (*set)(const parse::Option&, OptionReading&), bool takes_parts = false) {
+    return {name, OptionKind::text, 0, takes_parts, set, nullptr, nullptr};
+}
+constexpr bool in_parts = true;
+
+// clang-format off
+constexpr OptionRow rows[] = {
+    at_boot("com1",           SET { return set_com1(o.value, r.options.com1); }),
+    {"conring_size",          OptionKind::number, 0, false, SET { return set_ring_size(o.value, r.options.ring_size); },
+                              NUMBER { return o.ring_size; }, nullptr},
+    at_boot("console",        SET { return set_consoles(o.value, r.options); }),
+    {"console_timestamps",    OptionKind::text, 7, false, SET { return set_timestamps(o, r.options.timestamps); }, nullptr,
+                              TEXT { return timestamps_text(o.timestamps); }},
+    {"console_to_ring",       OptionKind::boolean, 1, false, SET { return set_boolean(o, r.options.console_to_ring); },
+                              NUMBER { return o.console_to_ring; }, nullptr},
+    at_boot("dom0_max_vcpus", SET { return set_number(o.value, r.options.dom0_max_vcpus, 1, r.dom0_most_vcpus); }),
+    at_boot("dom0_mem",       SET { return set_dom0_mem(o.value, r.options); }),
+    at_boot("efi",            SET { return set_efi(o.value, r.options.efi_services); }),
+    {"guest_loglvl",          OptionKind::text, 16, false, SET { return set_levels(o.value, r.options.guest_levels); }, nullptr,
+                              TEXT { return levels_text(o.guest_levels, room); }},
+    {"loglvl",                OptionKind::text, 16, false, SET { return set_levels(o.value, r.options.own_levels); }, nullptr,
+                              TEXT { return levels_text(o.own_levels, room); }},
+    at_boot("maxcpus",        SET { return set_number(o.value, r.options.max_cpus, 1, x86::max_cpus); }),
+    at_boot("mem",            set_memory_limit),
+    {"noreboot",              OptionKind::boolean, 1, false, SET { return set_boolean(o, r.options.noreboot); },
+                              NUMBER { return o.noreboot; }, nullptr},
+    at_boot("nosmp",          set_nosmp),
+    at_boot("pv-l1tf",        SET { return parse_pv_l1tf(list_of(o), r.options.speculation); }, in_parts),
+    at_boot("sched",          set_scheduler),
+    at_boot("sched-gran",     set_granularity),
+    at_boot("smt",            SET { return set_choice(o, r.options.speculation.smt); }),
+    at_boot("spec-ctrl",      set_spec_ctrl, in_parts),
+    {"sync_console",          OptionKind::boolean, 0, false, SET { return set_boolean(o, r.options.sync_console); },
+                              NUMBER { return o.sync_console; }, nullptr},
+    at_boot("tsx",            SET { return set_choice(o, r.options.speculation.tsx); }),
+    at_boot("vga",            SET { return set_vga(o.value, r.options.vga_keep); }),
+    at_boot("xpti",           SET { return parse_xpti(list_of(o), r.options.speculation); }, in_parts),
+};
+// clang-format on
+#undef SET
+#undef NUMBER
+#undef TEXT
+
+static_assert(std::size(rows) == option_count);
+static_assert(std::ranges::is_sorted(rows, {}, &OptionRow::name), "tools are shown them by name");
+
+const OptionRow* row_of(const parse::Option& o) {
+    for (const OptionRow& row : rows)
+        if (o.key == row.name) return &row;
+    return nullptr;
+}
+
+/// "no-reboot" is a way to say "noreboot".
+bool says_noreboot(const parse::Option& o) { return o.key == "reboot" && o.negated; }
+
+void read_option(const parse::Option& o, bool may_be_image, OptionReading& to) {
+    if (says_noreboot(o)) {
+        to.options.noreboot = true;
+        return;
+    }
+    const OptionRow* row = row_of(o);
+    if (!row) {
+        const bool image_name = may_be_image && (o.raw.find('/') != std::string_view::npos || !o.has_value);
+        if (!image_name) to.complain(o.raw, "is not an option of this hypervisor");
+        return;
+    }
+    const BootOptions before = to.options;
+    const bool good = row->set(o, to);
+    if (!good) {
+        to.complain(o.raw, "has a value that is not understood");
+        const SpeculationOptions understood = to.options.speculation;  // of a list, what is known counts
+        to.options = before;
+        to.options.speculation = understood;
+    }
+    if (good || row->takes_parts) to.options.given[row - rows] = list_of(o);
+}
+
 }  // namespace
 
+std::span<const OptionRow> option_rows() { return rows; }
+
+OptionValue option_value(const OptionRow& row, const BootOptions& options, char (&room)[32]) {
+    if (row.number) return {row.number(options), {}};
+    if (row.text) return {0, row.text(options, room)};
+    const std::string_view given = options.given[&row - rows];
+    return {0, given.data() ? given : "default"};
+}
+
+bool change_option(const OptionRow& row, std::string_view value, BootOptions& options) {
+    OptionComplaints complaints;
+    BootOptions changed = options;
+    OptionReading to{changed, complaints, 0};
+    parse::Option o;
+    o.raw = o.value = value;
+    o.key = row.name;
+    o.has_value = true;
+    const bool good = row.longest != 0 && row.set(o, to);
+    if (good) options = changed;
+    return good;
+}
+
 void parse_boot_options(std::string_view line, unsigned dom0_most_vcpus, BootOptions& options, OptionComplaints& complaints) {
-    Reader reader(options, complaints, dom0_most_vcpus);
+    OptionReading to{options, complaints, dom0_most_vcpus};
     parse::CommandLine words(line);
     // The first word is the image's own name, as loaders pass it.
     bool first = true;
-    for (auto o = words.next(); o; o = words.next(), first = false) reader.read(*o, first);
+    for (auto o = words.next(); o; o = words.next(), first = false) read_option(*o, first, to);
 }
 
 }  // namespace x86

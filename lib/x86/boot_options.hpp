@@ -3,10 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "lib/base/log_settings.hpp"
 #include "lib/parse/bytes.hpp"
+#include "lib/parse/cmdline.hpp"
 #include "lib/parse/serial.hpp"
 #include "lib/x86/cpu_set.hpp"
 #include "lib/x86/speculation_policy.hpp"
@@ -19,6 +21,8 @@ struct MemoryAmount {
     bool negative = false;
     uint64_t bytes = 0;
 };
+
+inline constexpr unsigned option_count = 23;  ///< rows of the table of options
 
 struct BootOptions {
     bool console_serial = false;
@@ -39,6 +43,8 @@ struct BootOptions {
     bool console_to_ring = false;
     uint32_t ring_size = base::log_ring_size;  ///< of the log; a power of two
     char scheduler[16] = "credit2";
+    std::string_view
+        given[option_count];  ///< of each row the last value that was understood, a part of the line; null data: none
 };
 
 /// A word that was not understood, and why: "is ...", "has ...".
@@ -47,6 +53,36 @@ struct OptionComplaint {
     const char* why;
 };
 using OptionComplaints = parse::FixedList<OptionComplaint, 32>;
+
+enum class OptionKind : uint8_t { boolean, number, text };
+
+struct OptionReading;
+
+/// One option: a row of the table in boot_options.cpp, which is the only one.
+struct OptionRow {
+    std::string_view name;
+    OptionKind kind;
+    uint8_t longest;   ///< of a value that it may be given while the machine runs, bytes with a text's end; 0: at boot only
+    bool takes_parts;  ///< of a list with an item that is not known the others count
+    /// False: the value makes no sense.
+    bool (*set)(const parse::Option& o, OptionReading& to);
+    uint64_t (*number)(const BootOptions& o);                      ///< of booleans (0 and 1) and numbers
+    std::string_view (*text)(const BootOptions& o, char (&)[32]);  ///< null: as the line has it, "default" if it does not
+};
+
+/// All of them, by name.
+std::span<const OptionRow> option_rows();
+
+/// What an option is: the number of booleans and numbers, or a text, which may stand in `room`.
+struct OptionValue {
+    uint64_t number = 0;
+    std::string_view text;
+};
+OptionValue option_value(const OptionRow& row, const BootOptions& options, char (&room)[32]);
+
+/// Gives an option that can change while the machine runs another value, in the words of the command line.
+/// False: it makes no sense, and nothing has changed.
+bool change_option(const OptionRow& row, std::string_view value, BootOptions& options);
 
 /// Reads `line` into `options`: later words win. A word that is not known, or whose value makes no sense, changes nothing (of
 /// spec-ctrl=, xpti= and pv-l1tf= the items that are known count) and gets a complaint while there is room for it.

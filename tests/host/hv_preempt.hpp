@@ -12,6 +12,7 @@
 #include "abi/xen/domctl.hpp"
 #include "abi/xen/event_channel.hpp"
 #include "abi/xen/grant_table.hpp"
+#include "abi/xen/hypfs.hpp"
 #include "abi/xen/memory.hpp"
 #include "abi/xen/nmi.hpp"
 #include "abi/xen/physdev.hpp"
@@ -183,7 +184,7 @@ inline Ran run(World& w, Handler handler, const uint64_t (&args)[6], unsigned mo
 // -- the operations ---------------------------------------------------------------------------------------------------
 
 /// How an operation is called: with its number and a structure, as one of a list of elements...
-enum class Form : uint8_t { plain, structure, vcpu, grant, domctl, sysctl, pool, platform, mmuext, mmu, console };
+enum class Form : uint8_t { plain, structure, vcpu, grant, domctl, sysctl, pool, platform, mmuext, mmu, console, file };
 
 struct Operation {
     const char* name;
@@ -207,6 +208,7 @@ struct Operation {
 #define POO(n) OP(XEN_SYSCTL_CPUPOOL_OP_##n, sysctl, pool, true)
 #define PLA(n) OP(XENPF_##n, platform_op, platform, true)
 #define EXT(n) OP(MMUEXT_##n, mmuext_op, mmuext)
+#define FIL(n) OP(XEN_HYPFS_OP_##n, hypfs_op, file, true)
 #define HYP(n) OP(HYPERVISOR_##n, n, plain)
 
 inline const Operation operations[] = {
@@ -389,6 +391,9 @@ inline const Operation operations[] = {
     OP(SEGBASE_GS_USER, set_segment_base, structure),
     OP(SEGBASE_GS_KERNEL, set_segment_base, structure),
     OP(SEGBASE_GS_USER_SEL, set_segment_base, structure),
+    FIL(get_version),
+    FIL(read),
+    FIL(write_contents),
     DOM(createdomain),
     DOM(destroydomain),
     DOM(pausedomain),
@@ -547,6 +552,12 @@ inline void arguments(World& w, const Operation& o, uint64_t word, uint64_t (&ar
         case Form::console:
             args[1] = count;
             args[2] = in_region;
+            break;
+        case Form::file:
+            strcpy(at<char>(argument), word ? "/params" : "/params/loglvl");
+            args[2] = strlen(at<char>(argument)) + 1;
+            args[3] = in_region;
+            args[4] = count;
             break;
         case Form::domctl:
             stamp<xen::Domctl>(static_cast<uint32_t>(o.number), xen::XEN_DOMCTL_INTERFACE_VERSION);

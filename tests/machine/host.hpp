@@ -46,6 +46,7 @@ extern void (*on_switch)(Vcpu& prev, Vcpu& next);
 extern void (*on_spin)();
 /// False: the log's lines go only where a test's own console takes them.
 extern bool log_to_stderr;
+extern bool reboot_after_panic;  ///< as noreboot says
 
 /// What plays UEFI's run-time services, where a test sets efi_firmware.
 using EfiFake = uint64_t (*)(parse::EfiService s, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e);

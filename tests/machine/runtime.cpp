@@ -6,12 +6,15 @@
 #include <cstdlib>
 
 #include "hypervisor/rt/log_ring.hpp"
+#include "hypervisor/rt/panic.hpp"
 #include "hypervisor/sync/spinlock.hpp"
 #include "tests/machine/host.hpp"
 
 namespace hv {
 
 bool host::log_to_stderr = true;
+bool host::reboot_after_panic = true;
+void set_panic_reboot(bool reboot) { host::reboot_after_panic = reboot; }
 
 namespace {
 
