@@ -118,6 +118,19 @@ void FairScheduler::nudge_idle(const SchedUnit& u) {
     if (!idle.empty()) call(CpuSet::of(idle.first()));
 }
 
+/// True when who runs there may not be turned away yet.
+bool FairScheduler::keeps_cpu(const FairQueue& q, unsigned cpu, Nanos now) const NO_THREAD_SAFETY_ANALYSIS {
+    const SchedUnit& u = q.curr->unit;
+    return now < q.switched_in + Nanos::us(ratelimit_us.load(std::memory_order_relaxed)) && may_run(u, cpu) &&
+           !fair::exhausted(q.curr->unit.group, now);
+}
+
+/// Until who runs may be turned away; but who is alone need not be looked at so soon.
+Nanos FairScheduler::rest_of_limit(const FairQueue& q, Nanos now) const NO_THREAD_SAFETY_ANALYSIS {
+    const Nanos end = q.switched_in + Nanos::us(ratelimit_us.load(std::memory_order_relaxed));
+    return fair::within_cap(q.curr->unit.group, q.length.load(std::memory_order_relaxed) ? end - now : fair::slice_alone);
+}
+
 /// True when `e`, just queued on `cpu`, should run there now. When it should but what runs has only just begun, the
 /// slice is cut short instead.
 bool FairScheduler::preempts(FairQueue& q, unsigned cpu, const FairUnit& e, Nanos now) NO_THREAD_SAFETY_ANALYSIS {
@@ -391,9 +404,11 @@ SchedDecision FairScheduler::choose(unsigned cpu, SchedUnit& prev, Nanos now) {
         note_clock(q.clock);
         if (!prev.idle) {
             FairUnit& e = fair_data(prev);
+            const bool goes_on = prev.runnable();
+            if (goes_on && !prev.yielding && keeps_cpu(q, cpu, now)) return {&prev, rest_of_limit(q, now)};
             e.running = false;
             q.curr = nullptr;
-            if (prev.runnable()) {
+            if (goes_on) {
                 prev.runstate.enter(xen::RUNSTATE_runnable, now);
                 q.enqueue(e);
                 if (prev.yielding) q.skip = &e;

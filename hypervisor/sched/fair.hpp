@@ -12,6 +12,10 @@
 ///    nothing of that; the flags under the queue's lock;
 ///  - while SchedUnit::running_on names a CPU its registers are there, and it may not change queues.
 ///
+/// A waking unit that has had clearly less preempts. The rate limit bounds how often: who got a CPU keeps it so long. Xen's default is
+/// 1 ms, because its credits alone would let wakers turn a computing vCPU away all the time; here who preempts pays with its virtual
+/// runtime, so the default is the shortest limit there is, 100 us, and who wakes up often beside a computing vCPU waits that much less.
+///
 /// Each pool has a FairScheduler, each CPU one queue, which changes schedulers with its CPU, under its lock and empty. So what is in a queue
 /// is its scheduler's, and who goes by a scheduler's set of CPUs holds the queue's lock when he looks, or looks again when he does.
 #pragma once
@@ -94,6 +98,8 @@ private:
     FairUnit* first_for(FairQueue& q, unsigned cpu) const;
     [[gnu::always_inline]] inline FairUnit* best_of(FairQueue& q, unsigned cpu) const;
     SchedDecision take_best(FairQueue& q, unsigned cpu, SchedUnit& prev, base::Nanos now);
+    [[gnu::always_inline]] inline bool keeps_cpu(const FairQueue& q, unsigned cpu, base::Nanos now) const;
+    base::Nanos rest_of_limit(const FairQueue& q, base::Nanos now) const;
     bool preempts(FairQueue& q, unsigned cpu, const FairUnit& e, base::Nanos now);
 };
 

@@ -21,6 +21,7 @@ std::atomic<Scheduler*> policies_on[max_cpus];
 namespace {
 
 CpuPool the_first{0, nullptr, {}};
+uint32_t first_ratelimit_us = 0;     ///< of every pool when it is made
 CpuPool* unused = nullptr;           ///< pools that were destroyed: no pool is ever freed
 CpuMask nobodys;                     ///< CPUs in no pool
 CpuPool* left_pools[max_cpus] = {};  ///< of CPUs on their way out: the pool that they leave
@@ -51,7 +52,6 @@ Result<CpuPool*> some_pool(const Scheduler& policy) {
         CpuPool* p = *at;
         if (p->policy->abi_id() != policy.abi_id()) continue;
         *at = p->next;
-        p->policy->ratelimit_us.store(Scheduler::default_ratelimit_us, std::memory_order_relaxed);
         return p;
     }
     auto* p = TRY(make<CpuPool>());
@@ -70,13 +70,15 @@ CpuPool& pool0() { return the_first; }
 
 // -- boot -------------------------------------------------------------------------------------------------------------
 
-void init(const char* name) {
+void init(const char* name, uint32_t ratelimit_us) {
     Scheduler* wanted = name && *name ? policy_named(name) : &default_policy;
     if (!wanted) {
         log(LogLevel::warning, "Unknown scheduler \"%s\": using %s", name, default_policy.name());
         wanted = &default_policy;
     }
     the_first.policy = wanted;
+    first_ratelimit_us = ratelimit_us;
+    wanted->ratelimit_us.store(ratelimit_us, std::memory_order_relaxed);
     log(LogLevel::info, "Using scheduler: %s", the_first.policy->title());
 }
 
@@ -116,6 +118,7 @@ Result<CpuPool*> pool_create(uint32_t id, uint32_t policy_id) {
     const Scheduler* policy = policy_numbered(policy_id);
     if (!policy) return Err{Errc::noent};
     CpuPool* p = TRY(some_pool(*policy));
+    p->policy->ratelimit_us.store(first_ratelimit_us, std::memory_order_relaxed);
     p->id = id;
     p->next = before->next;
     before->next = p;

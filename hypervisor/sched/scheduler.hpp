@@ -60,9 +60,8 @@ public:
     /// The same for the parameters of the policy itself.
     virtual base::Status policy_params(xen::SysctlSchedulerOp& op) = 0;
 
-    static constexpr uint32_t default_ratelimit_us = 100;
-    /// The shortest time a unit runs before another may take its place.
-    std::atomic<uint32_t> ratelimit_us{default_ratelimit_us};
+    /// Who got a CPU keeps it so long, whoever waits, unless it blocks, yields, may not be there or has used its cap; 0: no such time.
+    std::atomic<uint32_t> ratelimit_us{0};
 
 protected:
     ~Scheduler() = default;
@@ -80,8 +79,9 @@ struct CpuPool {
 namespace sched {
 /// Pool 0, with every CPU that no other has been given. It is always there.
 CpuPool& pool0();
-/// Chooses pool 0's policy by the name that tools or the command line give it. Boot only, before any vCPU but after the heap.
-void init(const char* name);
+/// Chooses pool 0's policy by the name that tools or the command line give it, and the rate limit that pools begin with. Boot only,
+/// before any vCPU but after the heap.
+void init(const char* name, uint32_t ratelimit_us);
 /// Gives the CPU to pool 0, with `idle` running. Boot only, on each CPU or for it.
 void init_cpu(unsigned cpu, SchedUnit& idle);
 /// Takes it back: nobody is sent there any more. Boot only, for a CPU that did not start.

@@ -6,6 +6,8 @@
 #include <cstring>
 #include <iterator>
 
+#include "abi/xen/sysctl_policy.hpp"
+
 namespace x86 {
 namespace {
 
@@ -182,6 +184,14 @@ bool set_scheduler(const parse::Option& o, OptionReading& r) {
     return true;
 }
 
+bool set_rate_limit(const parse::Option& o, OptionReading& r) {
+    unsigned us = 0;
+    const bool good =
+        set_number(o.value, us, 0, xen::XEN_SYSCTL_SCHED_RATELIMIT_MAX) && (us == 0 || us >= xen::XEN_SYSCTL_SCHED_RATELIMIT_MIN);
+    if (good) r.options.ratelimit_us = us;
+    return good;
+}
+
 bool set_memory_limit(const parse::Option& o, OptionReading& r) {
     auto bytes = parse::parse_size(o.value, 1024);
     if (bytes) r.options.mem_limit = bytes.value();
@@ -251,6 +261,7 @@ constexpr OptionRow rows[] = {
     at_boot("pv-l1tf",        SET { return parse_pv_l1tf(list_of(o), r.options.speculation); }, in_parts),
     at_boot("sched",          set_scheduler),
     at_boot("sched-gran",     set_granularity),
+    {"sched_ratelimit_us",    OptionKind::number, 0, false, set_rate_limit, NUMBER { return o.ratelimit_us; }, nullptr},
     at_boot("smt",            SET { return set_choice(o, r.options.speculation.smt); }),
     at_boot("spec-ctrl",      set_spec_ctrl, in_parts),
     {"sync_console",          OptionKind::boolean, 0, false, SET { return set_boolean(o, r.options.sync_console); },

@@ -22,7 +22,9 @@ struct MemoryAmount {
     uint64_t bytes = 0;
 };
 
-inline constexpr unsigned option_count = 23;  ///< rows of the table of options
+inline constexpr unsigned option_count = 24;  ///< rows of the table of options
+
+inline constexpr uint32_t default_ratelimit_us = 100;
 
 struct BootOptions {
     bool console_serial = false;
@@ -43,6 +45,7 @@ struct BootOptions {
     bool console_to_ring = false;
     uint32_t ring_size = base::log_ring_size;  ///< of the log; a power of two
     char scheduler[16] = "credit2";
+    uint32_t ratelimit_us = default_ratelimit_us;  ///< of the scheduler; 0: none
     std::string_view
         given[option_count];  ///< of each row the last value that was understood, a part of the line; null data: none
 };

@@ -73,6 +73,18 @@ TEST(BootOptions, Consoles) {
     EXPECT_EQ(good("com1=9600 com1=,7n1").com1.baud, 9600u) << "what is left out stays";
 }
 
+TEST(BootOptions, TheRateLimit) {
+    EXPECT_EQ(good("").ratelimit_us, 100u);
+    EXPECT_EQ(good("sched_ratelimit_us=1000").ratelimit_us, 1000u);
+    EXPECT_EQ(good("sched_ratelimit_us=500000").ratelimit_us, 500000u);
+    EXPECT_EQ(good("sched_ratelimit_us=0").ratelimit_us, 0u);
+    for (const char* bad : {"99", "500001", "", "fast"}) {
+        const Read o("sched_ratelimit_us=500 sched_ratelimit_us=" + std::string(bad));
+        EXPECT_EQ(o.ratelimit_us, 500u) << bad;
+        EXPECT_EQ(o.complaints.size(), 1u) << bad;
+    }
+}
+
 TEST(BootOptions, TheLog) {
     EXPECT_EQ(good("loglvl=all").own_levels, (LogLevels{4, 4}));
     EXPECT_EQ(good("loglvl=none").own_levels, (LogLevels{0, 0}));

@@ -6,6 +6,7 @@
 #include <memory>
 #include <random>
 
+#include "lib/x86/boot_options.hpp"
 #include "tests/host/hv_simulation.hpp"
 
 namespace {
@@ -289,6 +290,136 @@ TEST(Latency, WakingOftenDoesNotBuyTime) {
     EXPECT_LT(sched::runtime(v).n, 5'200'000'000);
     EXPECT_GT(sched::runtime(v).n, 3'800'000'000);
     for (Guest* g : {&spinner, &greedy}) g->stop();
+    sim.settle();
+}
+
+// -- the rate limit ------------------------------------------------------------------------------------------------------
+
+class RateLimit : public ::testing::Test {
+protected:
+    Simulation sim{1};
+    std::atomic<uint32_t>& limit = sched::pool0().policy->ratelimit_us;
+    const uint32_t before = limit.load();
+    ~RateLimit() override { limit.store(before); }
+
+    struct Seen {
+        Nanos mean{}, worst{};         ///< of the waits of one that wakes up 200 us after it went to sleep
+        Nanos shortest = Nanos::s(1);  ///< that the spinner had the CPU at a time
+        int wakes = 0;
+    };
+    /// A spinner and one that works for 20 us, then sleeps for 200 us.
+    Seen beside_a_spinner(uint32_t us) {
+        limit.store(us);
+        Guest spinner(1), sleeper(2);
+        confine(spinner, 1);
+        confine(sleeper, 1);
+        spinner.start();
+        sleeper.start();
+        sim.settle();
+        Vcpu& v = sleeper.vcpu();
+        Seen seen;
+        Nanos total{}, woken{}, got = host::now(), sleeps_at{};
+        bool waits = false, runs = cpus[0].current == &v;
+        sim.run(Nanos::ms(200), Nanos::us(10), [&] {
+            const Nanos now = host::now();
+            if (const bool runs_now = cpus[0].current == &v; runs_now != runs) {
+                runs = runs_now;
+                if (!runs) got = now;
+                if (runs && waits) {
+                    seen.shortest = std::min(seen.shortest, now - got);
+                    seen.worst = std::max(seen.worst, now - woken);
+                    total = total + (now - woken);
+                    ++seen.wakes;
+                    waits = false;
+                }
+                if (runs) sleeps_at = now + Nanos::us(20);
+            }
+            host::become(0);
+            if (runs && now >= sleeps_at) {
+                vcpu_block_current();
+                sim.settle();
+                woken = now + Nanos::us(200);
+                runs = false;
+                got = now;
+            } else if (!runs && !waits && woken.n && now >= woken) {
+                waits = true;
+                vcpu_unblock(v);
+            }
+        });
+        seen.mean = {seen.wakes ? total.n / seen.wakes : 0};
+        for (Guest* g : {&spinner, &sleeper}) g->stop();
+        sim.settle();
+        return seen;
+    }
+};
+
+TEST_F(RateLimit, IsHowLongWakersWaitBesideASpinner) {
+    const Seen none = beside_a_spinner(0), usual = beside_a_spinner(before), xens = beside_a_spinner(1000),
+               long_one = beside_a_spinner(5000);
+    EXPECT_EQ(before, x86::BootOptions{}.ratelimit_us);
+    for (const Seen* s : {&none, &usual}) {
+        EXPECT_GT(s->wakes, 700);
+        EXPECT_LE(s->mean.n, 13'000) << "they slept for longer than the limit, so it delays nobody";
+        EXPECT_LE(s->worst.n, 110'000);
+    }
+    // 200 us of each limit are over when the sleeper wakes up.
+    EXPECT_NEAR(static_cast<double>(xens.mean.n), 800e3, 20e3);
+    EXPECT_GE(xens.shortest.n, 1'000'000);
+    EXPECT_LE(xens.worst.n, 820'000);
+    EXPECT_NEAR(static_cast<double>(long_one.mean.n), 4800e3, 20e3);
+    EXPECT_GE(long_one.shortest.n, 5'000'000);
+}
+
+TEST_F(RateLimit, MayBeLongerThanASlice) {
+    const auto turns = [&](uint32_t us) {
+        limit.store(us);
+        Guest a(1), b(2);
+        confine(a, 1);
+        confine(b, 1);
+        a.start();
+        b.start();
+        sim.settle();
+        int switches = 0;
+        Vcpu* last = cpus[0].current;
+        sim.run(Nanos::s(2), Nanos::ms(1), [&] {
+            if (cpus[0].current != last) ++switches;
+            last = cpus[0].current;
+        });
+        a.stop();
+        b.stop();
+        sim.settle();
+        return switches;
+    };
+    EXPECT_NEAR(turns(before), 200, 10);
+    EXPECT_NEAR(turns(50'000), 40, 3);
+    EXPECT_NEAR(turns(500'000), 4, 1);
+}
+
+TEST_F(RateLimit, DoesNotHoldWhoGoesByItself) {
+    limit.store(500'000);
+    Guest a(1), b(2);
+    confine(a, 1);
+    confine(b, 1);
+    a.start();
+    b.start();
+    sim.settle();
+    for (int round = 0; round < 6; ++round) {
+        Vcpu& first = *cpus[0].current;
+        host::become(0);
+        if (round % 2) sched::policy_of(first).yield(first);
+        else vcpu_block_current();
+        sim.settle();
+        EXPECT_NE(cpus[0].current, &first) << round;
+        if (round % 2 == 0) vcpu_unblock(first);
+        sim.settle();
+        EXPECT_NE(cpus[0].current, &first) << "whoever has the CPU now keeps it";
+    }
+    Vcpu& stays = *cpus[0].current;
+    Guest& paused = &stays == &a.vcpu() ? a : b;
+    paused.stop();
+    sim.settle();
+    EXPECT_NE(cpus[0].current, &stays);
+    for (Guest* g : {&a, &b}) g->stop();
     sim.settle();
 }
 

@@ -18,6 +18,7 @@
 #include "hypervisor/rt/clock.hpp"
 #include "hypervisor/sched/scheduler.hpp"
 #include "hypervisor/time/timer.hpp"
+#include "lib/x86/boot_options.hpp"
 #include "tests/machine/host.hpp"
 #include "tests/machine/mmu.hpp"
 
@@ -98,7 +99,7 @@ void power_on(unsigned count, uint64_t frames) {
         timer::init_cpu(c);
     }
     become(0);
-    sched::init("credit2");
+    sched::init("credit2", x86::BootOptions{}.ratelimit_us);
     must(static_cast<bool>(system_domains_create()), "system_domains_create");
     for (unsigned c = 0; c < count; ++c) {
         become(c);
