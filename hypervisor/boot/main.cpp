@@ -110,7 +110,7 @@ unsigned usable_cpus() {
 }
 
 /// Not the first thread of its core.
-bool is_sibling(uint32_t apic_id) { return (apic_id & ((1u << cpu_features.thread_bits) - 1)) != 0; }
+bool is_sibling(uint32_t apic_id) { return (apic_id & ((1u << cpu_features.topology.thread_bits) - 1)) != 0; }
 
 /// A CPU to start, if it is not this one.
 bool is_reachable(const parse::AcpiProcessor& p) { return p.enabled && p.apic_id < apic_ids && p.apic_id != cpus[0].apic_id; }
@@ -165,6 +165,8 @@ void describe_machine() {
         machine_info.memory_map[machine_info.memory_map_entries++] = {r.start, r.size(), static_cast<uint32_t>(r.type)};
     }
     machine_info.options = options;
+    static_assert(sizeof XENOLITH_BUILD_DATE <= sizeof machine_info.build_date);
+    memcpy(machine_info.build_date, XENOLITH_BUILD_DATE, sizeof XENOLITH_BUILD_DATE);
     memcpy(machine_info.command_line, options.command_line, sizeof machine_info.command_line);
 }
 

@@ -16,9 +16,7 @@ struct MachineInfo {
     uint32_t memory_map_entries = 0;
     char command_line[xen::XEN_COMMANDLINE_LEN] = {};  ///< without the image's name
     x86::BootOptions options;                          ///< those of rt/run_time_options.hpp change by hypfs_op, in its turn
-    uint32_t cores_per_socket = 1;
-    uint32_t threads_per_core = 1;
-    char build_date[32] = {};  ///< when and by whom the image was built; may be empty
+    char build_date[32] = {};  ///< of the source that the image was built from, or of its build; may be empty
 };
 extern MachineInfo machine_info;
 

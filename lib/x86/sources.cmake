@@ -12,4 +12,5 @@ set(X86_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/speculation_policy.cpp
   ${CMAKE_CURRENT_LIST_DIR}/speculation_words.cpp
   ${CMAKE_CURRENT_LIST_DIR}/store_instruction.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/topology.cpp
   ${CMAKE_CURRENT_LIST_DIR}/xen_leaves.cpp)

@@ -12,6 +12,7 @@
 #include "abi/xen/sched.hpp"
 #include "abi/xen/sysctl.hpp"
 #include "abi/xen/version.hpp"
+#include "hypervisor/arch/x86/features.hpp"
 #include "hypervisor/arch/x86/ioapic.hpp"
 #include "hypervisor/arch/x86/speculation_plan.hpp"
 #include "hypervisor/cpu_policy/policy.hpp"
@@ -356,6 +357,24 @@ TEST_F(SmallCalls, CpusAndMemoryAreCounted) {
     EXPECT_EQ(op.u.cputopoinfo.num_cpus, test_cpus);
     for (const auto& t : topology) EXPECT_EQ(t.node, 0u);
     EXPECT_EQ(topology[0].core, 0u);
+    static_assert(test_cpus >= 4);
+    // Bits of the APIC id that are a thread's, and those that stay in a package: threads, cores, and where CPU 3 is.
+    struct Place {
+        x86::Topology bits;
+        uint32_t threads, cores, core, socket;
+    };
+    const x86::Topology as_it_was = cpu_features.topology;
+    for (const Place& p : {Place{{0, 0}, 1, 1, 0, 3}, {{0, 1}, 1, 2, 1, 1}, {{1, 1}, 2, 1, 0, 1}, {{1, 2}, 2, 2, 1, 0}}) {
+        cpu_features.topology = p.bits;
+        ASSERT_EQ(call(op), Errc{});
+        EXPECT_EQ(topology[3].core, p.core);
+        EXPECT_EQ(topology[3].socket, p.socket);
+        auto info = sys(xen::XEN_SYSCTL_physinfo);
+        ASSERT_EQ(call(info), Errc{});
+        EXPECT_EQ(info.u.physinfo.threads_per_core, p.threads);
+        EXPECT_EQ(info.u.physinfo.cores_per_socket, p.cores);
+    }
+    cpu_features.topology = as_it_was;
 
     op = sys(xen::XEN_SYSCTL_numainfo);
     ASSERT_EQ(call(op), Errc{});

@@ -27,19 +27,6 @@ void detect_xsave() {
     cpu_features.xsave_size = size;
 }
 
-/// SDM 3A 9.9, leaf 0xb: its first level is that of threads. APM 3 E.4.16 where that leaf is not.
-unsigned read_thread_bits() {
-    constexpr uint32_t level_of_threads = 1, topology_extensions = 1u << 22;
-    if (hw::cpuid(0).a >= 0xb) {
-        const auto l = hw::cpuid(0xb, 0);
-        if (l.b != 0 && ((l.c >> 8) & 0xff) == level_of_threads) return l.a & 0x1f;
-    }
-    if (hw::cpuid(0x80000000).a < 0x8000001e || !(hw::cpuid(0x80000001).c & topology_extensions)) return 0;
-    unsigned bits = 0;
-    for (uint32_t more = (hw::cpuid(0x8000001e).b >> 8) & 0xff; more != 0; more >>= 1) ++bits;
-    return bits;
-}
-
 void read_brand() {
     if (hw::cpuid(0x80000000).a < 0x80000004) return;
     for (uint32_t i = 0; i < 3; ++i) {
@@ -75,7 +62,7 @@ void detect_features() {
     constexpr uint32_t restores_error_pointers = 1u << 2;  // APM 3 E.4.7, RstrFpErrPtrs
     f.x87_pointers_stay = f.amd && !(extended_ebx & restores_error_pointers);
     if (f.xsave) detect_xsave();
-    f.thread_bits = read_thread_bits();
+    f.topology = x86::read_topology([](uint32_t leaf, uint32_t subleaf) { return hw::cpuid(leaf, subleaf); }, f.amd);
     read_brand();
     f.cr4 = hw::cr4_pae | hw::cr4_osfxsr | hw::cr4_osxmmexcpt | hw::cr4_mce | (f.pge ? hw::cr4_pge : 0) |
             (f.smep ? hw::cr4_smep : 0) | (f.smap ? hw::cr4_smap : 0) | (f.umip ? hw::cr4_umip : 0) |

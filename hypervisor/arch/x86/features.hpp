@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "lib/x86/topology.hpp"
+
 namespace hv {
 
 struct CpuFeatures {
@@ -12,8 +14,8 @@ struct CpuFeatures {
     uint64_t xcr0 = 0;          ///< XCR0 bits guests may use: x87, SSE, AVX as far as present
     uint32_t xsave_size = 512;  ///< bytes of the save area for xcr0
     unsigned physical_bits = 36;
-    unsigned thread_bits = 0;  ///< low bits of an APIC id that tell the threads of a core apart
-    uint64_t cr4 = 0;          ///< CR4 while the hypervisor runs, before a guest's bits
+    x86::Topology topology;
+    uint64_t cr4 = 0;  ///< CR4 while the hypervisor runs, before a guest's bits
     bool amd = false;
     bool x87_pointers_stay = false;  ///< FXRSTOR and XRSTOR load FIP, FDP and FOP only with an exception pending
     char brand[49] = {};

@@ -3,19 +3,30 @@
 #include <algorithm>
 #include <iterator>
 
+#include "hypervisor/arch/x86/features.hpp"
 #include "hypervisor/cpu_policy/policy.hpp"
-#include "hypervisor/hypercall/machine_info.hpp"
 #include "hypervisor/hypercall/sysctl/sysctl.hpp"
 #include "hypervisor/rt/clock.hpp"
 #include "hypervisor/sched/scheduler.hpp"
 
 namespace hv::sysctl {
 
+namespace {
+
+/// CPUs whose number without its low bits is that of the first one.
+uint32_t beside_the_first(unsigned bits) {
+    return static_cast<uint32_t>(
+        std::count_if(cpus, cpus + cpu_count, [bits](const Cpu& c) { return c.apic_id >> bits == cpus[0].apic_id >> bits; }));
+}
+
+}  // namespace
+
 Status physinfo(const Call& c) {
     xen::SysctlPhysInfo& p = c.op.u.physinfo;
     p = xen::zeroed<xen::SysctlPhysInfo>();
-    p.threads_per_core = machine_info.threads_per_core;
-    p.cores_per_socket = machine_info.cores_per_socket;
+    // As Xen has it: those that are there in the place of CPU 0.
+    p.threads_per_core = beside_the_first(cpu_features.topology.thread_bits);
+    p.cores_per_socket = beside_the_first(cpu_features.topology.package_bits) / p.threads_per_core;
     p.nr_cpus = cpu_count;
     p.max_cpu_id = cpu_count - 1;
     p.nr_nodes = 1;
@@ -54,13 +65,11 @@ Status availheap(const Call& c) {
 Status cputopoinfo(const Call& c) {
     xen::SysctlCpuTopoInfo& t = c.op.u.cputopoinfo;
     const auto out = GuestPtr<xen::SysctlCpuTopo>::of(t.cputopo);
-    const uint32_t threads = std::max(machine_info.threads_per_core, 1u);
-    const uint32_t cores = std::max(machine_info.cores_per_socket, 1u);
     if (!out.null()) {
         const uint32_t n = std::min(t.num_cpus, cpu_count);
         for (uint32_t i = 0; i < n; ++i) {
-            const uint32_t core = cpus[i].apic_id / threads;
-            TRY(out.store({core % cores, core / cores, 0}, i));
+            const x86::Topology& place = cpu_features.topology;
+            TRY(out.store({place.core(cpus[i].apic_id), place.socket(cpus[i].apic_id), 0}, i));
         }
         t.num_cpus = n;
     } else {
