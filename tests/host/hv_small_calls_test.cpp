@@ -250,6 +250,24 @@ TEST_F(SmallCalls, TheRegisterOfSpeculationMoves) {
     speculation.guest_allowed = 0;
 }
 
+TEST_F(SmallCalls, Triggers) {
+    auto op = dom(xen::XEN_DOMCTL_sendtrigger);
+    const auto send = [&](uint32_t trigger, uint32_t vcpu = 0) {
+        op.u.sendtrigger = {trigger, vcpu};
+        return call(op);
+    };
+    using namespace xen;
+    EXPECT_EQ(send(XEN_DOMCTL_SENDTRIGGER_NMI), Errc{});
+    EXPECT_TRUE(g.vcpu().pv->nmi_pending);
+    EXPECT_EQ(send(XEN_DOMCTL_SENDTRIGGER_NMI), Errc{}) << "one that waits is the same";
+    EXPECT_EQ(send(XEN_DOMCTL_SENDTRIGGER_POWER), Errc::inval);
+    EXPECT_EQ(send(XEN_DOMCTL_SENDTRIGGER_SLEEP), Errc::inval);
+    for (const uint32_t none : {XEN_DOMCTL_SENDTRIGGER_RESET, XEN_DOMCTL_SENDTRIGGER_INIT, 5u, ~0u})
+        EXPECT_EQ(send(none), Errc::nosys);
+    for (const uint32_t trigger : {XEN_DOMCTL_SENDTRIGGER_NMI, XEN_DOMCTL_SENDTRIGGER_POWER, XEN_DOMCTL_SENDTRIGGER_RESET})
+        for (const uint32_t nobody : {1u, 7u, 8192u, ~0u}) EXPECT_EQ(send(trigger, nobody), Errc::srch);
+}
+
 TEST_F(SmallCalls, NoOtherRegistersMove) {
     auto op = dom(xen::XEN_DOMCTL_get_vcpu_msrs);
     op.u.vcpu_msrs.msr_count = 7;

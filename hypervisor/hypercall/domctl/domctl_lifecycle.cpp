@@ -51,13 +51,21 @@ Status settimeoffset(const Call& c) {
     return ok;
 }
 
+/// An NMI; the buttons for power and sleep are those of machines with ACPI, and nobody can reset or initialise a processor from outside.
 Status sendtrigger(const Call& c) {
     const xen::DomctlSendTrigger& t = c.op.u.sendtrigger;
-    if (t.trigger != xen::XEN_DOMCTL_SENDTRIGGER_NMI) return Err{Errc::nosys};
-    Vcpu& v = *TRY(c.vcpu(t.vcpu));
-    c.d.kind.inject_nmi(v);
-    vcpu_kick(v);
-    return ok;
+    const auto found = c.vcpu(t.vcpu);
+    if (!found) return Err{Errc::srch};
+    Vcpu& v = *found.value();
+    switch (t.trigger) {
+        case xen::XEN_DOMCTL_SENDTRIGGER_NMI:
+            c.d.kind.inject_nmi(v);
+            vcpu_kick(v);
+            return ok;
+        case xen::XEN_DOMCTL_SENDTRIGGER_POWER:
+        case xen::XEN_DOMCTL_SENDTRIGGER_SLEEP: return Err{Errc::inval};
+        default: return Err{Errc::nosys};
+    }
 }
 
 Status subscribe(const Call& c) {
