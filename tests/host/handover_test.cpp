@@ -505,6 +505,16 @@ TEST(Rounds, EndWhenTheRestIsSentInTimeOrWaitingDoesNotHelp) {
     EXPECT_EQ(rounds_of(limits, 32768, slow, 100), "30 stops late") << "so many rounds";
 }
 
+/// Who has suspended itself has written meanwhile.
+TEST(Rounds, WhoseOwnerIsStrictGoesInTimeOrNotAtAll) {
+    for (const bool strict : {false, true}) {
+        Convergence convergence({milliseconds{10}, 30, strict}, 32768);
+        EXPECT_EQ(convergence.next(32768, 0, {}), Next::round);
+        EXPECT_TRUE(convergence.may_go(1000, uint64_t{32768} * 4096, milliseconds{327}));
+        EXPECT_EQ(convergence.may_go(1010, uint64_t{32768} * 4096, milliseconds{327}), !strict);
+    }
+}
+
 /// A page of zeros says little about what one of data takes; and nothing overflows.
 TEST(Rounds, ZerosAreNotData) {
     const migration::RoundLimits limits;

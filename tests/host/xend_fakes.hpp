@@ -183,6 +183,7 @@ struct FakeStores final : xend::Stores {
 struct FakeLog {
     bool offered = true, on = false;
     std::deque<uint64_t> left{1000, 100};         // pages to be sent, in each round; then none
+    uint64_t rest = 0;                            // in the end
     std::string start_error, round_error, error;  // the first two: when it starts, in the second round; and in the end
     std::function<void(unsigned)> in_round;       // counted from 1
     unsigned rounds = 0;
@@ -206,6 +207,7 @@ public:
         if (log_.rounds == 2 && !log_.round_error.empty()) return base::fail(Errc::io, log_.round_error);
         return sink_.write(std::vector<std::byte>(1U << 20U));
     }
+    Outcome<uint64_t> rest() override { return log_.rest; }
     Outcome<> finish() override { return log_.error.empty() ? Outcome<>(base::ok) : base::fail(Errc::io, log_.error); }
 
 private:

@@ -107,6 +107,25 @@ TEST(MigrateLive, AGuestThatWritesTooFast) {
     }
 }
 
+/// What it writes until it stands still counts: it goes on when that takes longer than its owner lets it.
+TEST(MigrateLive, AGuestThatWritesTooFastInTheEnd) {
+    for (const bool strict : {true, false}) {
+        Live t;
+        t.log().rest = 7000;
+        t.order.rounds.strict = strict;
+        const auto moved = t.migrate();
+        if (!strict) {
+            ASSERT_TRUE(moved) << text_of(moved);
+            t.expect_moved();
+            continue;
+        }
+        EXPECT_EQ(
+            text_of(moved),
+            "its memory changes too fast for 0 ms of downtime: 7000 pages are left when it has suspended itself, after 2 rounds");
+        t.expect_stayed();
+    }
+}
+
 /// One that does not suspend itself in the end runs on as if nothing had been.
 TEST(MigrateLive, AGuestThatDoesNotSuspendItself) {
     xend::Settings with = fakes::Machine::settings();

@@ -477,6 +477,10 @@ protected:
         EXPECT_TRUE(live) << live.failure().text;
         return live ? std::move(live).take() : nullptr;
     }
+    static Outcome<> end(migration::LiveImage& live) {
+        OTRY(live.rest());
+        return live.finish();
+    }
     bool logged() const { return hv::lookup_domain(id)->dirty_log.load() != nullptr; }
     /// What a reader has in the end of each page.
     static std::map<uint64_t, std::pair<uint8_t, std::string>> last_of(std::span<const std::byte> image) {
@@ -537,10 +541,11 @@ TEST_F(LiveSim, WhatIsWrittenMeanwhileIsSentAgain) {
         EXPECT_LT(*left, 302U) << "what was written, and no more";
     }
     sink.before = nullptr;
-    EXPECT_EQ(live->finish().failure().code, base::Errc::inval) << "it runs";
+    EXPECT_EQ(live->rest().failure().code, base::Errc::inval) << "it runs";
+    EXPECT_EQ(live->finish().failure().code, base::Errc::inval) << "its rest is not known";
     suspend();
     EXPECT_EQ(text_of(live->left()), "Domain " + std::to_string(id.raw) + " ended while its memory was sent");
-    const auto done = live->finish();
+    const auto done = end(*live);
     ASSERT_TRUE(done) << done.failure().text;
     live.reset();
     EXPECT_FALSE(logged());
@@ -586,7 +591,7 @@ TEST_F(LiveSim, TablesThatChangeAreSentAsTheyAreInTheEnd) {
     EXPECT_EQ(sink.sink.bytes.size(), before);
     turn([&](sim::GuestCpu& cpu) { update(cpu, l1 << 12 | 24, 0); });
     suspend();
-    const auto done = live->finish();
+    const auto done = end(*live);
     ASSERT_TRUE(done) << done.failure().text;
     live.reset();
     expect_the_same(p);
@@ -644,7 +649,7 @@ TEST_F(LiveSim, TheGuestMayGiveMemoryBack) {
         }
     });
     suspend();
-    const auto done = live->finish();
+    const auto done = end(*live);
     ASSERT_TRUE(done) << done.failure().text;
     live.reset();
     EXPECT_EQ(control.info(id)->pages, p.pages - 2);
@@ -672,7 +677,7 @@ TEST_F(LiveSim, TheListOfPagesMayMove) {
     ASSERT_TRUE(live->left());
     ASSERT_TRUE(live->send());
     suspend();
-    const auto done = live->finish();
+    const auto done = end(*live);
     ASSERT_TRUE(done) << done.failure().text;
     live.reset();
     EXPECT_EQ(read_back(sink.sink.bytes)->p2m.pfns[0], spare(30));

@@ -41,6 +41,10 @@ public:
         if (rounds_ < limits_.rounds && sent_ < most_times * pages_ && in_vain_ < most_in_vain) return begin(left);
         return limits_.strict ? Next::give_up : Next::stop_late;
     }
+    /// Behind the last one, of a guest that has suspended itself: whether its owner lets it go with so many pages left.
+    bool may_go(uint64_t left, uint64_t bytes, std::chrono::nanoseconds busy) const {
+        return !limits_.strict || fits(left, bytes, busy);
+    }
     uint32_t rounds() const { return rounds_; }
 
 private:

@@ -89,6 +89,10 @@ Outcome<uint64_t> LiveSave::left() {
     // What is just being changed cannot always be followed: then in the next round, or when the guest stands still, and nothing else can be
     // in the way.
     static_cast<void>(follow_list(now));
+    return pending();
+}
+
+uint64_t LiveSave::pending() const {
     uint64_t out = 0;
     for (const uint64_t word : pending_) out += static_cast<uint64_t>(std::popcount(word));
     return out;
@@ -111,11 +115,19 @@ Outcome<> LiveSave::write_pending(bool runs) {
     return base::ok;
 }
 
-Outcome<> LiveSave::finish() {
+Outcome<uint64_t> LiveSave::rest() {
     const DomainInfo now = OTRY(info());
     OTRY(check_suspended(now));
     OTRY(harvest(Control::Harvest::final));
     OTRY(follow_list(now));
+    ends_ = true;
+    return pending();
+}
+
+Outcome<> LiveSave::finish() {
+    if (!ends_) return base::fail(Errc::inval, "it was not asked what is left of the domain's memory");
+    const DomainInfo now = OTRY(info());
+    OTRY(check_suspended(now));
     OTRY(write_pending(false));
     return write_state(control_, now, pages_, writer_);
 }

@@ -11,7 +11,7 @@
 namespace migration {
 
 /// An image that grows while its domain runs. To be called in this order: left() and send() again and again; when the domain has
-/// suspended itself, finish().
+/// suspended itself, rest() and finish().
 class LiveImage {
 public:
     /// Ends the log of dirty pages.
@@ -21,7 +21,10 @@ public:
     virtual base::Outcome<uint64_t> left() = 0;
     /// Writes these as they are now.
     virtual base::Outcome<> send() = 0;
-    /// The rest, and the state of the domain. Errors: inval: it has not suspended itself; badmsg: its memory contradicts itself.
+    /// How many pages there are to be sent in the end: what was written until the domain had suspended itself, and what others may have
+    /// written unseen. Errors: inval: it has not; badmsg: its list of pages contradicts itself; nomem: the log has lost some.
+    virtual base::Outcome<uint64_t> rest() = 0;
+    /// Writes these, and the state of the domain. Errors: inval: rest() was not asked; badmsg: its memory contradicts itself.
     virtual base::Outcome<> finish() = 0;
 };
 
@@ -39,6 +42,7 @@ public:
 
     base::Outcome<uint64_t> left() override;
     base::Outcome<> send() override;
+    base::Outcome<uint64_t> rest() override;
     base::Outcome<> finish() override;
 
 private:
@@ -51,6 +55,7 @@ private:
     base::Outcome<> follow_list(const xenctrl::DomainInfo& info);
     base::Outcome<> write_pending(bool runs);
     void mark(uint64_t pfn);
+    uint64_t pending() const;
 
     xenctrl::Control& control_;
     const base::DomId domain_;
@@ -61,6 +66,7 @@ private:
     std::vector<bool> had_;          // by who reads the image
     bool told_list_ = true;          // where the list of pages is, as it is known
     bool logs_ = false;              // its own log, not somebody else's
+    bool ends_ = false;              // nothing is added to what is pending
 };
 
 }  // namespace migration

@@ -48,6 +48,8 @@ private:
     base::Outcome<> offer();
     base::Outcome<> suspend();
     base::Outcome<> send_rounds();
+    base::Failure too_fast(uint64_t left, const char* when) const;
+    base::Outcome<> send_rest();
     base::Outcome<> send_image();
     void open_sender();
     base::Outcome<> settle_disks();
@@ -78,7 +80,9 @@ private:
     const std::shared_ptr<Move> move_;
     std::unique_ptr<migration::Line> line_;
     std::optional<migration::ImageSender> sender_;
-    std::unique_ptr<migration::LiveImage> live_;  // writes to it
+    std::unique_ptr<migration::LiveImage> live_;         // writes to it
+    std::optional<migration::Convergence> convergence_;  // of one that moves live
+    Clock::duration busy_{};                             // its rounds, without what was waited for on purpose
     proto::relocation::Sum sum_;
     std::string reason_;
 };

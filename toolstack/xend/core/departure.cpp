@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the source of a move does, one step after the other.
+#include <algorithm>
+#include <utility>
+
+#include "toolstack/config/domain_sxp.hpp"
+#include "toolstack/service/caught.hpp"
+#include "toolstack/service/log.hpp"
+#include "toolstack/xend/core/departure.hpp"
+#include "toolstack/xend/core/domain_nodes.hpp"
+#include "toolstack/xend/core/job.hpp"
+#include "toolstack/xend/core/saved_domain.hpp"
+
+namespace xend {
+
+using base::Errc;
+using base::Outcome;
+using migration::SourceSide;
+using migration::SourceStep;
+using migration::Transfer;
+using migration::TransferJournal;
+using service::log;
+using service::LogLevel;
+using std::chrono::milliseconds;
+namespace wire = proto::relocation;
+
+namespace {
+
+/// How long each answer may take. What comes before ready: all of the memory. Before running: disks and scripts.
+milliseconds patience_for(SourceStep step) {
+    switch (step) {
+        case SourceStep::hear_ready:
+        case SourceStep::hear_running: return milliseconds{150'000};
+        case SourceStep::hear_accept: return milliseconds{60'000};
+        default: return milliseconds{20'000};
+    }
+}
+
+/// For people; `otherwise`: what went before goes on.
+const char* words_for(SourceStep step, const char* otherwise) {
+    switch (step) {
+        case SourceStep::send_rounds: return "its memory is sent";
+        case SourceStep::suspend: return "the guest suspends itself";
+        case SourceStep::send_image: return "its memory is sent";
+        case SourceStep::say_sum: return "the other host makes it ready";
+        case SourceStep::say_go: return "it begins to run there";
+        case SourceStep::wait: return "the other host is asked what became of it";
+        case SourceStep::destroy: return "the copy here is removed";
+        case SourceStep::go_on: return "it goes on here";
+        default: return otherwise;
+    }
+}
+
+}  // namespace
+
+Manager::Departure::End Manager::Departure::run(SourceSide::From from, unsigned tries) {
+    SourceSide side(from, transfer_.partner);
+    tries_ = tries;
+    inherited_ = from != SourceSide::From::beginning;
+    if (from == SourceSide::From::handed) move_->give_away();
+    while (!side.ended()) {
+        const SourceStep step = side.step();
+        if (cancels(side)) {
+            side.cancel();
+            continue;
+        }
+        if (side.hears()) {
+            hear(side);
+            continue;
+        }
+        move_->phase = words_for(step, move_->phase);
+        const auto done = service::caught([&] { return act(step); });
+        if (done) side.done();
+        else side.failed(done.failure().text);
+    }
+    reason_ = side.reason();
+    reached_ = reached_ && !side.met_another();
+    report_.total = std::chrono::duration_cast<MoveReport::Time>(Clock::now() - begun_);
+    if (side.step() == SourceStep::undecided) return End::undecided;
+    return side.step() == SourceStep::moved ? End::moved : End::stayed;
+}
+
+bool Manager::Departure::cancels(SourceSide& side) const { return move_->cancelled() && side.may_cancel(); }
+
+/// Errors: intr: somebody wants it back.
+Outcome<> Manager::Departure::stays_wanted() const {
+    return move_->cancelled() ? base::fail(Errc::intr, "it was cancelled") : Outcome<>(base::ok);
+}
+
+/// In pieces: who wants it back does not wait for the other side.
+void Manager::Departure::hear(SourceSide& side) {
+    constexpr milliseconds piece{200};
+    const auto until = std::chrono::steady_clock::now() + patience_for(side.step());
+    Outcome<bool> came = false;
+    while (came && !*came && !cancels(side) && std::chrono::steady_clock::now() < until) came = line_->comes_within(piece);
+    if (cancels(side)) return;
+    const auto message = line_->hear(came && *came ? patience_for(side.step()) : milliseconds{0});
+    if (message) side.heard(*message);
+    else side.failed(message.failure().text);
+    transfer_.partner = side.partner();
+}
+
+Outcome<> Manager::Departure::act(SourceStep step) {
+    TransferJournal& journal = *manager_.ports_.transfers;
+    switch (step) {
+        case SourceStep::record_offered: return begin();
+        case SourceStep::connect:
+        case SourceStep::connect_again: return connect();
+        case SourceStep::say_hello:
+        case SourceStep::say_hello_again: return say(OTRY(manager_.hello()));
+        case SourceStep::say_offer: return offer();
+        case SourceStep::send_rounds: return send_rounds();
+        case SourceStep::suspend: return suspend();
+        case SourceStep::send_image: return send_image();
+        case SourceStep::say_sum:
+            OTRY(ask_tool(3));
+            lap(report_.sending);
+            return say(sum_);
+        case SourceStep::record_handed:
+            // A name may lead to another host next time, which knows nothing of it: that would say that it has thrown it away.
+            transfer_.host = line_->peer();
+            if (!move_->give_away()) return stays_wanted();
+            return record(Transfer::Step::handed);
+        case SourceStep::say_go: return say(wire::Go{});
+        case SourceStep::ask: return say(wire::Ask{transfer_.id});
+        case SourceStep::say_cancel: return say(wire::Cancel{"the other host keeps the domain"});
+        case SourceStep::say_done: return say(wire::Done{});
+        case SourceStep::go_on: return stay();
+        case SourceStep::forget_stayed:
+        case SourceStep::forget_moved: return journal.remove(transfer_.id, TransferJournal::Way::out);
+        case SourceStep::wait: return before_asking();
+        case SourceStep::destroy: {
+            lap(report_.starting);
+            live_.reset();
+            view_.record->saving.reset();
+            view_.record->renaming.clear();
+            // Its record says that it goes, and nothing lets it run again, however long that takes.
+            const auto gone = manager_.finish(view_);
+            if (!gone) log(LogLevel::warning, "domain '" + view_.name + "': " + gone.failure().text);
+            return base::ok;
+        }
+        default: return base::fail(Errc::inval, "no step of a departure");
+    }
+}
+
+Outcome<> Manager::Departure::record(Transfer::Step step) {
+    transfer_.step = step;
+    return manager_.ports_.transfers->save(transfer_).context("Cannot note that the domain leaves");
+}
+
+/// The journals say that it leaves; the domain shows it in its name.
+Outcome<> Manager::Departure::begin() {
+    OTRY(ask_tool(0));
+    Record& record = *view_.record;
+    record.saving = SaveIntent{};
+    record.saving->step = SaveIntent::Step::offered;
+    record.saving->transfer = config::Uuid{transfer_.id}.text();
+    record.renaming = "migrating-" + record.config.name;
+    OTRY(manager_.ports_.records.note(record));
+    OTRY(this->record(Transfer::Step::offered));
+    return store_.write(domain_path(view_.info.id) + "/name", record.renaming);
+}
+
+Outcome<> Manager::Departure::connect() {
+    line_.reset();
+    auto line = manager_.ports_.lines->connect(transfer_.host, transfer_.port);
+    reached_ = line || line.failure().code == Errc::perm;
+    line_ = OTRY(std::move(line));
+    return base::ok;
+}
+
+Outcome<> Manager::Departure::say(const wire::Message& message) {
+    if (!line_) return base::fail(Errc::notconn, "there is no connection");
+    return line_->say(message);
+}
+
+Outcome<> Manager::Departure::offer() {
+    const config::DomainConfig config = OTRY(manager_.config_now(view_));
+    wire::Offer offer;
+    offer.transfer = transfer_.id;
+    offer.live = order_.live ? 1 : 0;
+    offer.memory_kib = config.memory_mib * 1024;
+    move_->total = offer.memory_kib * 1024;
+    offer.vcpus = config.vcpus;
+    offer.config = proto::to_string(config::to_sxp(config));
+    return say(offer);
+}
+
+Outcome<> Manager::Departure::suspend() {
+    OTRY(ask_tool(1));
+    view_.record->saving->step = SaveIntent::Step::asking;
+    OTRY(manager_.ports_.records.note(*view_.record));
+    lap_ = Clock::now();
+    OTRY(manager_.suspend(store_, view_, [this] { return stays_wanted(); }));
+    lap(report_.suspending);
+    return ask_tool(2);
+}
+
+/// (external-migration-tool): 0 whether each kind of devices can go, 1 before the guest suspends itself, 2 behind it, 3 when all was sent.
+Outcome<> Manager::Departure::ask_tool(unsigned step) {
+    if (manager_.ports_.settings.migration_tool.empty()) return base::ok;
+    tool_steps_ = step + 1;
+    for (const char* kind : {"vbd", "vif"}) OTRY(run_tool(kind, {"-step", std::to_string(step)}));
+    return base::ok;
+}
+
+/// In reverse, what was asked for, also when it failed.
+void Manager::Departure::take_back_tool() {
+    while (tool_steps_ != 0) {
+        --tool_steps_;
+        for (const char* kind : {"vif", "vbd"}) {
+            const auto ran = run_tool(kind, {"-recover", "-step", std::to_string(tool_steps_)});
+            if (!ran) log(LogLevel::error, "domain '" + view_.record->config.name + "': " + ran.failure().text);
+        }
+    }
+}
+
+Outcome<> Manager::Departure::run_tool(const std::string& kind, const std::vector<std::string>& words) {
+    const auto& devices = view_.record->devices;
+    if (std::ranges::none_of(devices, [&](const DeviceIntent& device) { return device.kind == kind; })) return base::ok;
+    ScriptCall call;
+    call.take_script(manager_.ports_.settings.migration_tool, "-type");
+    call.arguments.insert(call.arguments.begin() + 1, kind);
+    call.arguments.insert(call.arguments.end(), words.begin(), words.end());
+    call.arguments.insert(call.arguments.end(), {"-host", transfer_.host, "-domname", view_.record->config.name});
+    call.timeout = manager_.ports_.settings.hotplug_timeout;
+    return manager_.ports_.scripts.run(call).context("external-migration-tool for " + kind);
+}
+
+/// Since the last part of the downtime ended.
+void Manager::Departure::lap(MoveReport::Time& time) {
+    const auto now = Clock::now();
+    time = std::chrono::duration_cast<MoveReport::Time>(now - std::exchange(lap_, now));
+}
+
+void Manager::Departure::open_sender() {
+    sending_since_ = Clock::now();
+    sender_.emplace(*line_, [this](uint64_t bytes) { return pace(bytes); });
+}
+
+/// What is written while it is sent is sent again, until so little is left that the guest may stand still for it.
+Outcome<> Manager::Departure::send_rounds() {
+    if (!order_.live) return base::ok;
+    open_sender();
+    const auto config = file_config(OTRY(manager_.config_now(view_)));
+    live_ = OTRY(manager_.ports_.hypervisor.save_live(view_.ref(), config, *sender_));
+    migration::Convergence& convergence = convergence_.emplace(order_.rounds, move_->total / base::page_size);
+    for (;;) {
+        const uint64_t left = OTRY(live_->left());
+        using Next = migration::Convergence::Next;
+        const Next next = convergence.next(left, move_->sent, busy_);
+        if (next == Next::give_up) return too_fast(left, "");
+        move_->left = left;
+        move_->round = next == Next::round ? convergence.rounds() : 0;
+        report_.rounds = convergence.rounds();
+        const auto start = Clock::now() - waited_;
+        // Behind the last one it has as long as before to suspend itself.
+        OTRY(sender_->round({next == Next::round ? convergence.rounds() : convergence.rounds() + 1, left}));
+        if (next != Next::round) return base::ok;
+        OTRY(live_->send());
+        busy_ += Clock::now() - waited_ - start;
+    }
+}
+
+base::Failure Manager::Departure::too_fast(uint64_t left, const char* when) const {
+    return base::fail(Errc::again, "its memory changes too fast for " + std::to_string(order_.rounds.downtime.count()) +
+                                       " ms of downtime: " + std::to_string(left) + " pages are left " + when + "after " +
+                                       std::to_string(convergence_->rounds()) + " rounds");
+}
+
+/// Between the last look and the end the guest has written on: what its owner wants is asked of what there is now.
+Outcome<> Manager::Departure::send_rest() {
+    const uint64_t left = OTRY(live_->rest());
+    move_->left = left;
+    if (!convergence_->may_go(left, move_->sent, busy_)) return too_fast(left, "when it has suspended itself, ");
+    return live_->finish();
+}
+
+/// The image, or the rest of it, and nothing of the guest's is under way to its disks.
+Outcome<> Manager::Departure::send_image() {
+    if (live_) {
+        OTRY(send_rest());
+    } else {
+        open_sender();
+        const auto config = file_config(OTRY(manager_.config_now(view_)));
+        OTRY(manager_.ports_.hypervisor.save(view_.ref(), config, *sender_));
+    }
+    sum_ = OTRY(sender_->finish());
+    report_.bytes = move_->sent;
+    return settle_disks();
+}
+
+/// The guest has stopped: nothing is added to what its back ends have taken.
+Outcome<> Manager::Departure::settle_disks() {
+    for (const DeviceIntent& device : view_.record->devices) {
+        if (device.kind != "vbd" || device.back != 0) continue;
+        milliseconds waited{0};
+        for (milliseconds pause{1}; !OTRY(manager_.ports_.blocks.settled(view_.info.id, device.devid)); waited += pause) {
+            if (waited > manager_.ports_.settings.close_timeout + milliseconds{1000})
+                return base::fail(Errc::timedout, device_label(device.kind, device.devid) + " still has something to write");
+            OTRY(stays_wanted());
+            manager_.ports_.clock.sleep(pause);
+        }
+    }
+    return base::ok;
+}
+
+/// A rate does not hold for the rest of one that moves live: the guest stands still for it.
+Outcome<> Manager::Departure::pace(uint64_t bytes) {
+    move_->sent = bytes;
+    OTRY(stays_wanted());
+    if (order_.most_mbit == 0 || (live_ && lap_ != Clock::time_point{})) return base::ok;
+    const milliseconds due{bytes * 8 / (uint64_t{order_.most_mbit} * 1000)};
+    const auto before = Clock::now();
+    const auto passed = std::chrono::floor<milliseconds>(before - sending_since_);
+    constexpr milliseconds piece{200};
+    for (milliseconds left = due - passed; left > milliseconds{0}; left -= piece) {
+        manager_.ports_.clock.sleep(std::min(left, piece));
+        OTRY(stays_wanted());
+    }
+    waited_ += Clock::now() - before;
+    return base::ok;
+}
+
+/// As if nobody had asked it to leave.
+Outcome<> Manager::Departure::stay() {
+    line_.reset();
+    // Whose end failed without a word is ended aloud.
+    const bool logged = live_ != nullptr;
+    live_.reset();
+    if (inherited_ || logged) manager_.end_live(view_.ref());
+    take_back_tool();
+    Record& record = *view_.record;
+    const bool asked = record.saving && record.saving->step != SaveIntent::Step::offered;
+    if (asked) OTRY(manager_.go_on(store_, view_.ref(), record));
+    else record.saving.reset();
+    return manager_.settle_name(store_, view_.ref(), record);
+}
+
+/// Go was sent, and nothing is known of it.
+Outcome<> Manager::Departure::before_asking() {
+    line_.reset();
+    if (tries_ == 0) return base::fail(Errc::timedout, transfer_.host + " does not say what became of it");
+    --tries_;
+    constexpr milliseconds before_next_try{1000};
+    manager_.ports_.clock.sleep(before_next_try);
+    return base::ok;
+}
+
+}  // namespace xend
