@@ -184,6 +184,7 @@ struct FakeLog {
     bool offered = true, on = false;
     std::deque<uint64_t> left{1000, 100};         // pages to be sent, in each round; then none
     uint64_t rest = 0;                            // in the end
+    size_t rest_bytes = 0;                        // of these, on the line
     std::string start_error, round_error, error;  // the first two: when it starts, in the second round; and in the end
     std::function<void(unsigned)> in_round;       // counted from 1
     unsigned rounds = 0;
@@ -208,7 +209,10 @@ public:
         return sink_.write(std::vector<std::byte>(1U << 20U));
     }
     Outcome<uint64_t> rest() override { return log_.rest; }
-    Outcome<> finish() override { return log_.error.empty() ? Outcome<>(base::ok) : base::fail(Errc::io, log_.error); }
+    Outcome<> finish() override {
+        if (!log_.error.empty()) return base::fail(Errc::io, log_.error);
+        return sink_.write(std::vector<std::byte>(log_.rest_bytes));
+    }
 
 private:
     FakeLog& log_;
@@ -222,6 +226,7 @@ struct FakeHypervisor final : xend::Hypervisor {
     uint16_t next_id = 1;
     std::string build_error;    // a build fails late with this
     std::string save_error;     // no image can be written
+    size_t image_bytes = 0;     // that it has beside its head
     std::string destroy_error;  // no domain can be destroyed
     bool no_memory = false;     // a build throws
     uint64_t promised_pages = 0;
@@ -349,7 +354,8 @@ struct FakeHypervisor final : xend::Hypervisor {
         if (!same(ref)) return base::fail(Errc::srch, "No such domain");
         if (before_save) before_save();
         if (!save_error.empty()) return base::fail(Errc::io, save_error);
-        return proto::saved::Writer(sink).file(config);
+        OTRY(proto::saved::Writer(sink).file(config));
+        return sink.write(std::vector<std::byte>(image_bytes));
     }
     FakeLog log;
     Outcome<> can_save_live(const xend::DomainRef&) override {
@@ -475,7 +481,12 @@ struct FakeBlocks final : xend::BlockDevices {
     }
     bool served(DomId, uint32_t) override { return ++looks % 3 == 0; }
     std::string settle_error;
+    std::chrono::milliseconds busy{};  // always; so long a look takes
     Outcome<bool> settled(DomId, uint32_t) override {
+        if (busy.count() != 0) {
+            ::usleep(static_cast<useconds_t>(busy.count() * 1000));
+            return false;
+        }
         if (!settle_error.empty()) return base::fail(Errc::io, settle_error);
         return ++looks % 3 == 0;
     }

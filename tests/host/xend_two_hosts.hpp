@@ -23,18 +23,24 @@ using xend::MoveOrder;
 class WatchedLine final : public Line {
 public:
     using Watch = std::function<Outcome<>(const Message&)>;
-    WatchedLine(service::Fd fd, Watch watch) : line_(std::move(fd), "there"), watch_(std::move(watch)) {}
+    WatchedLine(service::Fd fd, Watch watch, std::function<void()> before_hear = {})
+        : line_(std::move(fd), "there"), watch_(std::move(watch)), before_hear_(std::move(before_hear)) {}
     Outcome<> say(const Message& message) override {
         if (watch_) OTRY(watch_(message));
         return line_.say(message);
     }
-    Outcome<Message> hear(std::chrono::milliseconds patience) override { return line_.hear(patience); }
+    Outcome<Message> hear(std::chrono::milliseconds patience) override {
+        if (before_hear_) before_hear_();
+        return line_.hear(patience);
+    }
     Outcome<bool> comes_within(std::chrono::milliseconds patience) override { return line_.comes_within(patience); }
+    void hurry(const std::optional<migration::Haste>& haste) override { line_.hurry(haste); }
     std::string peer() const override { return line_.peer(); }
 
 private:
     xend::SocketLine line_;
     Watch watch_;
+    std::function<void()> before_hear_;
 };
 
 /// Connects to a manager in this process, which serves each connection in a thread.
@@ -45,6 +51,7 @@ public:
     base::Errc code = base::Errc::io;  // of that
     std::vector<std::string> hosts;    // that were connected to
     WatchedLine::Watch from_source, from_target;
+    std::function<void()> before_target_hears;
 
     Outcome<std::unique_ptr<Line>> connect(const std::string& host, uint16_t) override {
         hosts.push_back(host);
@@ -52,7 +59,7 @@ public:
         int ends[2];
         if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return service::system_failure("socketpair");
         threads_.emplace_back([this, fd = ends[1]] {
-            WatchedLine line{service::Fd(fd), from_target};
+            WatchedLine line{service::Fd(fd), from_target, before_target_hears};
             static_cast<void>(target->receive(line));
         });
         return std::unique_ptr<Line>(new WatchedLine(service::Fd(ends[0]), from_source));

@@ -45,6 +45,15 @@ public:
     bool may_go(uint64_t left, uint64_t bytes, std::chrono::nanoseconds busy) const {
         return !limits_.strict || fits(left, bytes, busy);
     }
+    /// How long that guest may stand still for `left` pages: four times as long as the rounds so far say, an eighth of what all of the
+    /// memory takes, which the target checks and pins, and a second.
+    std::chrono::nanoseconds longest_stop(uint64_t left, uint64_t bytes, std::chrono::nanoseconds busy) const {
+        constexpr std::chrono::nanoseconds least = std::chrono::seconds(1), most = std::chrono::hours(1);
+        const double pages = 4 * static_cast<double>(left) + static_cast<double>(pages_) / 8;
+        const double more = static_cast<double>(busy.count()) * pages / std::max(done(bytes), 1.0);
+        const double bound = static_cast<double>((most - least).count());
+        return least + std::chrono::nanoseconds(static_cast<int64_t>(std::min(more, bound)));
+    }
     uint32_t rounds() const { return rounds_; }
 
 private:
@@ -53,13 +62,16 @@ private:
         sent_ += left;
         return Next::round;
     }
-    /// Whether as many take no longer than the downtime. Pages of zeros, which are not on the line, took a quarter of what others did.
-    bool fits(uint64_t left, uint64_t bytes, std::chrono::nanoseconds busy) const {
+    /// How many pages of data the rounds so far were worth. Those of zeros, which are not on the line, took a quarter of what others did.
+    double done(uint64_t bytes) const {
         constexpr double page = 4096;
         const double whole = std::min(static_cast<double>(bytes) / page, static_cast<double>(sent_));
-        const double done = whole + (static_cast<double>(sent_) - whole) / 4;
+        return whole + (static_cast<double>(sent_) - whole) / 4;
+    }
+    /// Whether as many take no longer than the downtime.
+    bool fits(uint64_t left, uint64_t bytes, std::chrono::nanoseconds busy) const {
         const double limit = static_cast<double>(std::chrono::nanoseconds(limits_.downtime).count());
-        return static_cast<double>(left) * static_cast<double>(busy.count()) <= done * limit;
+        return static_cast<double>(left) * static_cast<double>(busy.count()) <= done(bytes) * limit;
     }
 
     const RoundLimits limits_;

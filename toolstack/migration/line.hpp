@@ -13,6 +13,12 @@
 
 namespace migration {
 
+/// What a guest that stands still has time for.
+struct Haste {
+    std::chrono::milliseconds pause;            // without a byte that goes, or that comes of a message which has begun
+    std::chrono::steady_clock::time_point end;  // of all that is waited for
+};
+
 /// One connection. Errors: of the system; timedout; badmsg: the other side does not keep to the protocol. After any the line is of no
 /// use any more.
 class Line {
@@ -24,6 +30,8 @@ public:
     virtual base::Outcome<proto::relocation::Message> hear(std::chrono::milliseconds patience) = 0;
     /// Waits so long for something to come; false: nothing did. What fails, hear() says.
     virtual base::Outcome<bool> comes_within(std::chrono::milliseconds patience) = 0;
+    /// Whoever is slower than that is timedout, from now on; nothing: there is time again.
+    virtual void hurry(const std::optional<Haste>& haste) = 0;
     /// Who is at the other end: its address.
     virtual std::string peer() const = 0;
 };

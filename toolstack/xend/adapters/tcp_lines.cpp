@@ -91,9 +91,32 @@ Outcome<Fd> connect_one(const addrinfo& at) {
 
 SocketLine::SocketLine(Fd fd, std::string peer) : fd_(std::move(fd)), peer_(std::move(peer)) {
     ::fcntl(fd_.get(), F_SETFL, ::fcntl(fd_.get(), F_GETFL) | O_NONBLOCK);
-    const int yes = 1;
+    const int yes = 1, second = 1;
     ::setsockopt(fd_.get(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
     ::setsockopt(fd_.get(), SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof yes);
+    // Whether a silent host is there at all is asked each second.
+    ::setsockopt(fd_.get(), IPPROTO_TCP, TCP_KEEPIDLE, &second, sizeof second);
+    ::setsockopt(fd_.get(), IPPROTO_TCP, TCP_KEEPINTVL, &second, sizeof second);
+    lose_after(for_a_message);
+}
+
+/// The kernel's own limit, which sees more than we do: bytes that it took are not with the other host yet.
+void SocketLine::lose_after(milliseconds silence) const {
+    const auto time = static_cast<unsigned>(silence.count());
+    ::setsockopt(fd_.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, &time, sizeof time);
+}
+
+void SocketLine::hurry(const std::optional<migration::Haste>& haste) {
+    haste_ = haste;
+    // What is only said if it goes at once is to arrive all the same.
+    if (!haste || haste->pause.count() > 0) lose_after(haste ? haste->pause : for_a_message);
+}
+
+/// When waiting for the next byte ends.
+SocketLine::Time SocketLine::due(Time until, Stretch stretch) const {
+    if (!haste_) return until;
+    const Time pause = stretch == Stretch::begun ? steady_clock::now() + haste_->pause : until;
+    return std::min({until, pause, haste_->end});
 }
 
 Outcome<> SocketLine::wait(short events, Time until) const {
@@ -116,17 +139,18 @@ Outcome<> SocketLine::say(const wire::Message& message) {
     for (size_t done = 0; done < bytes.size();) {
         const Part part = OTRY(send_part(std::span(bytes).subspan(done)));
         done += part.count;
-        if (part.wait != 0) OTRY(wait(part.wait, until));
+        if (part.wait != 0) OTRY(wait(part.wait, due(until, Stretch::begun)));
     }
     cut_ = false;
     return base::ok;
 }
 
-Outcome<> SocketLine::read(std::span<std::byte> out, Time until) {
+Outcome<> SocketLine::read(std::span<std::byte> out, Time until, Stretch stretch) {
     while (!out.empty()) {
         const Part part = OTRY(receive_part(out));
         out = out.subspan(part.count);
-        if (part.wait != 0) OTRY(wait(part.wait, until));
+        if (part.count != 0) stretch = Stretch::begun;
+        if (part.wait != 0) OTRY(wait(part.wait, due(until, stretch)));
     }
     return base::ok;
 }
@@ -153,10 +177,10 @@ Outcome<bool> SocketLine::comes_within(milliseconds patience) {
 
 Outcome<wire::Message> SocketLine::hear(milliseconds patience) {
     std::array<std::byte, wire::head_bytes> head_bytes{};
-    OTRY(read(head_bytes, steady_clock::now() + patience));
+    OTRY(read(head_bytes, steady_clock::now() + patience, Stretch::awaited));
     const wire::Head head = OTRY(wire::decode_head(head_bytes));
     std::vector<std::byte> body(head.length);
-    OTRY(read(body, steady_clock::now() + for_a_message));
+    OTRY(read(body, steady_clock::now() + for_a_message, Stretch::begun));
     return wire::decode(head, body);
 }
 

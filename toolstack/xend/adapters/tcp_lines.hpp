@@ -12,13 +12,15 @@ namespace xend {
 
 class HostKeys;
 
-/// A line over a connected socket, which is made non-blocking. A message is given this long to leave or, once it has begun, to come.
+/// A line over a connected socket, which is made non-blocking. A message is given 30 s to leave or, once it has begun, to come; a host
+/// that does not say as long that it got what was sent, or that it is there, is lost.
 class SocketLine : public migration::Line {
 public:
     SocketLine(service::Fd fd, std::string peer);
     base::Outcome<> say(const proto::relocation::Message& message) override;
     base::Outcome<proto::relocation::Message> hear(std::chrono::milliseconds patience) override;
     base::Outcome<bool> comes_within(std::chrono::milliseconds patience) override;
+    void hurry(const std::optional<migration::Haste>& haste) override;
     std::string peer() const override { return peer_; }
 
 protected:
@@ -37,10 +39,14 @@ protected:
     int fd() const { return fd_.get(); }
 
 private:
-    base::Outcome<> read(std::span<std::byte> out, Time until);
+    enum class Stretch : uint8_t { awaited, begun };
+    base::Outcome<> read(std::span<std::byte> out, Time until, Stretch stretch);
+    Time due(Time until, Stretch stretch) const;
+    void lose_after(std::chrono::milliseconds silence) const;
 
     service::Fd fd_;
     std::string peer_;
+    std::optional<migration::Haste> haste_;
     bool cut_ = false;  // in the midst of what was said
 };
 

@@ -26,6 +26,9 @@ namespace wire = proto::relocation;
 
 namespace {
 
+/// What a guest that stands still waits for at least: without a byte, and in all.
+constexpr milliseconds least_stop{1000};
+
 /// How long each answer may take. What comes before ready: all of the memory. Before running: disks and scripts.
 milliseconds patience_for(SourceStep step) {
     switch (step) {
@@ -71,7 +74,7 @@ Manager::Departure::End Manager::Departure::run(SourceSide::From from, unsigned 
         move_->phase = words_for(step, move_->phase);
         const auto done = service::caught([&] { return act(step); });
         if (done) side.done();
-        else side.failed(done.failure().text);
+        else side.failed(why(done.failure()));
     }
     reason_ = side.reason();
     reached_ = reached_ && !side.met_another();
@@ -89,14 +92,15 @@ Outcome<> Manager::Departure::stays_wanted() const {
 
 /// In pieces: who wants it back does not wait for the other side.
 void Manager::Departure::hear(SourceSide& side) {
-    constexpr milliseconds piece{200};
-    const auto until = std::chrono::steady_clock::now() + patience_for(side.step());
+    constexpr milliseconds piece{200}, none{0};
+    const auto until = std::min(Clock::now() + patience_for(side.step()), stop_end_);
+    const auto left = [&] { return std::max(std::chrono::ceil<milliseconds>(until - Clock::now()), none); };
     Outcome<bool> came = false;
-    while (came && !*came && !cancels(side) && std::chrono::steady_clock::now() < until) came = line_->comes_within(piece);
+    while (came && !*came && !cancels(side) && left() != none) came = line_->comes_within(std::min(piece, left()));
     if (cancels(side)) return;
-    const auto message = line_->hear(came && *came ? patience_for(side.step()) : milliseconds{0});
+    const auto message = line_->hear(came && *came ? left() : none);
     if (message) side.heard(*message);
-    else side.failed(message.failure().text);
+    else side.failed(why(message.failure()));
     transfer_.partner = side.partner();
 }
 
@@ -112,18 +116,14 @@ Outcome<> Manager::Departure::act(SourceStep step) {
         case SourceStep::send_rounds: return send_rounds();
         case SourceStep::suspend: return suspend();
         case SourceStep::send_image: return send_image();
-        case SourceStep::say_sum:
-            OTRY(ask_tool(3));
-            lap(report_.sending);
-            return say(sum_);
-        case SourceStep::record_handed:
-            // A name may lead to another host next time, which knows nothing of it: that would say that it has thrown it away.
-            transfer_.host = line_->peer();
-            if (!move_->give_away()) return stays_wanted();
-            return record(Transfer::Step::handed);
+        case SourceStep::say_sum: return say_sum();
+        case SourceStep::record_handed: return hand_over();
         case SourceStep::say_go: return say(wire::Go{});
         case SourceStep::ask: return say(wire::Ask{transfer_.id});
-        case SourceStep::say_cancel: return say(wire::Cancel{"the other host keeps the domain"});
+        case SourceStep::say_cancel:
+            // Only if it goes at once: the guest waits, and the end of the connection says it too.
+            if (line_ && stopped_ != Clock::time_point{}) line_->hurry(migration::Haste{milliseconds{0}, Clock::now()});
+            return say(wire::Cancel{"the other host keeps the domain"});
         case SourceStep::say_done: return say(wire::Done{});
         case SourceStep::go_on: return stay();
         case SourceStep::forget_stayed:
@@ -193,7 +193,30 @@ Outcome<> Manager::Departure::suspend() {
     lap_ = Clock::now();
     OTRY(manager_.suspend(store_, view_, [this] { return stays_wanted(); }));
     lap(report_.suspending);
-    return ask_tool(2);
+    stopped_ = lap_;
+    OTRY(ask_tool(2));
+    stand_still(stop_end_);
+    return base::ok;
+}
+
+/// The guest waits until `end` at most, and meanwhile for nobody who is silent.
+void Manager::Departure::stand_still(Clock::time_point end) {
+    stop_end_ = end;
+    if (line_) line_->hurry(migration::Haste{least_stop, end});
+}
+
+/// Errors: timedout: it stood still for long enough.
+Outcome<> Manager::Departure::in_time() const {
+    if (Clock::now() < stop_end_) return base::ok;
+    const auto longest = std::chrono::ceil<milliseconds>(stop_end_ - stopped_);
+    return base::fail(Errc::timedout, "it would stand still for longer than " + std::to_string(longest.count()) + " ms");
+}
+
+/// For who is told why it stays.
+std::string Manager::Departure::why(const base::Failure& failure) const {
+    const auto still = in_time();
+    const bool late = failure.code == Errc::timedout && !still && failure.text != still.failure().text;
+    return late ? still.failure().text + ": " + failure.text : failure.text;
 }
 
 /// (external-migration-tool): 0 whether each kind of devices can go, 1 before the guest suspends itself, 2 behind it, 3 when all was sent.
@@ -273,6 +296,7 @@ Outcome<> Manager::Departure::send_rest() {
     const uint64_t left = OTRY(live_->rest());
     move_->left = left;
     if (!convergence_->may_go(left, move_->sent, busy_)) return too_fast(left, "when it has suspended itself, ");
+    stand_still(Clock::now() + convergence_->longest_stop(left, move_->sent, busy_));
     return live_->finish();
 }
 
@@ -290,6 +314,27 @@ Outcome<> Manager::Departure::send_image() {
     return settle_disks();
 }
 
+/// The other host has all of it. Of a guest that stood still for all of its memory it may take as long again.
+Outcome<> Manager::Departure::say_sum() {
+    const auto before = Clock::now();
+    OTRY(ask_tool(3));
+    const auto now = Clock::now();
+    stand_still(live_ ? stop_end_ + (now - before) : now + least_stop + (before - sending_since_ - waited_));
+    lap(report_.sending);
+    return say(sum_);
+}
+
+/// From here on it goes on where the other host says, however long that takes.
+Outcome<> Manager::Departure::hand_over() {
+    // A name may lead to another host next time, which knows nothing of it: that would say that it has thrown it away.
+    transfer_.host = line_->peer();
+    if (!move_->give_away()) return stays_wanted();
+    OTRY(record(Transfer::Step::handed));
+    stop_end_ = Clock::time_point::max();
+    line_->hurry(std::nullopt);
+    return base::ok;
+}
+
 /// The guest has stopped: nothing is added to what its back ends have taken.
 Outcome<> Manager::Departure::settle_disks() {
     for (const DeviceIntent& device : view_.record->devices) {
@@ -299,6 +344,7 @@ Outcome<> Manager::Departure::settle_disks() {
             if (waited > manager_.ports_.settings.close_timeout + milliseconds{1000})
                 return base::fail(Errc::timedout, device_label(device.kind, device.devid) + " still has something to write");
             OTRY(stays_wanted());
+            OTRY(in_time());
             manager_.ports_.clock.sleep(pause);
         }
     }
@@ -309,6 +355,7 @@ Outcome<> Manager::Departure::settle_disks() {
 Outcome<> Manager::Departure::pace(uint64_t bytes) {
     move_->sent = bytes;
     OTRY(stays_wanted());
+    OTRY(in_time());
     if (order_.most_mbit == 0 || (live_ && lap_ != Clock::time_point{})) return base::ok;
     const milliseconds due{bytes * 8 / (uint64_t{order_.most_mbit} * 1000)};
     const auto before = Clock::now();

@@ -51,6 +51,11 @@ private:
     base::Failure too_fast(uint64_t left, const char* when) const;
     base::Outcome<> send_rest();
     base::Outcome<> send_image();
+    base::Outcome<> say_sum();
+    base::Outcome<> hand_over();
+    void stand_still(std::chrono::steady_clock::time_point end);
+    base::Outcome<> in_time() const;
+    std::string why(const base::Failure& failure) const;
     void open_sender();
     base::Outcome<> settle_disks();
     base::Outcome<> ask_tool(unsigned step);
@@ -73,9 +78,11 @@ private:
     void lap(MoveReport::Time& time);
 
     const Clock::time_point begun_ = Clock::now();
-    Clock::time_point lap_{};            // when what takes part of the downtime began
-    Clock::time_point sending_since_{};  // for the rate
-    Clock::duration waited_{};           // to keep to it
+    Clock::time_point lap_{};                                // when what takes part of the downtime began
+    Clock::time_point stopped_{};                            // when the guest had suspended itself
+    Clock::time_point stop_end_ = Clock::time_point::max();  // when it has stood still for long enough
+    Clock::time_point sending_since_{};                      // for the rate
+    Clock::duration waited_{};                               // to keep to it
     MoveReport report_;
     const std::shared_ptr<Move> move_;
     std::unique_ptr<migration::Line> line_;
