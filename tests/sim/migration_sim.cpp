@@ -470,6 +470,17 @@ protected:
         entry(cpu, pfn) = mfn;
         hv::dirtied(&entry(cpu, pfn));
     }
+    /// A page to the hypervisor.
+    void give(sim::GuestCpu& cpu, uint64_t pfn) {
+        uint64_t mfn = entry(cpu, pfn);
+        write_entry(cpu, pfn, ~uint64_t{0});
+        auto op = xen::zeroed<xen::MemoryReservation>();
+        op.extent_start.addr = reinterpret_cast<uint64_t>(&mfn);
+        op.nr_extents = 1;
+        op.domid = xen::DOMID_SELF;
+        EXPECT_EQ(cpu.hypercall(xen::HYPERVISOR_memory_op, {xen::XENMEM_decrease_reservation, reinterpret_cast<uint64_t>(&op)}),
+                  1);
+    }
     /// A page that nobody has mapped.
     uint64_t spare(uint64_t n) const { return std::max(p.layout.end, (p.layout.mapped_end - p.layout.virt_base) / 4096) + n; }
     std::unique_ptr<migration::LiveImage> begin() {
@@ -602,16 +613,6 @@ TEST_F(LiveSim, TheGuestMayGiveMemoryBack) {
     start();
     auto live = begin();
     ASSERT_TRUE(live);
-    const auto give = [this](sim::GuestCpu& cpu, uint64_t pfn) {
-        uint64_t mfn = entry(cpu, pfn);
-        write_entry(cpu, pfn, ~uint64_t{0});
-        auto op = xen::zeroed<xen::MemoryReservation>();
-        op.extent_start.addr = reinterpret_cast<uint64_t>(&mfn);
-        op.nr_extents = 1;
-        op.domid = xen::DOMID_SELF;
-        EXPECT_EQ(cpu.hypercall(xen::HYPERVISOR_memory_op, {xen::XENMEM_decrease_reservation, reinterpret_cast<uint64_t>(&op)}),
-                  1);
-    };
     const auto take = [this](sim::GuestCpu& cpu, uint64_t pfn, uint64_t value) {
         uint64_t frame = pfn;
         auto op = xen::zeroed<xen::MemoryReservation>();
@@ -653,6 +654,43 @@ TEST_F(LiveSim, TheGuestMayGiveMemoryBack) {
     ASSERT_TRUE(done) << done.failure().text;
     live.reset();
     EXPECT_EQ(control.info(id)->pages, p.pages - 2);
+    expect_the_same(p);
+}
+
+/// Tables name frames, and are sent with the numbers that these have in the list: it may change, and the tables not.
+TEST_F(LiveSim, TablesAreSentAgainWhenFramesGetOtherNumbers) {
+    start();
+    auto live = begin();
+    ASSERT_TRUE(live);
+    uint64_t moves = 0;
+    turn([&](sim::GuestCpu& cpu) {
+        const uint64_t l1 = entry(cpu, spare(1));
+        moves = entry(cpu, spare(5));
+        write(l1, 0, entry(cpu, spare(2)) << 12 | 5);
+        write(l1, 8, moves << 12 | 5);
+        xen::MmuextOp op{};
+        op.cmd = xen::MMUEXT_PIN_L1_TABLE;
+        op.arg1.mfn = l1;
+        EXPECT_EQ(cpu.hypercall(xen::HYPERVISOR_mmuext_op, {reinterpret_cast<uint64_t>(&op), 1, 0, xen::DOMID_SELF}), 0);
+        give(cpu, spare(12));
+    });
+    ASSERT_TRUE(live->left());
+    ASSERT_TRUE(live->send());
+    turn([&](sim::GuestCpu& cpu) {
+        const uint64_t one = entry(cpu, spare(2)), other = entry(cpu, spare(3));
+        write_entry(cpu, spare(2), other);
+        write_entry(cpu, spare(3), one);
+        write_entry(cpu, spare(5), ~uint64_t{0});  // for a while it has none
+    });
+    ASSERT_TRUE(live->left());
+    ASSERT_TRUE(live->send());
+    turn([&](sim::GuestCpu& cpu) { write_entry(cpu, spare(12), moves); });
+    ASSERT_TRUE(live->left());
+    ASSERT_TRUE(live->send());
+    suspend();
+    const auto done = end(*live);
+    ASSERT_TRUE(done) << done.failure().text;
+    live.reset();
     expect_the_same(p);
 }
 

@@ -2,6 +2,7 @@
 #include "toolstack/migration/image_parts.hpp"
 
 #include <cstring>
+#include <utility>
 
 #include "toolstack/migration/save.hpp"
 
@@ -59,10 +60,9 @@ Outcome<xencall::ForeignMapping> PageBatch::map_what_is_there() {
 
 /// Whether the reader has to be told of it.
 bool PageBatch::is_news(const PageEntry& entry) {
-    if (had_ == nullptr) return true;
-    const bool had = (*had_)[entry.pfn];
-    (*had_)[entry.pfn] = entry.kind.exists();
-    return had || entry.kind.exists();
+    if (told_ == nullptr) return true;
+    const PageKind before = std::exchange((*told_)[entry.pfn], entry.kind);
+    return before.exists() || entry.kind.exists();
 }
 
 Outcome<> PageBatch::flush() {

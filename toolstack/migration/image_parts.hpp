@@ -33,8 +33,9 @@ public:
     PageBatch(xenctrl::Control& control, base::DomId domain, const GuestPages& pages, proto::saved::Writer& writer, Guest guest)
         : control_(control), domain_(domain), pages_(pages), writer_(writer), guest_(guest) {}
 
-    /// Pages that are not there any more are told only to who has got them: `had` knows, and learns it. It outlives this.
-    void tells_what_goes(std::vector<bool>& had) { had_ = &had; }
+    /// Pages that are not there any more are told only to who has got them: `told`, what the reader knows each page as, says that and
+    /// learns it. It outlives this.
+    void keeps_told(std::vector<proto::saved::PageKind>& told) { told_ = &told; }
     base::Outcome<> add(uint64_t pfn);
     base::Outcome<> flush();
     /// Of a guest that runs: page tables that name what is not its memory by the list that is known, to be written later.
@@ -53,7 +54,7 @@ private:
     const GuestPages& pages_;
     proto::saved::Writer& writer_;
     const Guest guest_;
-    std::vector<bool>* had_ = nullptr;
+    std::vector<proto::saved::PageKind>* told_ = nullptr;
     std::vector<proto::saved::PageEntry> entries_;
     std::vector<proto::saved::PageOut> out_;
     std::vector<std::array<uint64_t, table_entries>> tables_;

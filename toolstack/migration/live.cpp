@@ -56,13 +56,20 @@ Outcome<> LiveSave::first_list(const DomainInfo& info) {
     for (uint64_t pfn = 0; pfn < pages_.count(); ++pfn) {
         if (pages_.kind(pfn).exists()) mark(pfn);
     }
-    had_.resize(pages_.count());
+    told_.resize(pages_.count(), proto::saved::absent_page);
     return base::ok;
 }
 
 void LiveSave::mark(uint64_t pfn) {
     if (pending_.size() <= pfn / per_word) pending_.resize(pages_.count() / per_word + 1);
     pending_[pfn / per_word] |= uint64_t{1} << (pfn % per_word);
+}
+
+/// Those that were sent; the others will be.
+void LiveSave::mark_tables() {
+    for (uint64_t pfn = 0; pfn < told_.size(); ++pfn) {
+        if (told_[pfn].table_level() != 0) mark(pfn);
+    }
 }
 
 Outcome<> LiveSave::harvest(Control::Harvest how) {
@@ -73,11 +80,17 @@ Outcome<> LiveSave::harvest(Control::Harvest how) {
 }
 
 /// A page whose frame is another one now is to be sent, whether that was written or not: the log names frames by the numbers that the
-/// guest gives them, which need not be at the same moment as its list.
+/// guest gives them, which need not be at the same moment as its list. And so are the tables, when a frame has another number than the one
+/// that was written in its place: nobody need have written to the tables that name it.
 Outcome<> LiveSave::follow_list(const DomainInfo& info) {
     const uint64_t before = pages_.count();
-    const bool moved = OTRY(pages_.refresh(control_, info, [this](uint64_t pfn) { mark(pfn); }));
-    had_.resize(pages_.count());
+    bool renamed = false;
+    const bool moved = OTRY(pages_.refresh(control_, info, [&](uint64_t pfn, uint64_t frame) {
+        mark(pfn);
+        renamed = renamed || frame != no_frame;
+    }));
+    told_.resize(pages_.count(), proto::saved::absent_page);
+    if (renamed) mark_tables();
     told_list_ = told_list_ && !moved && before == pages_.count();
     return base::ok;
 }
@@ -103,7 +116,7 @@ Outcome<> LiveSave::send() { return write_pending(true); }
 Outcome<> LiveSave::write_pending(bool runs) {
     if (!std::exchange(told_list_, true)) OTRY(writer_.p2m_frames({pages_.count() - 1, pages_.list_pfns()}));
     PageBatch batch(control_, domain_, pages_, writer_, runs ? PageBatch::Guest::runs : PageBatch::Guest::ran);
-    batch.tells_what_goes(had_);
+    batch.keeps_told(told_);
     for (size_t i = 0; i < pending_.size(); ++i) {
         for (uint64_t word = std::exchange(pending_[i], 0); word != 0; word &= word - 1) {
             const uint64_t pfn = i * per_word + static_cast<uint64_t>(std::countr_zero(word));

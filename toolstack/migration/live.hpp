@@ -55,6 +55,7 @@ private:
     base::Outcome<> follow_list(const xenctrl::DomainInfo& info);
     base::Outcome<> write_pending(bool runs);
     void mark(uint64_t pfn);
+    void mark_tables();
     uint64_t pending() const;
 
     xenctrl::Control& control_;
@@ -62,11 +63,11 @@ private:
     const xenctrl::Handle handle_;
     proto::saved::Writer writer_;
     GuestPages pages_;
-    std::vector<uint64_t> pending_;  // a bit for each page that is to be sent
-    std::vector<bool> had_;          // by who reads the image
-    bool told_list_ = true;          // where the list of pages is, as it is known
-    bool logs_ = false;              // its own log, not somebody else's
-    bool ends_ = false;              // nothing is added to what is pending
+    std::vector<uint64_t> pending_;             // a bit for each page that is to be sent
+    std::vector<proto::saved::PageKind> told_;  // what who reads the image knows each page as
+    bool told_list_ = true;                     // where the list of pages is, as it is known
+    bool logs_ = false;                         // its own log, not somebody else's
+    bool ends_ = false;                         // nothing is added to what is pending
 };
 
 }  // namespace migration

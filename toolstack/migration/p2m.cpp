@@ -116,7 +116,7 @@ Outcome<GuestPages> GuestPages::read(Control& control, const xenctrl::DomainInfo
     return out;
 }
 
-Outcome<std::vector<uint64_t>> GuestPages::refresh(Control& control, const xenctrl::DomainInfo& domain) {
+Outcome<GuestPages::Changes> GuestPages::refresh(Control& control, const xenctrl::DomainInfo& domain) {
     auto page = OTRY(read_shared_info(control, domain));
     xen::SharedInfo shared;
     std::memcpy(&shared, page.data(), sizeof shared);
@@ -126,12 +126,12 @@ Outcome<std::vector<uint64_t>> GuestPages::refresh(Control& control, const xenct
     if (entries.size() < count()) return bad("became shorter");
     if (frames == list_frames_ && says_the_same(entries)) {
         shared_info_ = std::move(page);
-        return std::vector<uint64_t>{};
+        return Changes{};
     }
     GuestPages next = *this;
     next.list_frames_ = std::move(frames);
     next.shared_info_ = std::move(page);
-    std::vector<uint64_t> changed = OTRY(next.take_entries(control, domain.id, entries));
+    Changes changed = OTRY(next.take_entries(control, domain.id, entries));
     if (!changed.empty() || next.list_frames_ != list_frames_) {
         OTRY(next.index());
         OTRY(next.name_list());
@@ -145,10 +145,11 @@ bool GuestPages::says_the_same(std::span<const uint64_t> entries) const {
 }
 
 /// What the list says, and of what is new what it is used as. The pages for which that differs.
-Outcome<std::vector<uint64_t>> GuestPages::take_entries(Control& control, DomId domain, std::span<const uint64_t> entries) {
+Outcome<GuestPages::Changes> GuestPages::take_entries(Control& control, DomId domain, std::span<const uint64_t> entries) {
     mfns_.resize(entries.size(), no_frame);
     kinds_.resize(entries.size(), proto::saved::absent_page);
-    std::vector<uint64_t> asked, pfns, changed;
+    std::vector<uint64_t> asked, pfns;
+    Changes changed;
     for (uint64_t pfn = 0; pfn < entries.size(); ++pfn) {
         // Larger numbers are the guest's own marks: missing, identity, somebody else's.
         const uint64_t mfn = entries[pfn] < highest_frame ? entries[pfn] : no_frame;
@@ -158,9 +159,9 @@ Outcome<std::vector<uint64_t>> GuestPages::take_entries(Control& control, DomId 
             pfns.push_back(pfn);
             continue;
         }
+        changed.emplace_back(pfn, mfns_[pfn]);
         mfns_[pfn] = no_frame;
         kinds_[pfn] = proto::saved::absent_page;
-        changed.push_back(pfn);
     }
     std::vector<uint64_t> types = asked;
     OTRY(control.frame_types(domain, types));
@@ -168,7 +169,7 @@ Outcome<std::vector<uint64_t>> GuestPages::take_entries(Control& control, DomId 
         const uint64_t pfn = pfns[i], before = mfns_[pfn];
         kinds_[pfn] = PageKind::of_frame_info(static_cast<uint32_t>(types[i]));
         mfns_[pfn] = kinds_[pfn].exists() ? asked[i] : no_frame;
-        if (mfns_[pfn] != before) changed.push_back(pfn);
+        if (mfns_[pfn] != before) changed.emplace_back(pfn, before);
     }
     return changed;
 }

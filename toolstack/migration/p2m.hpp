@@ -25,12 +25,12 @@ public:
     /// contradicts itself.
     static base::Outcome<GuestPages> read(xenctrl::Control& control, const xenctrl::DomainInfo& domain);
 
-    /// Reads the list again. `changed` is called for each page that has another frame than before, or one for the first time, or none
-    /// any more. True: the list stands in other pages. Errors: of read(); all is as it was then.
+    /// Reads the list again. `changed(page, the frame that it had)` is called for each page that has another frame than before, or one
+    /// for the first time, or none any more. True: the list stands in other pages. Errors: of read(); all is as it was then.
     template <class Changed>
     base::Outcome<bool> refresh(xenctrl::Control& control, const xenctrl::DomainInfo& domain, const Changed& changed) {
         const uint64_t before = list_pfns_moved_;
-        for (const uint64_t pfn : OTRY(refresh(control, domain))) changed(pfn);
+        for (const auto& [pfn, frame] : OTRY(refresh(control, domain))) changed(pfn, frame);
         return list_pfns_moved_ != before;
     }
 
@@ -47,9 +47,9 @@ public:
     }
 
 private:
-    base::Outcome<std::vector<uint64_t>> refresh(xenctrl::Control& control, const xenctrl::DomainInfo& domain);
-    base::Outcome<std::vector<uint64_t>> take_entries(xenctrl::Control& control, base::DomId domain,
-                                                      std::span<const uint64_t> entries);
+    using Changes = std::vector<std::pair<uint64_t, uint64_t>>;  // (page, the frame that it had)
+    base::Outcome<Changes> refresh(xenctrl::Control& control, const xenctrl::DomainInfo& domain);
+    base::Outcome<Changes> take_entries(xenctrl::Control& control, base::DomId domain, std::span<const uint64_t> entries);
     bool says_the_same(std::span<const uint64_t> entries) const;
     base::Outcome<> index();
     base::Outcome<> name_list();
