@@ -193,9 +193,13 @@ struct FakeLog {
 
 class FakeLiveImage final : public migration::LiveImage {
 public:
-    FakeLiveImage(FakeLog& log, proto::saved::Sink& sink) : log_(log), sink_(sink) { log_.on = true; }
+    FakeLiveImage(FakeLog& log, proto::saved::Sink& sink, std::function<bool()> stopped)
+        : log_(log), sink_(sink), stopped_(std::move(stopped)) {
+        log_.on = true;
+    }
     ~FakeLiveImage() override { log_.on = log_.sticks; }
     Outcome<uint64_t> left() override {
+        if (stopped_()) return base::fail(Errc::io, "it ended");
         if (!log_.left.empty()) {
             left_ = log_.left.front();
             log_.left.pop_front();
@@ -217,6 +221,7 @@ public:
 private:
     FakeLog& log_;
     proto::saved::Sink& sink_;
+    std::function<bool()> stopped_;
     uint64_t left_ = 0;
 };
 
@@ -367,7 +372,10 @@ struct FakeHypervisor final : xend::Hypervisor {
         if (log.on) return base::fail(Errc::busy, "logged already");
         if (!log.start_error.empty()) return base::fail(Errc::nomem, log.start_error);
         OTRY(proto::saved::Writer(sink).file(config));
-        return std::unique_ptr<migration::LiveImage>(new FakeLiveImage(log, sink));
+        return std::unique_ptr<migration::LiveImage>(new FakeLiveImage(log, sink, [this, id = ref.id] {
+            const std::lock_guard guard(mutex);
+            return at(id)->shutdown;
+        }));
     }
     Outcome<> end_live(const xend::DomainRef&) override {
         log.on = false;

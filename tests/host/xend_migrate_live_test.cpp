@@ -137,6 +137,47 @@ TEST(MigrateLive, AGuestThatDoesNotSuspendItself) {
     t.expect_stayed();
 }
 
+/// A guest that suspends itself unasked has done what was to come next; if it stays for another reason it runs on.
+TEST(MigrateLive, AGuestThatSuspendsItselfUnasked) {
+    for (const unsigned in : {0U, 1U, 2U}) {
+        for (const bool fails : {false, true}) {
+            Live t;
+            if (fails) t.log().round_error = t.log().error = "torn";
+            const auto suspends = [&t, in](unsigned round) {
+                const std::lock_guard guard(t.here.hypervisor.mutex);
+                if (round == in) t.here.hypervisor.stop("1", xenctrl::ShutdownReason::suspend);
+            };
+            t.log().in_round = suspends;
+            t.lines.from_source = [&suspends](const Message& message) -> Outcome<> {
+                if (std::holds_alternative<wire::Offer>(message)) suspends(0);
+                return base::ok;
+            };
+            const auto asked = [&t] {
+                return std::ranges::count(t.here.stores.tree.changes, "/local/domain/1/control/shutdown");
+            };
+            const auto before = asked();
+            const auto moved = t.migrate_without_suspend();
+            EXPECT_EQ(text_of(moved), fails ? "torn" : "");
+            EXPECT_EQ(asked(), before) << "it does not find that it is to suspend itself once more";
+            if (fails) t.expect_stayed();
+            else t.expect_moved();
+        }
+    }
+}
+
+/// One that ended in another way does not move.
+TEST(MigrateLive, AGuestThatEnds) {
+    Live t;
+    t.log().in_round = [&t](unsigned) {
+        const std::lock_guard guard(t.here.hypervisor.mutex);
+        t.here.hypervisor.stop("1", xenctrl::ShutdownReason::crash);
+    };
+    EXPECT_EQ(text_of(t.migrate_without_suspend()), "it ended");
+    t.lines.finish();
+    EXPECT_EQ(t.there.count(), 0U);
+    EXPECT_FALSE(t.here.hypervisor.log.on);
+}
+
 /// The next xend ends the log that one has left which was killed.
 TEST(MigrateLive, AnXendThatIsKilledInARoundLeavesNoLog) {
     Live t;

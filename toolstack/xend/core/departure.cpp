@@ -191,12 +191,19 @@ Outcome<> Manager::Departure::suspend() {
     view_.record->saving->step = SaveIntent::Step::asking;
     OTRY(manager_.ports_.records.note(*view_.record));
     lap_ = Clock::now();
-    OTRY(manager_.suspend(store_, view_, [this] { return stays_wanted(); }));
+    if (!suspended()) OTRY(manager_.suspend(store_, view_, [this] { return stays_wanted(); }));
     lap(report_.suspending);
     stopped_ = lap_;
     OTRY(ask_tool(2));
     stand_still(stop_end_);
     return base::ok;
+}
+
+/// Whether the guest has suspended itself, asked or not.
+bool Manager::Departure::suspended() const {
+    const auto now = manager_.ports_.hypervisor.domain(view_.info.id);
+    return now && *now && (*now)->handle == view_.uuid.bytes && (*now)->shutdown &&
+           (*now)->reason == xenctrl::ShutdownReason::suspend;
 }
 
 /// The guest waits until `end` at most, and meanwhile for nobody who is silent.
@@ -269,7 +276,10 @@ Outcome<> Manager::Departure::send_rounds() {
     live_ = OTRY(manager_.ports_.hypervisor.save_live(view_.ref(), config, *sender_));
     migration::Convergence& convergence = convergence_.emplace(order_.rounds, move_->total / base::page_size);
     for (;;) {
-        const uint64_t left = OTRY(live_->left());
+        auto looked = live_->left();
+        // Unasked, but it is what was to come next: all that is left is sent in the end.
+        if (!looked && suspended()) return base::ok;
+        const uint64_t left = OTRY(std::move(looked));
         using Next = migration::Convergence::Next;
         const Next next = convergence.next(left, move_->sent, busy_);
         if (next == Next::give_up) return too_fast(left, "");
@@ -296,7 +306,7 @@ Outcome<> Manager::Departure::send_rest() {
     const uint64_t left = OTRY(live_->rest());
     move_->left = left;
     if (!convergence_->may_go(left, move_->sent, busy_)) return too_fast(left, "when it has suspended itself, ");
-    stand_still(Clock::now() + convergence_->longest_stop(left, move_->sent, busy_));
+    if (promised()) stand_still(Clock::now() + convergence_->longest_stop(left, move_->sent, busy_));
     return live_->finish();
 }
 
@@ -319,7 +329,7 @@ Outcome<> Manager::Departure::say_sum() {
     const auto before = Clock::now();
     OTRY(ask_tool(3));
     const auto now = Clock::now();
-    stand_still(live_ ? stop_end_ + (now - before) : now + least_stop + (before - sending_since_ - waited_));
+    stand_still(promised() ? stop_end_ + (now - before) : now + least_stop + (before - sending_since_ - waited_));
     lap(report_.sending);
     return say(sum_);
 }
@@ -378,8 +388,9 @@ Outcome<> Manager::Departure::stay() {
     if (inherited_ || logged) manager_.end_live(view_.ref());
     take_back_tool();
     Record& record = *view_.record;
-    const bool asked = record.saving && record.saving->step != SaveIntent::Step::offered;
-    if (asked) OTRY(manager_.go_on(store_, view_.ref(), record));
+    // One that was not asked did so on its way: it ran when that began.
+    const bool stopped = record.saving && (record.saving->step != SaveIntent::Step::offered || suspended());
+    if (stopped) OTRY(manager_.go_on(store_, view_.ref(), record));
     else record.saving.reset();
     return manager_.settle_name(store_, view_.ref(), record);
 }

@@ -47,12 +47,15 @@ private:
     base::Outcome<> say(const proto::relocation::Message& message);
     base::Outcome<> offer();
     base::Outcome<> suspend();
+    bool suspended() const;
     base::Outcome<> send_rounds();
     base::Failure too_fast(uint64_t left, const char* when) const;
     base::Outcome<> send_rest();
     base::Outcome<> send_image();
     base::Outcome<> say_sum();
     base::Outcome<> hand_over();
+    /// Whether rounds have shown how long the guest will stand still.
+    bool promised() const { return convergence_ && convergence_->rounds() != 0; }
     void stand_still(std::chrono::steady_clock::time_point end);
     base::Outcome<> in_time() const;
     std::string why(const base::Failure& failure) const;
