@@ -78,6 +78,35 @@ TEST(Migrate, WhatIsRefusedTouchesNothing) {
     EXPECT_TRUE(t.here.runs("demo"));
 }
 
+/// Who asks just when it was made does not have to know how long its kernel takes.
+TEST(Migrate, AGuestThatBootsIsWaitedFor) {
+    Two t;
+    t.here.stores.tree.write("/local/domain/1/control/feature-suspend", "");
+    int looks = 0;
+    t.here.clock.slept = [&] {
+        if (++looks == 5) t.here.stores.tree.write("/local/domain/1/control/feature-suspend", "1");
+    };
+    const auto moved = t.migrate();
+    ASSERT_TRUE(moved) << text_of(moved);
+    t.expect_moved();
+    EXPECT_GE(looks, 5);
+}
+
+/// A kernel that is up, and one that began long ago, will not say it any more.
+TEST(Migrate, AGuestThatDoesNotSuspendItselfIsNotWaitedForLong) {
+    for (const bool old : {false, true}) {
+        int looks = 0;
+        Two t;
+        t.here.stores.tree.write("/local/domain/1/control/feature-suspend", "");
+        if (old) t.here.clock.now += 3600;
+        else t.here.stores.tree.write("/local/domain/1/control/feature-poweroff", "1");
+        t.here.clock.slept = [&looks] { ++looks; };
+        EXPECT_NE(text_of(t.migrate_without_suspend()).find("does not suspend itself"), std::string::npos);
+        EXPECT_EQ(looks, old ? 0 : 10);
+        t.expect_stayed();
+    }
+}
+
 /// The line is cut before each message of either side. Until Go the guest stays; a Go that was not sent is asked about.
 TEST(Migrate, ALineThatIsCutLosesNoGuest) {
     const auto cut = [](std::string at) -> WatchedLine::Watch {

@@ -49,6 +49,7 @@ void GuestKernel::boot(GuestCpu& cpu) {
     cpu.vcpu().info.load()->evtchn_upcall_mask = 0;
     print(cpu, "booted with: " + std::string(command_line) + "\n");
     send(cpu, xen::XS_WATCH, std::string("control/shutdown\0s\0", 19));
+    send(cpu, xen::XS_WRITE, std::string("control/feature-poweroff\0001", 26));
     send(cpu, xen::XS_WRITE, std::string("control/feature-suspend\0001", 25));
 }
 

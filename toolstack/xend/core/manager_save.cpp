@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Saved domains: the guest suspends itself, its file is written, and it goes or goes on; and a domain of such a file.
+#include <algorithm>
+
 #include "toolstack/migration/file.hpp"
 #include "toolstack/service/caught.hpp"
 #include "toolstack/service/log.hpp"
@@ -51,9 +53,20 @@ Outcome<> Manager::save(const std::string& who, const std::string& path, AfterSa
     return written;
 }
 
+/// A guest says it when its kernel is up: one that began a moment ago is given the time; one that says what else it takes, a second.
 Outcome<> Manager::offers_suspend(xenstore::Store& store, const DomainView& view) {
-    const auto offered = OTRY(xenstore::read_if_there(store, control_path(view.info.id, "feature-suspend")));
-    if (offered.value_or("") == "1") return base::ok;
+    constexpr int64_t young_seconds = 60;
+    constexpr milliseconds to_boot{30'000}, to_say_all{1000}, pause{100};
+    const auto says = [&](const char* feature) -> Outcome<bool> {
+        return OTRY(xenstore::read_if_there(store, control_path(view.info.id, feature))).value_or("") == "1";
+    };
+    const bool young = view.record && ports_.clock.unix_seconds() - view.record->start_time < young_seconds;
+    for (milliseconds left = young ? to_boot : milliseconds{0};; left -= pause) {
+        if (OTRY(says("feature-suspend"))) return base::ok;
+        if (OTRY(says("feature-poweroff"))) left = std::min(left, to_say_all);
+        if (left <= milliseconds{0}) break;
+        ports_.clock.sleep(pause);
+    }
     return base::fail(Errc::opnotsupp, "Domain '" + view.name +
                                            "' does not suspend itself: its kernel does not offer it (control/feature-suspend)");
 }
