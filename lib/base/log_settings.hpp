@@ -9,7 +9,7 @@ namespace base {
 enum class LogLevel : uint8_t { error = 0, warning = 1, info = 2, debug = 3 };
 
 /// How many levels are kept, from 0 (none) to 4 (all): so many always, and so many at a limited rate.
-struct LogLevels {
+struct alignas(2) LogLevels {  // a word of its own, so that both change at once
     uint8_t always;
     uint8_t limited;
     static constexpr uint8_t up_to(LogLevel l) { return static_cast<uint8_t>(static_cast<unsigned>(l) + 1); }
