@@ -167,7 +167,7 @@ void describe_machine() {
     machine_info.options = options;
     static_assert(sizeof XENOLITH_BUILD_DATE <= sizeof machine_info.build_date);
     memcpy(machine_info.build_date, XENOLITH_BUILD_DATE, sizeof XENOLITH_BUILD_DATE);
-    memcpy(machine_info.command_line, options.command_line, sizeof machine_info.command_line);
+    memcpy(machine_info.command_line, options.words, strlen(options.words) + 1);
 }
 
 void must(const base::Status& s, const char* what) {

@@ -9,6 +9,7 @@ namespace hv {
 
 struct Options : x86::BootOptions {
     char command_line[xen::XEN_COMMANDLINE_LEN] = {};
+    const char* words = command_line;  ///< behind the image's name, which some loaders put in front
 };
 extern Options options;
 

@@ -333,6 +333,15 @@ bool change_option(const OptionRow& row, std::string_view value, BootOptions& op
     return good;
 }
 
+size_t image_name_length(std::string_view line) {
+    const auto first = parse::CommandLine(line).next();
+    if (!first || first->has_value || first->raw.find('/') == std::string_view::npos) return 0;
+    std::string_view rest = line;
+    rest.remove_prefix(static_cast<size_t>(first->raw.data() - line.data()) + first->raw.size());
+    const size_t blanks = std::min(rest.find_first_not_of(" \t\n\r\"'"), rest.size());
+    return line.size() - rest.size() + blanks;
+}
+
 void parse_boot_options(std::string_view line, unsigned dom0_most_vcpus, BootOptions& options, OptionComplaints& complaints) {
     OptionReading to{options, complaints, dom0_most_vcpus};
     parse::CommandLine words(line);

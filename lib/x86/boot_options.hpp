@@ -87,6 +87,9 @@ OptionValue option_value(const OptionRow& row, const BootOptions& options, char 
 /// False: it makes no sense, and nothing has changed.
 bool change_option(const OptionRow& row, std::string_view value, BootOptions& options);
 
+/// Bytes of the image's name in front of the options, with the blanks behind it; 0: the loader does not pass it.
+size_t image_name_length(std::string_view line);
+
 /// Reads `line` into `options`: later words win. A word that is not known, or whose value makes no sense, changes nothing (of
 /// spec-ctrl=, xpti= and pv-l1tf= the items that are known count) and gets a complaint while there is room for it.
 /// `dom0_most_vcpus`: dom0_max_vcpus= may say this much.

@@ -61,5 +61,8 @@ xen::CpuidLeaf cpuid_of_xen(const XenLeaves& x, uint32_t leaf, uint32_t subleaf)
 /// Words in a feature set (XEN_SYSCTL_get_cpu_featureset), and what a policy says in word `i` of it.
 inline constexpr uint32_t feature_words = 14;
 uint32_t feature_word(const CpuPolicy& p, uint32_t i);
+/// The same as tools show it of a machine (hw_caps), where Xen leaves out: OSXSAVE, which is the hypervisor's doing; of AMD's CPUs what leaf
+/// 0x80000001 says again of leaf 1, and SYSENTER, which their 64-bit mode has not.
+uint32_t shown_feature_word(const CpuPolicy& p, uint32_t i, bool amd);
 
 }  // namespace x86

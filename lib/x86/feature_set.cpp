@@ -48,4 +48,14 @@ uint32_t feature_word(const CpuPolicy& p, uint32_t i) {
     }
 }
 
+uint32_t shown_feature_word(const CpuPolicy& p, uint32_t i, bool amd) {
+    constexpr uint32_t basic_d = 0, basic_c = 1, extended_d = 2;
+    constexpr uint32_t sysenter = 1u << 11, osxsave = 1u << 27, said_twice = 0x0183f3ff;
+    const uint32_t word = feature_word(p, i);
+    if (i == basic_c) return word & ~osxsave;
+    if (amd && i == basic_d) return word & ~sysenter;
+    if (amd && i == extended_d) return word & ~said_twice;
+    return word;
+}
+
 }  // namespace x86

@@ -73,6 +73,15 @@ TEST(BootOptions, Consoles) {
     EXPECT_EQ(good("com1=9600 com1=,7n1").com1.baud, 9600u) << "what is left out stays";
 }
 
+TEST(BootOptions, TheImagesNameIsNoOption) {
+    const auto behind = [](const std::string& line) { return line.substr(image_name_length(line)); };
+    EXPECT_EQ(behind("/boot/xenolith loglvl=all x=y/z"), "loglvl=all x=y/z");
+    EXPECT_EQ(behind("  boot/xenolith   a b"), "a b");
+    EXPECT_EQ(behind("/boot/xenolith"), "");
+    EXPECT_EQ(behind("/boot/xenolith  "), "");
+    for (const char* none : {"", "loglvl=all", "noreboot loglvl=all", "com1=/dev/null a"}) EXPECT_EQ(behind(none), none);
+}
+
 TEST(BootOptions, TheRateLimit) {
     EXPECT_EQ(good("").ratelimit_us, 100u);
     EXPECT_EQ(good("sched_ratelimit_us=1000").ratelimit_us, 1000u);

@@ -209,6 +209,18 @@ TEST_F(CpuPolicies, AFeatureSetIsWordsOfThePolicy) {
     EXPECT_EQ(feature_word(raw_policy, 2), 0u) << "no such leaf";
     EXPECT_EQ(feature_word(raw_policy, 5), 6u);
     EXPECT_EQ(feature_word(raw_policy, feature_words - 1), 0u);
+    // hw_caps of an EPYC, as Xen 4.17 prints it; Intel's CPUs keep what AMD's have not.
+    const xen::CpuidLeaf epyc[] = {{1, xen::XEN_CPUID_NO_SUBLEAF, 0, 0, 0xfed83203, 0x178bfbfd},
+                                   {0x80000001, xen::XEN_CPUID_NO_SUBLEAF, 0, 0, 0x177, 0x2dd3fbfd}};
+    x86::CpuPolicy epycs;
+    for (const xen::CpuidLeaf& l : epyc) epycs.leaves[epycs.count++] = l;
+    EXPECT_EQ(x86::shown_feature_word(epycs, 0, true), 0x178bf3fdu);
+    EXPECT_EQ(x86::shown_feature_word(epycs, 1, true), 0xf6d83203u);
+    EXPECT_EQ(x86::shown_feature_word(epycs, 2, true), 0x2c500800u);
+    EXPECT_EQ(x86::shown_feature_word(epycs, 3, true), 0x177u);
+    EXPECT_EQ(x86::shown_feature_word(epycs, 0, false), 0x178bfbfdu);
+    EXPECT_EQ(x86::shown_feature_word(epycs, 1, false), 0xf6d83203u);
+    EXPECT_EQ(x86::shown_feature_word(epycs, 2, false), 0x2dd3fbfdu);
 }
 
 }  // namespace

@@ -37,7 +37,7 @@ Status physinfo(const Call& c) {
     p.free_pages = heap::free_pages().n;
     p.outstanding_pages = claimed_pages().n;
     p.max_mfn = max_frame - 1;
-    for (uint32_t i = 0; i < std::size(p.hw_cap); ++i) p.hw_cap[i] = x86::feature_word(raw_policy, i);
+    for (uint32_t i = 0; i < std::size(p.hw_cap); ++i) p.hw_cap[i] = x86::shown_feature_word(raw_policy, i, cpu_features.amd);
     return c.done();
 }
 

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+# The hypervisor's own files, parameters and facts: what Debian's tools read and write. The answers are Xen 4.17's.
+hypfs() { echo "$1" | $TESTS/hypfs-op; }
+# answers_to NAME LINES: "OPERATION: ANSWER" each
+answers_to() { equal "$1" "$2" "$(printf '%s\n' "$2" | while IFS= read -r line; do echo "${line%%: *}: $(hypfs "${line%%: *}")"; done)"; }
+parameter() { hypfs "read /params/$1" | cut -d' ' -f4-; }
+
+answers_to "the tree of hypfs" 'version: ok 1
+read /: ok dir buildinfo cpupool params
+read /buildinfo/compileinfo: ok dir compile_by compile_date compile_domain compiler
+read /buildinfo/compileinfo/: ok dir compile_by compile_date compile_domain compiler
+read /buildinfo/version: ok dir extra major minor
+read /buildinfo/version/major: ok uint 4/0 4
+read /buildinfo/version/minor: ok uint 4/0 17
+read /cpupool: ok dir 0
+read /cpupool/0: ok dir sched-gran
+read /cpupool/0/sched-gran: ok string 4/8 cpu'
+answers_to "what it refuses" 'read /nothing: ENOENT
+read /params/nothing: ENOENT
+read /params/loglvl/: ENOENT
+read /params/loglvl/x: ENOENT
+read //: ENOENT
+read /cpupool/1: ENOENT
+read params: EINVAL
+read /params/loglvl 11: EINVAL
+read /params/loglvl 12: ENOBUFS
+op 3 /params: EOPNOTSUPP
+op 3 /nothing: ENOENT
+write / x: EACCES
+write /params x: EACCES
+write /cpupool/0 x: EACCES
+write /buildinfo/version/major 5: EACCES
+write /params/loglvl loud: EINVAL
+write /params/loglvl xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx: ENOSPC
+unended /params/loglvl all: EDOM
+write /cpupool/0/sched-gran cpu: EBUSY
+write /cpupool/0/sched-gran thread: EINVAL
+unended /cpupool/0/sched-gran cpu: EINVAL
+write /cpupool/0/sched-gran cpuscpuscpus: ENOSPC'
+before=$(parameter loglvl)
+equal "a level is changed" "ok 0" "$(hypfs 'write /params/loglvl error/info')"
+equal "and shown" "ok string 11/16 error/info" "$(hypfs 'read /params/loglvl')"
+equal "it is put back" "ok 0" "$(hypfs "write /params/loglvl $before")"
+
+if [ "$TOOL" = xl ]; then
+    stamps=$(parameter console_timestamps)
+    check "xl set-parameters of two" xl set-parameters 'loglvl=all console_timestamps=boot'
+    equal "xenhypfs cat shows them" "all/all boot" "$(echo $(xenhypfs cat /params/loglvl) $(xenhypfs cat /params/console_timestamps))"
+    refused "xl set-parameters of one that is not there" . xl set-parameters nothing=1
+    refused "xl set-parameters to what makes no sense" . xl set-parameters loglvl=loud
+    refused "xenhypfs write to what is fixed" . xenhypfs write /buildinfo/version/major 5
+    check "xenhypfs write" xenhypfs write /params/console_timestamps "$stamps"
+    check "xl set-parameters back" xl set-parameters "loglvl=$before"
+    equal "xenhypfs ls" "<dir> compileinfo <dir> version" "$(echo $(xenhypfs ls /buildinfo | awk '/<dir>/ { print $1, $3 }'))"
+    check "xenhypfs tree shows levels" sh -c "xenhypfs tree | grep -w loglvl"
+fi
+
+rate() { $TOOL sched-credit2 -s -p Pool-0 | sed -n 's/.*ratelimit=\([0-9]*\)us.*/\1/p'; }
+if [ "$TOOL" = xl ]; then
+    limit=$(rate)
+    if [ "$HYPERVISOR" = ours ]; then usual=100; else usual=1000; fi
+    equal "the rate limit that pools begin with" $usual "$limit"
+    check "xl sched-credit2 -s -r" xl sched-credit2 -s -p Pool-0 -r 2000
+    equal "is shown" 2000 "$(rate)"
+    xl sched-credit2 -s -p Pool-0 -r 99 >/dev/null 2>&1
+    equal "one below the least changes nothing" 2000 "$(rate)"
+    check "and put back" xl sched-credit2 -s -p Pool-0 -r "$limit"
+fi
+
+$TOOL info -n >$WORK/info 2>&1
+sed -n '/^hw_caps/s/^/# /p' $WORK/info
+check "hw_caps has eight words" grep -Eq '^hw_caps +: ([0-9a-f]{8}:){7}[0-9a-f]{8}$' $WORK/info
+equal "all processors are cores of one socket" "$CPUS 1" "$(echo $(awk '$1 == "cores_per_socket" || $1 == "threads_per_core" { print $3 }' $WORK/info))"
+check "$TOOL info says when the hypervisor was compiled" grep -Eq '^cc_compile_date +: .*20[0-9][0-9]' $WORK/info
+if [ "$TOOL" = xl ]; then
+    equal "the topology: processor, core, socket, node" "$(c=0; while [ $c -lt "$CPUS" ]; do echo "$c: $c 0 0"; c=$((c + 1)); done)" \
+        "$(awk '/^cpu:/ { on = 1; next } on && !/^[0-9 ]+:/ { on = 0 } on { print $1, $2, $3, $4 }' $WORK/info)"
+    check "the command line is without the image" grep -Eq '^xen_commandline +: *[a-z0-9_-]+=' $WORK/info
+    check "xl create of a guest to trigger" xl create "$(guest poked 'extra = "console=hvc0"')"
+    check "it runs" ready poked
+    # xl ends with 0 whatever comes of it.
+    triggered() { xl trigger poked "$1" 2>&1 | sed -n "s/.*Send trigger '$1' failed[:,] *//p"; }
+    for trigger in nmi: 'power:Invalid argument' 'sleep:Invalid argument' 'init:Function not implemented' 'reset:Function not implemented' 's3resume:rc=-6'; do
+        equal "xl trigger ${trigger%%:*}" "${trigger#*:}" "$(triggered "${trigger%%:*}")"
+    done
+    check "it goes on" sh -c ". $TESTS/lib.sh; type_to poked 'echo after-\$((6 * 7))'; wait_until 20 said poked after-42"
+    end poked
+fi
