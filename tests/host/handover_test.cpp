@@ -518,12 +518,12 @@ TEST(Rounds, WhoseOwnerIsStrictGoesInTimeOrNotAtAll) {
 /// As the rounds said, and some more; a line that never took anything says nothing.
 TEST(Rounds, HowLongTheGuestMayStandStill) {
     Convergence convergence({}, 32768);
-    EXPECT_EQ(convergence.longest_stop(5, 0, {}), std::chrono::seconds(1));
+    EXPECT_EQ(convergence.longest_stop(5, 0, {}, milliseconds{1000}), std::chrono::seconds(1));
     EXPECT_EQ(convergence.next(32768, 0, {}), Next::round);
     const uint64_t bytes = uint64_t{32768} * 4096;
-    EXPECT_EQ(convergence.longest_stop(0, bytes, milliseconds{328}), milliseconds{1041});
-    EXPECT_EQ(convergence.longest_stop(4096, bytes, milliseconds{328}), milliseconds{1041 + 164});
-    EXPECT_EQ(convergence.longest_stop(~uint64_t{0}, bytes, std::chrono::hours(100)), std::chrono::hours(1));
+    EXPECT_EQ(convergence.longest_stop(0, bytes, milliseconds{328}, milliseconds{1000}), milliseconds{1041});
+    EXPECT_EQ(convergence.longest_stop(4096, bytes, milliseconds{328}, milliseconds{1000}), milliseconds{1041 + 164});
+    EXPECT_EQ(convergence.longest_stop(~uint64_t{0}, bytes, std::chrono::hours(100), milliseconds{1000}), std::chrono::hours(1));
 }
 
 /// A page of zeros says little about what one of data takes; and nothing overflows.

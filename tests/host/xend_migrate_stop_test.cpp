@@ -28,6 +28,7 @@ struct Stop : Two {
     explicit Stop(bool live) {
         order.live = live;
         order.rounds.downtime = {};
+        order.silence = order.least_stop = 1s;
         here.hypervisor.image_bytes = here.hypervisor.log.rest_bytes = 32U << 20U;
     }
     std::string why;

@@ -46,9 +46,10 @@ public:
         return !limits_.strict || fits(left, bytes, busy);
     }
     /// How long that guest may stand still for `left` pages: four times as long as the rounds so far say, an eighth of what all of the
-    /// memory takes, which the target checks and pins, and a second.
-    std::chrono::nanoseconds longest_stop(uint64_t left, uint64_t bytes, std::chrono::nanoseconds busy) const {
-        constexpr std::chrono::nanoseconds least = std::chrono::seconds(1), most = std::chrono::hours(1);
+    /// memory takes, which the target checks and pins, and `least`.
+    std::chrono::nanoseconds longest_stop(uint64_t left, uint64_t bytes, std::chrono::nanoseconds busy,
+                                          std::chrono::nanoseconds least) const {
+        constexpr std::chrono::nanoseconds most = std::chrono::hours(1);
         const double pages = 4 * static_cast<double>(left) + static_cast<double>(pages_) / 8;
         const double more = static_cast<double>(busy.count()) * pages / std::max(done(bytes), 1.0);
         const double bound = static_cast<double>((most - least).count());

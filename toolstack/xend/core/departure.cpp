@@ -26,9 +26,6 @@ namespace wire = proto::relocation;
 
 namespace {
 
-/// What a guest that stands still waits for at least: without a byte, and in all.
-constexpr milliseconds least_stop{1000};
-
 /// How long each answer may take. What comes before ready: all of the memory. Before running: disks and scripts.
 milliseconds patience_for(SourceStep step) {
     switch (step) {
@@ -209,7 +206,7 @@ bool Manager::Departure::suspended() const {
 /// The guest waits until `end` at most, and meanwhile for nobody who is silent.
 void Manager::Departure::stand_still(Clock::time_point end) {
     stop_end_ = end;
-    if (line_) line_->hurry(migration::Haste{least_stop, end});
+    if (line_) line_->hurry(migration::Haste{order_.silence, end});
 }
 
 /// Errors: timedout: it stood still for long enough.
@@ -306,7 +303,7 @@ Outcome<> Manager::Departure::send_rest() {
     const uint64_t left = OTRY(live_->rest());
     move_->left = left;
     if (!convergence_->may_go(left, move_->sent, busy_)) return too_fast(left, "when it has suspended itself, ");
-    if (promised()) stand_still(Clock::now() + convergence_->longest_stop(left, move_->sent, busy_));
+    if (promised()) stand_still(Clock::now() + convergence_->longest_stop(left, move_->sent, busy_, order_.least_stop));
     return live_->finish();
 }
 
@@ -329,7 +326,7 @@ Outcome<> Manager::Departure::say_sum() {
     const auto before = Clock::now();
     OTRY(ask_tool(3));
     const auto now = Clock::now();
-    stand_still(promised() ? stop_end_ + (now - before) : now + least_stop + (before - sending_since_ - waited_));
+    stand_still(promised() ? stop_end_ + (now - before) : now + order_.least_stop + (before - sending_since_ - waited_));
     lap(report_.sending);
     return say(sum_);
 }

@@ -50,6 +50,8 @@ struct MoveOrder {
     bool live = false;
     uint32_t most_mbit = 0;           // a second; 0: as fast as it goes
     migration::RoundLimits rounds{};  // of one that moves live
+    // What a guest that stands still waits for: without a byte, and beyond what the rest of its memory takes. A busy host is not gone.
+    std::chrono::milliseconds silence{3'000}, least_stop{10'000};
 };
 
 /// A pool of CPUs with its name.
