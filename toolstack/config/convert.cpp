@@ -31,20 +31,14 @@ constexpr std::array names = {
 
 /// "0-3,^1" as "0,2,3".
 std::string plain_cpus(std::string_view lists) {
-    constexpr uint32_t any_machine = 4096;
     std::string out;
     for (const std::string_view list : split(lists, ';')) {
         if (list.data() != lists.data()) out += ';';
-        const auto map = parse_cpu_list(list, any_machine);
-        if (!map || list.find("all") != std::string_view::npos) {
-            out += trim(list) == "all" ? "" : trim(list);
-            continue;
+        if (const auto named = cpus_named(list)) {
+            for (size_t i = 0; i < named->size(); ++i) out += (i == 0 ? "" : ",") + std::to_string((*named)[i]);
+        } else if (trim(list) != "all") {
+            out += trim(list);
         }
-        std::string cpus;
-        for (uint32_t cpu = 0; cpu < any_machine; ++cpu) {
-            if ((((*map)[cpu / 8] >> (cpu % 8)) & 1U) != 0) cpus += (cpus.empty() ? "" : ",") + std::to_string(cpu);
-        }
-        out += cpus;
     }
     return out;
 }
@@ -64,8 +58,7 @@ DomainConfig plain(DomainConfig c) {
     c.bootargs = words;
     for (size_t i = 0; i < c.vifs.size(); ++i) {
         if (const auto limit = rate_limit(c.vifs[i].rate); limit && !c.vifs[i].rate.empty() && limit->usec != 0) {
-            c.vifs[i].rate =
-                std::to_string(uint64_t{limit->bytes} * 1'000'000 / limit->usec) + "B/s@" + std::to_string(limit->usec) + "us";
+            c.vifs[i].rate = limit->text();
         }
         if (c.vifs[i].type == "netfront") c.vifs[i].type = "";
         if (c.vifs[i].devid == std::to_string(i)) c.vifs[i].devid = "";

@@ -46,6 +46,17 @@ Outcome<std::vector<uint8_t>> parse_cpu_list(std::string_view text, uint32_t cpu
     return map;
 }
 
+std::optional<std::vector<uint32_t>> cpus_named(std::string_view list) {
+    constexpr uint32_t any_machine = 4096;
+    const auto map = parse_cpu_list(list, any_machine);
+    if (!map || list.find("all") != std::string_view::npos) return std::nullopt;
+    std::vector<uint32_t> out;
+    for (uint32_t cpu = 0; cpu < any_machine; ++cpu) {
+        if ((((*map)[cpu / 8] >> (cpu % 8)) & 1U) != 0) out.push_back(cpu);
+    }
+    return out;
+}
+
 std::string_view cpus_of_vcpu(std::string_view cpus, uint32_t vcpu) {
     const auto lists = split(cpus, ';');
     if (lists.size() == 1) return lists[0];

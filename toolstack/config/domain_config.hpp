@@ -167,6 +167,8 @@ std::optional<uint32_t> device_number(std::string_view vdev);
 /// Turns "0-3,5,^1" or "all" into a bitmap of `cpus` CPUs; higher ones are taken modulo that, as classic xend did.
 /// Errors: inval, the text begins with the list.
 base::Outcome<std::vector<uint8_t>> parse_cpu_list(std::string_view text, uint32_t cpus);
+/// The CPUs that a list names, in order; nullopt where it is of all that a machine has, or no list.
+std::optional<std::vector<uint32_t>> cpus_named(std::string_view list);
 /// The list of vCPU `vcpu` in DomainConfig::cpus, which is for all when it is the only one; empty: any CPU.
 std::string_view cpus_of_vcpu(std::string_view cpus, uint32_t vcpu);
 
@@ -174,6 +176,11 @@ std::string_view cpus_of_vcpu(std::string_view cpus, uint32_t vcpu);
 struct RateLimit {
     uint32_t bytes = 0;
     uint32_t usec = 0;
+
+    /// Bytes a second; `usec` is not 0.
+    uint64_t per_second() const { return uint64_t{bytes} * 1'000'000 / usec; }
+    /// "1250000B/s@50000us"
+    std::string text() const { return std::to_string(per_second()) + "B/s@" + std::to_string(usec) + "us"; }
 };
 /// "10Mb/s", "250KB/s@20ms": powers of 1000, b for bits, windows of 50 ms. Errors: inval, what is wrong with it.
 base::Outcome<RateLimit> rate_limit(std::string_view text);

@@ -141,8 +141,8 @@ void add_card(Node devices, const Vif& vif) {
     if (!vif.mtu.empty()) attribute(out.append_child("mtu"), "size", vif.mtu);
     const auto limit = rate_limit(vif.rate);
     if (vif.rate.empty() || !limit || limit->usec == 0) return;
-    const uint64_t bytes = uint64_t{limit->bytes} * 1'000'000 / limit->usec;
-    attribute(out.append_child("bandwidth").append_child("outbound"), "average", std::to_string((bytes + 512) / 1024));  // KiB/s
+    attribute(out.append_child("bandwidth").append_child("outbound"), "average",
+              std::to_string((limit->per_second() + 512) / 1024));  // KiB/s
 }
 
 void add_controllers(Node devices, const DomainConfig& c) {

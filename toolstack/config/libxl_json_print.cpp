@@ -26,19 +26,8 @@ Json vcpus_online(const DomainConfig& c) {
 
 /// The CPUs of each vCPU by their numbers; none where a list is of all that a machine has.
 Json affinities(const DomainConfig& c) {
-    constexpr uint32_t any_machine = 4096;
     Json out = Json::array();
-    for (uint32_t i = 0; i < c.vcpus; ++i) {
-        const std::string_view list = cpus_of_vcpu(c.cpus, i);
-        const auto map = parse_cpu_list(list, any_machine);
-        Json cpus = Json::array();
-        if (map && list.find("all") == std::string_view::npos) {
-            for (uint32_t cpu = 0; cpu < any_machine; ++cpu) {
-                if ((((*map)[cpu / 8] >> (cpu % 8)) & 1U) != 0) cpus.push_back(cpu);
-            }
-        }
-        out.push_back(std::move(cpus));
-    }
+    for (uint32_t i = 0; i < c.vcpus; ++i) out.push_back(cpus_named(cpus_of_vcpu(c.cpus, i)).value_or(std::vector<uint32_t>{}));
     return out;
 }
 

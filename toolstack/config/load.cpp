@@ -34,10 +34,14 @@ Outcome<std::string> read_file(const std::string& path, size_t limit) {
     return out;
 }
 
-Outcome<Loaded> load_config(const std::string& file, std::span<const Setting> settings, const Runner& run) {
+Outcome<std::string> read_config(const std::string& file) {
     auto text = read_file(file, Limits{}.bytes);
     if (!text) return std::move(text).take_failure().with("Cannot open config file \"" + file + "\"");
-    return parse_config(*text, file, settings, run);
+    return text;
+}
+
+Outcome<Loaded> load_config(const std::string& file, std::span<const Setting> settings, const Runner& run) {
+    return parse_config(OTRY(read_config(file)), file, settings, run);
 }
 
 Outcome<std::string> find_config(const std::string& name, std::string_view search_path) {

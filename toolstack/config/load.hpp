@@ -34,6 +34,9 @@ using Runner = std::function<base::Outcome<Variables>(std::string_view text, con
 base::Outcome<Loaded> parse_config(std::string_view text, const std::string& file, std::span<const Setting> settings = {},
                                    const Runner& run = {});
 
+/// The text of a configuration, whatever its form. Errors: noent, access, isdir, io, toobig: "Cannot open config file "X": reason".
+base::Outcome<std::string> read_config(const std::string& file);
+
 /// Reads and parses `file`. Errors: also noent, access, isdir: "Cannot open config file "X": reason".
 base::Outcome<Loaded> load_config(const std::string& file, std::span<const Setting> settings = {}, const Runner& run = {});
 

@@ -13,12 +13,6 @@ using config::Loaded;
 
 namespace {
 
-Outcome<std::string> text_of(const std::string& file) {
-    auto text = config::read_file(file, config::Limits{}.bytes);
-    if (!text) return std::move(text).take_failure().with("Cannot open config file \"" + file + "\"");
-    return text;
-}
-
 Outcome<FileForm> form_named(const std::string& name) {
     if (const auto form = config::file_form(name)) return *form;
     return base::fail(Errc::inval, "'" + name + "' is no form of a configuration: file, sxp, json, libxl or libvirt");
@@ -30,7 +24,7 @@ Outcome<FileForm> form_of(const Call& call, std::string_view text) {
 }
 
 Outcome<Loaded> read(Call& call, const std::string& file, std::span<const config::Setting> settings = {}) {
-    const std::string text = OTRY(text_of(file));
+    const std::string text = OTRY(config::read_config(file));
     const FileForm form = OTRY(form_of(call, text));
     const auto run = [](std::string_view program, const std::string& name, const config::Variables& preset) {
         return config::run_program(program, name, preset);

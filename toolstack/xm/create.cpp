@@ -56,9 +56,8 @@ Outcome<config::DomainConfig> from_file(Call& call) {
 
 Outcome<config::DomainConfig> from_sxp_file(Call& call) {
     const std::string file = call.line.value("config");
-    auto text = config::read_file(file, config::Limits{}.bytes);
-    if (!text) return std::move(text).take_failure().with("Cannot open config file \"" + file + "\"");
-    const Sxp sxp = OTRY(proto::parse_sxp(*text).context(file));
+    const std::string text = OTRY(config::read_config(file));
+    const Sxp sxp = OTRY(proto::parse_sxp(text).context(file));
     return config::from_sxp(sxp).context(file);
 }
 

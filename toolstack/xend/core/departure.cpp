@@ -8,7 +8,6 @@
 #include "toolstack/service/log.hpp"
 #include "toolstack/xend/core/departure.hpp"
 #include "toolstack/xend/core/domain_nodes.hpp"
-#include "toolstack/xend/core/job.hpp"
 #include "toolstack/xend/core/saved_domain.hpp"
 
 namespace xend {

@@ -1,22 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// A domain that goes to another host: what the source does, and what the next xend makes of one that was killed meanwhile.
+// A domain that goes to another host: what the source is asked for, and what the next xend makes of one that was killed meanwhile.
 #include <algorithm>
 #include <utility>
 
-#include "toolstack/config/domain_sxp.hpp"
-#include "toolstack/service/caught.hpp"
 #include "toolstack/service/log.hpp"
 #include "toolstack/xend/core/departure.hpp"
-#include "toolstack/xend/core/domain_nodes.hpp"
 #include "toolstack/xend/core/job.hpp"
-#include "toolstack/xend/core/saved_domain.hpp"
 
 namespace xend {
 
 using base::Errc;
 using base::Outcome;
 using migration::SourceSide;
-using migration::SourceStep;
 using migration::Transfer;
 using migration::TransferJournal;
 using service::log;
