@@ -210,7 +210,7 @@ extern "C" [[noreturn]] void boot_main(uint32_t magic, uint32_t info) {
     auto idle = idle_vcpu_create(0);
     if (!idle) panic("No memory for the idle vCPU");
     must(prepare_for_guests(0), "Preparing the first CPU for guests");
-    sched::init(options.scheduler, options.ratelimit_us);
+    sched::init(options.scheduler, {options.ratelimit_us, options.tslice_ms});
     sched::init_cpu(0, *idle.value());
     cpu_policies_init([](uint32_t leaf, uint32_t subleaf) { return hw::cpuid(leaf, subleaf); });
     start_cpus();

@@ -62,6 +62,7 @@ void domain_unpause(Domain& d) { unpause(d); }
 void domain_move(Domain& d, CpuPool& to) {
     if (d.sched.pool.load(std::memory_order_relaxed) == &to) return;
     pause(d);
+    sched::default_shares(d.sched);
     d.sched.pool.store(&to, std::memory_order_release);
     each_vcpu(d, [&](Vcpu& v) {
         v.affinity.store(CpuSet::any());

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/sched/fair.hpp"
 
-#include "abi/xen/domctl.hpp"
 #include "hypervisor/mm/heap.hpp"
 #include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log.hpp"
@@ -11,8 +10,6 @@ namespace hv {
 
 using base::Nanos;
 using fair::distance;
-
-uint32_t FairScheduler::abi_id() const { return xen::XEN_SCHEDULER_CREDIT2; }
 
 /// Of the `idle` CPUs those to call for what waits in q: one for one; for several all that could run any, because which takes which is
 /// open, and each takes one.
@@ -137,7 +134,7 @@ bool FairScheduler::preempts(FairQueue& q, unsigned cpu, const FairUnit& e, Nano
     if (!q.curr) return true;
     if (distance(q.curr->vruntime, e.vruntime) <= fair::granularity) {
         // Not now; but a slice given to one that was alone is too long.
-        if (q.length.load(std::memory_order_relaxed) == 1) sched::end_slice_at(cpu, q.switched_in + fair::slice);
+        if (q.length.load(std::memory_order_relaxed) == 1) sched::end_slice_at(cpu, q.switched_in + slice());
         return false;
     }
     const Nanos earliest = q.switched_in + Nanos::us(ratelimit_us.load(std::memory_order_relaxed));
@@ -276,6 +273,14 @@ void FairScheduler::relocate(SchedUnit& u) {
 
 // -- choosing ---------------------------------------------------------------------------------------------------------
 
+/// It has run until just now, so what its CPU has cached of it is worth a wait; the taker looks again when that is over.
+[[gnu::noinline, gnu::cold]] bool FairScheduler::stays_for_now(const FairUnit& e, unsigned taker) const {
+    const Nanos end = e.unit.runstate.since() + migration_delay();
+    if (clock::now() >= end) return false;
+    sched::end_slice_at(taker, end);
+    return true;
+}
+
 /// Takes a waiting unit of `source` that may run on `cpu`.
 bool FairScheduler::pull_from(unsigned cpu, unsigned source, Pull which) {
     FairQueue& to = fair_queue(cpu);
@@ -288,6 +293,8 @@ bool FairScheduler::pull_from(unsigned cpu, unsigned source, Pull which) {
         ++i;
         if (which == Pull::better && mine && distance(mine->vruntime, e.vruntime) < fair::pull_margin) return false;
         if (!may_run(e.unit, cpu) || e.unit.running_on.load(std::memory_order_acquire) >= 0) continue;
+        if (which != Pull::all && migration_delay().n) [[unlikely]]
+            if (stays_for_now(e, cpu)) continue;
         if (which != Pull::all && e.unit.group.cap.load(std::memory_order_relaxed)) [[unlikely]] {
             const Nanos now = clock::now();
             if (fair::exhausted(e.unit.group, now)) {
@@ -373,7 +380,7 @@ SchedDecision FairScheduler::take_best(FairQueue& q, unsigned cpu, SchedUnit& pr
     best->unit.running_on.store(static_cast<int32_t>(cpu), std::memory_order_release);
     best->unit.runstate.enter(xen::RUNSTATE_running, now);
     return {&best->unit,
-            fair::within_cap(best->unit.group, q.length.load(std::memory_order_relaxed) ? fair::slice : fair::slice_alone)};
+            fair::within_cap(best->unit.group, q.length.load(std::memory_order_relaxed) ? slice() : fair::slice_alone)};
 }
 
 /// Keeps the newest of all clocks, to within a millisecond (so that CPUs rarely write it).

@@ -16,6 +16,9 @@
 /// 1 ms, because its credits alone would let wakers turn a computing vCPU away all the time; here who preempts pays with its virtual
 /// runtime, so the default is the shortest limit there is, 100 us, and who wakes up often beside a computing vCPU waits that much less.
 ///
+/// Two policies stand on it (fair_policies.hpp), which differ in names and parameters. A unit's data and a CPU's queue are the same to
+/// both.
+///
 /// Each pool has a FairScheduler, each CPU one queue, which changes schedulers with its CPU, under its lock and empty. So what is in a queue
 /// is its scheduler's, and who goes by a scheduler's set of CPUs holds the queue's lock when he looks, or looks again when he does.
 #pragma once
@@ -39,28 +42,34 @@ struct FairUnit {
     explicit FairUnit(SchedUnit& u) : unit(u) {}
 };
 
-class FairScheduler final : public Scheduler {
+class FairScheduler : public Scheduler {
 public:
-    const char* name() const override { return "credit2"; }
-    const char* title() const override { return "Fair scheduler by virtual runtime (credit2 parameters)"; }
-    uint32_t abi_id() const override;
-    base::Result<Scheduler*> another() const override;
-    base::Status add_cpu(unsigned cpu, SchedUnit& idle) override;
-    void remove_cpu(unsigned cpu) override;
-    base::Status insert(SchedUnit& u, unsigned spread) override;
-    void remove(SchedUnit& u) override;
-    void adopt(SchedUnit& u, unsigned spread) override;
-    void wake(SchedUnit& u) override;
-    void sleep(SchedUnit& u) override;
-    void yield(SchedUnit& u) override;
-    void affinity_changed(SchedUnit& u) override;
-    SchedDecision pick(unsigned cpu, SchedUnit& prev, base::Nanos now) override;
-    void switched_out(SchedUnit& prev) override;
-    xen::VcpuRunstateInfo runstate_at_change(const SchedUnit& u) const override;
-    base::Status group_params(SchedGroup& g, xen::DomctlSchedulerOp& op) override;
-    base::Status policy_params(xen::SysctlSchedulerOp& op) override;
+    base::Status add_cpu(unsigned cpu, SchedUnit& idle) final;
+    void remove_cpu(unsigned cpu) final;
+    base::Status insert(SchedUnit& u, unsigned spread) final;
+    void remove(SchedUnit& u) final;
+    void adopt(SchedUnit& u, unsigned spread) final;
+    void wake(SchedUnit& u) final;
+    void sleep(SchedUnit& u) final;
+    void yield(SchedUnit& u) final;
+    void affinity_changed(SchedUnit& u) final;
+    SchedDecision pick(unsigned cpu, SchedUnit& prev, base::Nanos now) final;
+    void switched_out(SchedUnit& prev) final;
+    xen::VcpuRunstateInfo runstate_at_change(const SchedUnit& u) const final;
+    /// Who runs has the CPU so long when others wait, unless they have had clearly less.
+    base::Nanos slice() const { return {slice_.load(std::memory_order_relaxed)}; }
+
+protected:
+    ~FairScheduler() = default;
+    void set_slice(base::Nanos slice) { slice_.store(slice.n, std::memory_order_relaxed); }
+    void set_migration_delay(base::Nanos delay) { migration_delay_.store(delay.n, std::memory_order_relaxed); }
+    base::Nanos migration_delay() const { return {migration_delay_.load(std::memory_order_relaxed)}; }
+    /// Reads or writes what both policies have for a group. Errors: inval, for another command.
+    base::Status weight_and_cap(SchedGroup& g, uint32_t command, uint16_t& weight, uint16_t& cap);
 
 private:
+    std::atomic<int64_t> slice_{0};
+    std::atomic<int64_t> migration_delay_{0};
     CpuMask idle_cpus_;
     CpuMask online_cpus_;
     CpuMask called_;  ///< idle CPUs that were told of something to take, and have not looked yet
@@ -72,6 +81,7 @@ private:
     /// What may be taken from another queue: anything; what its group's cap lets run; of that, what has had clearly less.
     enum class Pull : uint8_t { all, runnable, better };
     bool pull_from(unsigned cpu, unsigned source, Pull which);
+    bool stays_for_now(const FairUnit& e, unsigned taker) const;
     unsigned choose_cpu(const SchedUnit& u, unsigned home) const;
     unsigned first_place(const SchedUnit& u, unsigned spread) const;
     [[gnu::always_inline]] inline bool try_wake(SchedUnit& u);

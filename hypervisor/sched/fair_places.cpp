@@ -10,8 +10,6 @@ namespace hv {
 
 using base::Nanos;
 
-base::Result<Scheduler*> FairScheduler::another() const { return static_cast<Scheduler*>(TRY(make<FairScheduler>())); }
-
 // -- CPUs -------------------------------------------------------------------------------------------------------------
 
 base::Status FairScheduler::add_cpu(unsigned cpu, SchedUnit& idle) {
@@ -135,32 +133,18 @@ void FairScheduler::change_cap(SchedGroup& g, uint16_t cap) {
     });
 }
 
-base::Status FairScheduler::group_params(SchedGroup& g, xen::DomctlSchedulerOp& op) {
+base::Status FairScheduler::weight_and_cap(SchedGroup& g, uint32_t command, uint16_t& weight, uint16_t& cap) {
     constexpr uint16_t unchanged = 0xffff;
-    xen::DomctlSchedCredit2& p = op.u.credit2;
-    switch (op.cmd) {
+    switch (command) {
         case xen::XEN_DOMCTL_SCHEDOP_getinfo:
-            p.weight = g.weight.load(std::memory_order_relaxed);
-            p.cap = g.cap.load(std::memory_order_relaxed);
+            weight = g.weight.load(std::memory_order_relaxed);
+            cap = g.cap.load(std::memory_order_relaxed);
             return base::ok;
         case xen::XEN_DOMCTL_SCHEDOP_putinfo:
-            if (p.cap != unchanged) change_cap(g, p.cap);
-            if (p.weight) g.weight.store(p.weight, std::memory_order_relaxed);
+            if (cap != unchanged) change_cap(g, cap);
+            if (weight) g.weight.store(weight, std::memory_order_relaxed);
             return base::ok;
         default: return base::Err{base::Errc::inval};  // no parameters of single vCPUs
-    }
-}
-
-base::Status FairScheduler::policy_params(xen::SysctlSchedulerOp& op) {
-    uint32_t& us = op.u.sched_credit2.ratelimit_us;
-    switch (op.cmd) {
-        case xen::XEN_SYSCTL_SCHEDOP_getinfo: us = ratelimit_us.load(std::memory_order_relaxed); return base::ok;
-        case xen::XEN_SYSCTL_SCHEDOP_putinfo:
-            if (us && (us > xen::XEN_SYSCTL_SCHED_RATELIMIT_MAX || us < xen::XEN_SYSCTL_SCHED_RATELIMIT_MIN))
-                return base::Err{base::Errc::inval};
-            ratelimit_us.store(us, std::memory_order_relaxed);
-            return base::ok;
-        default: return base::Err{base::Errc::inval};
     }
 }
 

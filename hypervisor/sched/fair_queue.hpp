@@ -11,7 +11,6 @@ namespace hv {
 
 namespace fair {
 using base::Nanos;
-inline constexpr Nanos slice = Nanos::ms(10);        ///< when others wait
 inline constexpr Nanos slice_alone = Nanos::ms(30);  ///< others may come to wait on another CPU: look again
 inline constexpr int64_t wake_bonus = 3'000'000;     ///< how far behind the clock a waking vCPU may start, vruntime
 inline constexpr int64_t granularity = 200'000;      ///< advantage that justifies preempting, vruntime
@@ -116,8 +115,11 @@ struct FairQueue {
             if (fair::distance(e.vruntime, clock) > 0) clock = e.vruntime;  // nobody here to be fair to
             return;
         }
-        const int64_t most = fair::max_lag + static_cast<int64_t>(fair::weighted(e.unit.group, 2 * fair::slice.n));
-        if (fair::distance(e.vruntime, clock) > most) e.vruntime = clock + static_cast<uint64_t>(most);
+        const int64_t ahead = fair::distance(e.vruntime, clock);
+        if (ahead <= fair::max_lag) return;
+        const base::Nanos slice = scheduler.load(std::memory_order_relaxed)->slice();
+        const int64_t most = fair::max_lag + static_cast<int64_t>(fair::weighted(e.unit.group, 2 * slice.n));
+        if (ahead > most) e.vruntime = clock + static_cast<uint64_t>(most);
     }
 
 private:

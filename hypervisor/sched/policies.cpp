@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The scheduling policies that there are: the one place that names them.
-#include "hypervisor/sched/fair.hpp"
+#include "hypervisor/sched/fair_policies.hpp"
 
 namespace hv::sched {
 
 namespace {
-FairScheduler fair;
-}
+Credit2Scheduler credit2;
+CreditScheduler credit;
+}  // namespace
 
-Scheduler& default_policy = fair;
-Scheduler* const policies[] = {&fair, nullptr};
+Scheduler& default_policy = credit2;
+Scheduler* const policies[] = {&credit2, &credit, nullptr};
 
 }  // namespace hv::sched

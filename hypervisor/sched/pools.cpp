@@ -21,7 +21,7 @@ std::atomic<Scheduler*> policies_on[max_cpus];
 namespace {
 
 CpuPool the_first{0, nullptr, {}};
-uint32_t first_ratelimit_us = 0;     ///< of every pool when it is made
+SchedSettings first_settings{};      ///< of every pool when it is made
 CpuPool* unused = nullptr;           ///< pools that were destroyed: no pool is ever freed
 CpuMask nobodys;                     ///< CPUs in no pool
 CpuPool* left_pools[max_cpus] = {};  ///< of CPUs on their way out: the pool that they leave
@@ -70,15 +70,15 @@ CpuPool& pool0() { return the_first; }
 
 // -- boot -------------------------------------------------------------------------------------------------------------
 
-void init(const char* name, uint32_t ratelimit_us) {
+void init(const char* name, const SchedSettings& settings) {
     Scheduler* wanted = name && *name ? policy_named(name) : &default_policy;
     if (!wanted) {
         log(LogLevel::warning, "Unknown scheduler \"%s\": using %s", name, default_policy.name());
         wanted = &default_policy;
     }
     the_first.policy = wanted;
-    first_ratelimit_us = ratelimit_us;
-    wanted->ratelimit_us.store(ratelimit_us, std::memory_order_relaxed);
+    first_settings = settings;
+    wanted->begin(settings);
     log(LogLevel::info, "Using scheduler: %s", the_first.policy->title());
 }
 
@@ -118,7 +118,7 @@ Result<CpuPool*> pool_create(uint32_t id, uint32_t policy_id) {
     const Scheduler* policy = policy_numbered(policy_id);
     if (!policy) return Err{Errc::noent};
     CpuPool* p = TRY(some_pool(*policy));
-    p->policy->ratelimit_us.store(first_ratelimit_us, std::memory_order_relaxed);
+    p->policy->begin(first_settings);
     p->id = id;
     p->next = before->next;
     before->next = p;

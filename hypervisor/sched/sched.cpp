@@ -44,6 +44,11 @@ SchedUnit& pick_next(SchedUnit& prev) {
     return *d.next;
 }
 
+void default_shares(SchedGroup& g) {
+    g.weight.store(default_weight, std::memory_order_relaxed);
+    g.cap.store(0, std::memory_order_relaxed);
+}
+
 void pause_nosync(SchedUnit& u) {
     // Also when others have paused it: they may not have come to this yet.
     u.pause_count.fetch_add(1, std::memory_order_seq_cst);

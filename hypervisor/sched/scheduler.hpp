@@ -20,6 +20,12 @@ struct SchedDecision {
     base::Nanos slice;  ///< run at most this long; never() when alone
 };
 
+/// What pools begin with, as the command line has it.
+struct SchedSettings {
+    uint32_t ratelimit_us;
+    uint32_t tslice_ms;  ///< of credit
+};
+
 /// A scheduling policy at work in one pool. All calls come with its own run-queue lock NOT held; it takes Rank::sched itself. One that
 /// is called for a unit that has gone to another pool meanwhile passes the call on.
 class Scheduler {
@@ -29,6 +35,8 @@ public:
     virtual const char* name() const = 0;   ///< as `sched=` and the tools have it
     virtual const char* title() const = 0;  ///< for people
     virtual uint32_t abi_id() const = 0;    ///< XEN_SCHEDULER_*
+    /// Its parameters become those of a new pool. It has neither CPUs nor units.
+    virtual void begin(const SchedSettings& settings) = 0;
     /// Takes the CPU, on which `idle` runs and which no other has. Errors: nomem, for a CPU that has never had a run queue.
     virtual base::Status add_cpu(unsigned cpu, SchedUnit& idle) = 0;
     /// The CPU takes no unit any more, and what waits there goes elsewhere; one that runs leaves when it next picks. Another
@@ -38,8 +46,8 @@ public:
     virtual base::Status insert(SchedUnit& u, unsigned spread) = 0;
     /// A removed unit is not runnable anywhere.
     virtual void remove(SchedUnit& u) = 0;
-    /// Takes a unit over from another pool of the same policy, as insert() would. It does not run, and may not until this is done; its group is
-    /// in this pool already.
+    /// Takes a unit over from another pool, as insert() would. It does not run, and may not until this is done; its group is in this pool
+    /// already.
     virtual void adopt(SchedUnit& u, unsigned spread) = 0;
     /// u became runnable: queue it and kick the CPU that should run it.
     virtual void wake(SchedUnit& u) = 0;
@@ -79,14 +87,16 @@ struct CpuPool {
 namespace sched {
 /// Pool 0, with every CPU that no other has been given. It is always there.
 CpuPool& pool0();
-/// Chooses pool 0's policy by the name that tools or the command line give it, and the rate limit that pools begin with. Boot only,
-/// before any vCPU but after the heap.
-void init(const char* name, uint32_t ratelimit_us);
+/// Chooses pool 0's policy by the name that tools or the command line give it, and what pools begin with. Boot only, before any vCPU
+/// but after the heap.
+void init(const char* name, const SchedSettings& settings);
 /// Gives the CPU to pool 0, with `idle` running. Boot only, on each CPU or for it.
 void init_cpu(unsigned cpu, SchedUnit& idle);
 /// Takes it back: nobody is sent there any more. Boot only, for a CPU that did not start.
 void remove_cpu(unsigned cpu);
 inline Scheduler& policy_of(const SchedUnit& u) { return *u.group.pool.load(std::memory_order_acquire)->policy; }
+/// Gives a group what one has that nothing was said about. None of its units runs or may.
+void default_shares(SchedGroup& g);
 /// What this CPU runs next, `prev` again perhaps; its slice has been set. Who gets another one switches to it, then calls
 /// Scheduler::switched_out().
 SchedUnit& pick_next(SchedUnit& prev);

@@ -17,13 +17,15 @@ enum VcpuPause : uint32_t {
     vpf_down = 1u << 1,     ///< not brought up by VCPUOP_up, or taken down
 };
 
+inline constexpr uint16_t default_weight = 256;
+
 struct CpuPool;
 
 /// Units that share what they are entitled to, and the pool whose CPUs and policy they have.
 struct SchedGroup {
     explicit SchedGroup(CpuPool& p) : pool(&p) {}
     std::atomic<CpuPool*> pool;  ///< another one only while none of the units runs or may
-    std::atomic<uint16_t> weight{256};
+    std::atomic<uint16_t> weight{default_weight};
     std::atomic<uint16_t> cap{0};  ///< percent of one CPU; 0 = none
     // While there is a cap: what may still be used in the period that `periods` counts up to; below 0 what was used ahead.
     std::atomic<int64_t> allowance{0};  ///< ns

@@ -192,6 +192,13 @@ bool set_rate_limit(const parse::Option& o, OptionReading& r) {
     return good;
 }
 
+bool set_slice(const parse::Option& o, OptionReading& r) {
+    unsigned ms = 0;
+    const bool good = set_number(o.value, ms, xen::XEN_SYSCTL_CSCHED_TSLICE_MIN, xen::XEN_SYSCTL_CSCHED_TSLICE_MAX);
+    if (good) r.options.tslice_ms = ms;
+    return good;
+}
+
 bool set_memory_limit(const parse::Option& o, OptionReading& r) {
     auto bytes = parse::parse_size(o.value, 1024);
     if (bytes) r.options.mem_limit = bytes.value();
@@ -261,6 +268,7 @@ constexpr OptionRow rows[] = {
     at_boot("pv-l1tf",        SET { return parse_pv_l1tf(list_of(o), r.options.speculation); }, in_parts),
     at_boot("sched",          set_scheduler),
     at_boot("sched-gran",     set_granularity),
+    {"sched_credit_tslice_ms", OptionKind::number, 0, false, set_slice, NUMBER { return o.tslice_ms; }, nullptr},
     {"sched_ratelimit_us",    OptionKind::number, 0, false, set_rate_limit, NUMBER { return o.ratelimit_us; }, nullptr},
     at_boot("smt",            SET { return set_choice(o, r.options.speculation.smt); }),
     at_boot("spec-ctrl",      set_spec_ctrl, in_parts),

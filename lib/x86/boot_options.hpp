@@ -22,9 +22,10 @@ struct MemoryAmount {
     uint64_t bytes = 0;
 };
 
-inline constexpr unsigned option_count = 24;  ///< rows of the table of options
+inline constexpr unsigned option_count = 25;  ///< rows of the table of options
 
 inline constexpr uint32_t default_ratelimit_us = 100;
+inline constexpr uint32_t default_tslice_ms = 30;
 
 struct BootOptions {
     bool console_serial = false;
@@ -46,6 +47,7 @@ struct BootOptions {
     uint32_t ring_size = base::log_ring_size;  ///< of the log; a power of two
     char scheduler[16] = "credit2";
     uint32_t ratelimit_us = default_ratelimit_us;  ///< of the scheduler; 0: none
+    uint32_t tslice_ms = default_tslice_ms;        ///< of credit
     std::string_view
         given[option_count];  ///< of each row the last value that was understood, a part of the line; null data: none
 };

@@ -84,6 +84,11 @@ TEST(BootOptions, TheImagesNameIsNoOption) {
 
 TEST(BootOptions, TheRateLimit) {
     EXPECT_EQ(good("").ratelimit_us, 100u);
+    EXPECT_EQ(good("").tslice_ms, 30u);
+    EXPECT_EQ(good("sched_credit_tslice_ms=1").tslice_ms, 1u);
+    EXPECT_EQ(good("sched_credit_tslice_ms=1000").tslice_ms, 1000u);
+    for (const char* bad : {"0", "1001", "", "ten", "-1"})
+        EXPECT_EQ(Read("sched_credit_tslice_ms=7 sched_credit_tslice_ms=" + std::string(bad)).tslice_ms, 7u) << bad;
     EXPECT_EQ(good("sched_ratelimit_us=1000").ratelimit_us, 1000u);
     EXPECT_EQ(good("sched_ratelimit_us=500000").ratelimit_us, 500000u);
     EXPECT_EQ(good("sched_ratelimit_us=0").ratelimit_us, 0u);

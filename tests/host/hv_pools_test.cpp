@@ -16,13 +16,18 @@ namespace {
 
 using namespace hvtest;
 
+constexpr uint32_t policies[] = {xen::XEN_SCHEDULER_CREDIT2, xen::XEN_SCHEDULER_CREDIT};
+
 /// A pool's operation by hypercall, as the control domain; `turn` lets the CPUs do what they were told to between two parts of it.
 template <class F>
 Errc pool_op(uint32_t what, uint32_t pool, uint32_t cpu, uint32_t domain, F turn) {
     auto op = xen::zeroed<xen::Sysctl>();
     op.cmd = xen::XEN_SYSCTL_cpupool_op;
     op.interface_version = xen::XEN_SYSCTL_INTERFACE_VERSION;
-    op.u.cpupool_op = {what, pool, xen::XEN_SCHEDULER_CREDIT2, domain, cpu, 0, {}};
+    // Which pool has which policy changes with each that is made.
+    static std::atomic<unsigned> made{0};
+    const unsigned policy = what == xen::XEN_SYSCTL_CPUPOOL_OP_CREATE ? made++ : 0;
+    op.u.cpupool_op = {what, pool, policies[policy % std::size(policies)], domain, cpu, 0, {}};
     Vcpu& v = control_domain().vcpu();
     uint64_t args[6] = {address(&op)};
     for (;;) {

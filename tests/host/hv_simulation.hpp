@@ -65,6 +65,39 @@ private:
     uint64_t kicks_[test_cpus];
 };
 
+/// Pool 1 with this policy and the last `cpus` CPUs of the machine, which come back to pool 0 at the end. Nobody may be on them before, and
+/// every guest has gone from there when it ends.
+class TestPool {
+public:
+    TestPool(Simulation& sim, uint32_t policy, unsigned cpus) : sim_(sim), first_(test_cpus - cpus) {
+        const auto made = sched::pool_create(1, policy);
+        EXPECT_TRUE(made);
+        pool_ = made.value();
+        for (unsigned c = first_; c < test_cpus; ++c) give(sched::pool0(), c, *pool_);
+    }
+    ~TestPool() {
+        for (unsigned c = first_; c < test_cpus; ++c) give(*pool_, c, sched::pool0());
+        sched::pool_destroy(*pool_);
+    }
+    TestPool(const TestPool&) = delete;
+    TestPool& operator=(const TestPool&) = delete;
+    CpuPool& operator*() const { return *pool_; }
+    CpuPool* operator->() const { return pool_; }
+    unsigned first() const { return first_; }
+
+private:
+    void give(CpuPool& from, unsigned cpu, CpuPool& to) {
+        sched::pool_remove_cpu(from, cpu);
+        sim_.settle();
+        sched::pool_free_cpu(cpu);
+        sched::pool_add_cpu(to, cpu);
+        sim_.settle();
+    }
+    Simulation& sim_;
+    unsigned first_;
+    CpuPool* pool_ = nullptr;
+};
+
 inline constexpr uint16_t unchanged = 0xffff;
 
 inline bool set_params(SchedGroup& g, uint16_t weight, uint16_t cap) {

@@ -99,7 +99,8 @@ void power_on(unsigned count, uint64_t frames) {
         timer::init_cpu(c);
     }
     become(0);
-    sched::init("credit2", x86::BootOptions{}.ratelimit_us);
+    const x86::BootOptions usual;
+    sched::init("credit2", {usual.ratelimit_us, usual.tslice_ms});
     must(static_cast<bool>(system_domains_create()), "system_domains_create");
     for (unsigned c = 0; c < count; ++c) {
         become(c);

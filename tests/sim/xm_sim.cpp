@@ -252,7 +252,7 @@ TEST_F(XmSim, VcpusPoolsAndDevices) {
         EXPECT_EQ(xm(words), 1) << words[0];
         EXPECT_NE(err.str().find(why), std::string::npos) << err.str();
     };
-    refused({"cpupool-create", "name=bad", "sched=credit"},
+    refused({"cpupool-create", "name=bad", "sched=rtds"},
             "Cannot create a CPU pool: The hypervisor does not have that scheduler");
     ASSERT_EQ(xm({"cpupool-list"}), 0) << err.str();
     EXPECT_NE(out.str().find("more "), std::string::npos) << out.str();

@@ -171,7 +171,7 @@ Outcome<> Control::set_node_affinity(DomId domain, const BitMap& nodes) {
 }
 
 Outcome<> Control::sched_op(DomId domain, uint32_t command, SchedParams& params, const char* what) {
-    const Scheduler current = OTRY(scheduler());
+    const Scheduler current = OTRY(scheduler_of(domain));
     if (current != Scheduler::credit && current != Scheduler::credit2)
         return base::fail(Errc::opnotsupp, std::string("Scheduler ") + scheduler_name(current) + " has no weight and cap");
     auto op = OTRY(domctl_buffer(domain, xen::XEN_DOMCTL_scheduler_op));

@@ -80,6 +80,8 @@ public:
     Outcome<> set_node_affinity(DomId domain, const BitMap& nodes);
     /// The default pool's scheduler.
     Outcome<Scheduler> scheduler();
+    /// That of the pool where the domain is.
+    Outcome<Scheduler> scheduler_of(DomId domain);
     Outcome<SchedParams> sched_params(DomId domain);
     Outcome<> set_sched_params(DomId domain, const SchedParams& params);
 

@@ -64,6 +64,12 @@ Outcome<std::vector<CpuPool>> Control::cpu_pools() {
     }
 }
 
+Outcome<Scheduler> Control::scheduler_of(DomId domain) {
+    PoolRequest request;
+    request.pool = OTRY(info(domain)).cpupool;
+    return OTRY(pool_op(xen::XEN_SYSCTL_CPUPOOL_OP_INFO, request, "read a domain's scheduler")).scheduler;
+}
+
 Outcome<uint32_t> Control::create_pool(Scheduler scheduler) {
     PoolRequest request;
     request.pool = xen::XEN_SYSCTL_CPUPOOL_PAR_ANY;
