@@ -30,6 +30,7 @@ void JobQueues::work() {
         ready_.pop_front();
         const auto queue = queues_.find(key);
         Job job = std::move(queue->second.front());
+        ++running_;
         lock.unlock();
         const auto done = caught([&]() -> base::Outcome<> {
             job();
@@ -38,6 +39,7 @@ void JobQueues::work() {
         });
         if (!done) log(LogLevel::error, "a job of '" + key + "' ended in an " + done.failure().text);
         lock.lock();
+        --running_;
         queue->second.pop_front();
         if (queue->second.empty()) {
             queues_.erase(queue);
@@ -47,6 +49,13 @@ void JobQueues::work() {
             wake_.notify_one();
         }
     }
+}
+
+JobQueues::Load JobQueues::load() {
+    const std::lock_guard guard(mutex_);
+    size_t all = 0;
+    for (const auto& [key, queue] : queues_) all += queue.size();
+    return {running_, all - running_};
 }
 
 void JobQueues::finish() {

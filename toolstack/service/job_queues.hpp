@@ -30,6 +30,11 @@ public:
     void post(const std::string& key, Job job);
     /// Waits for everything that was posted.
     void finish();
+    /// Jobs that run now, and those that wait for a thread or for the ones before them.
+    struct Load {
+        size_t running = 0, waiting = 0;
+    };
+    Load load();
 
 private:
     void work();
@@ -40,6 +45,7 @@ private:
     std::deque<std::string> ready_;                  // keys whose first job nobody has taken
     const unsigned most_;
     unsigned idle_ = 0;
+    size_t running_ = 0;
     bool ending_ = false;
     std::vector<std::thread> threads_;
 };

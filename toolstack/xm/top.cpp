@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// `xm top`: what domains use, in the columns of xentop's batch output, which programs read.
+// `xm top`: what domains use, in the columns of xentop's batch output, which programs read; and what other programs read: `xm metrics`, `xm health`.
 #include <chrono>
-#include <filesystem>
-#include <fstream>
 
 #include "lib/base/number.hpp"
+#include "toolstack/xend/adapters/device_counters.hpp"
 #include "toolstack/xm/app.hpp"
 
 namespace xm {
@@ -25,48 +24,27 @@ struct Disks {
     uint64_t no_room = 0, reads = 0, writes = 0, read_sectors = 0, written_sectors = 0;
 };
 
-uint64_t counter(const std::filesystem::path& file) {
-    std::ifstream in(file);
-    uint64_t value = 0;
-    in >> value;
-    return in ? value : 0;
-}
-
-using Folders = std::vector<std::filesystem::path>;
-
-/// The folders below `folder` whose name begins so; none when there is no such folder.
-Folders folders_in(const std::filesystem::path& folder, const std::string& beginning) {
-    Folders out;
-    std::error_code error;
-    for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-        if (entry.path().filename().string().starts_with(beginning)) out.push_back(entry.path());
-    }
-    return out;
-}
-
-/// dom0's end of an interface: what it receives the guest has sent.
-Networks networks_of(const std::string& sys, const std::string& domid) {
+Networks networks_of(const xend::DeviceCounters& counted, uint32_t domid) {
     Networks out;
-    for (const auto& device : folders_in(sys + "/bus/xen-backend/devices", "vif-" + domid + "-")) {
+    for (const auto& card : counted.cards) {
+        if (card.domain != domid) continue;
         ++out.count;
-        for (const auto& card : folders_in(device / "net", "")) {
-            out.sent += counter(card / "statistics/rx_bytes");
-            out.received += counter(card / "statistics/tx_bytes");
-        }
+        out.sent += card.sent.bytes;
+        out.received += card.received.bytes;
     }
     return out;
 }
 
-Disks disks_of(const std::string& sys, const std::string& domid) {
+Disks disks_of(const xend::DeviceCounters& counted, uint32_t domid) {
     Disks out;
-    for (const auto& device : folders_in(sys + "/bus/xen-backend/devices", "vbd-" + domid + "-")) {
+    for (const auto& disk : counted.disks) {
+        if (disk.domain != domid) continue;
         ++out.count;
-        const auto statistics = device / "statistics";
-        out.no_room += counter(statistics / "oo_req");
-        out.reads += counter(statistics / "rd_req");
-        out.writes += counter(statistics / "wr_req");
-        out.read_sectors += counter(statistics / "rd_sect");
-        out.written_sectors += counter(statistics / "wr_sect");
+        out.no_room += disk.no_room;
+        out.reads += disk.reads;
+        out.writes += disk.writes;
+        out.read_sectors += disk.read_sectors;
+        out.written_sectors += disk.written_sectors;
     }
     return out;
 }
@@ -93,10 +71,10 @@ void header(std::ostream& out) {
            "VBD_RD   VBD_WR  VBD_RSECT  VBD_WSECT SSID\n";
 }
 
-std::string row(const Call& call, const Sxp& domain, double total_kib, double share) {
-    const std::string domid = domain.child_value("domid", "");
-    const Networks nets = networks_of(call.world.sys, domid);
-    const Disks disks = disks_of(call.world.sys, domid);
+std::string row(const Call& call, const Sxp& domain, const xend::DeviceCounters& counted, double total_kib, double share) {
+    const auto domid = base::parse_number<uint32_t>(domain.child_value("domid", "")).value_or(0);
+    const Networks nets = networks_of(counted, domid);
+    const Disks disks = disks_of(counted, domid);
     const double memory = number(domain, "memory_kib"), most = number(domain, "maxmem_kib");
     const auto of_total = [&](double kib) { return total_kib == 0 ? 0 : kib * 100 / total_kib; };
     std::string out = format(call.line.has("full-name") ? "%10s" : "%10.10s", domain.child_value("name", "").c_str());
@@ -116,13 +94,14 @@ Outcome<> look(Call& call, double total_kib, Last& last) {
     const std::vector<Sxp> domains = OTRY(call.xend.domains());
     const auto now = std::chrono::steady_clock::now();
     const double elapsed = std::chrono::duration<double>(now - last.when).count();
+    const xend::DeviceCounters counted = xend::device_counters(call.world.sys);
     Last seen{now, {}};
     for (const Sxp& domain : domains) {
         const std::string domid = domain.child_value("domid", "");
         const double seconds = number(domain, "cpu_time");
         const auto before = last.seconds.find(domid);
         const bool known = before != last.seconds.end() && elapsed > 0;
-        call.out << row(call, domain, total_kib, known ? (seconds - before->second) * 100 / elapsed : 0) << "\n";
+        call.out << row(call, domain, counted, total_kib, known ? (seconds - before->second) * 100 / elapsed : 0) << "\n";
         seen.seconds[domid] = seconds;
     }
     call.out << std::flush;
@@ -153,10 +132,31 @@ Outcome<> top(Call& call) {
     return base::ok;
 }
 
+/// What xend says at `path`, which is text.
+Outcome<> print_page(Call& call, const std::string& path) {
+    const xend::Reply reply = OTRY(call.world.xend.call({xend::Request::Method::get, path, {}}));
+    call.out << reply.body;
+    if (reply.status == 200) return base::ok;
+    return base::fail(Errc::io, reply.status == 503 ? "This host is not well." : "This xend has no " + path + ".");
+}
+
+Outcome<> metrics(Call& call) { return print_page(call, "/metrics"); }
+Outcome<> health(Call& call) { return print_page(call, "/healthz"); }
+
 }  // namespace
 
 std::vector<Verb> top_verbs() {
-    return {{"top",
+    const Option help{'h', "help", "", "Print this help."};
+    return {{"health",
+             "",
+             "Say whether the host is well: the store, the hypervisor, what xend has to finish.",
+             {help},
+             0,
+             0,
+             false,
+             health},
+            {"metrics", "", "Print what xend and the host count, for Prometheus.", {help}, 0, 0, false, metrics},
+            {"top",
              "[-b] [-i N] [-d SECONDS] [-f]",
              "Monitor a host and the domains in real time.",
              {{'d', "delay", "SECONDS", "Seconds between looks (3)."},

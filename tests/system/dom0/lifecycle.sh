@@ -36,6 +36,10 @@ type_to life 'kill %1; echo idle-$((2 * 21))'
 check "no cap again, and it answers" wait_until 20 said life idle-42
 if [ "$TOOL" = xm ]; then
     tty=$(xenstore-read /local/domain/"$id"/console/tty)
+    check "xm health: all is well" xm health
+    check "xm metrics" sh -c "xm metrics >$WORK/metrics"
+    equal "it counts the guest's disk and card" "1 1" "$(grep -c '^xen_vbd_read_bytes_total{.*name="life",.*} [1-9]' $WORK/metrics) $(grep -c '^xen_vif_transmit_bytes_total{.*name="life",' $WORK/metrics)"
+    equal "its memory and its processors" "1 2" "$(grep -c '^xen_domain_memory_bytes{.*name="life",.*} [1-9]' $WORK/metrics) $(grep -c '^xen_vcpu_seconds_total{.*name="life",' $WORK/metrics)"
     killall -STOP xenstored
     # Somebody asks for the consoles to be looked at again, and the store says nothing.
     kill -HUP "$(pidof xenconsoled)"
@@ -47,6 +51,7 @@ if [ "$TOOL" = xm ]; then
     refused "xm says so where the store is asked, instead of waiting for ever" "does not answer|timed out" timeout 60 $TOOL block-list life
     took=$(($(date +%s) - begin))
     check "and within a bearable time ($took s)" test $took -lt 45
+    refused "xm health says so too" "not ok store" timeout 60 xm health
     killall -CONT xenstored
     check "with the store back, tools work again" wait_until 30 $TOOL domid life
     # Daemons that die are started again, and the guest goes on with what it has.

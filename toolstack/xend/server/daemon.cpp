@@ -22,6 +22,7 @@
 #include "toolstack/xend/core/manager.hpp"
 #include "toolstack/xend/server/dispatcher.hpp"
 #include "toolstack/xend/server/http_server.hpp"
+#include "toolstack/xend/server/monitor.hpp"
 #include "toolstack/xend/server/reaper.hpp"
 #include "toolstack/xend/server/relocation_server.hpp"
 #include "toolstack/xend/server/router.hpp"
@@ -67,12 +68,14 @@ class Startup {
     service::EventLoop& loop_;
     Dispatcher& dispatcher_;
     Manager& manager_;
+    Vitals& vitals_;
     std::function<void()> network_;
     Ready ready_;
     Life life_;
     Outcome<> result_ = base::ok;
 
     void announced(const Outcome<>& done) {
+        vitals_.tried("dom0 in the store", done);
         if (done) {
             log(LogLevel::info, "xend is ready, pid " + std::to_string(::getpid()));
             return ready_();
@@ -89,6 +92,7 @@ class Startup {
     void finish(const Record& record) {
         dispatcher_.post(Dispatcher::lane_of_domain(record.config.name), [this, record] {
             const auto finished = service::caught([&] { return manager_.finish_interrupted(record); });
+            vitals_.tried("domain '" + record.config.name + "'", finished);
             if (finished) return;
             log(LogLevel::error, "domain '" + record.config.name + "': " + finished.failure().text);
             loop_.post([this, record] { loop_.after(before_next_try, [this, record] { finish(record); }); });
@@ -103,11 +107,12 @@ class Startup {
     }
 
 public:
-    Startup(service::EventLoop& loop, Dispatcher& dispatcher, Manager& manager, std::function<void()> network, Ready ready,
-            Life life)
+    Startup(service::EventLoop& loop, Dispatcher& dispatcher, Manager& manager, Vitals& vitals, std::function<void()> network,
+            Ready ready, Life life)
         : loop_(loop),
           dispatcher_(dispatcher),
           manager_(manager),
+          vitals_(vitals),
           network_(std::move(network)),
           ready_(std::move(ready)),
           life_(life) {}
@@ -151,17 +156,23 @@ Outcome<> serve(const ServerSettings& settings, Life life, const Ready& ready) {
     TcpLines lines(settings.relocation_plain, keys);
     Manager manager(
         Ports{hypervisor, stores, scripts, blocks, records, clock, settings.core, &managed, &transfers, &lines, &neighbours});
+    Vitals vitals;
     Router router(manager, settings.log_file, shown_options(settings), &hosts);
-    Dispatcher dispatcher([&router](const Request& request) { return router.handle(request); });
+    Dispatcher* queues = nullptr;
+    Monitor monitor(manager, clock, vitals, [&queues] { return queues->load(); });
+    Dispatcher dispatcher(
+        [&](const Request& request) { return Monitor::is_for(request) ? monitor.handle(request) : router.handle(request); });
+    queues = &dispatcher;
     HttpServer server(
-        *loop, [&dispatcher](Request request, HttpServer::Done done) { dispatcher.handle(std::move(request), std::move(done)); });
+        *loop, [&dispatcher](Request request, HttpServer::Done done) { dispatcher.handle(std::move(request), std::move(done)); },
+        &vitals);
     OTRY(listen(server, settings));
     RelocationServer relocation(*loop, dispatcher, manager, settings, keys);
     if (settings.relocation_server) OTRY(relocation.listen());
-    Reaper reaper(*loop, manager, stores, dispatcher);
+    Reaper reaper(*loop, manager, stores, dispatcher, vitals);
     reaper.start();
     Startup startup(
-        *loop, dispatcher, manager, [&] { run_network_script(settings, scripts); }, ready, life);
+        *loop, dispatcher, manager, vitals, [&] { run_network_script(settings, scripts); }, ready, life);
     OTRY(startup.begin());
     auto ran = loop->run();
     dispatcher.finish();  // what runs is brought to its end

@@ -24,6 +24,8 @@ public:
     void handle(Request request, Done done);
     /// Work that may block and answers nobody.
     void post(const std::string& lane, service::JobQueues::Job job) { jobs_.post(lane, std::move(job)); }
+    /// Of the jobs that change something.
+    service::JobQueues::Load load() { return jobs_.load(); }
     /// Waits for everything that was asked for.
     void finish();
 

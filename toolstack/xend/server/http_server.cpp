@@ -68,13 +68,14 @@ struct Connection {
 struct HttpServer::Impl {
     EventLoop& loop;
     Handler handler;
+    Vitals* vitals;
     std::vector<Fd> listeners;
     std::map<uint64_t, Connection> connections;
     size_t strangers = 0;    // connections to be judged; root's socket is not theirs to fill
     int full_listener = -1;  // which waits until one of them goes
     uint64_t next = 1;
 
-    Impl(EventLoop& l, Handler h) : loop(l), handler(std::move(h)) {}
+    Impl(EventLoop& l, Handler h, Vitals* v) : loop(l), handler(std::move(h)), vitals(v) {}
     ~Impl() {
         while (!connections.empty()) close(connections.begin()->first);
         for (const Fd& listener : listeners) loop.forget(listener.get());
@@ -180,6 +181,7 @@ struct HttpServer::Impl {
 
     void reply(uint64_t number, const Reply& made) {
         Connection& c = connections.at(number);
+        if (vitals != nullptr) vitals->replied(made.status);
         c.output = response_text(made, c.version, c.keep_alive);
         wait_for(number, EPOLLOUT, &Impl::write);
     }
@@ -197,7 +199,8 @@ struct HttpServer::Impl {
     }
 };
 
-HttpServer::HttpServer(EventLoop& loop, Handler handler) : impl_(std::make_unique<Impl>(loop, std::move(handler))) {}
+HttpServer::HttpServer(EventLoop& loop, Handler handler, Vitals* vitals)
+    : impl_(std::make_unique<Impl>(loop, std::move(handler), vitals)) {}
 HttpServer::~HttpServer() = default;
 
 Outcome<> HttpServer::listen_unix(const std::string& path) {

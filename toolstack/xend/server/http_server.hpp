@@ -8,6 +8,7 @@
 #include "lib/base/outcome.hpp"
 #include "toolstack/service/event_loop.hpp"
 #include "toolstack/xend/api.hpp"
+#include "toolstack/xend/server/vitals.hpp"
 
 namespace xend {
 
@@ -24,7 +25,8 @@ public:
     /// Called in the loop's thread; must not block. `done` is called once, from any thread, while the loop exists.
     using Handler = std::function<void(Request, Done done)>;
 
-    HttpServer(service::EventLoop& loop, Handler handler);
+    /// `vitals`: counts replies; null where nobody asks.
+    HttpServer(service::EventLoop& loop, Handler handler, Vitals* vitals = nullptr);
     ~HttpServer();
 
     /// Makes the socket at `path`, for root alone, in place of an old one. Errors: io.

@@ -46,6 +46,7 @@ std::vector<Record> Reaper::find_ended() {
     }
     if (++looks_ % looks_between_timeouts == 0) manager_.check_shutdown_timeouts();
     auto ended = service::caught([&] { return manager_.ended(); });
+    vitals_.tried("stopped domains", ended ? base::Outcome<>(base::ok) : base::Outcome<>(ended.failure()));
     if (ended) return std::move(ended).take();
     log(LogLevel::warning, "while looking for stopped domains: " + ended.failure().text);
     return {};
@@ -64,6 +65,8 @@ void Reaper::follow(const Record& record) {
     if (!followed_.insert(record.config.uuid).second) return;
     dispatcher_.post(Dispatcher::lane_of_domain(record.config.name), [this, record] {
         auto busy = service::caught([&] { return manager_.follow_up(record); });
+        vitals_.tried("stopped domain '" + record.config.name + "'",
+                      busy ? base::Outcome<>(base::ok) : base::Outcome<>(busy.failure()));
         if (!busy) log(LogLevel::warning, "while looking for stopped domains: " + busy.failure().text);
         loop_.post([this, uuid = record.config.uuid, again = busy && *busy] {
             followed_.erase(uuid);

@@ -8,6 +8,7 @@
 #include "toolstack/service/event_loop.hpp"
 #include "toolstack/xend/core/manager.hpp"
 #include "toolstack/xend/server/dispatcher.hpp"
+#include "toolstack/xend/server/vitals.hpp"
 
 namespace xend {
 
@@ -18,6 +19,7 @@ class Reaper {
     Manager& manager_;
     Stores& stores_;
     Dispatcher& dispatcher_;
+    Vitals& vitals_;
     // Of the loop's thread.
     std::set<config::Uuid> followed_;  // those whose job is under way
     service::EventLoop::Timer timer_ = 0;
@@ -34,8 +36,8 @@ class Reaper {
     void follow(const Record& record);
 
 public:
-    Reaper(service::EventLoop& loop, Manager& manager, Stores& stores, Dispatcher& dispatcher)
-        : loop_(loop), manager_(manager), stores_(stores), dispatcher_(dispatcher) {}
+    Reaper(service::EventLoop& loop, Manager& manager, Stores& stores, Dispatcher& dispatcher, Vitals& vitals)
+        : loop_(loop), manager_(manager), stores_(stores), dispatcher_(dispatcher), vitals_(vitals) {}
     /// Looks from now on, as long as the loop turns. It must outlive the dispatcher's jobs.
     void start() { look(); }
 };
