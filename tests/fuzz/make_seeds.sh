@@ -9,6 +9,10 @@ zeros() { head -c "$1" /dev/zero; }
 printf '(vm (name demo) (memory 64) (image (linux (kernel /k) (args "a b\\x41\\101"))))' | seed sxp vm
 printf '(disk (@ (mode ro)) (dev hda)) # comment\n(a<b c) \047it\\\047s\047 \004 rest' | seed sxp tokens
 
+printf '<?xml version="1.0"?><methodCall><methodName>xend.domain.create</methodName><params><param><value><array><data><value><string>vm</string></value><value><array><data><value>name</value><value>a&amp;b</value></data></array></value></data></array></value></param></params></methodCall>' | seed xmlrpc create
+printf '<methodCall><methodName>xend.domain.pincpu</methodName><params><param><value>1</value></param><param><value><int>0</int></value></param><param><value><array><data><value><i4>1</i4></value></data></array></value></param></params></methodCall>' | seed xmlrpc pincpu
+printf '<methodCall><methodName>system.methodHelp</methodName><params><param><value><struct><member><name>a</name><value><boolean>1</boolean></value></member><member><name>b</name><value><double>1.5</double></value></member><member><name>c</name><value><nil/></value></member></struct></value></param></params></methodCall>' | seed xmlrpc types
+
 printf '\001\0\0\0\001\0\0\0\0\0\0\0\002\0\0\0/\0\013\0\0\0\002\0\0\0\0\0\0\0\004\0\0\0/a\0b' | seed xs_wire stream
 printf '\374\377\377\377\003\0\0\0some bytes for the ring' | seed xs_wire ring
 

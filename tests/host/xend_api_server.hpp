@@ -13,6 +13,7 @@
 #include "toolstack/xend/server/http_server.hpp"
 #include "toolstack/xend/server/monitor.hpp"
 #include "toolstack/xend/server/router.hpp"
+#include "toolstack/xend/server/xmlrpc_server.hpp"
 #include "xend_checks.hpp"
 
 namespace fakes {
@@ -39,6 +40,9 @@ public:
                 dispatcher.handle(std::move(request), std::move(done));
             },
             &vitals);
+        server_->serve(xend::xmlrpc_path, [this](const xend::HttpRequest& request, xend::HttpServer::Done done) {
+            xend::serve_xmlrpc(dispatcher, request, std::move(done));
+        });
         EXPECT_TRUE(server_->listen_unix(socket()));
         thread_ = std::thread([this] { EXPECT_TRUE(loop_->run()); });
     }

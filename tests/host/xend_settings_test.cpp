@@ -79,14 +79,14 @@ const Row rows[] = {
     {"xend-security-path", "/var/lib/xend/security", "/x", "(a)", harmless, nullptr},
     {"xend-state-path", "/var/lib/xend/state", "/x", "(a)", harmless, nullptr},
     {"xend-storage-path", "/var/lib/xend/storage", "/x", "(a)", harmless, nullptr},
-    {"xend-tcp-xmlrpc-server", "no", "yes", "8006", harmless, nullptr},
-    {"xend-tcp-xmlrpc-server-address", "localhost", "x", "(a)", harmless, nullptr},
-    {"xend-tcp-xmlrpc-server-port", "8006", "1", "x", harmless, nullptr},
-    {"xend-tcp-xmlrpc-server-ssl-cert-file", "", "/x", "(a)", harmless, nullptr},
-    {"xend-tcp-xmlrpc-server-ssl-key-file", "", "/x", "(a)", harmless, nullptr},
+    {"xend-tcp-xmlrpc-server", "no", "yes", "8006", effective, [](const S& s) { return s.xmlrpc_tcp_server; }},
+    {"xend-tcp-xmlrpc-server-address", "localhost", "::1", "10.0.0.1", effective, [](const S& s) { return s.xmlrpc_address == "::1"; }},
+    {"xend-tcp-xmlrpc-server-port", "8006", "1", "x", effective, [](const S& s) { return s.xmlrpc_port == 1; }},
+    {"xend-tcp-xmlrpc-server-ssl-cert-file", "", "/x", "(a)", refused, nullptr},
+    {"xend-tcp-xmlrpc-server-ssl-key-file", "", "/x", "(a)", refused, nullptr},
     {"xend-unix-path", "/var/lib/xend/xend-socket", "/x", "(a)", effective, [](const S& s) { return s.classic_unix_path == "/x"; }},
     {"xend-unix-server", "no", "yes", "(a)", effective, [](const S& s) { return s.unix_server; }},
-    {"xend-unix-xmlrpc-server", "no", "yes", "(a)", harmless, nullptr},
+    {"xend-unix-xmlrpc-server", "yes", "no", "(a)", effective, [](const S& s) { return !s.xmlrpc_unix_server; }},
 };
 // clang-format on
 
@@ -136,8 +136,8 @@ TEST(Settings, ErrorsNameTheLine) {
     EXPECT_EQ(unknown.warnings, (std::vector<std::string>{"x.sxp:2: unknown option 'xend-prot': did you mean 'xend-port'?",
                                                           "x.sxp:3: unknown option 'frobnicate'"}));
     EXPECT_EQ(read("(vncpasswd )").error, "") << "the shipped files have it";
-    EXPECT_EQ(read("(xend-unix-xmlrpc-server yes)").warnings.at(0),
-              "x.sxp:1: the option 'xend-unix-xmlrpc-server' has no effect: xend speaks HTTP alone; nothing listens for XML-RPC");
+    EXPECT_EQ(read("(xend-event-port 1)").warnings.at(0),
+              "x.sxp:1: the option 'xend-event-port' has no effect: there is no port for events");
 }
 
 TEST(Settings, ScriptsHaveArgumentsAndBlockTypesTheirOwn) {

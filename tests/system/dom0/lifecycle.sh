@@ -110,7 +110,19 @@ if [ "$TOOL" = xm ]; then
     refused "xm delete of one that runs" 'not halted' xm delete kept
     check "xm destroy" xm destroy kept
     wait_until 30 gone kept
+    cp /etc/xen/xend-config.sxp $WORK/settings 2>/dev/null || : >$WORK/settings
+    echo '(xend-tcp-xmlrpc-server yes)' >>/etc/xen/xend-config.sxp
     xend stop && xend start
+    # rpc METHOD PARAM...: as a program does that was written for Xen 3
+    rpc() {
+        local body
+        body="<methodCall><methodName>$1</methodName><params>$(shift; printf '<param><value>%s</value></param>' "$@")</params></methodCall>"
+        printf 'POST /RPC2 HTTP/1.0\r\nContent-Length: %d\r\n\r\n%s' ${#body} "$body" | timeout 20 nc 127.0.0.1 8006
+    }
+    equal "XML-RPC tells of it" 1 "$(rpc xend.domains_with_state '<int>0</int>' halted '<int>0</int>' | grep -c '<array><data><value><string>kept</string></value></data></array>')"
+    equal "and refuses as it always did" 1 "$(rpc xend.domain.pause kept | grep -c '<int>3</int>.*<string>kept</string>')"
+    check "it is on the unix socket too" test -S /var/run/xend/xmlrpc.sock
+    cp $WORK/settings /etc/xen/xend-config.sxp
     equal "the next xend knows it" "kept -" "$(xm list --all | awk '$1 == "kept" { print $1, $2 }')"
     check "xm delete" xm delete kept
 fi

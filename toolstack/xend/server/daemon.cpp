@@ -27,6 +27,7 @@
 #include "toolstack/xend/server/relocation_server.hpp"
 #include "toolstack/xend/server/router.hpp"
 #include "toolstack/xend/server/supervisor.hpp"
+#include "toolstack/xend/server/xmlrpc_server.hpp"
 
 namespace xend {
 
@@ -49,15 +50,19 @@ void run_network_script(const ServerSettings& settings, Scripts& scripts) {
 
 /// The sockets of this xend.
 Outcome<> listen(HttpServer& server, const ServerSettings& settings) {
-    for (const std::string& path : {settings.unix_path, settings.unix_server ? settings.classic_unix_path : ""}) {
+    const std::string classic = settings.unix_server ? settings.classic_unix_path : "";
+    for (const std::string& path : {settings.unix_path, classic, settings.xmlrpc_unix_server ? settings.xmlrpc_unix_path : ""}) {
         if (path.empty()) continue;
         OTRY(service::make_parent(path));
         OTRY(server.listen_unix(path));
     }
-    if (!settings.http_server) return base::ok;
-    // The classic port is a convenience: without it xm still works.
-    const auto listening = server.listen_tcp(settings.address, settings.port);
-    if (!listening) log(LogLevel::warning, listening.failure().text);
+    // The ports are a convenience: without them xm still works.
+    const auto listen_tcp = [&server](bool wanted, const std::string& address, uint16_t port) {
+        const auto listening = wanted ? server.listen_tcp(address, port) : Outcome<>(base::ok);
+        if (!listening) log(LogLevel::warning, listening.failure().text);
+    };
+    listen_tcp(settings.http_server, settings.address, settings.port);
+    listen_tcp(settings.xmlrpc_tcp_server, settings.xmlrpc_address, settings.xmlrpc_port);
     return base::ok;
 }
 
@@ -166,6 +171,9 @@ Outcome<> serve(const ServerSettings& settings, Life life, const Ready& ready) {
     HttpServer server(
         *loop, [&dispatcher](Request request, HttpServer::Done done) { dispatcher.handle(std::move(request), std::move(done)); },
         &vitals);
+    server.serve(xmlrpc_path, [&dispatcher](const HttpRequest& request, HttpServer::Done done) {
+        serve_xmlrpc(dispatcher, request, std::move(done));
+    });
     OTRY(listen(server, settings));
     RelocationServer relocation(*loop, dispatcher, manager, settings, keys);
     if (settings.relocation_server) OTRY(relocation.listen());

@@ -68,6 +68,7 @@ struct Connection {
 struct HttpServer::Impl {
     EventLoop& loop;
     Handler handler;
+    std::map<std::string, RawHandler, std::less<>> raw;  // by path
     Vitals* vitals;
     std::vector<Fd> listeners;
     std::map<uint64_t, Connection> connections;
@@ -163,11 +164,15 @@ struct HttpServer::Impl {
         const HttpRequest in = c.parser.take();
         c.version = in.version;
         c.keep_alive = in.keep_alive;
+        const Done done = [this, number](Reply made) {
+            loop.post([this, number, made = std::move(made)] { reply(number, made); });
+        };
+        const auto other = raw.find(std::string_view(in.target).substr(0, in.target.find('?')));
+        if (other != raw.end()) return other->second(in, done);
         Refusal why;
         auto request = decode_request(in, why);
         if (!request) return reply(number, {why.status, "text/plain", {}, why.text + "\n"});
-        handler(std::move(*request),
-                [this, number](Reply made) { loop.post([this, number, made = std::move(made)] { reply(number, made); }); });
+        handler(std::move(*request), done);
     }
 
     /// What comes behind the head is not read: the connection is of no more use.
@@ -202,6 +207,8 @@ struct HttpServer::Impl {
 HttpServer::HttpServer(EventLoop& loop, Handler handler, Vitals* vitals)
     : impl_(std::make_unique<Impl>(loop, std::move(handler), vitals)) {}
 HttpServer::~HttpServer() = default;
+
+void HttpServer::serve(const std::string& path, RawHandler handler) { impl_->raw[path] = std::move(handler); }
 
 Outcome<> HttpServer::listen_unix(const std::string& path) {
     Fd listener = OTRY(service::listen_unix(path));

@@ -8,6 +8,7 @@
 #include "lib/base/outcome.hpp"
 #include "toolstack/service/event_loop.hpp"
 #include "toolstack/xend/api.hpp"
+#include "toolstack/xend/server/http_message.hpp"
 #include "toolstack/xend/server/vitals.hpp"
 
 namespace xend {
@@ -25,10 +26,15 @@ public:
     /// Called in the loop's thread; must not block. `done` is called once, from any thread, while the loop exists.
     using Handler = std::function<void(Request, Done done)>;
 
+    /// The same for one that is not a form's: with its body as it came.
+    using RawHandler = std::function<void(const HttpRequest&, Done done)>;
+
     /// `vitals`: counts replies; null where nobody asks.
     HttpServer(service::EventLoop& loop, Handler handler, Vitals* vitals = nullptr);
     ~HttpServer();
 
+    /// Requests for this path are not the other handler's. Before the loop turns.
+    void serve(const std::string& path, RawHandler handler);
     /// Makes the socket at `path`, for root alone, in place of an old one. Errors: io.
     base::Outcome<> listen_unix(const std::string& path);
     /// `address` must be a loopback address. Errors: inval, addrinuse, io.

@@ -55,12 +55,14 @@ constexpr Take server_port = [](ServerSettings& s, std::string_view, const std::
 };
 
 /// Classic xend took the empty one for all addresses; ours has no password and stays with this machine.
-Outcome<> take_address(ServerSettings& s, std::string_view, const std::string& value) {
+template <auto Member>
+constexpr Take own_address = [](ServerSettings& s, std::string_view, const std::string& value) -> Outcome<> {
     if (!value.empty() && value != "localhost" && value != "::1" && !value.starts_with("127."))
         return base::fail(Errc::inval, "xend listens on addresses of this machine alone: localhost");
-    s.address = value.empty() ? ServerSettings{}.address : value;
+    const ServerSettings standard;
+    s.*Member = value.empty() ? standard.*Member : value;
     return base::ok;
-}
+};
 
 /// (block-TYPE SCRIPT)
 Outcome<> take_block_script(ServerSettings& s, std::string_view name, const std::string& value) {
@@ -75,7 +77,7 @@ Outcome<> take_block_script(ServerSettings& s, std::string_view name, const std:
 
 constexpr std::string_view no_events = "there is no port for events";
 constexpr std::string_view no_consoles = "consoles have no TCP port; xm console shows them";
-constexpr std::string_view no_xmlrpc = "xend speaks HTTP alone; nothing listens for XML-RPC";
+constexpr std::string_view encrypted_xmlrpc = "encrypted lines for XML-RPC, which stays with this machine,";
 constexpr std::string_view no_displays = "no domain has a display";
 constexpr std::string_view no_folder = "nothing is kept there";
 
@@ -106,7 +108,7 @@ constexpr std::array all_options = {
     Option{"vnc-x509-verify",               flag,   "0",         harmless,  no_displays},
     Option{"vncpasswd",                     text,   "",          harmless,  no_displays},
     Option{"xen-api-server",                list,   "",          harmless,  "nothing listens for the Xen API"},
-    Option{"xend-address",                  text,   "localhost", effective, "", 0, take_address},
+    Option{"xend-address",                  text,   "localhost", effective, "", 0, own_address<&S::address>},
     Option{"xend-config-format",            number, "4",         effective, "", 4, [](S&, std::string_view, const std::string&) -> Outcome<> { return base::ok; }},
     Option{"xend-domains-path",             text,   "/var/lib/xend/domains", effective, "", 0, core_text<&Settings::domains_folder>},
     Option{"xend-event-port",               number, "8001",      harmless,  no_events, 65535},
@@ -120,14 +122,14 @@ constexpr std::array all_options = {
     Option{"xend-security-path",            text,   "/var/lib/xend/security", harmless, no_folder},
     Option{"xend-state-path",               text,   "/var/lib/xend/state", harmless, no_folder},
     Option{"xend-storage-path",             text,   "/var/lib/xend/storage", harmless, no_folder},
-    Option{"xend-tcp-xmlrpc-server",        flag,   "no",        harmless,  no_xmlrpc},
-    Option{"xend-tcp-xmlrpc-server-address", text,  "localhost", harmless,  no_xmlrpc},
-    Option{"xend-tcp-xmlrpc-server-port",   number, "8006",      harmless,  no_xmlrpc, 65535},
-    Option{"xend-tcp-xmlrpc-server-ssl-cert-file", text, "",     harmless,  no_xmlrpc},
-    Option{"xend-tcp-xmlrpc-server-ssl-key-file",  text, "",     harmless,  no_xmlrpc},
+    Option{"xend-tcp-xmlrpc-server",        flag,   "no",        effective, "", 0, server_flag<&S::xmlrpc_tcp_server>},
+    Option{"xend-tcp-xmlrpc-server-address", text,  "localhost", effective, "", 0, own_address<&S::xmlrpc_address>},
+    Option{"xend-tcp-xmlrpc-server-port",   number, "8006",      effective, "", 65535, server_port<&S::xmlrpc_port>},
+    Option{"xend-tcp-xmlrpc-server-ssl-cert-file", text, "",     refused,   encrypted_xmlrpc},
+    Option{"xend-tcp-xmlrpc-server-ssl-key-file",  text, "",     refused,   encrypted_xmlrpc},
     Option{"xend-unix-path",                text,   classic_socket, effective, "", 0, server_text<&S::classic_unix_path>},
     Option{"xend-unix-server",              flag,   "no",        effective, "", 0, server_flag<&S::unix_server>},
-    Option{"xend-unix-xmlrpc-server",       flag,   "no",        harmless,  no_xmlrpc},
+    Option{"xend-unix-xmlrpc-server",       flag,   "yes",       effective, "", 0, server_flag<&S::xmlrpc_unix_server>},
 };
 // clang-format on
 

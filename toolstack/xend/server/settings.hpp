@@ -11,6 +11,9 @@
 
 namespace xend {
 
+inline constexpr const char* xmlrpc_socket = "/var/run/xend/xmlrpc.sock";
+inline constexpr uint16_t default_xmlrpc_port = 8006;
+
 /// What xend-config.sxp says, with classic names and defaults: the core's settings and the server's own.
 struct ServerSettings {
     bool operator==(const ServerSettings&) const = default;
@@ -22,6 +25,11 @@ struct ServerSettings {
     bool unix_server = false;  // also at classic_unix_path
     std::string address = "localhost";
     uint16_t port = default_port;
+    bool xmlrpc_unix_server = true;
+    std::string xmlrpc_unix_path = xmlrpc_socket;
+    bool xmlrpc_tcp_server = false;
+    std::string xmlrpc_address = "localhost";
+    uint16_t xmlrpc_port = default_xmlrpc_port;
     bool relocation_server = false;
     std::string relocation_address;  // empty: RelocationServer::address_of()
     uint16_t relocation_port = 8002;

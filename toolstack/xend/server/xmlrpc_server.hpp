@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "toolstack/xend/server/dispatcher.hpp"
+#include "toolstack/xend/server/http_message.hpp"
+#include "toolstack/xend/server/http_server.hpp"
+
+namespace xend {
+
+inline constexpr const char* xmlrpc_path = "/RPC2";
+
+/// Answers a call of classic Xen's XML-RPC: it is read here, in the loop's thread, which is short work, and done as the request of
+/// the HTTP interface that it stands for, in the lane of its domain. `done` is called once.
+void serve_xmlrpc(Dispatcher& dispatcher, const HttpRequest& in, HttpServer::Done done);
+
+}  // namespace xend
