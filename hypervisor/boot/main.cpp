@@ -23,8 +23,10 @@
 #include "hypervisor/cpu_policy/policy.hpp"
 #include "hypervisor/dev/serial.hpp"
 #include "hypervisor/domain/idle.hpp"
+#include "hypervisor/domain/trace_buffers.hpp"
 #include "hypervisor/guest/entry/switch.hpp"
 #include "hypervisor/hypercall/machine_info.hpp"
+#include "hypervisor/hypercall/trace_control.hpp"
 #include "hypervisor/mm/heap.hpp"
 #include "hypervisor/mm/host_map.hpp"
 #include "hypervisor/rt/clock.hpp"
@@ -170,6 +172,23 @@ void describe_machine() {
     memcpy(machine_info.command_line, options.words, strlen(options.words) + 1);
 }
 
+/// tbuf_size= and tevt_mask=
+void start_tracing() {
+    if (options.trace_pages == 0) return;
+    base::Status made = base::ok;
+    do made = make_trace_buffers(options.trace_pages);
+    while (!made && made.error() == base::Errc::restart);
+    if (!made) {
+        log(LogLevel::warning, "No memory for trace buffers of %u pages", options.trace_pages);
+        return;
+    }
+    log(LogLevel::info, "xentrace: initialised");
+    if (options.trace_events == 0) return;
+    log(LogLevel::info, "xentrace: Starting tracing, enabling mask %x", options.trace_events);
+    trace_events(options.trace_events);
+    (void)trace_begin();
+}
+
 void must(const base::Status& s, const char* what) {
     if (!s) panic("%s failed: error %u", what, static_cast<unsigned>(s.error()));
 }
@@ -214,6 +233,7 @@ extern "C" [[noreturn]] void boot_main(uint32_t magic, uint32_t info) {
     sched::init_cpu(0, *idle.value());
     cpu_policies_init([](uint32_t leaf, uint32_t subleaf) { return hw::cpuid(leaf, subleaf); });
     start_cpus();
+    start_tracing();
 
     dom0_build(record);
     if (options.console_vga && !options.vga_keep) vga_leave();

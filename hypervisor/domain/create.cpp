@@ -11,6 +11,7 @@
 #include "hypervisor/grant/grant.hpp"
 #include "hypervisor/rt/clock.hpp"
 #include "hypervisor/sched/scheduler.hpp"
+#include "hypervisor/trace/trace.hpp"
 
 namespace hv {
 
@@ -29,7 +30,7 @@ Domain::Domain(DomId i, const GuestKind& k)
       sched(sched::pool0()) {}
 
 Vcpu::Vcpu(Domain& d, VcpuId i)
-    : SchedUnit(d.sched, &d == idle_domain),
+    : SchedUnit(d.sched, &d == idle_domain, i.raw | uint32_t{d.id.raw} << 16),
       domain(d),
       id(i),
       poll_timer(vcpu_poll_timeout, this),
@@ -93,6 +94,8 @@ Result<DomainRef> domain_create(DomId id, const GuestKind& kind, const DomainLim
         return Err{s.error()};
     }
     if (privileged && !dom0) dom0 = d;
+    trace::event(xen::TRC_DOM0_DOM_ADD, uint32_t{d->id.raw});
+    trace::event(xen::TRC_SCHED_DOM_ADD, uint32_t{d->id.raw});
     return DomainRef(*d);
 }
 

@@ -11,6 +11,7 @@
 #include "hypervisor/grant/grant.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/sched/scheduler.hpp"
+#include "hypervisor/trace/trace.hpp"
 
 namespace hv {
 
@@ -104,6 +105,8 @@ void free_shared_info(Domain& d) {
 }
 
 void free_domain(Domain& d) {
+    trace::event(xen::TRC_DOM0_DOM_REM, uint32_t{d.id.raw});
+    trace::event(xen::TRC_SCHED_DOM_REM, uint32_t{d.id.raw});
     domain_watchdogs_destroy(d);
     pirqs_destroy(d.pirqs);  // first: an interrupt on its way looks for its event channel
     if (d.events) events_destroy(d);

@@ -5,6 +5,7 @@
 #include "hypervisor/grant/grant.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
 #include "hypervisor/hypercall/row.hpp"
+#include "hypervisor/trace/trace.hpp"
 
 namespace hv {
 
@@ -49,9 +50,22 @@ Answer for_each(const Call& c, F each) {
     });
 }
 
-[[gnu::always_inline]] inline Answer map(const Call& c) {
+template <bool tracing>
+[[gnu::always_inline]] inline Answer map_each(const Call& c) {
     DomainRef peer;
-    return for_each<xen::GnttabMapGrantRef>(c, [&](xen::GnttabMapGrantRef& op) { grant_map(c.v, op, peer); });
+    return for_each<xen::GnttabMapGrantRef>(c, [&](xen::GnttabMapGrantRef& op) {
+        grant_map(c.v, op, peer);
+        if constexpr (tracing)
+            if (op.status == gntst(xen::GNTST_okay)) trace::event(xen::TRC_MEM_PAGE_GRANT_MAP, uint32_t{op.dom});
+    });
+}
+
+[[gnu::noinline, gnu::cold]] Answer map_traced(const Call& c) { return map_each<true>(c); }
+
+[[gnu::always_inline]] inline Answer map(const Call& c) {
+    if (trace::on()) [[unlikely]]
+        return map_traced(c);
+    return map_each<false>(c);
 }
 
 GrantStatus begin(Vcpu& v, const xen::GnttabUnmapGrantRef& op, GrantUnmap& u) {
@@ -67,6 +81,10 @@ void flush_cpus_of(const Domain& d) {
     const unsigned self = this_cpu().id;
     if (d.dirty_cpus.none_but(self)) arch::flush_tlb_local();
     else arch::flush_tlb(d.dirty_cpus.load().with(self));
+}
+
+HV_ASIDE void record_unmaps(const GrantUnmap* list, uint32_t n) {
+    for (uint32_t i = 0; i < n; ++i) trace::event(xen::TRC_MEM_PAGE_GRANT_UNMAP, uint32_t{list[i].owner->id.raw});
 }
 
 /// Entries are cleared in groups; one TLB flush for each group comes before its pages are given back. An element that is
@@ -95,6 +113,8 @@ template <class Element>
             fault = !ops.store(op, i);
         }
         if (flush) flush_cpus_of(v.domain);
+        if (trace::on()) [[unlikely]]
+            record_unmaps(pending, n);
         for (uint32_t k = 0; k < n; ++k) grant_unmap_finish(v.domain, pending[k]);
         if (fault) return Err{Errc::fault};
     }

@@ -10,6 +10,7 @@
 #include "hypervisor/mm/dirty.hpp"
 #include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log.hpp"
+#include "hypervisor/trace/trace.hpp"
 
 namespace hv {
 
@@ -61,8 +62,13 @@ Status poll(Vcpu& v, GuestPtr<xen::SchedPoll> p) {
     return ok;
 }
 
+void record(uint32_t event, const Vcpu& v, uint32_t reason) {
+    trace::event(event, uint32_t{v.domain.id.raw}, uint32_t{v.id.raw}, reason);
+}
+
 void shut_down(Vcpu& v, uint32_t reason) {
     guest_log(LogLevel::info, "d%u: shuts down, reason %u", unsigned{v.domain.id.raw}, reason);
+    record(xen::TRC_SCHED_SHUTDOWN, v, reason);
     domain_shutdown(v.domain, reason & 0xff);
 }
 
@@ -82,6 +88,7 @@ Status remote_shutdown(Vcpu& v, GuestPtr<xen::SchedRemoteShutdown> p) {
 /// Says what a later SCHEDOP_shutdown will have meant; the first word counts.
 Status shutdown_code(Vcpu& v, GuestPtr<xen::SchedShutdown> p) {
     const auto op = TRY(p.fetch());
+    record(xen::TRC_SCHED_SHUTDOWN_CODE, v, op.reason);
     Guard g(v.domain.lock);
     uint32_t none = ~0u;
     v.domain.shutdown_code.compare_exchange_strong(none, op.reason & 0xff, std::memory_order_acq_rel);

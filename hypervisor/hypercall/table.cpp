@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// What a guest can call: the whole interface on one screen, and the one place where errors become negative numbers.
 #include "hypervisor/hypercall/table.hpp"
+
+#include <array>
+#include <atomic>
+
 #include "abi/xen/basic.hpp"
 #include "hypervisor/guest/kinds.hpp"
+#include "hypervisor/guest/trace_hypercall.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
 
 namespace hv {
@@ -89,21 +94,40 @@ struct Table {
 constexpr Table table(Kinds::pv);
 
 template <class H, class From>
-[[gnu::always_inline]] inline Answer call(const H (&handlers)[table_size], Vcpu& v, uint64_t number, const From& args) {
+[[gnu::always_inline]] inline Answer call(const H* handlers, Vcpu& v, uint64_t number, const From& args) {
     if (!index_below(number, table_size)) return Err{Errc::nosys};
     const H h = handlers[number];
     if (!h) return Err{Errc::nosys};
     return h(v, args);
 }
 
+/// A call that leaves a record first, whatever its number.
+Answer traced(Vcpu& v, const Regs& r) {
+    trace_hypercall(xen::TRC_PV_HYPERCALL_V2, r.rax, r);
+    return call(table.of_registers, v, r.rax, r);
+}
+constexpr auto all_traced = [] {
+    std::array<RegsHandler, table_size> all{};
+    all.fill(traced);
+    return all;
+}();
+
+/// What calls go through: with tracing off, the only price of it.
+std::atomic<const RegsHandler*> of_registers{table.of_registers};
+
 constexpr uint64_t negative(Errc e) { return 0 - static_cast<uint64_t>(e); }
 
 }  // namespace
 
+void trace_hypercalls(bool wanted) {
+    of_registers.store(wanted ? all_traced.data() : table.of_registers, std::memory_order_relaxed);
+    arch::watch_doors(wanted);
+}
+
 Handler hypercall_handler(uint64_t number) { return number < table_size ? table.entry[number] : nullptr; }
 
 void hypercall_dispatch(Vcpu& v, Regs& r) {
-    const auto result = call(table.of_registers, v, r.rax, r);
+    const auto result = call(of_registers.load(std::memory_order_relaxed), v, r.rax, r);
     if (result) {
         r.rax = result.value();
         return;
@@ -118,14 +142,17 @@ void hypercall_dispatch(Vcpu& v, Regs& r) {
     for (unsigned i = 0; i < changed; ++i) r.*argument_registers[i] = v.hypercall.args[i];
 }
 
-/// Multicall: entries one after the other; results go into the entries.
-Answer hypercall_multicall(Vcpu& v, GuestPtr<xen::MulticallEntry> list, uint32_t count) {
+namespace {
+
+/// Entries one after the other; results go into the entries.
+template <bool tracing>
+Answer multicall(Vcpu& v, GuestPtr<xen::MulticallEntry> list, uint32_t count) {
     HypercallState& h = v.hypercall;
-    if (h.in_multicall) return Err{Errc::inval};
     for (uint32_t i = 0; i < count; ++i) {
         if (i != 0 && arch::preempt_wanted()) return restart_with(v, list + i, count - i);
         const xen::MulticallEntry e = TRY(list.fetch(i));
         h.in_multicall = true;
+        if constexpr (tracing) trace_hypercall(xen::TRC_PV_HYPERCALL_SUBCALL, e.op, e.args);
         const auto result = call(table.entry, v, e.op, e.args);
         h.in_multicall = false;
         const auto slot = list + i;
@@ -143,6 +170,13 @@ Answer hypercall_multicall(Vcpu& v, GuestPtr<xen::MulticallEntry> list, uint32_t
         TRY(slot.at<uint64_t>(offsetof(xen::MulticallEntry, result)).store(value));
     }
     return uint64_t{0};
+}
+
+}  // namespace
+
+Answer hypercall_multicall(Vcpu& v, GuestPtr<xen::MulticallEntry> list, uint32_t count) {
+    if (v.hypercall.in_multicall) return Err{Errc::inval};
+    return trace::on() ? multicall<true>(v, list, count) : multicall<false>(v, list, count);
 }
 
 }  // namespace hv

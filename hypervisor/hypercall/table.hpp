@@ -9,4 +9,8 @@ namespace hv {
 /// What the dispatcher calls for this number of a PV guest; null when it has no such hypercall.
 Handler hypercall_handler(uint64_t number);
 
+/// From now on each hypercall leaves a record, or none does. The short ways of guest/entry/doors.S are closed meanwhile, of which returns
+/// from system calls are one. Context: the turn of control operations, or boot.
+void trace_hypercalls(bool wanted);
+
 }  // namespace hv

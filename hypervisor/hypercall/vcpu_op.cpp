@@ -25,7 +25,7 @@ Status up(Vcpu&, Vcpu& target, AnyGuestPtr) {
         if (!target.initialised) return Err{Errc::inval};
         before = target.pause_flags.fetch_and(~uint32_t{vpf_down}, std::memory_order_seq_cst);
     }
-    if (before & vpf_down) sched::policy_of(target).wake(target);
+    if (before & vpf_down) sched::wake(target);
     return ok;
 }
 

@@ -10,6 +10,7 @@
 #include "hypervisor/irq/message.hpp"
 #include "hypervisor/mm/heap.hpp"
 #include "hypervisor/rt/log.hpp"
+#include "hypervisor/trace/trace.hpp"
 
 namespace hv {
 
@@ -23,6 +24,17 @@ constexpr uint8_t first_vector = 0x30, last_vector = 0xef, guest_syscall_vector 
 IrqLine gsi_lines[max_gsis];
 IrqLine msi_lines[256];  ///< by vector
 std::atomic<IrqLine*> by_vector[256];
+
+/// The machine's number of a line, by what never changes: irq_dispatch() has no lock.
+uint32_t number_at(const IrqLine& line, uint8_t vector) {
+    const bool of_gsi = &line >= gsi_lines && &line < gsi_lines + max_gsis;
+    return of_gsi ? static_cast<uint32_t>(&line - gsi_lines) : max_gsis + vector;
+}
+
+/// Interrupts go to the first CPU until they are moved, and a word of CPUs is what there is room for.
+void record(uint32_t event, const IrqLine& line) REQUIRES(irq::lock) {
+    trace::event(event, number_at(line, line.vector), uint32_t{line.vector}, uint32_t{1});
+}
 
 /// 0: all are taken.
 uint8_t free_vector() REQUIRES(irq::lock) {
@@ -41,11 +53,15 @@ Status take_vector(IrqLine& line) REQUIRES(irq::lock) {
     const uint8_t vector = free_vector();
     if (vector == 0) return Err{Errc::nospc};
     set_vector(line, vector);
+    record(xen::TRC_HW_IRQ_ASSIGN_VECTOR, line);
     return ok;
 }
 
 void give_vector_back(IrqLine& line) REQUIRES(irq::lock) {
-    if (line.vector != 0) by_vector[line.vector].store(nullptr, std::memory_order_release);
+    if (line.vector != 0) {
+        record(xen::TRC_HW_IRQ_CLEAR_VECTOR, line);
+        by_vector[line.vector].store(nullptr, std::memory_order_release);
+    }
     line.vector = 0;
 }
 
@@ -131,6 +147,7 @@ void irq_dispatch(uint8_t vector) {
     IrqLine* line = by_vector[vector].load(std::memory_order_acquire);
     if (!line) {
         ioapic::local_eoi();
+        trace::event(xen::TRC_HW_IRQ_UNMAPPED_VECTOR, uint32_t{vector});
         log(LogLevel::debug, "Interrupt %02x on CPU%u belongs to nobody", vector, this_cpu().id);
         return;
     }
@@ -147,10 +164,14 @@ void irq_dispatch(uint8_t vector) {
         ioapic::set_mask(line->gsi, true);
     }
     ioapic::local_eoi();
+    const uint64_t began = trace::on() ? arch::read_tsc() : 0;
     // Counted before the target is looked at: a domain is not freed (pirqs_destroy) while it is on its way to it.
     line->deliveries.fetch_add(1, std::memory_order_seq_cst);
     if (Domain* d = line->target.load(std::memory_order_seq_cst)) send_pirq(*d, line->pirq.load(std::memory_order_relaxed));
     line->deliveries.fetch_sub(1, std::memory_order_release);
+    if (trace::on()) [[unlikely]]
+        trace::event(xen::TRC_HW_IRQ_HANDLED, number_at(*line, vector), static_cast<uint32_t>(began),
+                     static_cast<uint32_t>(arch::read_tsc()));
 }
 
 Status irq_claim(uint32_t gsi, bool level, bool active_low, void (*handler)()) {
@@ -236,6 +257,7 @@ Result<uint32_t> pirq_map_msi(PirqTable& t, const MsiRequest& m, int32_t wanted)
     line.pirq.store(number, std::memory_order_relaxed);
     dev->lines.push_back(line);
     set_vector(line, vector);
+    record(xen::TRC_HW_IRQ_ASSIGN_VECTOR, line);
     irq::msi_program(line);
     return number;
 }

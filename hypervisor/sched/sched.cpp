@@ -5,6 +5,7 @@
 #include "hypervisor/rt/clock.hpp"
 #include "hypervisor/sched/pools.hpp"
 #include "hypervisor/time/timer.hpp"
+#include "hypervisor/trace/trace.hpp"
 
 namespace hv::sched {
 
@@ -16,6 +17,28 @@ namespace {
 Timer* slice_timers[max_cpus];
 
 void slice_ended(void*) { this_cpu().raise(SoftIrq::schedule); }
+
+/// Of a vCPU in records about scheduling: its domain first.
+uint32_t domain_of(const SchedUnit& u) { return u.trace_name >> 16; }
+uint32_t number_of(const SchedUnit& u) { return u.trace_name & 0xffff; }
+
+HV_ASIDE void record(uint32_t event, const SchedUnit& u) { trace::event(event, domain_of(u), number_of(u)); }
+
+constexpr uint32_t nanoseconds(Nanos t) { return static_cast<uint32_t>(t.n); }
+
+/// Their run states have changed already.
+HV_ASIDE void record_switch(const SchedUnit& prev, const SchedUnit& next, Nanos now, Nanos slice) {
+    const Nanos ran = &prev == &next ? now - prev.runstate.since() : prev.runstate.last_lasted();
+    const Nanos waited = next.runstate.last_lasted();
+    if (&prev == &next) {
+        trace::event(xen::TRC_SCHED_SWITCH_INFCONT, domain_of(next), number_of(next), nanoseconds(ran), nanoseconds(slice));
+        trace::event(xen::TRC_SCHED_CONTINUE_RUNNING, next.trace_name);
+        return;
+    }
+    trace::event(xen::TRC_SCHED_SWITCH_INFPREV, domain_of(prev), number_of(prev), nanoseconds(ran));
+    trace::event(xen::TRC_SCHED_SWITCH_INFNEXT, domain_of(next), number_of(next), nanoseconds(waited), nanoseconds(slice));
+    trace::event(xen::TRC_SCHED_SWITCH, domain_of(prev), number_of(prev), domain_of(next), number_of(next));
+}
 
 }  // namespace
 
@@ -40,6 +63,8 @@ SchedUnit& pick_next(SchedUnit& prev) {
     c.pending.fetch_and(~static_cast<uint32_t>(SoftIrq::schedule), std::memory_order_seq_cst);
     const Nanos now = clock::now();
     const SchedDecision d = policy_on(c.id).pick(c.id, prev, now);
+    if (trace::on()) [[unlikely]]
+        record_switch(prev, *d.next, now, d.slice);
     if (d.slice != Nanos::never()) timer::set(*slice_timers[c.id], now + d.slice, c.id);
     return *d.next;
 }
@@ -52,11 +77,19 @@ void default_shares(SchedGroup& g) {
 void pause_nosync(SchedUnit& u) {
     // Also when others have paused it: they may not have come to this yet.
     u.pause_count.fetch_add(1, std::memory_order_seq_cst);
+    if (trace::on()) [[unlikely]]
+        record(xen::TRC_SCHED_SLEEP, u);
     policy_of(u).sleep(u);
 }
 
+void wake(SchedUnit& u) {
+    if (trace::on()) [[unlikely]]
+        record(xen::TRC_SCHED_WAKE, u);
+    policy_of(u).wake(u);
+}
+
 void unpause(SchedUnit& u) {
-    if (u.pause_count.fetch_sub(1, std::memory_order_seq_cst) == 1) policy_of(u).wake(u);
+    if (u.pause_count.fetch_sub(1, std::memory_order_seq_cst) == 1) wake(u);
 }
 
 xen::VcpuRunstateInfo runstate(const SchedUnit& u) {

@@ -100,6 +100,8 @@ void default_shares(SchedGroup& g);
 /// What this CPU runs next, `prev` again perhaps; its slice has been set. Who gets another one switches to it, then calls
 /// Scheduler::switched_out().
 SchedUnit& pick_next(SchedUnit& prev);
+/// u became runnable.
+void wake(SchedUnit& u);
 /// Takes u off the CPUs / lets it run again. Nested: counts. u may still be running when this returns.
 void pause_nosync(SchedUnit& u);
 void unpause(SchedUnit& u);

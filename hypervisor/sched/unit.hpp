@@ -7,6 +7,7 @@
 
 #include "abi/xen/vcpu.hpp"
 #include "hypervisor/arch/x86/online_cpus.hpp"
+#include "hypervisor/trace/trace.hpp"
 #include "lib/base/types.hpp"
 
 namespace hv {
@@ -35,13 +36,26 @@ struct SchedGroup {
 /// How long a unit was in each RUNSTATE_*. Locks: the one that the policy puts the unit under.
 class RunState {
     int32_t state_ = xen::RUNSTATE_offline;
+    const uint32_t whose_;
     base::Nanos since_{};
     uint64_t time_[4] = {};
 
+    base::Nanos last_lasted_{};
+
+    /// The states are part of the event's number.
+    HV_ASIDE void record(int32_t next, base::Nanos now) {
+        last_lasted_ = now - since_;
+        const auto from = static_cast<uint32_t>(state_ & 3), to = static_cast<uint32_t>(next & 3);
+        trace::event(xen::TRC_SCHED_RUNSTATE_CHANGE | from << 8 | to << 4, whose_);
+    }
+
 public:
+    explicit RunState(uint32_t whose) : whose_(whose) {}
     /// Begins `state`; time spent counts for the old one. The same state again goes on.
     void enter(int32_t state, base::Nanos now) {
         if (state_ == state) return;
+        if (trace::on()) [[unlikely]]
+            record(state, now);
         const int64_t spent = now.n - since_.n;
         if (spent > 0) time_[state_ & 3] += static_cast<uint64_t>(spent);
         since_ = now;
@@ -50,6 +64,8 @@ public:
     /// Counts from `now` on: what was before was nothing.
     void begin_at(base::Nanos now) { since_ = now; }
     base::Nanos since() const { return since_; }
+    /// How long the state before this one lasted, if that was recorded.
+    base::Nanos last_lasted() const { return last_lasted_; }
     /// The times as of the last change; what lies in between begins at state_entry_time.
     xen::VcpuRunstateInfo at_change() const {
         return {state_, 0, static_cast<uint64_t>(since_.n), {time_[0], time_[1], time_[2], time_[3]}};
@@ -58,13 +74,14 @@ public:
 
 /// What runs on a CPU or waits for one.
 struct SchedUnit {
-    SchedUnit(SchedGroup& g, bool is_idle) : group(g), idle(is_idle) {}
+    SchedUnit(SchedGroup& g, bool is_idle, uint32_t name) : group(g), idle(is_idle), trace_name(name), runstate(name) {}
     SchedUnit(const SchedUnit&) = delete;
     SchedUnit& operator=(const SchedUnit&) = delete;
 
     SchedGroup& group;
-    const bool idle;        ///< runs on its CPU when nothing else can; in no queue
-    bool yielding = false;  ///< asked to be passed over once; its own CPU only
+    const bool idle;            ///< runs on its CPU when nothing else can; in no queue
+    const uint32_t trace_name;  ///< in records: the vCPU's number, its domain's in the upper half
+    bool yielding = false;      ///< asked to be passed over once; its own CPU only
     std::atomic<uint32_t> pause_flags{vpf_down};
     std::atomic<uint32_t> pause_count{0};
     std::atomic<int32_t> running_on{-1};  ///< CPU whose registers hold this unit; -1: none

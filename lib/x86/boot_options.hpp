@@ -22,7 +22,7 @@ struct MemoryAmount {
     uint64_t bytes = 0;
 };
 
-inline constexpr unsigned option_count = 25;  ///< rows of the table of options
+inline constexpr unsigned option_count = 27;  ///< rows of the table of options
 
 inline constexpr uint32_t default_ratelimit_us = 100;
 inline constexpr uint32_t default_tslice_ms = 30;
@@ -48,6 +48,8 @@ struct BootOptions {
     char scheduler[16] = "credit2";
     uint32_t ratelimit_us = default_ratelimit_us;  ///< of the scheduler; 0: none
     uint32_t tslice_ms = default_tslice_ms;        ///< of credit
+    uint32_t trace_pages = 0;                      ///< of each CPU's trace buffer, made at boot; 0: none
+    uint32_t trace_events = 0;                     ///< recorded from boot on; 0: none
     std::string_view
         given[option_count];  ///< of each row the last value that was understood, a part of the line; null data: none
 };

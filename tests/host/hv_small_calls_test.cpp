@@ -425,15 +425,6 @@ TEST_F(SmallCalls, WhatTheMachineDoesIsSaid) {
     op.u.cpu_levelling_caps.caps = 9;
     ASSERT_EQ(call(op), Errc{});
     EXPECT_EQ(op.u.cpu_levelling_caps.caps, 0u);
-    op = sys(xen::XEN_SYSCTL_tbuf_op);
-    op.u.tbuf_op.cmd = xen::XEN_SYSCTL_TBUFOP_get_info;
-    op.u.tbuf_op.size = 9;
-    ASSERT_EQ(call(op), Errc{});
-    EXPECT_EQ(op.u.tbuf_op.size, 0u) << "no trace buffers";
-    op.u.tbuf_op.cmd = xen::XEN_SYSCTL_TBUFOP_disable;
-    EXPECT_EQ(call(op), Errc{});
-    op.u.tbuf_op.cmd = xen::XEN_SYSCTL_TBUFOP_enable;
-    EXPECT_EQ(call(op), Errc::opnotsupp);
 }
 
 TEST_F(SmallCalls, CpusNeitherComeNorGo) {

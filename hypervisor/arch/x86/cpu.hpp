@@ -22,6 +22,7 @@ enum class SoftIrq : uint32_t {
     timer = 1u << 1,     ///< run expired timers
     crash = 1u << 2,     ///< the current vCPU's domain ends: found out under a lock that does not allow it
     console = 1u << 3,   ///< text waits for the serial line: see that it leaves
+    trace = 1u << 5,     ///< a trace buffer is half full: its readers are told
     report = 1u << 4,    ///< the current vCPU's domain crashed: its state goes to the log
 };
 
@@ -123,8 +124,11 @@ bool store_to_guest(uint64_t gva, uint64_t value);
 /// From now on each of these asks walked_read() and walked_write() first.
 #ifdef HV_HOST
 inline void walk_for_copies() {}
+inline void watch_doors(bool) {}
 #else
 void walk_for_copies();
+/// Closes the short ways of guest/entry/doors.S, so that who looks at hypercalls sees all. Calls to both: one after the other.
+void watch_doors(bool on);
 #endif
 /// guest/: the same copies by the current guest's page tables as we read them, for guests whose tables the CPU does not have
 /// loaded, or must not walk in ring 0. Without a source: zeros.

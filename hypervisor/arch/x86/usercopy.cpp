@@ -93,7 +93,19 @@ bool store(uint64_t gva, Word value) {
 
 }  // namespace
 
-void walk_for_copies() { plain_starts.store(0, std::memory_order_seq_cst); }
+namespace {
+bool walking = false, watched = false;
+void choose_starts() { plain_starts.store(walking || watched ? 0 : guest_bytes - plain_most, std::memory_order_seq_cst); }
+}  // namespace
+
+void walk_for_copies() {
+    walking = true;
+    choose_starts();
+}
+void watch_doors(bool on) {
+    watched = on;
+    choose_starts();
+}
 
 bool copy_from_guest(void* dst, uint64_t gva, size_t n) {
     if (!plain(gva, n)) [[unlikely]]

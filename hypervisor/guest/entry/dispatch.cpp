@@ -9,10 +9,12 @@
 #include "hypervisor/dev/serial.hpp"
 #include "hypervisor/domain/domain.hpp"
 #include "hypervisor/domain/run.hpp"
+#include "hypervisor/event/event.hpp"
 #include "hypervisor/guest/kinds.hpp"
 #include "hypervisor/guest/pv/mirror.hpp"
 #include "hypervisor/guest/pv/traps.hpp"
 #include "hypervisor/guest/pv/view.hpp"
+#include "hypervisor/guest/trace_hypercall.hpp"
 #include "hypervisor/irq/irq.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/rt/panic.hpp"
@@ -157,9 +159,14 @@ extern "C" void trap_from_hypervisor(Regs* r) {
 
 extern "C" void syscall_from_guest(Regs* r) {
     Vcpu& v = entered_from(*r);
-    if (!v.pv->in_kernel) pv_system_call(v, *r);
-    else if (r->rax == xen::HYPERVISOR_iret) pv_return(v, *r);
-    else hypercall_dispatch(v, *r);
+    if (!v.pv->in_kernel) {
+        pv_system_call(v, *r);
+    } else if (r->rax == xen::HYPERVISOR_iret) {
+        trace_hypercall(xen::TRC_PV_HYPERCALL_V2, r->rax, *r);
+        pv_return(v, *r);
+    } else {
+        hypercall_dispatch(v, *r);
+    }
 }
 
 namespace {
@@ -173,6 +180,7 @@ void run_soft_interrupts(Cpu& cpu) {
     if (pending & static_cast<uint32_t>(SoftIrq::timer)) timer::run_expired();
     if (pending & static_cast<uint32_t>(SoftIrq::report)) domain_report_crash();
     if (pending & static_cast<uint32_t>(SoftIrq::console)) serial_watch();
+    if (pending & static_cast<uint32_t>(SoftIrq::trace)) send_global_virq(xen::VIRQ_TBUF);
     if (pending & static_cast<uint32_t>(SoftIrq::schedule)) schedule();
 }
 

@@ -6,6 +6,7 @@
 #include "hypervisor/arch/x86/hw.hpp"
 #include "hypervisor/guest/pv/kind.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
+#include "hypervisor/guest/pv/trace_points.hpp"
 #include "hypervisor/guest/pv/traps.hpp"
 #include "hypervisor/mm/dirty.hpp"
 #include "hypervisor/rt/log.hpp"
@@ -81,11 +82,6 @@ template <class... ErrorCode>
     enter_handler(v, r, {address, masks_events});
 }
 
-bool has_error_code(uint8_t vector) {
-    constexpr uint32_t with_one = 1u << 8 | 0x1fu << 10 | 1u << 17 | 1u << 21;
-    return vector < 32 && (with_one >> vector & 1);
-}
-
 /// SYSCALL is undefined where its kernel wants none, as with EFER.SCE clear. The flags and the return address it put
 /// into r11 and rcx stay there.
 void refuse_system_call(Vcpu& v, Regs& r) {
@@ -106,7 +102,9 @@ void pv_toggle_mode(Vcpu& v) {
     turn(v, pv, !pv.in_kernel, root);
 }
 
-void pv_inject(Vcpu& v, Regs& r, uint8_t vector, uint32_t error_code) {
+namespace {
+
+[[gnu::always_inline]] inline void inject(Vcpu& v, Regs& r, uint8_t vector, uint32_t error_code) {
     const xen::TrapInfo& t = v.pv->traps[vector];
     if (t.address == 0)
         guest_log(LogLevel::warning, "d%uv%u: unhandled trap %u, code %x, rip %016lx, rsp %016lx", v.domain.id.raw, v.id.raw,
@@ -115,7 +113,15 @@ void pv_inject(Vcpu& v, Regs& r, uint8_t vector, uint32_t error_code) {
     else enter_handler(v, r, {t.address, xen::TI_GET_IF(t)});
 }
 
+}  // namespace
+
+void pv_inject(Vcpu& v, Regs& r, uint8_t vector, uint32_t error_code) {
+    pv_trace_trap(r, vector, error_code);
+    inject(v, r, vector, error_code);
+}
+
 void pv_inject_software(Vcpu& v, Regs& r, uint8_t vector) {
+    pv_trace_software_interrupt(r, vector);
     const xen::TrapInfo& t = v.pv->traps[vector];
     enter_handler(v, r, {t.address, xen::TI_GET_IF(t)});
 }
@@ -128,7 +134,8 @@ void pv_inject_page_fault(Vcpu& v, Regs& r, uint64_t address, uint32_t error_cod
     dirtied_shared(info);
     // The guest's kernel runs in ring 3 without knowing it.
     if (v.pv->in_kernel) error_code &= ~user;
-    pv_inject(v, r, trap_page_fault, error_code);
+    pv_trace_page_fault(r, address, error_code);
+    inject(v, r, trap_page_fault, error_code);
 }
 
 void pv_iret_failed(Vcpu& v, Regs& r) {

@@ -10,6 +10,7 @@
 #include "hypervisor/guest/pv/mirror.hpp"
 #include "hypervisor/guest/pv/pt_write.hpp"
 #include "hypervisor/guest/pv/pv.hpp"
+#include "hypervisor/guest/pv/trace_points.hpp"
 #include "hypervisor/rt/log.hpp"
 
 namespace hv {
@@ -18,8 +19,20 @@ void pv_compat_syscall(Vcpu& v, Regs& r);
 
 namespace {
 
+/// The same as fault_of_kernel_write(), with a record.
+[[gnu::noinline, gnu::cold]] void fault_of_traced_write(Vcpu& v, Regs& r, uint64_t address) {
+    const uint64_t rip = r.rip;
+    uint64_t entry = 0;
+    if (!pv_emulate_pt_write(v, r, address)) return pv_inject_page_fault(v, r, address, r.error_code);
+    // The table can be read there, or this would have been another fault.
+    (void)arch::load_from_guest(entry, address & ~uint64_t{7});
+    trace::event(xen::TRC_PV_PTWR_EMULATION | xen::TRC_64_FLAG, entry, address, rip);
+}
+
 /// A write of the guest's kernel to a page that it may read.
 [[gnu::noinline]] void fault_of_kernel_write(Vcpu& v, Regs& r, uint64_t address) {
+    if (trace::on()) [[unlikely]]
+        return fault_of_traced_write(v, r, address);
     if (!pv_emulate_pt_write(v, r, address)) pv_inject_page_fault(v, r, address, r.error_code);
 }
 
@@ -100,6 +113,7 @@ void breakpoint(Vcpu& v, Regs& r, uint8_t vector) {
             return;
         }
     } else if (r.error_code == 0 && pv_emulate_privileged(v, r)) {
+        pv_trace_emulation(r, xen::TRC_PV_EMULATE_PRIVOP);
         return;
     }
     pv_inject(v, r, trap_gp, r.error_code);
@@ -112,7 +126,10 @@ void linux_system_call(Vcpu& v, Regs& r) {
 }
 
 [[gnu::noinline]] void invalid_opcode(Vcpu& v, Regs& r) {
-    if (pv_emulate_forced(v, r)) return;
+    if (pv_emulate_forced(v, r)) {
+        pv_trace_emulation(r, xen::TRC_PV_FORCED_INVALID_OP);
+        return;
+    }
     pv_inject(v, r, trap_invalid_opcode, 0);
 }
 

@@ -47,6 +47,11 @@ void pv_toggle_mode(Vcpu& v);
 
 inline constexpr uint8_t trap_debug = 1, trap_breakpoint = 3, trap_overflow = 4, trap_invalid_opcode = 6, trap_no_device = 7,
                          trap_gp = 13, trap_page_fault = 14;
+/// Whether the CPU pushes an error code for this exception.
+constexpr bool has_error_code(uint8_t vector) {
+    constexpr uint32_t with_one = 1u << 8 | 0x1fu << 10 | 1u << 17 | 1u << 21;
+    return vector < 32 && (with_one >> vector & 1);
+}
 /// Its gate is open to ring 3: the fast way in for system calls of 32-bit programs.
 inline constexpr uint8_t linux_vector = 0x80;
 

@@ -3,6 +3,7 @@
 #include "hypervisor/domain/guest_kind.hpp"
 #include "hypervisor/hypercall/domctl/domctl.hpp"
 #include "hypervisor/sched/scheduler.hpp"
+#include "hypervisor/trace/trace.hpp"
 
 namespace hv::domctl {
 
@@ -100,6 +101,7 @@ Status scheduler_op(const Call& c) {
     Scheduler& policy = *c.d.sched.pool.load(std::memory_order_relaxed)->policy;
     if (s.sched_id != policy.abi_id()) return Err{Errc::inval};
     TRY(policy.group_params(c.d.sched, s));
+    trace::event(xen::TRC_SCHED_ADJDOM, uint32_t{c.d.id.raw});
     return c.done();
 }
 

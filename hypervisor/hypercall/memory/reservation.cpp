@@ -4,6 +4,7 @@
 #include "hypervisor/hypercall/memory/memory_op.hpp"
 #include "hypervisor/mm/dirty.hpp"
 #include "hypervisor/rt/log.hpp"
+#include "hypervisor/trace/trace.hpp"
 
 namespace hv::memory {
 
@@ -116,6 +117,8 @@ Answer decrease_reservation(const Call& c) {
     return for_extents(c, r, [&](uint64_t i) {
         const auto frame = r.extents.fetch(i);
         if (!frame) return false;
+        constexpr uint32_t padding = 0;
+        trace::untimed_event(xen::TRC_MEM_DECREASE_RESERVATION, frame.value(), d.id.raw | r.order << 16, padding);
         for (uint64_t j = 0; j < (uint64_t{1} << r.order); ++j)
             if (!remove_page(d, Gfn(frame.value() + j))) return false;
         return true;

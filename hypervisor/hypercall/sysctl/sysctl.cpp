@@ -32,20 +32,6 @@ Status readconsole(const Call& c) {
     return c.done();
 }
 
-/// There are no trace buffers: their size is 0 and stays so.
-Status tbuf_op(const Call& c) {
-    xen::SysctlTbufOp& t = c.op.u.tbuf_op;
-    switch (t.cmd) {
-        case xen::XEN_SYSCTL_TBUFOP_get_info:
-            t.evt_mask = 0;
-            t.buffer_mfn = 0;
-            t.size = 0;
-            return c.done();
-        case xen::XEN_SYSCTL_TBUFOP_disable: return ok;
-        default: return Err{Errc::opnotsupp};
-    }
-}
-
 Status getdomaininfolist(const Call& c) {
     xen::SysctlGetDomainInfoList& l = c.op.u.getdomaininfolist;
     const auto out = GuestPtr<xen::DomctlGetDomainInfo>::of(l.buffer);
@@ -79,7 +65,7 @@ Status get_cpu_levelling_caps(const Call& c) {
 // clang-format off
 using OnMachine = Operations<
     Op<xen::XEN_SYSCTL_readconsole,            readconsole>,
-    Op<xen::XEN_SYSCTL_tbuf_op,                tbuf_op>,
+    Op<xen::XEN_SYSCTL_tbuf_op,                tbuf_op,           Who::anyone, Runs::in_parts>,
     Op<xen::XEN_SYSCTL_physinfo,               physinfo>,
     Op<xen::XEN_SYSCTL_sched_id,               sched_id>,
     Op<xen::XEN_SYSCTL_getdomaininfolist,      getdomaininfolist, Who::anyone, Runs::in_parts>,

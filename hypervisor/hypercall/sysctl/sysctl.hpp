@@ -37,6 +37,8 @@ Status scheduler_op(const Call& c);
 // sysctl_policy.cpp
 Status get_cpu_policy(const Call& c);
 Status get_cpu_featureset(const Call& c);
+// sysctl_trace.cpp
+Status tbuf_op(const Call& c);
 // debug_keys.cpp
 Answer debug_keys(const Call& c);
 
