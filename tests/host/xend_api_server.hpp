@@ -13,6 +13,7 @@
 #include "toolstack/xend/server/http_server.hpp"
 #include "toolstack/xend/server/monitor.hpp"
 #include "toolstack/xend/server/router.hpp"
+#include "toolstack/xend/server/xenapi_server.hpp"
 #include "toolstack/xend/server/xmlrpc_server.hpp"
 #include "xend_checks.hpp"
 
@@ -33,6 +34,8 @@ public:
         return xend::Monitor::is_for(request) ? monitor.handle(request) : router.handle(request);
     }};
 
+    xend::xenapi::Server xenapi{machine.manager, machine.clock, dispatcher, sys()};
+
     ListeningXend() {
         server_ = std::make_unique<xend::HttpServer>(
             *loop_,
@@ -41,7 +44,12 @@ public:
             },
             &vitals);
         server_->serve(xend::xmlrpc_path, [this](const xend::HttpRequest& request, xend::HttpServer::Done done) {
-            xend::serve_xmlrpc(dispatcher, request, std::move(done));
+            xend::serve_xmlrpc(dispatcher, request, std::move(done),
+                               [this](const xend::xmlrpc::Call& call, const auto& answered) {
+                                   const bool taken = xend::xenapi::Server::is_for(call.method);
+                                   if (taken) xenapi.handle(call, answered);
+                                   return taken;
+                               });
         });
         EXPECT_TRUE(server_->listen_unix(socket()));
         thread_ = std::thread([this] { EXPECT_TRUE(loop_->run()); });

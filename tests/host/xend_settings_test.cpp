@@ -64,7 +64,7 @@ const Row rows[] = {
     {"vnc-x509-cert-dir", "/etc/xen/vnc", "/x", "(a)", harmless, nullptr},
     {"vnc-x509-verify", "0", "1", "2", harmless, nullptr},
     {"vncpasswd", "", "secret", "(a)", harmless, nullptr},
-    {"xen-api-server", "", "((9363 none))", "", harmless, nullptr},
+    {"xen-api-server", "((unix))", "((9363 none) (::1:9364))", "((9363 pam))", effective, [](const S& s) { return !s.xenapi_unix_server && s.xenapi_ports == std::vector<std::pair<std::string, uint16_t>>{{"localhost", 9363}, {"::1", 9364}}; }},
     {"xend-address", "localhost", "127.0.0.2", "0.0.0.0", effective, [](const S& s) { return s.address == "127.0.0.2"; }},
     {"xend-config-format", "4", "3", "5", effective, [](const S& s) { return s.given.at("xend-config-format") == "3"; }},
     {"xend-domains-path", "/var/lib/xend/domains", "/x", "(a)", effective, [](const S& s) { return s.core.domains_folder == "/x"; }},

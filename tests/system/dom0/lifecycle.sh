@@ -121,7 +121,10 @@ if [ "$TOOL" = xm ]; then
     }
     equal "XML-RPC tells of it" 1 "$(rpc xend.domains_with_state '<int>0</int>' halted '<int>0</int>' | grep -c '<array><data><value><string>kept</string></value></data></array>')"
     equal "and refuses as it always did" 1 "$(rpc xend.domain.pause kept | grep -c '<int>3</int>.*<string>kept</string>')"
-    check "it is on the unix socket too" test -S /var/run/xend/xmlrpc.sock
+    session=$(rpc session.login_with_password root any | sed -n 's|.*<name>Value</name><value><string>\([^<]*\)<.*|\1|p')
+    equal "so does the Xen-API" 1 "$(rpc VM.get_by_name_label "$session" kept | grep -c 'Success.*<array><data><value><string>[0-9a-f-]\{36\}<')"
+    equal "but not to who has no session" 1 "$(rpc VM.get_all nobody | grep -c '<string>SESSION_INVALID</string>')"
+    check "both have their unix sockets" test -S /var/run/xend/xmlrpc.sock -a -S /var/run/xend/xen-api.sock
     cp $WORK/settings /etc/xen/xend-config.sxp
     equal "the next xend knows it" "kept -" "$(xm list --all | awk '$1 == "kept" { print $1, $2 }')"
     check "xm delete" xm delete kept

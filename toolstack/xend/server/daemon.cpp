@@ -27,6 +27,7 @@
 #include "toolstack/xend/server/relocation_server.hpp"
 #include "toolstack/xend/server/router.hpp"
 #include "toolstack/xend/server/supervisor.hpp"
+#include "toolstack/xend/server/xenapi_server.hpp"
 #include "toolstack/xend/server/xmlrpc_server.hpp"
 
 namespace xend {
@@ -51,7 +52,9 @@ void run_network_script(const ServerSettings& settings, Scripts& scripts) {
 /// The sockets of this xend.
 Outcome<> listen(HttpServer& server, const ServerSettings& settings) {
     const std::string classic = settings.unix_server ? settings.classic_unix_path : "";
-    for (const std::string& path : {settings.unix_path, classic, settings.xmlrpc_unix_server ? settings.xmlrpc_unix_path : ""}) {
+    const std::string xmlrpc = settings.xmlrpc_unix_server ? settings.xmlrpc_unix_path : "";
+    const std::string xenapi = settings.xenapi_unix_server ? settings.xenapi_unix_path : "";
+    for (const std::string& path : {settings.unix_path, classic, xmlrpc, xenapi}) {
         if (path.empty()) continue;
         OTRY(service::make_parent(path));
         OTRY(server.listen_unix(path));
@@ -62,6 +65,7 @@ Outcome<> listen(HttpServer& server, const ServerSettings& settings) {
         if (!listening) log(LogLevel::warning, listening.failure().text);
     };
     listen_tcp(settings.http_server, settings.address, settings.port);
+    for (const auto& [address, port] : settings.xenapi_ports) listen_tcp(true, address, port);
     listen_tcp(settings.xmlrpc_tcp_server, settings.xmlrpc_address, settings.xmlrpc_port);
     return base::ok;
 }
@@ -171,8 +175,13 @@ Outcome<> serve(const ServerSettings& settings, Life life, const Ready& ready) {
     HttpServer server(
         *loop, [&dispatcher](Request request, HttpServer::Done done) { dispatcher.handle(std::move(request), std::move(done)); },
         &vitals);
-    server.serve(xmlrpc_path, [&dispatcher](const HttpRequest& request, HttpServer::Done done) {
-        serve_xmlrpc(dispatcher, request, std::move(done));
+    xenapi::Server xenapi(manager, clock, dispatcher);
+    server.serve(xmlrpc_path, [&](const HttpRequest& request, HttpServer::Done done) {
+        serve_xmlrpc(dispatcher, request, std::move(done), [&xenapi](const xmlrpc::Call& call, const auto& answered) {
+            const bool taken = xenapi::Server::is_for(call.method);
+            if (taken) xenapi.handle(call, answered);
+            return taken;
+        });
     });
     OTRY(listen(server, settings));
     RelocationServer relocation(*loop, dispatcher, manager, settings, keys);

@@ -22,6 +22,8 @@ public:
 
     /// Never blocks; `done` is called by another thread.
     void handle(Request request, Done done);
+    /// Work that looks, beside all others.
+    void look(service::JobQueues::Job job) { looks_.post(std::to_string(next_look_++), std::move(job)); }
     /// Work that may block and answers nobody.
     void post(const std::string& lane, service::JobQueues::Job job) { jobs_.post(lane, std::move(job)); }
     /// Of the jobs that change something.

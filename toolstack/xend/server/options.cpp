@@ -4,6 +4,7 @@
 #include <array>
 
 #include "lib/base/number.hpp"
+#include "lib/proto/sxp.hpp"
 
 namespace xend {
 
@@ -64,6 +65,32 @@ constexpr Take own_address = [](ServerSettings& s, std::string_view, const std::
     return base::ok;
 };
 
+/// ((unix) (PORT none) (ADDRESS:PORT none)): classic Xen took a port alone for all addresses; ours stays with this machine.
+Outcome<> take_xenapi(ServerSettings& s, std::string_view, const std::string& value) {
+    const proto::Sxp all = OTRY(proto::parse_sxp(value.empty() ? "()" : value));
+    s.xenapi_unix_server = false;
+    s.xenapi_ports.clear();
+    for (const proto::Sxp& one : all.items()) {
+        const auto& words = one.items();
+        if (words.empty() || words.size() > 2 || (words.size() == 2 && words[1].text() != "none"))
+            return base::fail(
+                Errc::inval,
+                "each is written (unix), (PORT none) or (ADDRESS:PORT none): without passwords, lists of hosts or keys");
+        const std::string where = words[0].text();
+        if (where == "unix") {
+            s.xenapi_unix_server = true;
+            continue;
+        }
+        const size_t colon = where.rfind(':');
+        const auto port = base::parse_number<uint16_t>(colon == std::string::npos ? where : where.substr(colon + 1));
+        if (!port || *port == 0) return base::fail(Errc::inval, "'" + where.substr(0, 60) + "' has no port");
+        ServerSettings checked;
+        OTRY(own_address<&ServerSettings::address>(checked, {}, colon == std::string::npos ? "" : where.substr(0, colon)));
+        s.xenapi_ports.emplace_back(checked.address, *port);
+    }
+    return base::ok;
+}
+
 /// (block-TYPE SCRIPT)
 Outcome<> take_block_script(ServerSettings& s, std::string_view name, const std::string& value) {
     const std::string type(name.substr(std::string_view("block-").size()));
@@ -107,7 +134,7 @@ constexpr std::array all_options = {
     Option{"vnc-x509-cert-dir",             text,   "/etc/xen/vnc", harmless, no_displays},
     Option{"vnc-x509-verify",               flag,   "0",         harmless,  no_displays},
     Option{"vncpasswd",                     text,   "",          harmless,  no_displays},
-    Option{"xen-api-server",                list,   "",          harmless,  "nothing listens for the Xen API"},
+    Option{"xen-api-server",                list,   "((unix))",  effective, "", 0, take_xenapi},
     Option{"xend-address",                  text,   "localhost", effective, "", 0, own_address<&S::address>},
     Option{"xend-config-format",            number, "4",         effective, "", 4, [](S&, std::string_view, const std::string&) -> Outcome<> { return base::ok; }},
     Option{"xend-domains-path",             text,   "/var/lib/xend/domains", effective, "", 0, core_text<&Settings::domains_folder>},

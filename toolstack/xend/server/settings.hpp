@@ -12,6 +12,7 @@
 namespace xend {
 
 inline constexpr const char* xmlrpc_socket = "/var/run/xend/xmlrpc.sock";
+inline constexpr const char* xenapi_socket = "/var/run/xend/xen-api.sock";
 inline constexpr uint16_t default_xmlrpc_port = 8006;
 
 /// What xend-config.sxp says, with classic names and defaults: the core's settings and the server's own.
@@ -30,6 +31,9 @@ struct ServerSettings {
     bool xmlrpc_tcp_server = false;
     std::string xmlrpc_address = "localhost";
     uint16_t xmlrpc_port = default_xmlrpc_port;
+    bool xenapi_unix_server = true;
+    std::string xenapi_unix_path = xenapi_socket;
+    std::vector<std::pair<std::string, uint16_t>> xenapi_ports;  // with the address of each
     bool relocation_server = false;
     std::string relocation_address;  // empty: RelocationServer::address_of()
     uint16_t relocation_port = 8002;

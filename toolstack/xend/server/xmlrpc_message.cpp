@@ -186,7 +186,7 @@ void print_text(std::string& out, std::string_view text) {
     }
 }
 
-constexpr std::array<std::string_view, 5> scalar_tags = {"string", "int", "boolean", "double", "nil"};
+constexpr std::array<std::string_view, 5> scalar_tags = {"string", "int", "boolean", "double", "dateTime.iso8601"};
 
 void print_value(std::string& out, const Value& value) {
     out += "<value>";

@@ -16,7 +16,7 @@ namespace xend::xmlrpc {
 
 /// A value: text for a scalar, items for the others.
 struct Value {
-    enum class Kind : uint8_t { text, integer, boolean, real, nil, array, structure };
+    enum class Kind : uint8_t { text, integer, boolean, real, time, nil, array, structure };
     Kind kind = Kind::nil;
     std::string text{};                // as it is written: "1" and "0" for booleans
     std::vector<Value> items{};        // of an array or a structure

@@ -165,6 +165,10 @@ Outcome<std::string> param_text(ParamType type, const Value& value) {
         case a_number: return number_text(value);
         case a_flag: return flag_text(value);
         case some_cpus: return cpus_text(value);
+        case some_bytes: {
+            const auto bytes = base::parse_number<uint64_t>(OTRY(number_text(value)));
+            return std::to_string(bytes.value_or(0) / (1U << 20U) + (bytes.value_or(0) % (1U << 20U) != 0 ? 1 : 0));
+        }
         case a_config: {
             const Sxp sxp = OTRY(to_sxp(value));
             if (sxp.is_atom()) return base::fail(Errc::inval, "an s-expression as nested arrays is wanted");

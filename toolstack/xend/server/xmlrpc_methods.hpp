@@ -16,8 +16,9 @@ enum class ParamType : uint8_t {
     a_text,
     a_number,
     a_flag,
-    a_config,  // an s-expression as nested arrays
-    some_cpus  // "0-3,5", or an array of numbers
+    a_config,   // an s-expression as nested arrays
+    some_cpus,  // "0-3,5", or an array of numbers
+    some_bytes  // as MiB, rounded up
 };
 
 struct Param {

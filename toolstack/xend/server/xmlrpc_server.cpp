@@ -11,10 +11,11 @@ Reply xml(std::string body) { return {200, "text/xml", {}, std::move(body)}; }
 
 }  // namespace
 
-void serve_xmlrpc(Dispatcher& dispatcher, const HttpRequest& in, HttpServer::Done done) {
+void serve_xmlrpc(Dispatcher& dispatcher, const HttpRequest& in, HttpServer::Done done, const OtherMethods& other) {
     if (!in.post) return done({405, "text/plain", {}, "XML-RPC is asked for with POST.\n"});
     const auto call = xmlrpc::parse_call(in.body);
     if (!call) return done(xml(xmlrpc::print_fault(xmlrpc::Fault::internal, call.failure().text)));
+    if (other && other(*call, [done](const xmlrpc::Value& value) { done(xml(xmlrpc::print_answer(value))); })) return;
     xmlrpc::Fault fault;
     if (const auto value = xmlrpc::introspect(*call, fault))
         return done(xml(fault.code == 0 ? xmlrpc::print_answer(*value) : xmlrpc::print_fault(fault.code, fault.text)));
