@@ -215,6 +215,17 @@ TEST(Health, IsOneLineForEachPart) {
     EXPECT_EQ(x.post("/healthz", "").status, 405);
 }
 
+// A domain that could not be followed up and is gone by now: nobody tries again, and nobody is told of it for ever.
+TEST(Health, WhatNobodyTriesAgainIsForgotten) {
+    xend::Vitals vitals;
+    for (const char* what : {"stopped domain 'a'", "stopped domain 'b'", "stopped domains", "domain 'a'"})
+        vitals.tried(what, base::fail(base::Errc::io, "no"));
+    vitals.only("stopped domain ", {"stopped domain 'b'", "stopped domain 'c'"});
+    const auto left = vitals.unfinished();
+    EXPECT_EQ(left.size(), 3U);
+    EXPECT_FALSE(left.contains("stopped domain 'a'"));
+}
+
 TEST(Health, SaysWhoDoesNotAnswer) {
     ListeningXend x;
     x.machine.stores.tree.write("/local/domain/0/name", "Domain-0");

@@ -116,6 +116,7 @@ vm = api.VM.get_by_name_label('demo')[0]
 print(repr(api.VM.pause(vm)), api.VM.get_power_state(vm), repr(api.VM.unpause(vm)), api.VM.get_power_state(vm))
 print(api.VM.set_name_label(vm, 'other') == '', api.VM.get_name_label(vm))
 print(api.VM.set_memory_dynamic_max_live(vm, str(48 << 20)) == '', api.VM.send_trigger(vm, 'nmi', '0') == '', api.VM.send_sysrq(vm, 's') == '')
+print(api.VM.add_to_VCPUs_params_live(vm, 'weight', '512') == '', api.VM.add_to_VCPUs_params_live(vm, 'cap', '30') == '')
 print(api.VM.clean_shutdown(vm) == '', api.VM.hard_shutdown(vm) == '', api.VM.get_by_name_label('other'))
 host = api.host.get_all()[0]
 print(repr(api.host.dmesg(host)), repr(api.host.get_log(host)), api.host.send_debug_keys(host, 'h') == '')
@@ -123,8 +124,11 @@ print(repr(api.host.dmesg(host)), repr(api.host.get_log(host)), api.host.send_de
               "'' Paused '' Running\n"
               "True other\n"
               "True True True\n"
+              "True True\n"
               "True True []\n"
               "'(XEN) hello\\n' 'a line\\n' True\n");
+    EXPECT_EQ(x.machine.hypervisor.params[1].weight, 512);
+    EXPECT_EQ(x.machine.hypervisor.params[1].cap, 30);
 }
 
 TEST(XenApi, RefusesAsTheDescriptionSays) {
@@ -148,6 +152,11 @@ print(refused(api.nothing))
 print(refused(api.VM.clone, vm, 'x'))
 print(refused(api.event.next))
 print(refused(api.VM.set_VCPUs_number_live, vm, 'many'))
+print(refused(api.VM.add_to_VCPUs_params_live, vm, 'file', '/x'))
+print(refused(api.VM.add_to_VCPUs_params_live, vm, 'cap', 'much'))
+print(refused(api.VM.migrate, vm, 'there', True, {'odd': '1'}))
+print(refused(api.VM.migrate, vm, 'there', True, 'port'))
+print(refused(api.VM.migrate, vm, 'there', True, {'port': '0'}))
 print(refused(api.VM.send_trigger, vm, 'tickle', '0'))
 methods = api.host.list_methods()
 print(len(methods) == len(set(methods)), all(m in methods for m in ('VM.pause', 'VM.get_all', 'VBD.get_device', 'host.dmesg')), 'VM.clone' in methods)
@@ -167,6 +176,11 @@ print(len(methods) == len(set(methods)), all(m in methods for m in ('VM.pause', 
               "['NOT_IMPLEMENTED', 'VM.clone']\n"
               "['NOT_IMPLEMENTED', 'event.next']\n"
               "['VALUE_NOT_SUPPORTED', 'vcpus', 'many', 'a number is wanted']\n"
+              "['VALUE_NOT_SUPPORTED', 'key', 'file', 'there is no such parameter']\n"
+              "['VALUE_NOT_SUPPORTED', 'cap', 'much', 'a number is wanted']\n"
+              "['VALUE_NOT_SUPPORTED', 'odd', '', 'there is no such option']\n"
+              "['VALUE_NOT_SUPPORTED', 'options', 'port', 'a map is wanted']\n"
+              "['INTERNAL_ERROR', 'Invalid parameter: port: nobody listens at port 0']\n"
               "['INTERNAL_ERROR', 'Invalid trigger: tickle']\n"
               "True True False\n");
 }

@@ -18,6 +18,9 @@ constexpr milliseconds between_looks{1000};
 constexpr milliseconds when_busy{100};
 constexpr int looks_between_timeouts = 30;
 
+constexpr const char* stopped = "stopped domain ";
+std::string label_of(const Record& record) { return std::string(stopped) + "'" + record.config.name + "'"; }
+
 }  // namespace
 
 void Reaper::look_in(milliseconds time) {
@@ -54,6 +57,9 @@ std::vector<Record> Reaper::find_ended() {
 
 void Reaper::looked(const std::vector<Record>& ended) {
     looking_ = false;
+    std::set<std::string> left;
+    for (const Record& record : ended) left.insert(label_of(record));
+    vitals_.only(stopped, left);
     for (const Record& record : ended) follow(record);
     look_in(between_looks);
     if (!store_) return;
@@ -65,8 +71,7 @@ void Reaper::follow(const Record& record) {
     if (!followed_.insert(record.config.uuid).second) return;
     dispatcher_.post(Dispatcher::lane_of_domain(record.config.name), [this, record] {
         auto busy = service::caught([&] { return manager_.follow_up(record); });
-        vitals_.tried("stopped domain '" + record.config.name + "'",
-                      busy ? base::Outcome<>(base::ok) : base::Outcome<>(busy.failure()));
+        vitals_.tried(label_of(record), busy ? base::Outcome<>(base::ok) : base::Outcome<>(busy.failure()));
         if (!busy) log(LogLevel::warning, "while looking for stopped domains: " + busy.failure().text);
         loop_.post([this, uuid = record.config.uuid, again = busy && *busy] {
             followed_.erase(uuid);

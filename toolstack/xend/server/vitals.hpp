@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <set>
 #include <string>
 
 #include "lib/base/outcome.hpp"
@@ -33,6 +34,11 @@ public:
         const std::lock_guard guard(mutex_);
         if (result) unfinished_.erase(what);
         else unfinished_[what] = result.failure().text;
+    }
+    /// Of what begins with `kind`, nothing but `left` is to be done any more: nobody will try the others again.
+    void only(const std::string& kind, const std::set<std::string>& left) {
+        const std::lock_guard guard(mutex_);
+        std::erase_if(unfinished_, [&](const auto& one) { return one.first.starts_with(kind) && !left.contains(one.first); });
     }
     std::map<std::string, std::string> unfinished() const {
         const std::lock_guard guard(mutex_);

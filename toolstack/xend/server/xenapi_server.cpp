@@ -41,6 +41,10 @@ struct Action {
     bool tells = false;                                                      // the reply is a text
 };
 
+/// Parameters that are no field of their own: the name of one and its value, and a map of them; of these alone.
+constexpr std::string_view field_name = "?", of_that_name = "=", some_fields = "*";
+constexpr auto named_fields = std::to_array<std::string_view>({"weight", "cap", "port", "resource"});
+
 constexpr std::string_view of_vm = "/xend/domain/", of_node = "/xend/node";
 
 // clang-format off
@@ -59,6 +63,8 @@ const std::vector<Action>& actions() {
         {"VM.set_name_label", of_vm, "rename", {vm, {"name", a_text}}},
         {"VM.set_VCPUs_number_live", of_vm, "set_vcpus", {vm, {"vcpus", a_number}}},
         {"VM.set_memory_dynamic_max_live", of_vm, "mem_target_set", {vm, {"target", some_bytes}}},
+        {"VM.add_to_VCPUs_params_live", of_vm, "domain_sched_credit_set", {vm, {field_name, a_text}, {of_that_name, a_number}}},
+        {"VM.migrate", of_vm, "migrate", {vm, {"destination", a_text}, {"live", a_flag}, {some_fields, a_text}}},
         {"VM.send_sysrq", of_vm, "sysrq", {vm, {"key", a_text}}},
         {"VM.send_trigger", of_vm, "send_trigger", {vm, {"type", a_text}, {"vcpu", a_number}}},
         {"host.send_debug_keys", of_node, "debug_keys", {ignored, {"keys", a_text}}},
@@ -71,18 +77,13 @@ const std::vector<Action>& actions() {
 // clang-format on
 
 /// In the description, and not here.
-constexpr auto missing = std::to_array<std::string_view>({"VM.create",      "VM.clone",
-                                                          "VM.hard_reboot", "VM.set_memory_dynamic_min_live",
-                                                          "VM.migrate",     "VM.add_to_VCPUs_params_live",
-                                                          "host.disable",   "host.enable",
-                                                          "host.shutdown",  "host.reboot",
-                                                          "event.register", "event.unregister",
-                                                          "event.next",     "VBD.create",
-                                                          "VBD.destroy",    "VIF.create",
-                                                          "VIF.destroy",    "VDI.create",
-                                                          "VDI.destroy",    "console.create",
-                                                          "network.create", "network.destroy",
-                                                          "task.cancel"});
+constexpr auto missing =
+    std::to_array<std::string_view>({"VM.create",      "VM.clone",         "VM.hard_reboot", "VM.set_memory_dynamic_min_live",
+                                     "host.disable",   "host.enable",      "host.shutdown",  "host.reboot",
+                                     "event.register", "event.unregister", "event.next",     "VBD.create",
+                                     "VBD.destroy",    "VIF.create",       "VIF.destroy",    "VDI.create",
+                                     "VDI.destroy",    "console.create",   "network.create", "network.destroy",
+                                     "task.cancel"});
 
 const Action* find_action(const std::string& name) {
     const auto at = std::ranges::find(actions(), name, &Action::name);
@@ -147,6 +148,20 @@ Value list_methods(const Snapshot& s) {
         for (const std::string& field : all.front().names) add(dot + field);
     }
     return out;
+}
+
+bool may_be_named(const std::string& name) { return std::ranges::find(named_fields, name) != named_fields.end(); }
+
+/// Puts what a map says into the request's fields. Which one is not taken, and why; nothing: all were.
+std::optional<std::pair<std::string, std::string>> take_fields(const Value& map, Request& request) {
+    if (map.kind != Value::Kind::structure) return std::pair("options", "a map is wanted");
+    for (size_t i = 0; i < map.items.size(); ++i) {
+        if (!may_be_named(map.names[i])) return std::pair(map.names[i], "there is no such option");
+        auto value = xmlrpc::param_text(a_number, map.items[i]);
+        if (!value) return std::pair(map.names[i], value.failure().text);
+        request.fields[map.names[i]] = std::move(value).take();
+    }
+    return std::nullopt;
 }
 
 /// Why an action did not succeed; nothing: it did.
@@ -228,18 +243,26 @@ void Server::act(const Call& call, Done done) {
     request.path = action.path;
     if (changes) request.fields["op"] = action.op;
     for (const auto& [name, value] : action.fields) request.fields[std::string(name)] = value;
-    std::string vm;
+    std::string vm, name;
     for (size_t i = 0; i < given.size(); ++i) {
         const Param& param = action.params[i];
+        const auto refused = [&](const std::string& field, const std::string& why) {
+            done(failure({"VALUE_NOT_SUPPORTED", field, given[i].text, why}));
+        };
         if (param.type == a_domain) {
             const auto uuid = config::Uuid::parse(given[i].text);
             if (!uuid) return done(failure({"HANDLE_INVALID", "VM", given[i].text}));
             request.path += vm = uuid->text();
+        } else if (param.field == field_name) {
+            name = given[i].text;
+            if (!may_be_named(name)) return refused("key", "there is no such parameter");
+        } else if (param.field == some_fields) {
+            if (const auto wrong = take_fields(given[i], request)) return refused(wrong->first, wrong->second);
         } else if (!param.field.empty()) {
+            const std::string field = param.field == of_that_name ? name : std::string(param.field);
             auto value = xmlrpc::param_text(param.type, given[i]);
-            if (!value)
-                return done(failure({"VALUE_NOT_SUPPORTED", std::string(param.field), given[i].text, value.failure().text}));
-            request.fields[std::string(param.field)] = std::move(value).take();
+            if (!value) return refused(field, value.failure().text);
+            request.fields[field] = std::move(value).take();
         }
     }
     dispatcher_.handle(std::move(request), [vm, tells = action.tells, done = std::move(done)](const Reply& reply) {
