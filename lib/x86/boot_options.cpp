@@ -299,11 +299,19 @@ const OptionRow* row_of(const parse::Option& o) {
 /// "no-reboot" is a way to say "noreboot".
 bool says_noreboot(const parse::Option& o) { return o.key == "reboot" && o.negated; }
 
+/// Services of a PC's BIOS that are not to be used, as GRUB says where there is no such BIOS: none ever is.
+bool spares_the_bios(const parse::Option& o) {
+    if (o.key == "real-mode") return o.negated && !o.has_value;
+    if (o.key == "edd") return o.value == "off" || o.value == "skip";
+    return o.key == "edid" && o.value == "no";
+}
+
 void read_option(const parse::Option& o, bool may_be_image, OptionReading& to) {
     if (says_noreboot(o)) {
         to.options.noreboot = true;
         return;
     }
+    if (spares_the_bios(o)) return;
     const OptionRow* row = row_of(o);
     if (!row) {
         const bool image_name = may_be_image && (o.raw.find('/') != std::string_view::npos || !o.has_value);

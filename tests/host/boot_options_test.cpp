@@ -139,10 +139,27 @@ TEST(BootOptions, Cpus) {
     (void)good("sched-gran=cpu");
 }
 
+TEST(BootOptions, TraceBuffers) {
+    EXPECT_EQ(good("tbuf_size=32").trace_pages, 32u);
+    EXPECT_EQ(good("tevt_mask=0x0002f000 tbuf_size=65535").trace_events, 0x2f000u);
+    EXPECT_EQ(good("").trace_pages, 0u);
+    for (const char* bad : {"tbuf_size=65536", "tbuf_size=-1", "tbuf_size=many", "tevt_mask=0x100000000", "tevt_mask="})
+        EXPECT_EQ(Read("noreboot " + std::string(bad)).complaints.size(), 1u) << bad;
+}
+
 TEST(BootOptions, TheEnd) {
     EXPECT_TRUE(good("noreboot").noreboot);
     EXPECT_TRUE(good("no-reboot").noreboot);
     EXPECT_FALSE(good("noreboot=no").noreboot);
+}
+
+TEST(BootOptions, WhatGrubSaysOnUefi) {
+    EXPECT_FALSE(good("no-real-mode edd=off").noreboot);
+    good("edd=skip edid=no");
+    for (const char* bad : {"edd=on", "edd", "edid=force", "real-mode", "no-real-mode=yes", "edid"}) {
+        const Read o("noreboot " + std::string(bad));
+        EXPECT_EQ(o.complaints.size(), 1u) << bad;
+    }
 }
 
 TEST(BootOptions, Speculation) {

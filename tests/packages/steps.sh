@@ -12,7 +12,7 @@ then_do() { echo "$1" >$here/step; echo "$2" >/run/next; }
 # Every file but those that apt, systemd and the logs of the machine itself keep.
 list_files() {
     find / -xdev \( -path /run -o -path /tmp -o -path /proc -o -path /sys -o -path /dev -o -path /var/cache -o -path /var/tmp \
-        -o -path /var/lib/apt -o -path /var/lib/dpkg -o -path /var/lib/systemd -o -path /var/log/apt -o -path /var/log/journal -o -path /root/files \) \
+        -o -path /var/lib/apt -o -path /var/lib/dpkg -o -path /var/lib/systemd -o -path /var/log/apt -o -path /var/log/dpkg.log -o -path /var/log/journal -o -path /root/files \) \
         -prune -o -printf '%p %l\n' | grep -v '/__pycache__' | LC_ALL=C sort
 }
 on_xen() { [ "$(cat /sys/hypervisor/type 2>/dev/null)" = xen ]; }
@@ -37,6 +37,7 @@ host_is_up() {
 install_packages() {
     mkdir -p /root/files
     check "$1: GRUB starts the plain Debian" on_linux
+    update-grub >/dev/null 2>&1  # the menu as it is on this firmware
     list_files >/root/files/before
     cp /boot/grub/grub.cfg /root/files/grub.cfg
     check "$1: apt install ./*.deb" apt-get -y install $here/old/*.deb
@@ -82,7 +83,7 @@ remove() {
     rm -rf /etc/xen/auto/demo /etc/xen/demo /xen /var/lib/xen/save
     check "apt purge" apt-get -y purge --autoremove 'xenolith-*'
     check "no process of the tools runs on" sh -c '! pidof xenstored xenconsoled xend'
-    rm -f /tmp/*
+    find /tmp -maxdepth 1 -type f -delete
     list_files >/root/files/after
     check "no file stays, none is missing" diff /root/files/before /root/files/after
     check "the boot menu is what it was" diff /root/files/grub.cfg /boot/grub/grub.cfg
@@ -105,7 +106,7 @@ case $step in
         ;;
     UEFI)
         host_is_up UEFI
-        check "the firmware is UEFI: GRUB told the hypervisor so" sh -c 'xm info | grep "^xen_commandline.*no-real-mode"'
+        check "the firmware is UEFI: GRUB told the hypervisor so" sh -c 'xm dmesg | grep "Command line: .*no-real-mode" && ! xm dmesg | grep "real-mode.*ignored"'
         put_guest
         ln -s ../demo /etc/xen/auto/demo
         check "the machine's start makes the domain in /etc/xen/auto" systemctl restart xendomains
@@ -115,7 +116,8 @@ case $step in
         check "the next start brings it back" sh -c 'systemctl start xendomains && xm domid demo'
         check "xm destroy demo" xm destroy demo
         ip link del xenbr0
-        check "logs are rotated" sh -c 'logrotate -s /run/logrotate -f /etc/logrotate.d/xenolith && ls /var/log/xen/xenstored.log.1 && xm list'
+        echo "a line" >>/var/log/xen/xenstored.log
+        check "logs are rotated" sh -c 'logrotate -s /run/logrotate -f /etc/logrotate.d/xenolith && ls /var/log/xen/xenstored.log.1.gz && xm list'
         remove
         then_do linux reboot
         ;;
