@@ -235,7 +235,8 @@ void SimBackend::release(void* at, size_t) noexcept { std::free(at); }
 Outcome<xencall::ForeignMapping> SimBackend::map_foreign(DomId domain, std::span<const base::Gfn> frames, Access access) {
     const Lock lock(machine_.lock());
     hv::host::become(0);
-    hv::DomainRef owner = hv::lookup_domain(domain);
+    const bool xens = domain.raw == xen::DOMID_XEN;
+    hv::DomainRef owner = xens ? hv::DomainRef::borrow(*hv::dom_xen) : hv::lookup_domain(domain);
     if (!owner) return fail(Errc::srch, "No domain " + std::to_string(domain.raw));
     std::vector<uint64_t> entries, numbers;
     for (const base::Gfn f : frames) {

@@ -141,6 +141,15 @@ public:
     Outcome<> set_io_memory(DomId domain, Mfn first, uint64_t count, Permission permission);
     Outcome<> set_irq(DomId domain, uint32_t pirq, Permission permission);
 
+    // --- trace buffers ----------------------------------------------------------------------------------------------
+    Outcome<TraceInfo> trace_info();
+    /// Makes a buffer of so many pages for each CPU, once a boot. Errors: inval (there are buffers of another size), nomem.
+    Outcome<> make_trace_buffers(uint32_t pages);
+    Outcome<> set_trace_events(uint32_t mask);
+    Outcome<> set_trace_cpus(const BitMap& cpus);
+    /// Begins or ends recording. Errors: inval (there are no buffers).
+    Outcome<> trace(bool on);
+
     // --- frames -----------------------------------------------------------------------------------------------------
     /// What each frame is used as, in its place: XEN_DOMCTL_PFINFO_*; _XTAB for one that is not the domain's.
     Outcome<> frame_types(DomId domain, std::span<uint64_t> frames);
@@ -168,6 +177,7 @@ private:
         DomId domain{0};
         uint32_t cpu = 0;
     };
+    Outcome<Buffer<xen::Sysctl>> trace_call(uint32_t cmd);
     Outcome<CpuPool> pool_op(uint32_t op, const PoolRequest& request, const char* what);
     Outcome<> affinity_op(DomId domain, uint32_t command, VcpuId vcpu, Affinity& maps, const char* what);
     Outcome<> sched_op(DomId domain, uint32_t command, SchedParams& params, const char* what);

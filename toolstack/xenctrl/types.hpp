@@ -96,6 +96,13 @@ struct CpuPool {
     BitMap cpus;
 };
 
+/// Where readers of trace buffers begin (xen::TInfo), and what is recorded.
+struct TraceInfo {
+    uint64_t frame = 0;
+    uint32_t bytes = 0;  ///< 0: there are no buffers
+    uint32_t events = 0;
+};
+
 struct PhysInfo {
     uint32_t threads_per_core = 0;
     uint32_t cores_per_socket = 0;

@@ -87,29 +87,27 @@ if [ "$TOOL" = xl ]; then
     end poked
 fi
 
-if [ "$TOOL" = xl ]; then
-    check "xl create of a guest to trace" xl create "$(guest traced 'extra = "console=hvc0"')"
-    check "it runs too" ready traced
-    number=$(xl domid traced)
-    xentrace -D -S 64 -T 4 $WORK/trace >$WORK/xentrace.out 2>&1 &
-    tracer=$!
-    sleep 1
-    xl list >/dev/null
-    xl pause traced
-    xl unpause traced
-    type_to traced 'echo traced'
-    end traced
-    wait $tracer
-    equal "xentrace records all that goes on, for so long" 0 $?
-    xenalyze --dump-all $WORK/trace >$WORK/events 2>$WORK/xenalyze.err
-    equal "xenalyze has no complaint" "" "$(grep -iE 'strange|unexpected|unknown|invalid|error' $WORK/xenalyze.err $WORK/events | head -3)"
-    for event in 'runstate_change d[0-9]+v[0-9]+ running->blocked' 'runstate_change d[0-9]+v[0-9]+ runnable->running' 'sched_switch prev d[0-9]+v[0-9]+ next' \
-        'vcpu_wake d0v' 'vcpu_block d0v' 'hypercall +1 .mmu_update.' 'hypercall 17 .iret.' 'hypercall 1d .sched_op. block' 'emulate privop' 'ptwr' 'page_fault'; do
-        check "there is: $event" grep -Eq "d[0-9]+v[0-9]+ $event" $WORK/events
-    done
-    check "what the guest did is among it" grep -Eq "d${number}v0 hypercall .*sched_op. block" $WORK/events
-    check "xentrace of scheduling alone, a second time" xentrace -D -e 0x0002f000 -T 1 $WORK/trace
-    xenalyze --dump-all $WORK/trace >$WORK/events 2>/dev/null
-    check "has that" grep -q 'sched_switch prev' $WORK/events
-    equal "and nothing else" "" "$(grep -E 'hypercall|page_fault|privop' $WORK/events | head -2)"
-fi
+check "$TOOL create of a guest to trace" $TOOL create "$(guest traced 'extra = "console=hvc0"')"
+check "it runs too" ready traced
+number=$($TOOL domid traced)
+xentrace -D -S 64 -T 4 $WORK/trace >$WORK/xentrace.out 2>&1 &
+tracer=$!
+sleep 1
+$TOOL list >/dev/null
+$TOOL pause traced
+$TOOL unpause traced
+type_to traced 'echo traced'
+end traced
+wait $tracer
+equal "xentrace records all that goes on, for so long" 0 $?
+$TESTS/xenalyze --dump-all $WORK/trace >$WORK/events 2>$WORK/xenalyze.err
+equal "xenalyze has no complaint" "" "$(grep -iE 'strange|unexpected|unknown|invalid|error' $WORK/xenalyze.err $WORK/events | head -3)"
+for event in 'runstate_change d[0-9]+v[0-9]+ running->blocked' 'runstate_change d[0-9]+v[0-9]+ runnable->running' 'sched_switch prev d[0-9]+v[0-9]+ next' \
+    'vcpu_wake d0v' 'vcpu_block d0v' 'hypercall +1 .mmu_update.' 'hypercall 17 .iret.' 'hypercall 1d .sched_op. block' 'emulate privop' 'ptwr' 'page_fault'; do
+    check "there is: $event" grep -Eq "d[0-9?]+v[0-9?]+ $event" $WORK/events
+done
+check "what the guest did is among it" grep -Eq "d${number}v0 hypercall .*sched_op. block" $WORK/events
+check "xentrace of scheduling alone, a second time" xentrace -D -e 0x0002f000 -T 1 $WORK/trace
+$TESTS/xenalyze --dump-all $WORK/trace >$WORK/events 2>/dev/null
+check "has that" grep -q 'sched_switch prev' $WORK/events
+equal "and nothing else" "" "$(grep -E 'hypercall|page_fault|privop' $WORK/events | head -2)"
