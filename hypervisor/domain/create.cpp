@@ -27,7 +27,7 @@ Domain::Domain(DomId i, const GuestKind& k)
       kind(k),
       serial(domains_made.fetch_add(1, std::memory_order_relaxed) + 1),
       policy(k.offered),
-      sched(sched::pool0()) {}
+      sched(sched::pool0(), i.raw, handle) {}
 
 Vcpu::Vcpu(Domain& d, VcpuId i)
     : SchedUnit(d.sched, &d == idle_domain, i.raw | uint32_t{d.id.raw} << 16),

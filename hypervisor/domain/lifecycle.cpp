@@ -60,11 +60,13 @@ void domain_pause(Domain& d) { pause(d); }
 void domain_unpause(Domain& d) { unpause(d); }
 
 void domain_move(Domain& d, CpuPool& to) {
-    if (d.sched.pool.load(std::memory_order_relaxed) == &to) return;
+    CpuPool& from = *d.sched.pool.load(std::memory_order_relaxed);
+    if (&from == &to) return;
     pause(d);
     sched::default_shares(d.sched);
     d.sched.pool.store(&to, std::memory_order_release);
     each_vcpu(d, [&](Vcpu& v) {
+        from.policy->leave(v);
         v.affinity.store(CpuSet::any());
         v.soft_affinity.store(CpuSet::any());
         to.policy->adopt(v, v.id.raw + d.id.raw);

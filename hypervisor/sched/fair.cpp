@@ -79,7 +79,8 @@ void FairScheduler::release_parked(unsigned cpu, Nanos now) {
 }
 
 void FairScheduler::period_began(void* queue) {
-    static_cast<FairQueue*>(queue)->scheduler.load(std::memory_order_relaxed)->release_parked(this_cpu().id, clock::now());
+    FairScheduler* const s = static_cast<FairQueue*>(queue)->scheduler.load(std::memory_order_relaxed);
+    if (s) s->release_parked(this_cpu().id, clock::now());  // else the CPU has gone, and nobody was parked
 }
 
 // -- where ------------------------------------------------------------------------------------------------------------
@@ -161,7 +162,7 @@ bool FairScheduler::try_wake(SchedUnit& u) {
         if (e.queued || e.running || e.parked) return true;
         const Nanos now = clock::now();
         if (!u.runnable()) {
-            u.runstate.enter(fair::resting_state(u), now);
+            u.runstate.enter(resting_state(u), now);
             return true;
         }
         leaving = u.running_on.load(std::memory_order_acquire) >= 0;  // switched_out() moves it
@@ -200,14 +201,16 @@ void FairScheduler::sleep(SchedUnit& u) {
         {
             Guard g(q.lock);
             if (u.cpu.load(std::memory_order_relaxed) != cpu) continue;
+            if (&sched::policy_of(u) != this) break;
             if (u.runnable()) return;  // woken again meanwhile
             running = e.running;
             (void)q.withdraw(e);
-            if (!running) u.runstate.enter(fair::resting_state(u), clock::now());
+            if (!running) u.runstate.enter(resting_state(u), clock::now());
         }
         if (running) sched::reschedule(cpu);
         return;
     }
+    sched::policy_of(u).sleep(u);
 }
 
 void FairScheduler::yield(SchedUnit& u) {
@@ -420,7 +423,7 @@ SchedDecision FairScheduler::choose(unsigned cpu, SchedUnit& prev, Nanos now) {
                 q.enqueue(e);
                 if (prev.yielding) q.skip = &e;
             } else {
-                prev.runstate.enter(fair::resting_state(prev), now);
+                prev.runstate.enter(resting_state(prev), now);
             }
             prev.yielding = false;
         }

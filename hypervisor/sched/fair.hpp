@@ -44,11 +44,15 @@ struct FairUnit {
 
 class FairScheduler : public Scheduler {
 public:
-    base::Status add_cpu(unsigned cpu, SchedUnit& idle) final;
+    /// Makes the CPU's queue, which stays. Errors: nomem.
+    static base::Status prepare_cpu(unsigned cpu);
+    void add_cpu(unsigned cpu, SchedUnit& idle) final;
     void remove_cpu(unsigned cpu) final;
+    void drop_cpu(unsigned cpu) final;
     base::Status insert(SchedUnit& u, unsigned spread) final;
     void remove(SchedUnit& u) final;
     void adopt(SchedUnit& u, unsigned spread) final;
+    void leave(SchedUnit& u) final;
     void wake(SchedUnit& u) final;
     void sleep(SchedUnit& u) final;
     void yield(SchedUnit& u) final;

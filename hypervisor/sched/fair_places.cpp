@@ -5,6 +5,7 @@
 #include "hypervisor/rt/clock.hpp"
 #include "hypervisor/sched/fair.hpp"
 #include "hypervisor/sched/fair_queue.hpp"
+#include "hypervisor/sched/unit_data.hpp"
 
 namespace hv {
 
@@ -12,15 +13,16 @@ using base::Nanos;
 
 // -- CPUs -------------------------------------------------------------------------------------------------------------
 
-base::Status FairScheduler::add_cpu(unsigned cpu, SchedUnit& idle) {
-    if (!cpus[cpu].sched) cpus[cpu].sched = TRY(make<FairQueue>(*this, period_began));
+base::Status FairScheduler::prepare_cpu(unsigned cpu) {
+    if (!cpus[cpu].sched) cpus[cpu].sched = TRY(make<FairQueue>(period_began));
+    return base::ok;
+}
+
+void FairScheduler::add_cpu(unsigned cpu, SchedUnit& idle) {
     FairQueue& q = fair_queue(cpu);
     {
         Guard g(q.lock);
-        if (FairScheduler& before = *q.scheduler.load(std::memory_order_relaxed); &before != this) {
-            before.idle_cpus_.clear(cpu);  // it went idle there on its way out
-            q.clock = newest_clock_.load(std::memory_order_relaxed);
-        }
+        if (q.scheduler.load(std::memory_order_relaxed) != this) { q.clock = newest_clock_.load(std::memory_order_relaxed); }
         q.scheduler.store(this, std::memory_order_relaxed);
         if (q.idle != &idle) q.idle = &idle;  // its CPU reads it without the lock
         idle.cpu.store(cpu, std::memory_order_release);
@@ -35,7 +37,15 @@ base::Status FairScheduler::add_cpu(unsigned cpu, SchedUnit& idle) {
         evict(other);
         if (fair_queue(other).length.load(std::memory_order_seq_cst)) sched::reschedule(cpu);
     }
-    return base::ok;
+}
+
+void FairScheduler::drop_cpu(unsigned cpu) {
+    FairQueue& q = fair_queue(cpu);
+    {
+        Guard g(q.lock);
+        if (q.scheduler.load(std::memory_order_relaxed) == this) q.scheduler.store(nullptr, std::memory_order_relaxed);
+    }
+    idle_cpus_.clear(cpu);  // it went idle here on its way out
 }
 
 void FairScheduler::remove_cpu(unsigned cpu) {
@@ -79,7 +89,7 @@ unsigned FairScheduler::first_place(const SchedUnit& u, unsigned spread) const {
 }
 
 base::Status FairScheduler::insert(SchedUnit& u, unsigned spread) {
-    u.sched_data = TRY(make<FairUnit>(u));
+    TRY(make_unit_data(u));
     u.cpu.store(first_place(u, spread), std::memory_order_release);
     u.runstate.begin_at(clock::now());
     return base::ok;
@@ -89,8 +99,18 @@ void FairScheduler::remove(SchedUnit& u) {
     if (!u.sched_data) return;
     sleep(u);
     while (u.running_on.load(std::memory_order_acquire) >= 0) detail::spin_wait();
-    destroy(&fair_data(u));
-    u.sched_data = nullptr;
+    destroy_unit_data(u);
+}
+
+void FairScheduler::leave(SchedUnit& u) {
+    if (!u.sched_data) return;
+    for (;;) {
+        const unsigned cpu = u.cpu.load(std::memory_order_acquire);
+        Guard g(fair_queue(cpu).lock);
+        if (u.cpu.load(std::memory_order_relaxed) != cpu) continue;
+        (void)fair_queue(cpu).withdraw(fair_data(u));
+        return;
+    }
 }
 
 void FairScheduler::adopt(SchedUnit& u, unsigned spread) {

@@ -32,11 +32,11 @@ void Credit2Scheduler::begin(const SchedSettings& settings) {
     set_slice(credit2_slice);
 }
 
-Status Credit2Scheduler::group_params(SchedGroup& g, xen::DomctlSchedulerOp& op) {
+Status Credit2Scheduler::group_params(SchedGroup& g, xenolith::SchedGroupOp& op) {
     return weight_and_cap(g, op.cmd, op.u.credit2.weight, op.u.credit2.cap);
 }
 
-Status Credit2Scheduler::policy_params(xen::SysctlSchedulerOp& op) {
+Status Credit2Scheduler::policy_params(xenolith::SchedPolicyOp& op) {
     uint32_t& us = op.u.sched_credit2.ratelimit_us;
     switch (op.cmd) {
         case xen::XEN_SYSCTL_SCHEDOP_getinfo: us = ratelimit_us.load(std::memory_order_relaxed); return base::ok;
@@ -62,11 +62,11 @@ void CreditScheduler::begin(const SchedSettings& settings) {
     set_migration_delay(Nanos{});
 }
 
-Status CreditScheduler::group_params(SchedGroup& g, xen::DomctlSchedulerOp& op) {
+Status CreditScheduler::group_params(SchedGroup& g, xenolith::SchedGroupOp& op) {
     return weight_and_cap(g, op.cmd, op.u.credit.weight, op.u.credit.cap);
 }
 
-Status CreditScheduler::policy_params(xen::SysctlSchedulerOp& op) {
+Status CreditScheduler::policy_params(xenolith::SchedPolicyOp& op) {
     xen::SysctlCreditSchedule& p = op.u.sched_credit;
     if (op.cmd == xen::XEN_SYSCTL_SCHEDOP_putinfo) {
         if (p.tslice_ms < xen::XEN_SYSCTL_CSCHED_TSLICE_MIN || p.tslice_ms > xen::XEN_SYSCTL_CSCHED_TSLICE_MAX ||

@@ -14,8 +14,8 @@ public:
     uint32_t abi_id() const override;
     base::Result<Scheduler*> another() const override;
     void begin(const SchedSettings& settings) override;
-    base::Status group_params(SchedGroup& g, xen::DomctlSchedulerOp& op) override;
-    base::Status policy_params(xen::SysctlSchedulerOp& op) override;
+    base::Status group_params(SchedGroup& g, xenolith::SchedGroupOp& op) override;
+    base::Status policy_params(xenolith::SchedPolicyOp& op) override;
 };
 
 /// Slices of a length that can be chosen, and a time for which who has run stays on its CPU, even when another one idles.
@@ -26,8 +26,8 @@ public:
     uint32_t abi_id() const override;
     base::Result<Scheduler*> another() const override;
     void begin(const SchedSettings& settings) override;
-    base::Status group_params(SchedGroup& g, xen::DomctlSchedulerOp& op) override;
-    base::Status policy_params(xen::SysctlSchedulerOp& op) override;
+    base::Status group_params(SchedGroup& g, xenolith::SchedGroupOp& op) override;
+    base::Status policy_params(xenolith::SchedPolicyOp& op) override;
 };
 
 }  // namespace hv

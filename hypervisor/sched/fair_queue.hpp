@@ -28,17 +28,13 @@ inline uint64_t weighted(const SchedGroup& g, int64_t ns) {
     return ns <= 0 ? 0 : static_cast<uint64_t>(ns) * 256 / (weight ? weight : 1);
 }
 
-/// The state of one that neither runs nor waits for a CPU.
-inline int32_t resting_state(const SchedUnit& u) {
-    return u.pause_flags.load(std::memory_order_acquire) & vpf_blocked ? xen::RUNSTATE_blocked : xen::RUNSTATE_offline;
-}
 }  // namespace fair
 
 struct FairQueue {
-    FairQueue(FairScheduler& s, Timer::Callback period_began) : scheduler(&s), period(period_began, this) {}
+    FairQueue(Timer::Callback period_began) : period(period_began, this) {}
 
-    std::atomic<FairScheduler*> scheduler;  ///< its CPU's; changes under the lock
-    Timer period;                           ///< armed while somebody is parked: the next period begins
+    std::atomic<FairScheduler*> scheduler{nullptr};  ///< its CPU's, null: another policy's; changes under the lock
+    Timer period;                                    ///< armed while somebody is parked: the next period begins
     Spinlock lock{Rank::sched};
     base::List<FairUnit, &FairUnit::link> queue GUARDED_BY(lock);   ///< by vruntime
     base::List<FairUnit, &FairUnit::link> parked GUARDED_BY(lock);  ///< runnable, but for the cap of their group

@@ -85,10 +85,13 @@ void init(const char* name, const SchedSettings& settings) {
 void init_cpu(unsigned cpu, SchedUnit& idle) {
     idle_units[cpu] = &idle;
     policies_on[cpu].store(the_first.policy, std::memory_order_release);
-    if (!the_first.policy->add_cpu(cpu, idle)) panic("No memory for the run queue of CPU %u", cpu);
+    if (!prepare_cpu(cpu)) panic("No memory for the run queue of CPU %u", cpu);
+    the_first.policy->add_cpu(cpu, idle);
     the_first.cpus.set(cpu);
     if (!init_slices(cpu)) panic("No memory for the scheduler of CPU %u", cpu);
 }
+
+SchedUnit& idle_unit(unsigned cpu) { return *idle_units[cpu]; }
 
 void remove_cpu(unsigned cpu) {
     the_first.cpus.clear(cpu);
@@ -138,8 +141,7 @@ CpuSet free_cpus() { return nobodys.load(); }
 void pool_add_cpu(CpuPool& pool, unsigned cpu) {
     nobodys.clear(cpu);
     pool.cpus.set(cpu);
-    // It has had a run queue, which is all that this could have no memory for.
-    if (!pool.policy->add_cpu(cpu, *idle_units[cpu])) panic("CPU %u has no run queue", cpu);
+    pool.policy->add_cpu(cpu, *idle_units[cpu]);
     policies_on[cpu].store(pool.policy, std::memory_order_release);
     reschedule(cpu);
 }
@@ -153,6 +155,7 @@ void pool_remove_cpu(CpuPool& pool, unsigned cpu) {
 CpuPool* pool_left_by(unsigned cpu) { return left_pools[cpu]; }
 
 void pool_free_cpu(unsigned cpu) {
+    left_pools[cpu]->policy->drop_cpu(cpu);
     left_pools[cpu] = nullptr;
     policies_on[cpu].store(the_first.policy, std::memory_order_release);
     nobodys.set(cpu);

@@ -92,8 +92,17 @@ void unpause(SchedUnit& u) {
     if (u.pause_count.fetch_sub(1, std::memory_order_seq_cst) == 1) wake(u);
 }
 
+/// An idle unit's is under the lock of its CPU's policy, which may change meanwhile.
+[[gnu::noinline, gnu::cold]] static xen::VcpuRunstateInfo runstate_of_idle(const SchedUnit& u) {
+    for (;;) {
+        const Scheduler& policy = policy_on(u.cpu.load(std::memory_order_acquire));
+        const xen::VcpuRunstateInfo info = policy.runstate_at_change(u);
+        if (&policy == &policy_on(u.cpu.load(std::memory_order_acquire))) return info;
+    }
+}
+
 xen::VcpuRunstateInfo runstate(const SchedUnit& u) {
-    xen::VcpuRunstateInfo info = policy_of(u).runstate_at_change(u);
+    xen::VcpuRunstateInfo info = u.idle ? runstate_of_idle(u) : policy_of(u).runstate_at_change(u);
     const int64_t more = clock::now().n - static_cast<int64_t>(info.state_entry_time);
     if (more > 0) info.time[info.state & 3] += static_cast<uint64_t>(more);
     return info;

@@ -7,6 +7,7 @@
 #include "abi/xen/domctl_domain.hpp"
 #include "abi/xen/sysctl_policy.hpp"
 #include "abi/xen/vcpu.hpp"
+#include "abi/xenolith/sched.hpp"
 #include "hypervisor/arch/x86/cpu.hpp"
 #include "hypervisor/sched/unit.hpp"
 #include "lib/base/result.hpp"
@@ -37,11 +38,13 @@ public:
     virtual uint32_t abi_id() const = 0;    ///< XEN_SCHEDULER_*
     /// Its parameters become those of a new pool. It has neither CPUs nor units.
     virtual void begin(const SchedSettings& settings) = 0;
-    /// Takes the CPU, on which `idle` runs and which no other has. Errors: nomem, for a CPU that has never had a run queue.
-    virtual base::Status add_cpu(unsigned cpu, SchedUnit& idle) = 0;
+    /// Takes the CPU, on which `idle` runs and which no other has.
+    virtual void add_cpu(unsigned cpu, SchedUnit& idle) = 0;
     /// The CPU takes no unit any more, and what waits there goes elsewhere; one that runs leaves when it next picks. Another
     /// CPU stays. Who may run on none of those that stay may run on all.
     virtual void remove_cpu(unsigned cpu) = 0;
+    /// Nobody is on the CPU that was removed: it is not this scheduler's any more.
+    virtual void drop_cpu(unsigned cpu) = 0;
     /// Adds a unit; `spread` says at which CPU to begin, any number. Errors: nomem.
     virtual base::Status insert(SchedUnit& u, unsigned spread) = 0;
     /// A removed unit is not runnable anywhere.
@@ -49,6 +52,9 @@ public:
     /// Takes a unit over from another pool, as insert() would. It does not run, and may not until this is done; its group is in this pool
     /// already.
     virtual void adopt(SchedUnit& u, unsigned spread) = 0;
+    /// Its group has gone to another pool, which will adopt it: forgets it. Calls that come for it until then do nothing, or are passed on. It
+    /// does not run, and may not.
+    virtual void leave(SchedUnit& u) = 0;
     /// u became runnable: queue it and kick the CPU that should run it.
     virtual void wake(SchedUnit& u) = 0;
     /// u stopped being runnable (blocked, paused); if it is running somewhere, that CPU is told to reschedule.
@@ -64,9 +70,17 @@ public:
     virtual xen::VcpuRunstateInfo runstate_at_change(const SchedUnit& u) const = 0;
     /// Reads or writes a group's parameters, in the form that this policy's tools know: op.cmd, op.u.
     /// Errors: inval; opnotsupp for what this policy does not have.
-    virtual base::Status group_params(SchedGroup& g, xen::DomctlSchedulerOp& op) = 0;
+    virtual base::Status group_params(SchedGroup& g, xenolith::SchedGroupOp& op) = 0;
+    /// Whether units have parameters of their own, for unit_params().
+    virtual bool has_unit_params() const { return false; }
+    /// Reads (XEN_DOMCTL_SCHEDOP_getvcpuinfo) or writes those of one. Errors: inval.
+    virtual base::Status unit_params(SchedUnit&, uint32_t /*cmd*/, xen::DomctlSchedParamVcpu&) {
+        return base::Err{base::Errc::inval};
+    }
     /// The same for the parameters of the policy itself.
-    virtual base::Status policy_params(xen::SysctlSchedulerOp& op) = 0;
+    virtual base::Status policy_params(xenolith::SchedPolicyOp& op) = 0;
+    /// Reads or writes a table of times. Errors: inval, also where there is none.
+    virtual base::Status table(uint32_t /*cmd*/, xen::SysctlArinc653Schedule&) { return base::Err{base::Errc::inval}; }
 
     /// Who got a CPU keeps it so long, whoever waits, unless it blocks, yields, may not be there or has used its cap; 0: no such time.
     std::atomic<uint32_t> ratelimit_us{0};
@@ -92,6 +106,8 @@ CpuPool& pool0();
 void init(const char* name, const SchedSettings& settings);
 /// Gives the CPU to pool 0, with `idle` running. Boot only, on each CPU or for it.
 void init_cpu(unsigned cpu, SchedUnit& idle);
+/// The CPU's idle unit.
+SchedUnit& idle_unit(unsigned cpu);
 /// Takes it back: nobody is sent there any more. Boot only, for a CPU that did not start.
 void remove_cpu(unsigned cpu);
 inline Scheduler& policy_of(const SchedUnit& u) { return *u.group.pool.load(std::memory_order_acquire)->policy; }
@@ -139,6 +155,8 @@ void pool_free_cpu(unsigned cpu);
 extern Scheduler& default_policy;
 /// Those that there are; null ends them.
 extern Scheduler* const policies[];
+/// Makes what policies keep of a CPU. Errors: nomem.
+base::Status prepare_cpu(unsigned cpu);
 /// Lets the slice of what runs on `cpu` end at `t` (or earlier). Locks: may hold Rank::sched.
 void end_slice_at(unsigned cpu, base::Nanos t);
 /// Makes `cpu` pick again soon.

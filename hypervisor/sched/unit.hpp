@@ -24,7 +24,9 @@ struct CpuPool;
 
 /// Units that share what they are entitled to, and the pool whose CPUs and policy they have.
 struct SchedGroup {
-    explicit SchedGroup(CpuPool& p) : pool(&p) {}
+    SchedGroup(CpuPool& p, uint16_t d, const uint8_t (&h)[16]) : domain(d), handle(h), pool(&p) {}
+    const uint16_t domain;
+    const uint8_t (&handle)[16];
     std::atomic<CpuPool*> pool;  ///< another one only while none of the units runs or may
     std::atomic<uint16_t> weight{default_weight};
     std::atomic<uint16_t> cap{0};  ///< percent of one CPU; 0 = none
@@ -91,9 +93,15 @@ struct SchedUnit {
     void* sched_data = nullptr;  ///< the scheduler's own; null: not inserted
     RunState runstate;
 
+    uint32_t number() const { return trace_name & 0xffff; }  ///< in its group
     bool runnable() const {
         return pause_flags.load(std::memory_order_acquire) == 0 && pause_count.load(std::memory_order_acquire) == 0;
     }
 };
+
+/// The state of one that neither runs nor waits for a CPU.
+inline int32_t resting_state(const SchedUnit& u) {
+    return u.pause_flags.load(std::memory_order_acquire) & vpf_blocked ? xen::RUNSTATE_blocked : xen::RUNSTATE_offline;
+}
 
 }  // namespace hv

@@ -250,8 +250,8 @@ TEST(Sched, a_cpu_leaves_while_a_vcpu_is_sent_there) {
 }
 
 /// Pool 1, with CPU 2 alone.
-void make_pool() {
-    const auto made = sched::pool_create(1, xen::XEN_SCHEDULER_CREDIT2);
+void make_pool(uint32_t policy = xen::XEN_SCHEDULER_CREDIT2) {
+    const auto made = sched::pool_create(1, policy);
     check(static_cast<bool>(made), "setup: a pool");
     sched::pool_remove_cpu(sched::pool0(), 2);
     settle();
@@ -298,6 +298,101 @@ TEST(Sched, a_domain_is_moved_to_another_pool_while_it_runs) {
          [] { in_guest_until_ended(0); }, [] { event_for(a0()); }});
     s.end = a_is_there;
     expect_holds("move | guest | event", s, bounded(1));
+}
+
+// The same with a policy that has one queue for its pool.
+
+TEST(Sched, a_domain_is_moved_to_another_policy_while_its_vcpu_wakes_up) {
+    Scenario s = with_vcpus(
+        [] {
+            make_pool(xenolith::SCHEDULER_RROBIN);
+            block_on(a0(), 1);
+        },
+        {[] {
+             note("it is moved");
+             domain_move(world().a, *sched::pool_from(1));
+         },
+         [] { event_for(a0()); }, [] { host::soft_interrupts(); }});
+    s.end = a_is_there;
+    expect_holds("move | event | soft interrupts", s, bounded(2));
+}
+
+TEST(Sched, a_domain_is_moved_back_from_another_policy_while_its_vcpu_wakes_up) {
+    Scenario s = with_vcpus(
+        [] {
+            make_pool(xenolith::SCHEDULER_RROBIN);
+            block_on(a0(), 1);
+            domain_move(world().a, *sched::pool_from(1));
+            settle();
+        },
+        {[] {
+             note("it is moved");
+             domain_move(world().a, sched::pool0());
+         },
+         [] { event_for(a0()); }, [] { in_guest_until_ended(0); }});
+    s.end = [] {
+        settle();
+        nobody_runs_twice();
+        check(!(a0().pause_flags.load() & vpf_blocked) || !vcpu_upcall_due(a0()), "a wake-up is lost");
+        check(!a0().runnable() || a0().running_on.load() >= 0, "it does not run");
+        check(a0().running_on.load() != 2, "it runs in the pool that it has left");
+    };
+    expect_holds("move | event | guest", s, bounded(1));
+}
+
+/// A pool of CPUs 1 and 2, where domain a is, and a0 runs on CPU `c`.
+void with_pool_of_two(unsigned c) {
+    make_pool(xenolith::SCHEDULER_RROBIN);
+    sched::pool_remove_cpu(sched::pool0(), 1);
+    settle();
+    sched::pool_free_cpu(1);
+    sched::pool_add_cpu(*sched::pool_from(1), 1);
+    settle();
+    domain_move(world().a, *sched::pool_from(1));
+    start_on(a0(), c);
+}
+
+void a_runs_when_it_may() {
+    settle();
+    nobody_runs_twice();
+    check(!(a0().pause_flags.load() & vpf_blocked) || !vcpu_upcall_due(a0()),
+          "a wake-up is lost: the vCPU is blocked, its event waits");
+    check(!a0().runnable() || a0().running_on.load() >= 0, "it may run, CPUs idle, and it does not");
+    check(a0().runnable() || a0().running_on.load() < 0, "a vCPU that may not run does");
+}
+
+TEST(Sched, an_event_while_the_vcpu_blocks_in_one_queue_for_all) {
+    Scenario s = with_vcpus([] { with_pool_of_two(1); }, {[] { event_for(a0()); }, block_here, [] { host::soft_interrupts(); }});
+    s.end = a_runs_when_it_may;
+    expect_holds("event | block | soft interrupts", s, bounded(2));
+}
+
+TEST(Sched, a_vcpu_is_sent_away_while_it_blocks_in_one_queue_for_all) {
+    Scenario s = with_vcpus([] { with_pool_of_two(1); }, {[] {
+                                                              a0().affinity.store(CpuSet::of(2));
+                                                              sched::policy_of(a0()).affinity_changed(a0());
+                                                              event_for(a0());
+                                                          },
+                                                          block_here, [] { host::soft_interrupts(); }});
+    s.end = [] {
+        a_runs_when_it_may();
+        check(a0().running_on.load() != 1, "a vCPU runs where it may not");
+    };
+    expect_holds("affinity, event | block | soft interrupts", s, bounded(2));
+}
+
+TEST(Sched, a_cpu_leaves_one_queue_for_all_while_its_vcpu_wakes_up) {
+    Scenario s = with_vcpus([] { with_pool_of_two(1); }, {[] {
+                                                              note("a CPU leaves");
+                                                              sched::pool_from(1)->policy->remove_cpu(1);
+                                                              event_for(a0());
+                                                          },
+                                                          block_here, [] { host::soft_interrupts(); }});
+    s.end = [] {
+        a_runs_when_it_may();
+        check(a0().SchedUnit::cpu.load() == 2, "it is still with a CPU that has left");
+    };
+    expect_holds("leave, event | block | soft interrupts", s, bounded(2));
 }
 
 TEST(Sched, a_cpu_leaves_while_its_vcpu_blocks_and_wakes_up) {

@@ -42,14 +42,14 @@ struct Credit : ::testing::Test {
         return n;
     }
     Errc set(uint32_t tslice_ms, uint32_t ratelimit_us, uint32_t delay_us) {
-        xen::SysctlSchedulerOp op{};
+        xenolith::SchedPolicyOp op{};
         op.cmd = xen::XEN_SYSCTL_SCHEDOP_putinfo;
         op.u.sched_credit = {tslice_ms, ratelimit_us, delay_us};
         const auto s = (*pool)->policy->policy_params(op);
         return s ? Errc{} : s.error();
     }
     xen::SysctlCreditSchedule get() {
-        xen::SysctlSchedulerOp op{};
+        xenolith::SchedPolicyOp op{};
         op.cmd = xen::XEN_SYSCTL_SCHEDOP_getinfo;
         EXPECT_TRUE((*pool)->policy->policy_params(op));
         return op.u.sched_credit;
@@ -169,7 +169,7 @@ TEST_F(Credit, ParametersHaveXensLimits) {
     EXPECT_EQ(get().tslice_ms, 1000u) << "what is refused changes nothing";
     EXPECT_EQ(get().ratelimit_us, 500'000u);
     EXPECT_EQ(get().vcpu_migr_delay_us, 100'000u);
-    xen::SysctlSchedulerOp op{};
+    xenolith::SchedPolicyOp op{};
     op.cmd = 2;
     EXPECT_EQ((*pool)->policy->policy_params(op).error(), Errc::inval);
 }

@@ -100,8 +100,11 @@ private:
 
 inline constexpr uint16_t unchanged = 0xffff;
 
+/// False where the policy has no such parameters.
 inline bool set_params(SchedGroup& g, uint16_t weight, uint16_t cap) {
-    xen::DomctlSchedulerOp op{};
+    const uint32_t policy = g.pool.load()->policy->abi_id();
+    if (policy != xen::XEN_SCHEDULER_CREDIT && policy != xen::XEN_SCHEDULER_CREDIT2) return false;
+    xenolith::SchedGroupOp op{};
     op.cmd = xen::XEN_DOMCTL_SCHEDOP_putinfo;
     op.u.credit2 = {weight, cap};
     return bool(g.pool.load()->policy->group_params(g, op));

@@ -96,12 +96,41 @@ Status node_affinity(const Call& c) {
     return ok;
 }
 
+namespace {
+
+/// Parameters of single vCPUs: at most so many at a time, and the caller is told how many.
+Status vcpu_params(const Call& c, Scheduler& policy) {
+    constexpr uint32_t most = 64;
+    auto& list = c.op.u.scheduler_op.u.v;
+    const uint32_t cmd = c.op.u.scheduler_op.cmd;
+    const auto at = GuestPtr<xen::DomctlSchedParamVcpu>::of(list.vcpus);
+    const uint32_t count = std::min(list.nr_vcpus, most);
+    for (uint32_t i = 0; i < count; ++i) {
+        xen::DomctlSchedParamVcpu p = TRY(at.fetch(i));
+        const auto v = c.vcpu(p.vcpuid);
+        if (!v) return Err{Errc::inval};
+        TRY(policy.unit_params(*v.value(), cmd, p));
+        if (cmd == xen::XEN_DOMCTL_SCHEDOP_getvcpuinfo) TRY(at.store(p, i));
+    }
+    list.nr_vcpus = count;
+    return c.done();
+}
+
+}  // namespace
+
 Status scheduler_op(const Call& c) {
     xen::DomctlSchedulerOp& s = c.op.u.scheduler_op;
     Scheduler& policy = *c.d.sched.pool.load(std::memory_order_relaxed)->policy;
     if (s.sched_id != policy.abi_id()) return Err{Errc::inval};
-    TRY(policy.group_params(c.d.sched, s));
+    const bool of_vcpus = s.cmd == xen::XEN_DOMCTL_SCHEDOP_getvcpuinfo || s.cmd == xen::XEN_DOMCTL_SCHEDOP_putvcpuinfo;
+    if (of_vcpus && policy.has_unit_params()) return vcpu_params(c, policy);
+    // Those that Xen does not have any more have larger ones: there is room in the union of the whole.
+    xenolith::SchedGroupOp params;
+    static_assert(sizeof params <= sizeof c.op.u);
+    memcpy(&params, &c.op.u, sizeof params);
+    TRY(policy.group_params(c.d.sched, params));
     trace::event(xen::TRC_SCHED_ADJDOM, uint32_t{c.d.id.raw});
+    memcpy(&c.op.u, &params, sizeof params);
     return c.done();
 }
 

@@ -145,13 +145,36 @@ Status cpupool_op(const Call& c) {
     }
 }
 
+namespace {
+
+Status arinc653_table(const xen::SysctlSchedulerOp& s, Scheduler& policy) {
+    const auto there = GuestPtr<xen::SysctlArinc653Schedule>::of(s.u.sched_arinc653.schedule);
+    // Too much for a stack.
+    auto* table = TRY(make<xen::SysctlArinc653Schedule>());
+    memset(table, 0, sizeof *table);
+    const auto done = [&]() -> Status {
+        if (s.cmd == xen::XEN_SYSCTL_SCHEDOP_putinfo) TRY(there.fetch_many(table, 1));
+        TRY(policy.table(s.cmd, *table));
+        if (s.cmd == xen::XEN_SYSCTL_SCHEDOP_getinfo) TRY(there.store_many(table, 1));
+        return ok;
+    }();
+    hv::destroy(table);
+    return done;
+}
+
+}  // namespace
+
 Status scheduler_op(const Call& c) {
     xen::SysctlSchedulerOp& s = c.op.u.scheduler_op;
     const auto pool = find_pool(s.cpupool_id);
     if (!pool) return Err{Errc::srch};
     Scheduler& policy = *pool.value()->policy;
     if (s.sched_id != policy.abi_id()) return Err{Errc::inval};
-    TRY(policy.policy_params(s));
+    if (s.sched_id == xen::XEN_SCHEDULER_ARINC653) return arinc653_table(s, policy);
+    xenolith::SchedPolicyOp params;
+    memcpy(&params, &s, sizeof params);
+    TRY(policy.policy_params(params));
+    memcpy(&s, &params, sizeof params);
     return c.done();
 }
 
