@@ -298,6 +298,7 @@ struct FakeHypervisor final : xend::Hypervisor {
         out.phys.total_pages = 262144;
         out.phys.free_pages = free_pages;
         out.phys.outstanding_pages = promised_pages;
+        out.scheduler = all_pools[0].scheduler;
         out.version = {4, 17, ".5", "xen-3.0-x86_64", "", "g++", "me", "here", "today", "", 0xffff800000000000, 4096};
         out.cpus = {{0, 0, 0}, {1, 0, 0}, {2, 0, 0}, {3, 0, 0}};
         out.numa = {{{1U << 30U, 400U << 20U}}, {10}};
@@ -415,6 +416,37 @@ struct FakeHypervisor final : xend::Hypervisor {
     }
     Outcome<> set_max_memory(DomId id, uint64_t kib) override {
         at(id)->max_pages = kib / 4;
+        return base::ok;
+    }
+    std::map<uint16_t, xenctrl::Sched> scheds;  // of domains that have not what their pool's scheduler begins with
+    xenctrl::Sched pool_sched;                  // as it was set last
+    Outcome<xenctrl::Sched> sched(DomId id) override {
+        if (scheds.contains(id.raw)) return scheds[id.raw];
+        const auto* domain = at(id);
+        for (const auto& pool : all_pools) {
+            if (!domain || pool.id != domain->cpupool) continue;
+            if (pool.scheduler == xenctrl::Scheduler::credit || pool.scheduler == xenctrl::Scheduler::credit2)
+                return xenctrl::Sched{pool.scheduler, {{"weight", params[id.raw].weight}, {"cap", params[id.raw].cap}}};
+            return xenctrl::Sched{pool.scheduler, {}};
+        }
+        return base::fail(Errc::srch, "no domain");
+    }
+    Outcome<> set_sched(DomId id, const xenctrl::Sched& wanted) override {
+        auto now = sched(id);
+        if (!now) return std::move(now).take_failure();
+        if (now->policy != wanted.policy)
+            return base::fail(Errc::opnotsupp,
+                              std::string("Xen is running with the ") + xenctrl::scheduler_name(now->policy) + " scheduler");
+        if (wanted.values.contains("slice") && wanted.values.at("slice") == 13) return base::fail(Errc::inval, "no such slice");
+        for (const auto& [name, value] : wanted.values) now->values[name] = value;
+        scheds[id.raw] = *now;
+        return base::ok;
+    }
+    Outcome<> set_pool_sched(uint32_t, const xenctrl::Sched& wanted) override {
+        if (all_pools[0].scheduler != wanted.policy)
+            return base::fail(Errc::opnotsupp, std::string("Xen is running with the ") +
+                                                   xenctrl::scheduler_name(all_pools[0].scheduler) + " scheduler");
+        pool_sched = wanted;
         return base::ok;
     }
     Outcome<xenctrl::SchedParams> sched_params(DomId id) override { return params[id.raw]; }

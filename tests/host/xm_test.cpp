@@ -387,6 +387,75 @@ TEST(Xm, SchedulersThatAreNotThere) {
     }
 }
 
+// The forms of Xen 2.0 and 3.0.
+
+TEST(Xm, SedfShowsAndSets) {
+    Shell s;
+    s.m.hypervisor.all_pools[0].scheduler = xenctrl::Scheduler::sedf;
+    s.m.hypervisor.scheds[0] = {xenctrl::Scheduler::sedf,
+                                {{"period", 20'000'000}, {"slice", 15'000'000}, {"latency", 0}, {"extratime", 1}, {"weight", 0}}};
+    EXPECT_EQ(s.xm({"sched-sedf"}).out,
+              "Name                                ID Period(ms) Slice(ms) Lat(ms) Extra Weight\n"
+              "Domain-0                             0      20.0      15.0     0.0      1      0\n");
+    EXPECT_EQ(s.xm({"sched-sedf", "0", "-p", "100", "-s", "2.5", "--extratime", "0"}).status, 0);
+    auto& now = s.m.hypervisor.scheds[0].values;
+    EXPECT_EQ(now["period"], 100'000'000);
+    EXPECT_EQ(now["slice"], 2'500'000);
+    EXPECT_EQ(now["extratime"], 0);
+    EXPECT_EQ(s.xm({"sched-sedf", "0", "-w", "300"}).status, 0);
+    EXPECT_EQ(now["weight"], 300);
+    EXPECT_EQ(now["period"], 0);
+    EXPECT_EQ(s.xm({"sched-sedf", "0", "20000", "10000", "0", "1", "0"}).status, 0) << "five numbers, as 3.0.0 had them";
+    EXPECT_EQ(now["period"], 20'000);
+    EXPECT_EQ(now["weight"], 0);
+    EXPECT_EQ(s.xm({"sched-sedf", "0", "-w", "3", "-p", "4"}).err, "Error: a weight goes instead of a period and a slice\n");
+    EXPECT_EQ(s.xm({"sched-sedf", "0", "20000", "13", "0", "1", "0"}).err, "Error: Failed to set sedf parameters (rv=22).\n");
+    EXPECT_EQ(s.xm({"sched-sedf", "0", "-p", "soon"}).err, "Error: 'soon' is no time in ms\n");
+    EXPECT_EQ(s.xm({"sched-credit"}).err, "Error: Xen is running with the sedf scheduler\n");
+}
+
+TEST(Xm, BvtAtroposAndRoundRobinAreSet) {
+    Shell s;
+    auto& h = s.m.hypervisor;
+    h.all_pools[0].scheduler = xenctrl::Scheduler::bvt;
+    EXPECT_EQ(s.xm({"bvt", "0", "20", "1", "-7", "5000", "6000"}).status, 0);
+    EXPECT_EQ(h.scheds[0].values["mcuadv"], 20);
+    EXPECT_EQ(h.scheds[0].values["warpvalue"], -7);
+    EXPECT_EQ(h.scheds[0].values["warpu"], 6000);
+    EXPECT_EQ(s.xm({"sched-bvt", "0", "30", "0", "0", "0", "0"}).status, 0);
+    EXPECT_EQ(h.scheds[0].values["mcuadv"], 30);
+    EXPECT_EQ(s.xm({"bvt", "0", "20"}).err, "Error: 'xm bvt' requires 6 arguments.\n");
+    EXPECT_EQ(s.xm({"bvt", "0", "x", "1", "2", "3", "4"}).err, "Error: Invalid parameter: mcuadv\n");
+    EXPECT_EQ(s.xm({"bvt_ctxallow", "5000000"}).status, 0);
+    EXPECT_EQ(h.pool_sched.values["ctx_allow"], 5'000'000);
+    EXPECT_EQ(s.xm({"sched-bvt-ctxallow", "6000000"}).status, 0);
+    EXPECT_EQ(h.pool_sched.values["ctx_allow"], 6'000'000);
+    EXPECT_EQ(s.xm({"atropos", "0", "1", "2", "3", "1"}).err, "Error: Xen is running with the bvt scheduler\n");
+    EXPECT_EQ(s.xm({"rrobin", "1"}).err, "Error: Xen is running with the bvt scheduler\n");
+    h.scheds.clear();
+    h.all_pools[0].scheduler = xenctrl::Scheduler::atropos;
+    EXPECT_EQ(s.xm({"atropos", "0", "20000000", "15000000", "5000000", "1"}).status, 0);
+    EXPECT_EQ(h.scheds[0].values["latency"], 5'000'000);
+    EXPECT_EQ(h.scheds[0].values["xtratime"], 1);
+    h.all_pools[0].scheduler = xenctrl::Scheduler::rrobin;
+    EXPECT_EQ(s.xm({"rrobin", "20000000"}).status, 0);
+    EXPECT_EQ(h.pool_sched.values["slice"], 20'000'000);
+    EXPECT_EQ(s.xm({"rrobin"}).err, "Error: 'xm rrobin' requires 1 argument.\n");
+}
+
+TEST(Xm, RtdsShowsAndSets) {
+    Shell s;
+    s.m.hypervisor.all_pools[0].scheduler = xenctrl::Scheduler::rtds;
+    s.m.hypervisor.scheds[0] = {xenctrl::Scheduler::rtds, {{"period", 10'000}, {"budget", 4'000}, {"extratime", 1}}};
+    EXPECT_EQ(s.xm({"sched-rtds"}).out,
+              "Name                                ID    Period    Budget  Extratime\n"
+              "Domain-0                             0     10000      4000        yes\n");
+    EXPECT_EQ(s.xm({"sched-rtds", "-d", "0", "-p", "20000", "-b", "5000", "-e", "0"}).status, 0);
+    EXPECT_EQ(s.m.hypervisor.scheds[0].values["budget"], 5'000);
+    EXPECT_EQ(s.m.hypervisor.scheds[0].values["extratime"], 0);
+    EXPECT_EQ(s.xm({"sched-rtds", "-p", "20000"}).err, "Error: No domain given.\n");
+}
+
 TEST(Xm, WhatHasNothingToActOnSaysSo) {
     Shell s;
     EXPECT_EQ(s.xm({"tmem-list", "-a", "x"}).err, "Error: xm tmem-list: this hypervisor has no transcendent memory\n");

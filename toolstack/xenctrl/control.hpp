@@ -82,6 +82,12 @@ public:
     Outcome<Scheduler> scheduler();
     /// That of the pool where the domain is.
     Outcome<Scheduler> scheduler_of(DomId domain);
+    /// What the scheduler of its pool has of the domain.
+    Outcome<Sched> domain_sched(DomId domain);
+    /// Those that are named; others stay. Errors: opnotsupp, it has another scheduler; inval.
+    Outcome<> set_domain_sched(DomId domain, const Sched& wanted);
+    /// The same of a pool itself.
+    Outcome<> set_pool_sched(uint32_t pool, const Sched& wanted);
     Outcome<SchedParams> sched_params(DomId domain);
     Outcome<> set_sched_params(DomId domain, const SchedParams& params);
 
@@ -178,6 +184,8 @@ private:
         uint32_t cpu = 0;
     };
     Outcome<Buffer<xen::Sysctl>> trace_call(uint32_t cmd);
+    Outcome<SchedValues> domain_sched_op(DomId domain, Scheduler policy, const SchedValues* change);
+    Outcome<SchedValues> vcpu_sched_op(DomId domain, Scheduler policy, const SchedValues* change);
     Outcome<CpuPool> pool_op(uint32_t op, const PoolRequest& request, const char* what);
     Outcome<> affinity_op(DomId domain, uint32_t command, VcpuId vcpu, Affinity& maps, const char* what);
     Outcome<> sched_op(DomId domain, uint32_t command, SchedParams& params, const char* what);

@@ -79,6 +79,10 @@ const char* scheduler_name(Scheduler scheduler) {
         case Scheduler::arinc653: return "arinc653";
         case Scheduler::rtds: return "rtds";
         case Scheduler::null: return "null";
+        case Scheduler::bvt: return "bvt";
+        case Scheduler::atropos: return "atropos";
+        case Scheduler::rrobin: return "rrobin";
+        case Scheduler::sedf: return "sedf";
     }
     return "unknown";
 }

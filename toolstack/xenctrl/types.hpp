@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -83,8 +84,30 @@ struct SchedParams {
     uint16_t cap = 0;
 };
 
-/// XEN_SCHEDULER_*.
-enum class Scheduler : uint32_t { credit = 5, credit2 = 6, arinc653 = 7, rtds = 8, null = 9 };
+/// XEN_SCHEDULER_*, and those that Xen 4.17 does not have any more.
+enum class Scheduler : uint32_t {
+    bvt = 0,
+    atropos = 2,
+    rrobin = 3,
+    sedf = 4,
+    credit = 5,
+    credit2 = 6,
+    arinc653 = 7,
+    rtds = 8,
+    null = 9
+};
+inline constexpr Scheduler all_schedulers[] = {Scheduler::credit, Scheduler::credit2,  Scheduler::null,
+                                               Scheduler::rtds,   Scheduler::arinc653, Scheduler::bvt,
+                                               Scheduler::sedf,   Scheduler::atropos,  Scheduler::rrobin};
+/// Parameters by name. credit, credit2: weight, cap; rtds: period, budget (us), extratime; sedf: period, slice, latency (ns), extratime, weight;
+/// bvt: mcuadv, warpback, warpvalue, warpl, warpu (ns); atropos: period, slice, latency (ns), xtratime. Of a pool: credit: tslice_ms,
+/// ratelimit_us, vcpu_migr_delay_us; credit2: ratelimit_us; bvt: ctx_allow (ns); rrobin: slice (ns).
+using SchedValues = std::map<std::string, int64_t>;
+/// A scheduler and what it has of a domain, or of a pool.
+struct Sched {
+    Scheduler policy = Scheduler::credit2;
+    SchedValues values;
+};
 /// "credit", "credit2", ... ; "unknown" for a number we do not know.
 const char* scheduler_name(Scheduler scheduler);
 

@@ -11,7 +11,7 @@
 //   GET  /xend/node/config             (config (xend-port 8000) …): every option of xend-config.sxp as it stands
 //   GET  /xend/node/pools              (pools (pool (id 0) (name Pool-0) (sched S) (domains N) (cpus 0 1 …)) …)
 //   POST /xend/node/pools  op=create(pool,sched,cpus)|destroy(pool)|rename(pool,name)|add_cpus(pool,cpus)|remove_cpus(pool,cpus)
-//                          |migrate(domain,pool)
+//                          |migrate(domain,pool)|sched_set(pool,scheduler,VALUES)
 //   GET  /xend/domain                  (Domain-0 demo …);  ?detail=1: (domains (domain …) …)
 //                          failed=1 too: behind them those that are no more because their restart failed, with status and reason
 //   POST /xend/domain   op=create config=SXP    201, Location, (domain …); the domain is paused, its devices are ready;
@@ -23,6 +23,7 @@
 //   POST /xend/domain/X op=pause|unpause|save(file,checkpoint)|migrate(destination,port,live,resource,max_downtime,max_rounds,strict)|migrate(decision)|shutdown(reason)|destroy|rename(name)|mem_target_set(target)|maxmem_set(memory)
 //                          |device_create(config)|device_configure(config)|device_destroy(type,dev,force)|sysrq(key)
 //                          |pincpu(vcpu,cpumap)|set_vcpus(vcpus)|send_trigger(type,vcpu)|dump(file,live)|wait_for_devices|devices(type)|vcpuinfo|domain_sched_credit_get|_set(weight,cap)
+//                          |domain_sched_get|_set(scheduler,VALUES): numbers by name, as xenctrl's SchedValues has them
 //
 // A failed operation answers 200 with the body (xend.err 'text'), as classic xend did; clients look at the body.
 

@@ -143,6 +143,13 @@ Outcome<> ControlHypervisor::send_trigger(const DomainRef& domain, xenctrl::Trig
 }
 
 Outcome<> ControlHypervisor::set_max_memory(DomId domain, uint64_t kib) { return control_.set_max_memory(domain, kib); }
+Outcome<xenctrl::Sched> ControlHypervisor::sched(DomId domain) { return control_.domain_sched(domain); }
+Outcome<> ControlHypervisor::set_sched(DomId domain, const xenctrl::Sched& wanted) {
+    return control_.set_domain_sched(domain, wanted);
+}
+Outcome<> ControlHypervisor::set_pool_sched(uint32_t pool, const xenctrl::Sched& wanted) {
+    return control_.set_pool_sched(pool, wanted);
+}
 Outcome<xenctrl::SchedParams> ControlHypervisor::sched_params(DomId domain) { return control_.sched_params(domain); }
 
 Outcome<> ControlHypervisor::set_sched_params(DomId domain, const xenctrl::SchedParams& params) {

@@ -41,6 +41,9 @@ public:
     base::Outcome<> set_affinity(const DomainRef& domain, base::VcpuId vcpu, const xenctrl::BitMap& cpus) override;
     base::Outcome<> send_trigger(const DomainRef& domain, xenctrl::Trigger trigger, base::VcpuId vcpu) override;
     base::Outcome<> set_max_memory(base::DomId domain, uint64_t kib) override;
+    base::Outcome<xenctrl::Sched> sched(base::DomId domain) override;
+    base::Outcome<> set_sched(base::DomId domain, const xenctrl::Sched& wanted) override;
+    base::Outcome<> set_pool_sched(uint32_t pool, const xenctrl::Sched& wanted) override;
     base::Outcome<xenctrl::SchedParams> sched_params(base::DomId domain) override;
     base::Outcome<> set_sched_params(base::DomId domain, const xenctrl::SchedParams& params) override;
     base::Outcome<builder::Plan> prepare(const builder::BuildInput& input) override;

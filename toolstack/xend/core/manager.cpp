@@ -301,6 +301,21 @@ Outcome<std::vector<DeviceView>> Manager::devices(const std::string& who, const 
     return Devices::list(*store, view.info.id, kind);
 }
 
+Outcome<xenctrl::Sched> Manager::sched(const std::string& who) {
+    const DomainView view = OTRY(find(who));
+    return ports_.hypervisor.sched(view.info.id);
+}
+
+Outcome<> Manager::set_sched(const std::string& who, const xenctrl::Sched& wanted) {
+    const DomainView view = OTRY(find(who));
+    return ports_.hypervisor.set_sched(view.info.id, wanted);
+}
+
+Outcome<> Manager::set_pool_sched(const std::string& pool, const xenctrl::Sched& wanted) {
+    const PoolView view = OTRY(find_pool(pool));
+    return ports_.hypervisor.set_pool_sched(view.pool.id, wanted);
+}
+
 Outcome<xenctrl::SchedParams> Manager::sched_params(const std::string& who) {
     const DomainView view = OTRY(find(who));
     return ports_.hypervisor.sched_params(view.info.id);

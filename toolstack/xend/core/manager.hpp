@@ -173,6 +173,9 @@ public:
     base::Outcome<> rename_pool(const std::string& which, const std::string& name);
     base::Outcome<> change_pool_cpus(const std::string& which, const std::string& cpus, PoolChange::What what);
     base::Outcome<> move_to_pool(const std::string& who, const std::string& which);
+    base::Outcome<xenctrl::Sched> sched(const std::string& who);
+    base::Outcome<> set_sched(const std::string& who, const xenctrl::Sched& wanted);
+    base::Outcome<> set_pool_sched(const std::string& pool, const xenctrl::Sched& wanted);
     base::Outcome<xenctrl::SchedParams> sched_params(const std::string& who);
     base::Outcome<> set_sched_params(const std::string& who, const xenctrl::SchedParams& params);
     base::Outcome<std::string> store_value(const std::string& path);

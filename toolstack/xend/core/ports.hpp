@@ -90,6 +90,9 @@ public:
     virtual base::Outcome<> set_affinity(const DomainRef& domain, base::VcpuId vcpu, const xenctrl::BitMap& cpus) = 0;
     virtual base::Outcome<> send_trigger(const DomainRef& domain, xenctrl::Trigger trigger, base::VcpuId vcpu) = 0;
     virtual base::Outcome<> set_max_memory(base::DomId domain, uint64_t kib) = 0;
+    virtual base::Outcome<xenctrl::Sched> sched(base::DomId domain) = 0;
+    virtual base::Outcome<> set_sched(base::DomId domain, const xenctrl::Sched& wanted) = 0;
+    virtual base::Outcome<> set_pool_sched(uint32_t pool, const xenctrl::Sched& wanted) = 0;
     virtual base::Outcome<xenctrl::SchedParams> sched_params(base::DomId domain) = 0;
     virtual base::Outcome<> set_sched_params(base::DomId domain, const xenctrl::SchedParams& params) = 0;
 

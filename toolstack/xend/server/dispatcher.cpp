@@ -12,8 +12,8 @@ namespace {
 
 constexpr std::string_view domain_folder = "/xend/domain";
 /// Operations of a domain that change nothing, although clients may POST them; and the one that tells the job that works on it to end.
-constexpr std::array<std::string_view, 5> looks = {"devices", "vcpuinfo", "domain_sched_credit_get", "wait_for_devices",
-                                                   "migrate_cancel"};
+constexpr std::array<std::string_view, 6> looks = {"devices",          "vcpuinfo",         "domain_sched_credit_get",
+                                                   "domain_sched_get", "wait_for_devices", "migrate_cancel"};
 
 Reply safe_answer(const Dispatcher::Answer& answer, const Request& request) {
     try {

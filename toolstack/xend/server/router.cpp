@@ -302,6 +302,17 @@ Outcome<Reply> Router::device_operation(const Request& request, const std::strin
 }
 
 Outcome<Reply> Router::domain_value_operation(const Request& request, const std::string& who, const std::string& op) {
+    if (op == "domain_sched_get") {
+        const xenctrl::Sched sched = OTRY(manager_.sched(who));
+        Sxp out = Sxp::named("sched").add("scheduler", xenctrl::scheduler_name(sched.policy));
+        for (const auto& [name, value] : sched.values) out.add(name, std::to_string(value));
+        return sxp_reply(out);
+    }
+    if (op == "domain_sched_set") {
+        const xenctrl::Sched wanted = OTRY(sched_of(request));
+        OTRY(manager_.set_sched(who, wanted));
+        return done();
+    }
     if (op == "domain_sched_credit_get") {
         const auto params = OTRY(manager_.sched_params(who));
         return sxp_reply(Sxp::named("sched").add("weight", std::to_string(params.weight)).add("cap", std::to_string(params.cap)));

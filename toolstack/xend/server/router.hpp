@@ -20,6 +20,8 @@ class Router final : public Transport {
 
     Reply node(const Request& request, const std::string& below);
     base::Outcome<Reply> pools(const Request& request);
+    /// The scheduler that is named, and the numbers beside it.
+    static base::Outcome<xenctrl::Sched> sched_of(const Request& request);
     base::Outcome<Reply> hosts(const Request& request);
     Reply domain_folder(const Request& request);
     Reply domain(const Request& request, const std::string& who);

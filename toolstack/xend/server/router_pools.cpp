@@ -2,6 +2,7 @@
 // Requests about pools of CPUs.
 #include <array>
 
+#include "lib/base/number.hpp"
 #include "toolstack/xend/server/router.hpp"
 
 namespace xend {
@@ -20,7 +21,7 @@ std::string field(const Request& request, const char* name) {
 
 Outcome<Scheduler> scheduler_named(const std::string& name) {
     if (name.empty()) return Scheduler::credit2;
-    for (const Scheduler one : {Scheduler::credit, Scheduler::credit2, Scheduler::arinc653, Scheduler::rtds, Scheduler::null}) {
+    for (const Scheduler one : xenctrl::all_schedulers) {
         if (name == xenctrl::scheduler_name(one)) return one;
     }
     return base::fail(Errc::inval, "unknown scheduler: " + name.substr(0, 40));
@@ -38,6 +39,18 @@ Sxp pool_sxp(const PoolView& view) {
 }
 
 }  // namespace
+
+Outcome<xenctrl::Sched> Router::sched_of(const Request& request) {
+    xenctrl::Sched out;
+    out.policy = OTRY(scheduler_named(field(request, "scheduler")));
+    for (const auto& [name, text] : request.fields) {
+        if (name == "op" || name == "pool" || name == "scheduler") continue;
+        const auto value = base::parse_number<int64_t>(text);
+        if (!value) return base::fail(Errc::inval, "Invalid parameter: " + name.substr(0, 40));
+        out.values[name] = *value;
+    }
+    return out;
+}
 
 Outcome<Reply> Router::pools(const Request& request) {
     const std::string op = field(request, "op"), pool = field(request, "pool"), cpus = field(request, "cpus");
@@ -57,6 +70,9 @@ Outcome<Reply> Router::pools(const Request& request) {
         OTRY(manager_.change_pool_cpus(pool, cpus, PoolChange::What::add_cpu));
     } else if (op == "remove_cpus") {
         OTRY(manager_.change_pool_cpus(pool, cpus, PoolChange::What::remove_cpu));
+    } else if (op == "sched_set") {
+        const xenctrl::Sched wanted = OTRY(sched_of(request));
+        OTRY(manager_.set_pool_sched(pool, wanted));
     } else if (op == "migrate") {
         OTRY(manager_.move_to_pool(field(request, "domain"), pool));
     } else {
