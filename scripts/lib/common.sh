@@ -16,26 +16,43 @@ as_root() {
     fi
 }
 
-# apt's own words go to a log; they are shown only when it fails.
-apt_quiet() {
+# Steps run side by side, and of two apts at once one is refused (the lists have no timeout as dpkg's lock has) or reads lists that are
+# being written: COMMAND has apt to itself, among those that share this cache.
+apt_alone() {
     mkdir -p "$CACHE"
+    (
+        flock 7
+        "$@"
+    ) 7>"$CACHE/.apt.lock"
+}
+
+# apt's own words go to a log; they are shown only when it fails.
+apt_logged() {
     if ! as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 "$@" >"$CACHE/apt.log" 2>&1; then
         tail -n 15 "$CACHE/apt.log" >&2
         return 1
     fi
 }
 
+apt_quiet() { apt_alone apt_logged "$@"; }
+
+lists_are_fresh() {
+    apt-cache show linux-image-amd64 >/dev/null 2>&1 && [ -n "$(find "$CACHE/.lists" -mtime -1 2>/dev/null)" ]
+}
+
+# Whoever waited for its turn finds them read.
+read_lists() {
+    lists_are_fresh && return
+    say "reading package lists"
+    apt_logged update || return
+    touch "$CACHE/.lists"
+}
+
 # Package lists, once per day, and only when something is wanted from them.
 apt_lists() {
-    if [ -z "${APT_LISTS_DONE:-}" ]; then
-        mkdir -p "$CACHE"
-        if ! apt-cache show linux-image-amd64 >/dev/null 2>&1 || ! find "$CACHE/.lists" -mtime -1 2>/dev/null | grep -q .; then
-            say "reading package lists"
-            apt_quiet update || die "apt-get update failed"
-            touch "$CACHE/.lists"
-        fi
-        APT_LISTS_DONE=1
-    fi
+    [ -n "${APT_LISTS_DONE:-}" ] && return
+    apt_alone read_lists || die "apt-get update failed"
+    APT_LISTS_DONE=1
 }
 
 # need_packages PACKAGE...: installs those that are not there yet.
@@ -107,7 +124,7 @@ fetch_and_unpack() {
     local name=$1 dir=$2 work
     work=$(mktemp -d "$CACHE/fetch.XXXXXX") || die "cannot write to $CACHE"
     chmod 755 "$work"
-    if ! (cd "$work" && apt-get download "$name" >download.log 2>&1); then
+    if ! (cd "$work" && apt_alone apt-get download "$name" >download.log 2>&1); then
         cat "$work/download.log" >&2
         rm -rf "$work"
         die "could not download package $name"

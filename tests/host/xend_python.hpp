@@ -42,11 +42,13 @@ def value(sxp, name):
 /// What a script prints that has `server`, `xend`, `fault` and `value`.
 inline std::string run_python(const ListeningXend& x, const std::string& script) {
     const std::string file = x.machine.folder.file("script.py", python_client + script);
+    x.meet();
     FILE* const pipe = ::popen(("python3 -I " + file + " " + x.socket() + " 2>&1").c_str(), "r");
     std::string out;
     char part[4096];
     for (size_t n = 0; (n = std::fread(part, 1, sizeof part, pipe)) > 0;) out.append(part, n);
     const int status = ::pclose(pipe);
+    x.meet();
     return out + (status == 0 ? "" : "status " + std::to_string(WEXITSTATUS(status)) + "\n");
 }
 
