@@ -32,7 +32,7 @@ def goals():
 
 def read(out):
     figures = {}
-    for part in ["doors", "linux", "domains"]:
+    for part in ["doors", "linux", "domains", "moves"]:
         for system in SYSTEMS:
             path = out / "raw" / f"{part}.{system}"
             if not path.exists():
@@ -55,7 +55,7 @@ def table(figures, wanted):
     above, part_before = 0, None
     for (part, name), values in figures.items():
         if part != part_before:
-            print(f"\n{part:<34}{'native':>12}{'Xen 4.17':>12}{'Xenolith':>12}{'at most':>12}")
+            print(f"\n{part:<38}{'native':>12}{'Xen 4.17':>12}{'Xenolith':>12}{'at most':>12}")
             part_before = part
         bound, unit = wanted.get((part, name), (None, ""))
         ours = values.get("ours")
@@ -63,7 +63,7 @@ def table(figures, wanted):
         if bound is not None and ours is not None and ours > bound:
             verdict, above = f"  above by {100 * (ours / bound - 1):.0f} %", above + 1
         cells = "".join(f"{number(values.get(system)):>12}" for system in SYSTEMS)
-        print(f"{name:<34}{cells}{number(bound):>12}  {unit}{verdict}")
+        print(f"{name:<38}{cells}{number(bound):>12}  {unit}{verdict}")
     return above
 
 
@@ -111,7 +111,7 @@ def main():
     rows = []
     for (part, name), values in figures.items():
         bound, unit = wanted.get((part, name), (None, ""))
-        rows.append({"part": part, "name": name, "unit": unit or ("ms" if part == "domains" else "instructions"), "at_most": bound, **values})
+        rows.append({"part": part, "name": name, "unit": unit or ("ms" if part in ("domains", "moves") else "instructions"), "at_most": bound, **values})
         file = re.sub(r"[^a-z0-9]+", "-", f"{part} {name}".lower()).strip("-")
         (charts / f"{file}.svg").write_text(chart(name, values, bound, unit))
     (out / "table.md").write_text(markdown(figures, wanted))

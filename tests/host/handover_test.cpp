@@ -487,6 +487,21 @@ std::string rounds_of(const migration::RoundLimits& limits, uint64_t pages, cons
     return out;
 }
 
+TEST(Handover, AnotherVersionIsRefusedBeforeAnythingIsOffered) {
+    for (const uint32_t version : {wire::protocol_version - 1, wire::protocol_version + 1}) {
+        SourceSide side(SourceSide::From::beginning, {});
+        while (!side.hears()) side.done();
+        EXPECT_STREQ(name_of(side.step()), "hear_hello");
+        wire::Hello hello;
+        hello.host = {1};
+        hello.version = version;
+        side.heard(hello);
+        EXPECT_STRNE(name_of(side.step()), "say_offer");
+        EXPECT_EQ(side.reason(),
+                  "the other host moves domains by version " + std::to_string(version) + " of the protocol, this one by 2");
+    }
+}
+
 TEST(Rounds, EndWhenTheRestIsSentInTimeOrWaitingDoesNotHelp) {
     const migration::RoundLimits limits;
     EXPECT_EQ(rounds_of(limits, 32768, {32768, 0}, 100), "1 stops") << "nothing was written";

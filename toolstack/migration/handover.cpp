@@ -127,8 +127,11 @@ void SourceSide::failed(const std::string& why) {
 
 bool SourceSide::hears() const { return row_of(step_).hears != none; }
 
-/// It says who it is, and that is the same each time.
+/// It says who it is, and that is the same each time. What became of a domain any version may be asked.
 void SourceSide::meet(const wire::Hello& hello) {
+    if (step_ == S::hear_hello && hello.version != wire::protocol_version)
+        return failed("the other host moves domains by version " + std::to_string(hello.version) +
+                      " of the protocol, this one by " + std::to_string(wire::protocol_version));
     if (hello.host == wire::Id{}) return failed("the other host does not say who it is");
     if (partner_ == wire::Id{}) partner_ = hello.host;
     met_another_ = partner_ != hello.host;

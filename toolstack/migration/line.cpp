@@ -17,12 +17,7 @@ constexpr size_t piece = 1U << 20U;
 /// Fewer zeros are sent as they are: a message costs more.
 constexpr uint64_t least_run = 64;
 
-constexpr std::array<std::byte, 4096> some_zeros{};
-
-void hash_zeros(base::Hash64& hash, uint64_t count) {
-    for (uint64_t done = 0; done < count; done += some_zeros.size())
-        hash.add(std::span(some_zeros).first(std::min<uint64_t>(count - done, some_zeros.size())));
-}
+constexpr std::array<std::byte, least_run> some_zeros{};
 
 }  // namespace
 
@@ -51,7 +46,7 @@ Outcome<> ImageSender::write(std::span<const std::byte> bytes) {
 
 Outcome<> ImageSender::zeros(uint64_t count) {
     if (count < least_run && held_.zeros == 0) return write(std::span(some_zeros).first(count));
-    hash_zeros(hash_, count);
+    hash_.add_zeros(count);
     sum_.length += count;
     held_.zeros += count;
     return base::ok;
@@ -80,7 +75,7 @@ Outcome<> ImageReceiver::take(wire::Image image) {
     if (image_.zeros > most_ || length_ + image_.bytes.size() + image_.zeros > most_)
         return base::fail(Errc::toobig, "the image is longer than the domain could be");
     hash_.add(image_.bytes);
-    hash_zeros(hash_, image_.zeros);
+    hash_.add_zeros(image_.zeros);
     length_ += image_.bytes.size() + image_.zeros;
     if (due_ && length_ < wanted_ && std::chrono::steady_clock::now() >= *due_)
         return base::fail(Errc::timedout, "the image comes too slowly");

@@ -7,7 +7,7 @@
 #include <memory>
 #include <optional>
 
-#include "lib/base/hash64.hpp"
+#include "lib/base/checksum.hpp"
 #include "lib/proto/relocation/message.hpp"
 #include "lib/proto/saved/stream.hpp"
 
@@ -64,7 +64,7 @@ private:
     Paced paced_;
     proto::relocation::Image held_;
     proto::relocation::Sum sum_;
-    base::Hash64 hash_;
+    base::Checksum hash_;
     uint64_t sent_ = 0;
 };
 
@@ -93,7 +93,7 @@ private:
     proto::relocation::Image image_;
     size_t used_ = 0;  // of its bytes
     std::optional<proto::relocation::Sum> sum_;
-    base::Hash64 hash_;
+    base::Checksum hash_;
     uint64_t length_ = 0;
     std::optional<std::chrono::steady_clock::time_point> due_;  // when it must be `wanted_` long
     uint64_t wanted_ = 0;

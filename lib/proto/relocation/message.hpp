@@ -15,7 +15,8 @@
 
 namespace proto::relocation {
 
-inline constexpr uint32_t protocol_version = 1;
+/// 2: the image's hash is base::Checksum (1: XXH64).
+inline constexpr uint32_t protocol_version = 2;
 inline constexpr uint32_t body_limit = 8U << 20U;
 /// Of a reason: it is shown to people.
 inline constexpr size_t text_limit = 1000;
@@ -65,7 +66,7 @@ struct Round {
 /// The image is whole, and nothing of the guest's is under way to its disks any more.
 struct Sum {
     uint64_t length = 0;
-    uint64_t hash = 0;  ///< XXH64 of the image
+    uint64_t hash = 0;  ///< base::Checksum of the image
     bool operator==(const Sum&) const = default;
 };
 /// The other side's: the domain is there, paused.

@@ -13,7 +13,6 @@ using base::Outcome;
 namespace {
 
 constexpr std::string_view magic{"XenolithTrailer\n", 16};
-constexpr uint32_t version = 1;
 
 template <class T>
 void append(std::vector<std::byte>& out, std::span<const T> values) {
@@ -21,8 +20,8 @@ void append(std::vector<std::byte>& out, std::span<const T> values) {
     out.insert(out.end(), bytes.begin(), bytes.end());
 }
 
-uint64_t hash_of(std::span<const std::byte> bytes) {
-    base::Hash64 hash;
+uint64_t hash_of(uint32_t version, std::span<const std::byte> bytes) {
+    VersionedHash hash(version);
     hash.add(bytes);
     return hash.value();
 }
@@ -32,8 +31,8 @@ base::Failure damaged(const std::string& why) { return base::fail(Errc::badmsg, 
 /// How long the trailer is that ends with `footer`; 0 when that is none.
 Outcome<uint64_t> length_of(const TrailerFooter& footer, uint64_t file_size) {
     if (std::string_view(footer.magic, sizeof footer.magic) != magic) return uint64_t{0};
-    if (footer.version != version)
-        return base::fail(Errc::opnotsupp, "a trailer of version " + std::to_string(footer.version) + "; 1 is known");
+    if (footer.version == 0 || footer.version > trailer_version)
+        return base::fail(Errc::opnotsupp, "a trailer of version " + std::to_string(footer.version) + "; 1 and 2 are known");
     if (footer.chunk != hashed_chunk) return damaged("hashes of " + std::to_string(footer.chunk) + " bytes");
     if (footer.runs > trailer_limit / sizeof(PageRun) || footer.hashes > trailer_limit / sizeof(uint64_t))
         return damaged("it is longer than any");
@@ -49,7 +48,7 @@ Outcome<uint64_t> length_of(const TrailerFooter& footer, uint64_t file_size) {
 Outcome<> check_hash(const ReadAt& read, const TrailerFooter& footer, uint64_t length) {
     constexpr size_t behind = sizeof footer - offsetof(TrailerFooter, check);
     std::vector<std::byte> piece;
-    base::Hash64 hash;
+    VersionedHash hash(footer.version);
     for (uint64_t done = 0; done < length - behind; done += piece.size()) {
         piece.resize(std::min<uint64_t>(hashed_chunk, length - behind - done));
         OTRY(read(footer.stream_length + done, piece));
@@ -96,7 +95,7 @@ void ChunkHashes::add(std::span<const std::byte> bytes) {
         bytes = bytes.subspan(part.size());
         if (used_ < hashed_chunk) return;
         hashes_.push_back(current_.value());
-        current_ = {};
+        current_ = VersionedHash(version_);
         used_ = 0;
     }
 }
@@ -116,11 +115,11 @@ std::vector<std::byte> encode(const Trailer& trailer) {
     std::vector<std::byte> out;
     append<PageRun>(out, trailer.runs);
     append<uint64_t>(out, trailer.hashes);
-    TrailerFooter footer{trailer.stream_length, trailer.runs.size(), trailer.hashes.size(), version, hashed_chunk, 0, {}};
+    TrailerFooter footer{trailer.stream_length, trailer.runs.size(), trailer.hashes.size(), trailer.version, hashed_chunk, 0, {}};
     std::ranges::copy(magic, footer.magic);
     append<TrailerFooter>(out, {&footer, 1});
     constexpr size_t behind = sizeof footer - offsetof(TrailerFooter, check);
-    footer.check = hash_of(std::span(out).first(out.size() - behind));
+    footer.check = hash_of(trailer.version, std::span(out).first(out.size() - behind));
     std::memcpy(out.data() + out.size() - sizeof footer, &footer, sizeof footer);
     return out;
 }
@@ -132,7 +131,7 @@ Outcome<std::optional<Trailer>> read_trailer(const ReadAt& read, uint64_t file_s
     const uint64_t length = OTRY(length_of(footer, file_size));
     if (length == 0) return std::optional<Trailer>{};
     OTRY(check_hash(read, footer, length));
-    Trailer out{footer.stream_length, std::vector<PageRun>(footer.runs), std::vector<uint64_t>(footer.hashes)};
+    Trailer out{footer.version, footer.stream_length, std::vector<PageRun>(footer.runs), std::vector<uint64_t>(footer.hashes)};
     OTRY(read(out.stream_length, std::as_writable_bytes(std::span(out.runs))));
     OTRY(read(out.stream_length + footer.runs * sizeof(PageRun), std::as_writable_bytes(std::span(out.hashes))));
     OTRY(check_runs(out));

@@ -5,8 +5,10 @@
 
 #include <functional>
 #include <optional>
+#include <variant>
 #include <vector>
 
+#include "lib/base/checksum.hpp"
 #include "lib/base/hash64.hpp"
 #include "lib/proto/saved/format.hpp"
 #include "lib/proto/saved/stream.hpp"
@@ -28,7 +30,11 @@ inline constexpr uint64_t hashed_chunk = 1U << 20U;
 /// A longer one is neither written nor read. Hashes of 16 TiB are half of it.
 inline constexpr uint64_t trailer_limit = 256U << 20U;
 
+/// Which hash it has: 1 is XXH64, 2, which is written, base::Checksum.
+inline constexpr uint32_t trailer_version = 2;
+
 struct Trailer {
+    uint32_t version = trailer_version;
     uint64_t stream_length = 0;
     std::vector<PageRun> runs;  ///< in the order of the stream
     std::vector<uint64_t> hashes;
@@ -46,9 +52,27 @@ private:
     std::vector<PageRun> runs_;
 };
 
+/// The hash that a version has.
+class VersionedHash {
+public:
+    explicit VersionedHash(uint32_t version) {
+        if (version == 1) hash_.emplace<base::Hash64>();
+    }
+    void add(std::span<const std::byte> bytes) {
+        std::visit([&](auto& hash) { hash.add(bytes); }, hash_);
+    }
+    uint64_t value() const {
+        return std::visit([](const auto& hash) { return hash.value(); }, hash_);
+    }
+
+private:
+    std::variant<base::Checksum, base::Hash64> hash_;
+};
+
 /// Hashes a stream, chunk by chunk.
 class ChunkHashes {
 public:
+    explicit ChunkHashes(uint32_t version = trailer_version) : version_(version), current_(version) {}
     void add(std::span<const std::byte> bytes);
     void add_zeros(uint64_t count);
     /// Of the whole chunks so far.
@@ -57,7 +81,8 @@ public:
     std::vector<uint64_t> finish();
 
 private:
-    base::Hash64 current_;
+    uint32_t version_;
+    VersionedHash current_;
     uint64_t used_ = 0;  // of the current chunk
     std::vector<uint64_t> hashes_;
 };
@@ -85,7 +110,7 @@ base::Outcome<std::optional<Trailer>> read_trailer(const ReadAt& read, uint64_t 
 class CheckedSource final : public Source {
 public:
     /// Both must outlive this.
-    CheckedSource(Source& inner, const Trailer& trailer) : inner_(inner), trailer_(trailer) {}
+    CheckedSource(Source& inner, const Trailer& trailer) : inner_(inner), trailer_(trailer), hashes_(trailer.version) {}
     /// Errors: badmsg: a chunk is not what was written; the inner source's.
     base::Outcome<size_t> read(std::span<std::byte> out) override;
 

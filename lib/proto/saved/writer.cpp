@@ -128,7 +128,7 @@ Outcome<> Writer::end() {
     OTRY(whole(Record::end, {}));
     OTRY(put_one(RecordHeader{static_cast<uint32_t>(LibxlRecord::end), 0}));
     if (ending_ == Ending::plain) return base::ok;
-    const std::vector<std::byte> trailer = encode({offset_, runs_.all(), hashes_.finish()});
+    const std::vector<std::byte> trailer = encode({trailer_version, offset_, runs_.all(), hashes_.finish()});
     return trailer.size() > trailer_limit ? Outcome<>(base::ok) : sink_.write(trailer);
 }
 
