@@ -393,8 +393,7 @@ TEST(Migrate, NothingIsMadeOfNonsense) {
         int ends[2];
         ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
         std::thread server([&t, fd = ends[1]] {
-            xend::SocketLine line{service::Fd(fd), "a stranger"};
-            EXPECT_TRUE(t.there.manager.receive(line));
+            EXPECT_TRUE(t.there.manager.receive(std::make_unique<xend::SocketLine>(service::Fd(fd), "a stranger")));
         });
         {
             xend::SocketLine line{service::Fd(ends[0]), "there"};

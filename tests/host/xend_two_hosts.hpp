@@ -59,8 +59,7 @@ public:
         int ends[2];
         if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return service::system_failure("socketpair");
         threads_.emplace_back([this, fd = ends[1]] {
-            WatchedLine line{service::Fd(fd), from_target, before_target_hears};
-            static_cast<void>(target->receive(line));
+            static_cast<void>(target->receive(std::make_unique<WatchedLine>(service::Fd(fd), from_target, before_target_hears)));
         });
         return std::unique_ptr<Line>(new WatchedLine(service::Fd(ends[0]), from_source));
     }

@@ -97,10 +97,8 @@ public:
     Outcome<std::unique_ptr<migration::Line>> connect(const std::string&, uint16_t) override {
         int ends[2];
         if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return service::system_failure("socketpair");
-        threads_.emplace_back([this, fd = ends[1]] {
-            xend::SocketLine line{service::Fd(fd), "here"};
-            EXPECT_TRUE(target->receive(line));
-        });
+        threads_.emplace_back(
+            [this, fd = ends[1]] { EXPECT_TRUE(target->receive(std::make_unique<xend::SocketLine>(service::Fd(fd), "here"))); });
         return std::unique_ptr<migration::Line>(new Watched(ends[0], on_round));
     }
     void finish() {

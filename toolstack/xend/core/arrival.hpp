@@ -19,6 +19,8 @@ public:
     Arrival(const Arrival&) = delete;
     Arrival& operator=(const Arrival&) = delete;
     void run();
+    /// The domain that came and was let run, if one was.
+    std::optional<Record> running() const { return runs_ ? std::optional(record_) : std::nullopt; }
 
 private:
     using Message = proto::relocation::Message;
@@ -28,7 +30,6 @@ private:
     base::Outcome<> prepare();
     base::Outcome<> check(const config::DomainConfig& config);
     base::Outcome<> take_image();
-    base::Outcome<> say_running();
     base::Outcome<> discard();
     base::Outcome<> settle();
     migration::Transfer transfer(migration::Transfer::Step step) const;
@@ -43,6 +44,7 @@ private:
     std::optional<Job> job_;  // of the transfer's id
     Record record_;
     bool known_ = false;  // to arrivals_
+    bool runs_ = false;
 };
 
 }  // namespace xend

@@ -130,7 +130,7 @@ public:
     /// Has it stay, if the right to run it was not given away yet. Errors: noent; inval: it is not on its way; busy: it was.
     base::Outcome<> cancel_move(const std::string& who);
     /// Takes what another host sends over this connection, or answers it.
-    base::Outcome<> receive(migration::Line& line);
+    base::Outcome<> receive(std::unique_ptr<migration::Line> line);
     /// What becomes of a domain that was handed over to a host that never answers again: its owner knows. A host that is there is asked,
     /// and its answer counts. Errors: noent, inval; exist: it says otherwise, which was done; busy: it is there and does not say.
     enum class Decision : uint8_t { reclaim, forget };

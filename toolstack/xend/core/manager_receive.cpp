@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A domain that comes from another host: what the target does, and what the next xend makes of one that was killed meanwhile. Nothing
 // that the other side says is believed: the image is read as a file of unknown origin is.
+#include <algorithm>
+
 #include "toolstack/config/domain_sxp.hpp"
 #include "toolstack/service/caught.hpp"
 #include "toolstack/service/log.hpp"
@@ -40,12 +42,28 @@ Outcome<> noted_to_run(const Record& record) {
     return base::fail(Errc::io, "domain '" + record.config.name + "' runs, and its record cannot be written");
 }
 
+bool has_cards(const Record& record) {
+    return std::ranges::any_of(record.devices, [](const DeviceIntent& device) { return device.kind == "vif"; });
+}
+
 }  // namespace
 
-Outcome<> Manager::receive(migration::Line& line) {
-    auto store = OTRY(stores_.lease());
-    Arrival arrival(*this, *store, line);
-    arrival.run();
+Outcome<> Manager::receive(std::unique_ptr<migration::Line> line) {
+    std::optional<Record> running;
+    {
+        auto store = OTRY(stores_.lease());
+        Arrival arrival(*this, *store, *line);
+        arrival.run();
+        running = arrival.running();
+    }
+    // The source waits for the end of the line: the name is here then.
+    line.reset();
+    if (!running || !has_cards(*running)) return base::ok;
+    // Who missed where its cards are is told again.
+    for (const milliseconds pause : {milliseconds{50}, milliseconds{150}}) {
+        ports_.clock.sleep(pause);
+        announce_cards(*running);
+    }
     return base::ok;
 }
 
@@ -93,7 +111,7 @@ Outcome<> Manager::Arrival::act(TargetStep step) {
         case TargetStep::record_going: return m.arrivals_.go(transfer(Transfer::Step::going));
         case TargetStep::start: return m.start_arrival(store_, record_);
         case TargetStep::record_running: OTRY(noted_to_run(record_)); return m.arrivals_.runs(transfer(Transfer::Step::running));
-        case TargetStep::say_running: return say_running();
+        case TargetStep::say_running: runs_ = true; return line_.say(wire::Running{});
         case TargetStep::settle: return settle();
         case TargetStep::discard: return discard();
         case TargetStep::say_failed: return line_.say(wire::Failed{side_.reason()});
@@ -160,16 +178,6 @@ Outcome<> Manager::Arrival::take_image() {
     OTRY(manager_.build_domain(store_, record_, &reader));
     OTRY(manager_.ports_.records.note(record_));
     return image.finish();
-}
-
-/// While the source removes its copy, who missed where its cards are is told again.
-Outcome<> Manager::Arrival::say_running() {
-    auto said = line_.say(wire::Running{});
-    for (const milliseconds pause : {milliseconds{50}, milliseconds{150}}) {
-        manager_.ports_.clock.sleep(pause);
-        manager_.announce_cards(record_);
-    }
-    return said;
 }
 
 /// First it is noted that it has no right to run, then it goes. Errors: it may have that right; the next look decides.

@@ -125,7 +125,7 @@ void RelocationServer::serve_tls(Fd fd, Caller& caller) {
     const int socket = fd.get();
     const auto own = keys_.own();
     if (!own) return log(LogLevel::error, who + " is not served: " + own.failure().text);
-    const auto line = TlsLine::open(std::move(fd), caller.peer.address, *own, TlsLine::Side::server);
+    auto line = TlsLine::open(std::move(fd), caller.peer.address, *own, TlsLine::Side::server);
     if (!line) return log(LogLevel::warning, who + ": " + line.failure().text);
     caller.pairs = (*line)->purpose() == TlsLine::Purpose::pairing;
     caller.expired = (*line)->expired();
@@ -133,7 +133,7 @@ void RelocationServer::serve_tls(Fd fd, Caller& caller) {
     caller.paired = known && *known;
     const std::string why = refusal(socket, caller);
     if (!why.empty()) return refuse(**line, why);
-    if (!caller.pairs) return talk(**line);
+    if (!caller.pairs) return talk(std::move(line).take());
     const auto proposed = propose(caller, **line);
     if (!proposed) log(LogLevel::error, who + ": " + proposed.failure().text);
 }
@@ -145,13 +145,13 @@ void RelocationServer::serve_plain(Fd fd, Caller& caller) {
         (void)::send(fd.get(), answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
         return log(LogLevel::warning, "relocation: " + caller.peer.address + " is refused: " + why);
     }
-    SocketLine line(std::move(fd), caller.peer.address);
-    if (why.empty()) talk(line);
-    else refuse(line, why);
+    auto line = std::make_unique<SocketLine>(std::move(fd), caller.peer.address);
+    if (why.empty()) talk(std::move(line));
+    else refuse(*line, why);
 }
 
-void RelocationServer::talk(migration::Line& line) {
-    const auto received = manager_.receive(line);
+void RelocationServer::talk(std::unique_ptr<migration::Line> line) {
+    const auto received = manager_.receive(std::move(line));
     if (!received) log(LogLevel::error, "relocation: " + received.failure().text);
 }
 

@@ -60,7 +60,7 @@ private:
     bool allows(int socket, Caller& caller);
     void serve_tls(service::Fd fd, Caller& caller);
     void serve_plain(service::Fd fd, Caller& caller);
-    void talk(migration::Line& line);
+    void talk(std::unique_ptr<migration::Line> line);
     base::Outcome<> propose(const Caller& caller, TlsLine& line);
 
     service::EventLoop& loop_;
