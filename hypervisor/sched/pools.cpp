@@ -111,11 +111,11 @@ CpuPool* pool_from(uint32_t id) {
 Result<CpuPool*> pool_create(uint32_t id, uint32_t policy_id) {
     if (pool_count() >= max_pools()) return Err{Errc::nospc};
     const bool any = id == xen::XEN_SYSCTL_CPUPOOL_PAR_ANY;
-    if (any) id = 1;
     CpuPool* before = &the_first;
-    while (before->next && before->next->id <= id) {
-        before = before->next;
-        if (any && before->id == id) ++id;
+    while (before->next && (any || before->next->id <= id)) before = before->next;
+    if (any) {  // behind the last one, as on Xen 4.17, not in a gap
+        id = before->id + 1;
+        if (id == xen::XEN_SYSCTL_CPUPOOL_PAR_ANY) return Err{Errc::nospc};
     }
     if (before->id == id) return Err{Errc::exist};
     const Scheduler* policy = policy_numbered(policy_id);

@@ -82,6 +82,40 @@ void all_are_in_their_pools(const std::vector<std::unique_ptr<Guest>>& guests, i
     }
 }
 
+/// What vCPUs are accounted for, whatever policies they have been through, beside what was seen of them.
+struct Watched {
+    struct Seen {
+        Vcpu* v;
+        uint64_t running;  ///< as it was on a CPU each time that time went on
+        uint64_t all;      ///< of the four states' times, at first
+    };
+    std::vector<Seen> seen;
+    Nanos began = host::now();
+
+    explicit Watched(const std::vector<std::unique_ptr<Guest>>& guests) {
+        for (const auto& g : guests)
+            for (unsigned i = 0; i < 2; ++i)
+                seen.push_back({&g->vcpu(i), sched::runstate(g->vcpu(i)).time[xen::RUNSTATE_running], all_of(g->vcpu(i))});
+    }
+    static uint64_t all_of(Vcpu& v) {
+        const xen::VcpuRunstateInfo info = sched::runstate(v);
+        return info.time[0] + info.time[1] + info.time[2] + info.time[3];
+    }
+    void advance(Nanos t) {
+        for (Seen& s : seen)
+            for (unsigned c = 0; c < test_cpus; ++c)
+                if (cpus[c].current == s.v) s.running += static_cast<uint64_t>(t.n);
+        host::advance(t);
+    }
+    void check(int step) const {
+        for (const Seen& s : seen) {
+            const unsigned d = s.v->domain.id.raw;
+            ASSERT_EQ(sched::runstate(*s.v).time[xen::RUNSTATE_running], s.running) << "step " << step << ": d" << d;
+            ASSERT_EQ(all_of(*s.v) - s.all, static_cast<uint64_t>((host::now() - began).n)) << "step " << step << ": d" << d;
+        }
+    }
+};
+
 class PoolLife : public ::testing::TestWithParam<unsigned> {};
 
 TEST_P(PoolLife, NobodyIsLostOrLeavesHisPool) {
@@ -95,6 +129,7 @@ TEST_P(PoolLife, NobodyIsLostOrLeavesHisPool) {
         guests.back()->start();
     }
     sim.settle();
+    Watched watched(guests);
     unsigned done[8] = {};
     for (int step = 0; step < 6000; ++step) {
         Guest& g = *guests[random() % guests.size()];
@@ -129,11 +164,12 @@ TEST_P(PoolLife, NobodyIsLostOrLeavesHisPool) {
             case 9:
                 if (random() % 8 == 0) (void)set_cap(g, static_cast<uint16_t>(random() % 2 * 500));
                 break;
-            case 10: host::advance(Nanos::us(static_cast<int64_t>(random() % 3000))); break;
+            case 10: watched.advance(Nanos::us(static_cast<int64_t>(random() % 3000))); break;
             default: vcpu_unblock(v);
         }
         sim.settle();
         all_are_in_their_pools(guests, step);
+        if (!HasFatalFailure()) watched.check(step);
         if (HasFatalFailure()) {
             ADD_FAILURE() << "after " << what << " pool " << pool << " cpu " << on << " domain " << g->id.raw;
             break;

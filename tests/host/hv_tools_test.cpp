@@ -204,16 +204,20 @@ TEST_F(Pools, AreMadeAndTakenAway) {
     ASSERT_EQ(create(7), Errc{});
     EXPECT_EQ(create(7), Errc::exist);
     ASSERT_EQ(create(any), Errc{});
-    EXPECT_EQ(p.cpupool_id, 2u);
+    EXPECT_EQ(p.cpupool_id, 8u) << "behind the last one";
     ASSERT_EQ(ask(xen::XEN_SYSCTL_CPUPOOL_OP_INFO, 3), Errc{});
     EXPECT_EQ(p.cpupool_id, 7u) << "the first from there on";
     EXPECT_EQ(p.sched_id, xen::XEN_SCHEDULER_CREDIT2);
-    EXPECT_EQ(ask(xen::XEN_SYSCTL_CPUPOOL_OP_INFO, 8), Errc::noent);
+    EXPECT_EQ(ask(xen::XEN_SYSCTL_CPUPOOL_OP_INFO, 9), Errc::noent);
     unsigned more = 0;
     while (create(any) == Errc{}) ++more;
     EXPECT_EQ(more + 4, 2 * test_cpus);
     EXPECT_EQ(create(7), Errc::nospc);
-    for (uint32_t id = 1; id < 100; ++id) EXPECT_EQ(destroy(id), id <= more + 2 || id == 7 ? Errc{} : Errc::noent) << id;
+    for (uint32_t id = 1; id < 100; ++id)
+        EXPECT_EQ(destroy(id), id == 1 || (id >= 7 && id <= 8 + more) ? Errc{} : Errc::noent) << id;
+    ASSERT_EQ(create(any - 1), Errc{});
+    EXPECT_EQ(create(any), Errc::nospc) << "there is no number behind it";
+    EXPECT_EQ(destroy(any - 1), Errc{});
     EXPECT_EQ(ask(xen::XEN_SYSCTL_CPUPOOL_OP_INFO, 1), Errc::noent);
     const size_t used = heap::bytes_in_use();
     for (int i = 0; i < 100; ++i) {
