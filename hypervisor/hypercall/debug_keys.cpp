@@ -4,9 +4,12 @@
 #include "hypervisor/event/event.hpp"
 #include "hypervisor/grant/grant.hpp"
 #include "hypervisor/hypercall/sysctl/sysctl.hpp"
+#include "hypervisor/hypercall/trace_control.hpp"
 #include "hypervisor/irq/pci_device.hpp"
 #include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log.hpp"
+#include "hypervisor/sync/lock_profile.hpp"
+#include "hypervisor/trace/counters.hpp"
 
 namespace hv::sysctl {
 
@@ -55,6 +58,24 @@ void show_cpus() {
 
 void show_time() { log(LogLevel::info, "System time %ld ns, TSC %lu kHz", static_cast<long>(clock::now().n), clock::tsc_khz); }
 
+void show_counters() {
+    if (!counters::counting()) log(LogLevel::info, "Nothing is counted: key 'P' begins, and so does xenperf -r");
+    for (uint32_t i = 0; i < counters::counter_count; ++i)
+        log(LogLevel::info, "%s: %u", counters::description(i).name, counters::total(i));
+}
+void count() {
+    if (!counters_begin()) log(LogLevel::warning, "No memory for performance counters");
+}
+
+void show_locks() {
+    for (uint32_t i = 0; i < lock_profile::class_count; ++i) {
+        const lock_profile::Figures f = lock_profile::figures(i);
+        log(LogLevel::info, "lock %s: waited for %lu times, %lu ns; taken %lu times, for %lu ns", f.name, f.waits, f.waited_ns,
+            f.taken, f.held_ns);
+    }
+}
+void reset_locks() { lock_profile::reset(clock::now()); }
+
 void reboot() {
     log(LogLevel::warning, "'R' pressed: rebooting the machine");
     machine_restart();
@@ -66,9 +87,19 @@ struct Key {
     void (*run)();
 };
 constexpr Key keys[] = {
-    {'h', "show this help", show_help},          {'q', "show domains and vCPUs", show_domains}, {'m', "show memory", show_memory},
-    {'g', "show grant tables", show_grants},     {'r', "show what the CPUs run", show_cpus},    {'t', "show time", show_time},
-    {'Q', "show PCI devices", pci_devices_show}, {'R', "reboot the machine", reboot},
+    {'h', "show this help", show_help},
+    {'q', "show domains and vCPUs", show_domains},
+    {'m', "show memory", show_memory},
+    {'g', "show grant tables", show_grants},
+    {'r', "show what the CPUs run", show_cpus},
+    {'t', "show time", show_time},
+    {'Q', "show PCI devices", pci_devices_show},
+    {'R', "reboot the machine", reboot},
+    {'p', "show performance counters", show_counters},
+    {'P', "count performance counters from 0", count},
+    {'k', "count no performance counters any more", counters_end},
+    {'l', "show how locks were waited for", show_locks},
+    {'L', "forget how locks were waited for", reset_locks},
 };
 
 void show_help() {

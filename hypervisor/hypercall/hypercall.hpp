@@ -12,6 +12,7 @@
 #include "hypervisor/arch/x86/guest_access.hpp"
 #include "hypervisor/arch/x86/speculation.hpp"
 #include "hypervisor/domain/domain.hpp"
+#include "hypervisor/trace/counters.hpp"
 #include "lib/base/result.hpp"
 
 namespace hv {
@@ -114,6 +115,7 @@ Err restart_with(Vcpu& v, A... a) {
     static_assert(sizeof...(A) <= 6);
     for (size_t i = 0; i < sizeof...(A); ++i) v.hypercall.args[i] = args[i];
     v.hypercall.rearmed = true;
+    counters::count(counters::Counter::restarts);
     v.hypercall.changed = sizeof...(A);
     return Err{Errc::restart};
 }
@@ -121,6 +123,7 @@ Err restart_with(Vcpu& v, A... a) {
 /// The same where the arguments stay as they are: what was done shows elsewhere.
 inline Err restart_same(Vcpu& v) {
     v.hypercall.rearmed = true;
+    counters::count(counters::Counter::restarts);
     v.hypercall.changed = 0;
     return Err{Errc::restart};
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Tracing as a whole: what the buffers record, and the hypercall table along with it.
+/// Tracing and counting as a whole: what the buffers record, what is counted, and the hypercall table along with it.
 #pragma once
 
 #include <cstdint>
@@ -13,5 +13,8 @@ base::Status trace_begin();
 void trace_end();
 /// Which events are wanted, bits of TRC_ALL; now, if tracing is on.
 void trace_events(uint32_t mask);
+/// Performance counters count from now on, from 0. Errors: nomem.
+base::Status counters_begin();
+void counters_end();
 
 }  // namespace hv

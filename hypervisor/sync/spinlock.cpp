@@ -4,18 +4,26 @@
 
 #include "hypervisor/arch/x86/cpu.hpp"
 #include "hypervisor/rt/log.hpp"
+#include "hypervisor/sync/lock_profile.hpp"
 
 namespace hv {
 
 void Spinlock::wait() {
+    const uint64_t began = arch::read_tsc();
     do {
         while (locked_.load(std::memory_order_relaxed)) detail::spin_wait();
     } while (locked_.exchange(true, std::memory_order_acquire));
+    lock_profile::waited(static_cast<uint8_t>(rank_), arch::read_tsc() - began);
 }
 
 }  // namespace hv
 
 #ifdef HV_DEBUG
+namespace hv {
+void Spinlock::profile_begins() { since_ = arch::read_tsc(); }
+void Spinlock::profile_ends() { lock_profile::taken_for(static_cast<uint8_t>(rank_), arch::read_tsc() - since_); }
+}  // namespace hv
+
 namespace hv::detail {
 
 uint8_t rank_push(uint8_t rank, bool same) {

@@ -56,8 +56,20 @@ class CAPABILITY("spinlock") Spinlock {
     [[gnu::always_inline]] inline void lock() ACQUIRE() {
         if (locked_.exchange(true, std::memory_order_acquire)) [[unlikely]]
             wait();
+        profile_begins();
     }
-    void unlock() RELEASE() { locked_.store(false, std::memory_order_release); }
+    void unlock() RELEASE() {
+        profile_ends();
+        locked_.store(false, std::memory_order_release);
+    }
+#ifdef HV_DEBUG
+    uint64_t since_ = 0;  ///< TSC when it was taken
+    void profile_begins();
+    void profile_ends();
+#else
+    void profile_begins() {}
+    void profile_ends() {}
+#endif
 
 public:
     explicit constexpr Spinlock(Rank r) : rank_(r) {}

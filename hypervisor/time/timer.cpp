@@ -7,6 +7,7 @@
 #include "hypervisor/rt/clock.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/sync/spinlock.hpp"
+#include "hypervisor/trace/counters.hpp"
 
 namespace hv {
 
@@ -169,6 +170,7 @@ void run_expired() {
             arg = t->arg;
             q.running.store(t, std::memory_order_release);
         }
+        counters::count(counters::Counter::timers);
         fn(arg);
     }
 }

@@ -5,6 +5,7 @@
 #include "hypervisor/mm/heap.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/trace/buffer.hpp"
+#include "hypervisor/trace/counters.hpp"
 
 namespace hv::trace {
 
@@ -26,9 +27,13 @@ bool matches(uint32_t mask, uint32_t event) {
     return both >> xen::TRC_CLS_SHIFT && (both >> xen::TRC_SUBCLS_SHIFT & 0xf);
 }
 
+static_assert(!(xen::TRC_ALL & counting_too));
+void record_these(uint32_t mask) { detail::wanted.fetch_or(mask, std::memory_order_release); }
+void record_none() { detail::wanted.fetch_and(~xen::TRC_ALL, std::memory_order_release); }
+
 /// The pages are control domains' to write: what is wrong there ends the tracing and nothing else.
 void end_for_nonsense(unsigned cpu) {
-    detail::wanted.store(0, std::memory_order_relaxed);
+    record_none();
     if (enabled.exchange(false, std::memory_order_seq_cst))
         log(LogLevel::warning, "Trace buffer of CPU%u: its reader wrote an offset that is none, tracing ends", cpu);
 }
@@ -36,7 +41,9 @@ void end_for_nonsense(unsigned cpu) {
 }  // namespace
 
 void detail::record(uint32_t event, const uint32_t* words, unsigned n, bool timed) {
-    if (!matches(wanted.load(std::memory_order_acquire), event)) return;
+    const uint32_t mask = wanted.load(std::memory_order_acquire);
+    if (mask & counting_too) counters::count_event(event, words);
+    if (!matches(mask, event)) return;
     Cpu& cpu = this_cpu();
     Buffer* const buffer = buffers[cpu.id].load(std::memory_order_acquire);
     if (!buffer || left_out.test(cpu.id)) return;
@@ -60,7 +67,9 @@ void give_pages(unsigned cpu, uint8_t* const* pages, uint32_t count) {
 
 void set_events(uint32_t mask) {
     event_mask = mask & xen::TRC_ALL;
-    if (enabled.load(std::memory_order_relaxed)) detail::wanted.store(event_mask, std::memory_order_release);
+    if (!enabled.load(std::memory_order_relaxed)) return;
+    record_none();
+    record_these(event_mask);
 }
 uint32_t events() { return event_mask; }
 
@@ -71,12 +80,12 @@ void set_cpus(const CpuSet& cpus) {
 void enable() {
     epoch.fetch_add(1, std::memory_order_relaxed);
     enabled.store(true, std::memory_order_relaxed);
-    detail::wanted.store(event_mask, std::memory_order_release);
+    record_these(event_mask);
 }
 
 void disable() {
     enabled.store(false, std::memory_order_relaxed);
-    detail::wanted.store(0, std::memory_order_release);
+    record_none();
 }
 
 bool wants(uint32_t event) { return matches(detail::wanted.load(std::memory_order_relaxed), event); }

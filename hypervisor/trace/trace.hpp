@@ -22,6 +22,9 @@
 
 namespace hv::trace {
 
+/// The bit of `wanted` that says that events are counted (counters.hpp), whichever are recorded: none of xen::TRC_ALL.
+inline constexpr uint32_t counting_too = 1;
+
 namespace detail {
 extern std::atomic<uint32_t> wanted;
 /// Cold: with tracing off, a point costs a load and a branch.
@@ -45,7 +48,7 @@ HV_ASIDE void record_words(bool timed, uint32_t event, Words... words) {
 }
 }  // namespace detail
 
-/// True while something is recorded: for points that have to work for their words.
+/// True while something is recorded or counted: for points that have to work for their words.
 [[gnu::always_inline]] inline bool on() {
 #ifdef HV_HOST
     return detail::wanted.load(std::memory_order_relaxed) != 0;

@@ -35,7 +35,7 @@ std::string text_of(const std::filesystem::path& file) {
 /// Words after `case xen::` and the like that choose within one operation.
 bool chooses_within(const std::string& name) {
     static const std::regex within(
-        "XEN_DOMCTL_(SHADOW_OP|SCHEDOP|SENDTRIGGER)_.*|XEN_SYSCTL_(TBUFOP|SCHEDOP|cpu_policy|cpu_featureset)_"
+        "XEN_DOMCTL_(SHADOW_OP|SCHEDOP|SENDTRIGGER)_.*|XEN_SYSCTL_(TBUFOP|PERFCOP|LOCKPROF|SCHEDOP|cpu_policy|cpu_featureset)_"
         ".*|XEN_FW_.*|XEN_EFI_.*|XEN_PM_.*|QUIRK_.*|MAP_PIRQ_TYPE_.*|CALLBACKTYPE_.*|XENMEM_resource_.*");
     return std::regex_match(name, within);
 }

@@ -121,7 +121,6 @@ TEST_F(SmallCalls, OperationsOnTheMachineThatWeDoNotHave) {
     constexpr Refusal on_machine[] = {
         {xen::XEN_SYSCTL_get_pmstat, Errc::nodev},      {xen::XEN_SYSCTL_pm_op, Errc::nodev},
         {xen::XEN_SYSCTL_psr_cmt_op, Errc::nodev},      {xen::XEN_SYSCTL_psr_alloc, Errc::nodev},
-        {xen::XEN_SYSCTL_perfc_op, Errc::opnotsupp},    {xen::XEN_SYSCTL_lockprof_op, Errc::opnotsupp},
         {xen::XEN_SYSCTL_coverage_op, Errc::opnotsupp}, {xen::XEN_SYSCTL_livepatch_op, Errc::opnotsupp},
         {xen::XEN_SYSCTL_cpu_hotplug, Errc::opnotsupp}, {xen::XEN_SYSCTL_page_offline_op, Errc::opnotsupp},
     };

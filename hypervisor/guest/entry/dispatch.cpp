@@ -19,6 +19,7 @@
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/rt/panic.hpp"
 #include "hypervisor/time/timer.hpp"
+#include "hypervisor/trace/counters.hpp"
 
 namespace hv {
 namespace {
@@ -36,6 +37,7 @@ constexpr uint32_t first_interrupt = 0x20;
 
 void interrupt(uint32_t vector) {
     ++this_cpu().interrupts;
+    counters::count(counters::Counter::interrupts, vector);
     switch (vector) {
         case vector_timer:
             apic::eoi();

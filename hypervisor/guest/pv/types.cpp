@@ -8,6 +8,7 @@
 #include "hypervisor/mm/tlb.hpp"
 #include "hypervisor/rt/log.hpp"
 #include "hypervisor/sync/spinlock.hpp"
+#include "hypervisor/trace/counters.hpp"
 
 namespace hv {
 namespace {
@@ -108,6 +109,7 @@ Status run_release(Domain& owner, PageInfo& p, PageType t) REQUIRES(owner.pv->lo
 Status run_validation(Domain& owner, PageInfo& p, PageType t) REQUIRES(owner.pv->lock) {
     const Status s = validate_table(owner, p, t);
     if (s) {
+        counters::count(counters::Counter::tables_validated);
         p.stamp.store(0, std::memory_order_relaxed);  // it has no mirror yet
         p.type.fetch_or(validated, std::memory_order_release);
         dirtied(mfn_of(p));

@@ -61,7 +61,7 @@ Status get_cpu_levelling_caps(const Call& c) {
     return c.done();
 }
 
-/// `refused`: no driver for frequencies or idle states, no monitor of caches; no counters, patches, CPUs or pages that come and go.
+/// `refused`: no driver for frequencies or idle states, no monitor of caches; no patches, CPUs or pages that come and go.
 // clang-format off
 using OnMachine = Operations<
     Op<xen::XEN_SYSCTL_readconsole,            readconsole>,
@@ -84,8 +84,8 @@ using OnMachine = Operations<
     Op<xen::XEN_SYSCTL_pm_op,                  refused<Errc::nodev>>,
     Op<xen::XEN_SYSCTL_psr_cmt_op,             refused<Errc::nodev>>,
     Op<xen::XEN_SYSCTL_psr_alloc,              refused<Errc::nodev>>,
-    Op<xen::XEN_SYSCTL_perfc_op,               refused<Errc::opnotsupp>>,
-    Op<xen::XEN_SYSCTL_lockprof_op,            refused<Errc::opnotsupp>>,
+    Op<xen::XEN_SYSCTL_perfc_op,               perfc_op,          Who::anyone, Runs::in_parts>,
+    Op<xen::XEN_SYSCTL_lockprof_op,            lockprof_op>,
     Op<xen::XEN_SYSCTL_coverage_op,            refused<Errc::opnotsupp>>,
     Op<xen::XEN_SYSCTL_livepatch_op,           refused<Errc::opnotsupp>>,
     Op<xen::XEN_SYSCTL_cpu_hotplug,            refused<Errc::opnotsupp>>,

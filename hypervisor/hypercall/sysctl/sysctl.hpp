@@ -39,6 +39,9 @@ Status get_cpu_policy(const Call& c);
 Status get_cpu_featureset(const Call& c);
 // sysctl_trace.cpp
 Status tbuf_op(const Call& c);
+// sysctl_counters.cpp
+Answer perfc_op(const Call& c);
+Status lockprof_op(const Call& c);
 // debug_keys.cpp
 Answer debug_keys(const Call& c);
 

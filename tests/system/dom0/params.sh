@@ -111,3 +111,24 @@ check "xentrace of scheduling alone, a second time" xentrace -D -e 0x0002f000 -T
 $TESTS/xenalyze --dump-all $WORK/trace >$WORK/events 2>/dev/null
 check "has that" grep -q 'sched_switch prev' $WORK/events
 equal "and nothing else" "" "$(grep -E 'hypercall|page_fault|privop' $WORK/events | head -2)"
+
+# Performance counters and the profile of locks, which Debian's Xen was built without.
+if [ "$TOOL" = xl ] && [ "$HYPERVISOR" = ours ]; then
+    check "xenperf -r begins to count" xenperf -r
+    xl list >/dev/null
+    check "xenperf" sh -c "xenperf >$WORK/xenperf"
+    check "xenperf -f" sh -c "xenperf -f >$WORK/xenperf-f"
+    grep -E 'T=' $WORK/xenperf | sed 's/^/# /' | cut -c1-100 | head -24
+    check "it counts hypercalls" grep -Eq '^hypercalls.*T= *[1-9]' $WORK/xenperf
+    check "and switches on each processor" grep -Eq '^switches of vCPUs +T= *[1-9]' $WORK/xenperf
+    check "xenlockprof -r" xenlockprof -r
+    check "xenlockprof" sh -c "xenlockprof >$WORK/xenlockprof"
+    sed 's/^/# /' $WORK/xenlockprof | cut -c1-120 | tail -n 16
+    check "it shows locks" grep -Eq 'page_table.*lock:.*block:' $WORK/xenlockprof
+    check "xl debug-keys p shows the counters" sh -c "xl debug-keys p; xl dmesg | grep -q 'switches of vCPUs: [1-9]'"
+    check "xl debug-keys l shows the locks" sh -c "xl debug-keys l; xl dmesg | grep -q 'lock page_table: waited for'"
+    check "xl debug-keys k ends the counting" sh -c "xl debug-keys kp; xl dmesg | grep -q 'Nothing is counted'"
+elif [ "$TOOL" = xl ]; then
+    refused "this Xen has no performance counters" . xenperf
+    refused "this Xen has no profile of locks" . xenlockprof
+fi
