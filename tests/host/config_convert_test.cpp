@@ -201,7 +201,7 @@ TEST(LibvirtXml, WhatIsNotForUs) {
     refused("cpuset='0-3'", "cpuset='some'", "some");
     refused("type='file'", "type='network'", "f: <disk>: disks of type 'network' are not known here");
     refused("device='cdrom'", "device='floppy'", "f: <disk>: 'floppy' is no device here");
-    refused("type='raw'", "type='qcow2'", "qcow2 images are not supported yet");
+    refused("type='raw'", "type='ram'", "disks of memory (ram) are not supported");
     refused("dev='xvda'", "dev='xvda,access=w!'", "f: <disk>: a comma in the vdev");
     refused("type='bridge'", "type='user'", "f: <interface>: 'user': only cards on a bridge");
     refused("<source bridge='xenbr1'/>", "<source bridge='a,rate=1B/s'/>", "a comma in the bridge");

@@ -292,9 +292,11 @@ TEST(Config, DisksInEveryGrammar) {
     }
     EXPECT_EQ(config::parse_disk("phy:/dev/vg/a,sda1,r,store")->backend, "store");
     EXPECT_EQ(config::parse_disk("/dev/a,,xvda,backend=store")->backend, "store");
-    const auto refused = config::validate(parsed("kernel = '/k'\ndisk = ['/srv/a.qcow2,qcow2,xvda,w']"));
+    EXPECT_TRUE(config::validate(parsed("kernel = '/k'\ndisk = ['/srv/a.qcow2,qcow2,xvda,w']")));
+    const auto refused = config::validate(parsed("kernel = '/k'\ndisk = ['tap:qcow2:/srv/a.qcow2,xvda,w!']"));
     EXPECT_EQ(refused.failure().text,
-              "disk: qcow2 images are not supported yet: /srv/a.qcow2 (qemu-img convert -O raw makes one that is)");
+              "disk: a qcow2 image has one writer, which knows alone where its blocks are: w! for xvda "
+              "needs a raw image (qemu-img convert -O raw makes one)");
 }
 
 TEST(Config, BadDisksSayWhy) {

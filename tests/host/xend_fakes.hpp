@@ -519,6 +519,24 @@ struct FakeBlocks final : xend::BlockDevices {
         loops.emplace_back(held);
         return xend::BlockDevice{"/dev/loop0", "7:0", held};
     }
+    std::map<std::string, xend::ImageFile> images;  // that are served, by their tags
+    std::string image_error;                        // of the next image(), which has begun by then
+    std::string release_error;
+    std::function<void(const std::string&)> before_image;
+    Outcome<xend::BlockDevice> image(const xend::ImageFile& image, const std::string& tag) override {
+        if (before_image) before_image(tag);
+        const std::lock_guard guard(mutex);
+        images[tag] = image;
+        if (!image_error.empty()) return base::fail(Errc::inval, image_error);
+        return xend::BlockDevice{"/dev/nbd" + std::to_string(images.size() - 1), "2b:" + std::to_string(images.size() - 1),
+                                 nullptr};
+    }
+    Outcome<> release(const std::string& tag) override {
+        if (!release_error.empty()) return base::fail(Errc::io, release_error);
+        const std::lock_guard guard(mutex);
+        images.erase(tag);
+        return base::ok;
+    }
     bool served(DomId, uint32_t) override { return ++looks % 3 == 0; }
     std::string settle_error;
     std::chrono::milliseconds busy{};  // always; so long a look takes

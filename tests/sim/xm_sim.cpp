@@ -70,6 +70,10 @@ public:
     Outcome<xend::BlockDevice> loop(const std::string&, config::DiskMode) override {
         return xend::BlockDevice{"/dev/loop0", "7:0", nullptr};
     }
+    Outcome<xend::BlockDevice> image(const xend::ImageFile&, const std::string&) override {
+        return xend::BlockDevice{"/dev/nbd0", "2b:0", nullptr};
+    }
+    Outcome<> release(const std::string&) override { return base::ok; }
     bool served(base::DomId, uint32_t) override { return true; }
     Outcome<bool> settled(base::DomId, uint32_t) override { return true; }
 };

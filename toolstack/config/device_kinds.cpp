@@ -73,9 +73,10 @@ Outcome<> check_disks(const DomainConfig& config) {
     std::set<uint32_t> devids;
     for (const Disk& disk : config.disks) {
         if (!devids.insert(disk.devid).second) return inval("disk: the device " + disk.vdev + " is given twice");
-        if (is_image_format(disk.type)) {
-            return inval("disk: " + disk.type + " images are not supported yet: " + disk.target +
-                         " (qemu-img convert -O raw makes one that is)");
+        if (disk.type == "ram") return inval("disk: disks of memory (ram) are not supported: " + disk.vdev);
+        if (is_image_format(disk.type) && disk.mode == DiskMode::shared_write) {
+            return inval("disk: a " + disk.type + " image has one writer, which knows alone where its blocks are: w! for " +
+                         disk.vdev + " needs a raw image (qemu-img convert -O raw makes one)");
         }
         if (!is_printable(disk.target)) return inval("disk: control characters in the path of " + disk.vdev);
     }

@@ -175,6 +175,7 @@ Outcome<> set_uname(Disk& disk, std::string_view uname) {
         disk.type = target.starts_with("/dev/") || !target.starts_with('/') ? "phy" : "file";
     }
     disk.target = target;
+    if (disk.type == "vpc") disk.type = "vhd";  // QEMU's word for it
     if (disk.type.empty()) return wrong("no type like phy: or file:");
     if (disk.target.empty()) return wrong("there is nothing behind '" + disk.type + ":'");
     return base::ok;
@@ -237,7 +238,8 @@ Outcome<> check_source(Disk& disk, const Said& said) {
     if (said.backendtype && !is_one_of(*said.backendtype, back_ends)) return wrong("'" + *said.backendtype + "' is no back end");
     if (disk.target.empty() && !disk.cdrom && said.target) return wrong("only a cdrom may be without a medium");
     if (disk.type == "phy" && disk.target[0] != '/') disk.target = "/dev/" + disk.target;
-    if (disk.type == "file" && disk.target[0] != '/') return wrong("the path of the file must be absolute");
+    const bool is_file = disk.type == "file" || is_one_of(disk.type, other_formats);
+    if (is_file && disk.target[0] != '/') return wrong("the path of the file must be absolute");
     return base::ok;
 }
 

@@ -80,6 +80,7 @@ Sxp to_sxp(const Record& record) {
         one.add("kind", device.kind).add("devid", std::to_string(device.devid)).add("back", std::to_string(device.back));
         if (!device.script.empty()) one.add("script", device.script);
         if (!device.running.empty()) one.add("running", device.running);
+        if (!device.server.empty()) one.add("server", device.server);
         if (device.step != DeviceStep::none) one.add("step", std::string(device_step_names[static_cast<size_t>(device.step)]));
         out.add(std::move(one));
     }
@@ -116,7 +117,8 @@ Outcome<Record> record_from_sxp(const Sxp& sxp) {
         if (step == device_step_names.end()) return base::fail(Errc::badmsg, "not a record of a domain");
         out.devices.push_back({device->child_value("kind", ""), static_cast<uint32_t>(number(*device, "devid")),
                                static_cast<uint32_t>(number(*device, "back")), device->child_value("script", ""),
-                               device->child_value("running", ""), static_cast<DeviceStep>(step - device_step_names.begin())});
+                               device->child_value("running", ""), static_cast<DeviceStep>(step - device_step_names.begin()),
+                               device->child_value("server", "")});
     }
     return out;
 }

@@ -15,15 +15,12 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <set>
 #include <thread>
 
-#include "lib/base/number.hpp"
 #include "toolstack/service/fd.hpp"
 #include "toolstack/service/log.hpp"
 #include "toolstack/service/process.hpp"
+#include "toolstack/xend/adapters/tagged.hpp"
 
 namespace xend {
 
@@ -32,9 +29,6 @@ using base::Outcome;
 using std::chrono::steady_clock;
 
 namespace {
-
-/// In the environment of every process of a script.
-const std::string tag_variable = "XEND_SCRIPT";
 
 /// The last line that is not blank.
 std::string last_line(std::string text) {
@@ -47,7 +41,7 @@ Outcome<pid_t> spawn(const ScriptCall& call, int output) {
     std::vector<std::string> arguments{call.path};
     arguments.insert(arguments.end(), call.arguments.begin(), call.arguments.end());
     std::vector<std::string> environment{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"};
-    if (!call.tag.empty()) environment.push_back(fmt::format("{}={}", tag_variable, call.tag));
+    if (!call.tag.empty()) environment.push_back(tag_mark(call.tag));
     for (const auto& [key, value] : call.environment) environment.push_back(fmt::format("{}={}", key, value));
 
     posix_spawn_file_actions_t actions;
@@ -101,23 +95,6 @@ std::optional<int> await_end(pid_t pid, int input, steady_clock::time_point dead
     }
 }
 
-/// The process groups of all processes whose environment holds one of `marks`.
-std::set<pid_t> marked_groups(const std::vector<std::string>& marks) {
-    std::set<pid_t> out;
-    std::error_code error;
-    for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
-        const auto pid = base::parse_number<pid_t>(entry.path().filename().string());
-        if (!pid || *pid == ::getpid()) continue;
-        std::ifstream in(entry.path() / "environ");
-        for (std::string variable; std::getline(in, variable, '\0');) {
-            if (std::find(marks.begin(), marks.end(), variable) == marks.end()) continue;
-            const pid_t group = ::getpgid(*pid);
-            if (group > 0) out.insert(group == ::getpgrp() ? *pid : group);
-        }
-    }
-    return out;
-}
-
 void append_log(const std::string& file, const ScriptCall& call, const std::string& text) {
     if (text.empty()) return;
     const int fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
@@ -146,7 +123,8 @@ Outcome<> ScriptRunner::run(const ScriptCall& call) {
         int ignored = 0;
         ::waitpid(*pid, &ignored, 0);
     }
-    append_log(log_file_, call, said);
+    if (call.output != nullptr) *call.output = said;
+    else append_log(log_file_, call, said);
     if (!status)
         return base::fail(Errc::timedout, call.path + " did not end within " + std::to_string(call.timeout.count()) + " s");
     if (WIFEXITED(*status) && WEXITSTATUS(*status) == 0) return base::ok;
@@ -165,7 +143,7 @@ int64_t SystemClock::local_offset() {
 void ScriptRunner::end(const std::vector<std::string>& tags) {
     std::vector<std::string> marks;
     marks.reserve(tags.size());
-    for (const std::string& tag : tags) marks.push_back(fmt::format("{}={}", tag_variable, tag));
+    for (const std::string& tag : tags) marks.push_back(tag_mark(tag));
     for (int i = 0; i < 1000; ++i) {  // 5 s: a process inside the kernel may take its time
         const std::set<pid_t> groups = marked_groups(marks);
         if (groups.empty()) return;

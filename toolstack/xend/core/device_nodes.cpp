@@ -58,7 +58,8 @@ DeviceNodes vbd_nodes(const DeviceEnds& ends, const config::Disk& disk, const Se
     add(out.front, "device-type", type);
     add(out.front, "protocol", "x86_64-abi");
     const auto own = settings.block_scripts.find(disk.type);
-    const bool classic = own == settings.block_scripts.end() && (disk.type.empty() || disk.type == "phy" || disk.type == "file");
+    const bool classic = own == settings.block_scripts.end() &&
+                         (disk.type.empty() || disk.type == "phy" || disk.type == "file" || config::is_image_format(disk.type));
     const std::string script = settings.script_path(classic                               ? "block"
                                                     : own != settings.block_scripts.end() ? own->second
                                                                                           : "block-" + disk.type);

@@ -57,13 +57,14 @@ Outcome<> Devices::attach(xenstore::Store& store, Record& record, std::vector<De
         intent.back = device.ends.back.raw;
         if (!ours) continue;
         intent.script = device.script;
-        if (device.script.empty()) {
-            held.push_back(OTRY(take_disk(device)));
-        } else {
-            intent.running = config::Uuid::random().text();
-        }
+        if (!device.script.empty()) intent.running = config::Uuid::random().text();
+        else if (config::is_image_format(device.disk.type)) intent.server = config::Uuid::random().text();
     }
     OTRY(ports_.records.note(record));
+    for (DeviceNodes& device : devices) {
+        const bool ours = device.needs_script && device.ends.back == DomId{0} && device.script.empty();
+        if (ours) held.push_back(OTRY(take_disk(device, intent_for(record, device).server)));
+    }
     auto written = xenstore::in_transaction(store, [&](xenstore::Transaction& tx) -> Outcome<> {
         for (const DeviceNodes& device : devices) {
             // Left-overs of an earlier domain with this id must not be mixed in.
@@ -89,9 +90,11 @@ Outcome<> Devices::attach(xenstore::Store& store, Record& record, std::vector<De
 }
 
 /// What a script would find and tell the back end, which finds it there from the start.
-Outcome<BlockDevice> Devices::take_disk(DeviceNodes& device) {
+Outcome<BlockDevice> Devices::take_disk(DeviceNodes& device, const std::string& server) {
     const config::Disk& disk = device.disk;
-    auto taken = disk.type == "file" ? ports_.blocks.loop(disk.target, disk.mode) : ports_.blocks.device(disk.target);
+    auto taken = !server.empty()       ? ports_.blocks.image({disk.target, disk.type, disk.mode, disk.discard}, server)
+                 : disk.type == "file" ? ports_.blocks.loop(disk.target, disk.mode)
+                                       : ports_.blocks.device(disk.target);
     if (!taken) {
         return base::fail(taken.failure().code,
                           device_label(device.kind, device.devid) + " could not be connected. " + taken.failure().text);

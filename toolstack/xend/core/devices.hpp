@@ -26,7 +26,7 @@ class Devices {
     Ports& ports_;
 
     base::Outcome<> await_backend(xenstore::Store& store, const DeviceNodes& device);
-    base::Outcome<BlockDevice> take_disk(DeviceNodes& device);
+    base::Outcome<BlockDevice> take_disk(DeviceNodes& device, const std::string& server);
     base::Outcome<> await_served(xenstore::Store& store, const DeviceNodes& device);
     base::Outcome<> hotplug(xenstore::Store& store, const DeviceNodes& device, DeviceIntent& intent);
     base::Outcome<> run_script(xenstore::Store& store, const DeviceIntent& intent, base::DomId front, bool attach);

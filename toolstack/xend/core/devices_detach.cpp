@@ -96,7 +96,7 @@ Outcome<std::vector<Devices::Leaving>> Devices::leaving(xenstore::Store& store, 
                 if (known(ends, kind, devid)) continue;
                 const std::string path = backend_path(ends, kind, devid);
                 const bool ran = back == DomId{0} && !OTRY(text_at(store, path + "/hotplug-status")).empty();
-                DeviceIntent intent{kind, devid, back.raw, ran ? OTRY(text_at(store, path + "/script")) : "", "", {}};
+                DeviceIntent intent{kind, devid, back.raw, ran ? OTRY(text_at(store, path + "/script")) : "", "", {}, {}};
                 out.push_back({ends, std::move(intent)});
             }
         }
@@ -127,7 +127,8 @@ Outcome<> Devices::finish_close(xenstore::Store& store, const Leaving& device) {
         auto ran = run_script(store, device.intent, device.ends.front, false);
         if (!ran) log(LogLevel::warning, device.label() + ": " + ran.failure().text);
     }
-    return xenstore::remove_if_there(store, back);
+    OTRY(xenstore::remove_if_there(store, back));
+    return device.intent.server.empty() ? Outcome<>(base::ok) : ports_.blocks.release(device.intent.server);
 }
 
 /// All at once, then it waits for each. Errors: the first one.

@@ -42,8 +42,10 @@ std::string read_or_empty(xenstore::Store& store, const std::string& path) {
     return value && *value ? **value : std::string();
 }
 
+bool is_in_file(const config::Disk& disk) { return disk.type == "file" || config::is_image_format(disk.type); }
+
 bool is_checked(const config::Disk& disk) {
-    return !disk.target.empty() && (disk.type == "phy" || disk.type == "file") && disk.backend == "0";
+    return !disk.target.empty() && (disk.type == "phy" || is_in_file(disk)) && disk.backend == "0";
 }
 
 /// The domains of `records` that hold `wanted`, or are about to, except `own`.
@@ -131,7 +133,7 @@ Outcome<> check_one(const config::Disk& disk, const std::vector<User>& users) {
     const bool writes = disk.mode != config::DiskMode::read_only;
     for (const User& user : users) {
         if (!writes && !user.writes) continue;
-        return base::fail(Errc::busy, (disk.type == "file" ? "File " : "Device ") + disk.target + " is in use: it is mounted " +
+        return base::fail(Errc::busy, (is_in_file(disk) ? "File " : "Device ") + disk.target + " is in use: it is mounted " +
                                           (user.writes ? "read-write" : "read-only") + " in " + user.who +
                                           ", and so cannot be mounted " + (writes ? "read-write" : "read-only") + " now.");
     }
@@ -139,6 +141,16 @@ Outcome<> check_one(const config::Disk& disk, const std::vector<User>& users) {
 }
 
 }  // namespace
+
+Outcome<> check_can_move(const config::DomainConfig& config) {
+    for (const config::Disk& disk : config.disks) {
+        if (!config::is_image_format(disk.type) || !is_checked(disk)) continue;
+        return base::fail(Errc::opnotsupp, "Domain '" + config.name + "' cannot move: its disk " + disk.vdev + " is a " +
+                                               disk.type +
+                                               " image, which one host alone can have open; xm save and xm restore move it");
+    }
+    return base::ok;
+}
 
 bool is_same_file(const std::string& one, const std::string& other) {
     const auto identity = identify(one);

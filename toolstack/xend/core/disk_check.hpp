@@ -15,6 +15,9 @@ namespace xend {
 base::Outcome<> check_disks(xenstore::Store& store, const config::DomainConfig& config, std::span<const RecordPtr> records,
                             const std::string& proc_mounts = "/proc/mounts", const std::string& sys_block = "/sys/block");
 
+/// Whether another host may open the disks before this one has closed them. Errors: opnotsupp.
+base::Outcome<> check_can_move(const config::DomainConfig& config);
+
 /// Whether both are there and the same file, or device.
 bool is_same_file(const std::string& one, const std::string& other);
 

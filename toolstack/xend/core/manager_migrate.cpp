@@ -5,6 +5,7 @@
 
 #include "toolstack/service/log.hpp"
 #include "toolstack/xend/core/departure.hpp"
+#include "toolstack/xend/core/disk_check.hpp"
 #include "toolstack/xend/core/job.hpp"
 
 namespace xend {
@@ -80,6 +81,7 @@ Outcome<> Manager::check_departure(xenstore::Store& store, const DomainView& vie
         return base::fail(Errc::perm, "Domain '" + view.name + "' was not made by xend: its configuration is not known");
     if (view.record->arriving || view.record->changes())
         return base::fail(Errc::busy, "Domain '" + view.name + "' is being changed: try again");
+    OTRY(check_can_move(view.record->config));
     if (order.live) {
         auto can = ports_.hypervisor.can_save_live(view.ref());
         if (!can && can.failure().code == Errc::opnotsupp)

@@ -7,6 +7,7 @@
 #include "toolstack/service/caught.hpp"
 #include "toolstack/service/log.hpp"
 #include "toolstack/xend/core/arrival.hpp"
+#include "toolstack/xend/core/disk_check.hpp"
 #include "toolstack/xend/core/domain_nodes.hpp"
 
 namespace xend {
@@ -151,6 +152,7 @@ Outcome<> Manager::Arrival::prepare() {
 /// With its record, its names and disks are the domain's.
 Outcome<> Manager::Arrival::check(const config::DomainConfig& config) {
     Manager& m = manager_;
+    OTRY(check_can_move(config));
     const std::lock_guard claiming(m.claims_mutex_);
     // One that comes from this machine has its name and uuid here already.
     const auto own = OTRY(m.ports_.transfers->find(id_, TransferJournal::Way::out));

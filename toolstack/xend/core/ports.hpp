@@ -118,7 +118,8 @@ struct ScriptCall {
     std::vector<std::string> arguments;
     std::vector<std::pair<std::string, std::string>> environment;  // added to a clean one
     std::chrono::seconds timeout{60};
-    std::string tag{};  // marks every process of this call, for end()
+    std::string tag{};              // marks every process of this call, for end()
+    std::string* output = nullptr;  // gets what it says, up to 64 KiB, instead of the log
 
     /// "SCRIPT WORD …", as a setting names a script: its path, and the words behind the command.
     void take_script(const std::string& text, std::string command) {
@@ -147,6 +148,14 @@ struct BlockDevice {
     std::shared_ptr<void> held;  // a loop device that nobody holds vanishes
 };
 
+/// An image whose file holds more than the guest's bytes.
+struct ImageFile {
+    std::string path;
+    std::string format;  // as a disk's type says: "qcow2", "vhd" …
+    config::DiskMode mode = config::DiskMode::read_only;
+    bool discard = true;
+};
+
 /// Block devices of dom0. Thread-safe.
 class BlockDevices {
 public:
@@ -155,6 +164,13 @@ public:
     virtual base::Outcome<BlockDevice> device(const std::string& path) = 0;
     /// Makes a loop device on the file; it goes by itself with its last holder. Errors: the system's.
     virtual base::Outcome<BlockDevice> loop(const std::string& file, config::DiskMode mode) = 0;
+    /// Makes a device of the guest's bytes in an image, and a process that serves it. They stay until release(), whoever holds
+    /// them; `tag` is theirs alone. The image is of the format that is claimed, whatever its bytes look like. Errors: inval: what is
+    /// wrong with the image; noent: a file, program or driver is missing; the system's. What there is by then is to be released.
+    virtual base::Outcome<BlockDevice> image(const ImageFile& image, const std::string& tag) = 0;
+    /// Takes away whatever image() made for this tag, also for an earlier xend, and waits until all is in the image's file. Errors:
+    /// io: a process does not end; the system's.
+    virtual base::Outcome<> release(const std::string& tag) = 0;
     /// True when the back end holds the device of this vbd by itself.
     virtual bool served(base::DomId front, uint32_t devid) = 0;
     /// Of a vbd whose guest has stopped: true when nothing is under way to its device any more, and all is on the disk. Errors: io.

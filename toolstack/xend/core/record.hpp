@@ -46,6 +46,7 @@ struct DeviceIntent {
     std::string script;   // to be run with `remove` in the end, whatever became of it; empty: xend connected it itself
     std::string running;  // the tag of a run that may not have ended; empty: none
     DeviceStep step = DeviceStep::none;
+    std::string server{};  // the tag of the process that serves an image's blocks, released in the end; empty: there is none
 
     base::DomId backend() const { return base::DomId{static_cast<uint16_t>(back)}; }
     bool operator==(const DeviceIntent&) const = default;

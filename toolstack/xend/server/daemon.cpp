@@ -153,7 +153,7 @@ Outcome<> serve(const ServerSettings& settings, Life life, const Ready& ready) {
     ControlHypervisor hypervisor(control);
     RealStores stores;
     ScriptRunner scripts;
-    LinuxBlocks blocks;
+    LinuxBlocks blocks(scripts);
     SystemClock clock;
     FileRecords records(settings.records);
     OTRY(records.prepare());
