@@ -7,7 +7,7 @@ served() { ls -l /proc/[0-9]*/exe 2>/dev/null | grep -c qemu-nbd; }
 connected() { cat /sys/block/nbd*/backend 2>/dev/null | grep -c .; }
 nothing_left() { [ "$(served) $(connected)" = "0 0" ]; }
 # in_guest NAME NUMBER COMMAND: typed into the guest, which says NUMBER twice over when it is through
-in_guest() { type_to "$1" "$3; echo did-\$(($2 * 2))"; wait_until 60 said "$1" "did-$(($2 * 2))"; }
+in_guest() { type_to "$1" "$3; echo did-\$(($2 * 2))"; wait_until 150 said "$1" "did-$(($2 * 2))"; }
 # image_bytes FORMAT FILE KIB: from outside
 image_sum() { qemu-img convert -f "$1" -O raw "$2" $I/out.raw && head -c $(($3 * 1024)) $I/out.raw | md5sum | cut -d' ' -f1; rm -f $I/out.raw; }
 text_sum() { yes "$1" | head -c 262144 | md5sum | cut -d' ' -f1; }
@@ -100,7 +100,7 @@ for wait in 0 80000 160000 300000 500000; do
     usleep $wait
     kill -9 "$(server)"
     wait $!
-    wait_until 60 sh -c "$TOOL block-list im >$WORK/list && ! grep -q ^51728 $WORK/list || { $TOOL block-detach im xvdb; false; }"
+    wait_until 60 sh -c "$TOOL block-list im >$WORK/list && ! grep -q ^51728 $WORK/list || { $TOOL block-detach im xvdb -f; false; }"
     check "killed after $wait us: one server, one device" wait_until 30 sh -c ". $TESTS/lib.sh; [ \"\$(ls -l /proc/[0-9]*/exe 2>/dev/null | grep -c qemu-nbd) \$(cat /sys/block/nbd*/backend 2>/dev/null | grep -c .)\" = '1 1' ]"
 done
 
