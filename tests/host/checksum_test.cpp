@@ -67,14 +67,19 @@ TEST(Checksum, PartsOfAnyLengthAreTheWhole) {
 }
 
 TEST(Checksum, ZerosAreZeros) {
-    for (const size_t count : {0UL, 1UL, 31UL, 32UL, 4095UL, 4096UL, 4097UL, 100'000UL}) {
-        base::Checksum sum;
-        sum.add(random_bytes(5, 3));
-        base::Checksum same = sum;
-        sum.add_zeros(count);
-        same.add(std::vector<std::byte>(count));
-        EXPECT_EQ(sum.value(), same.value()) << count;
-    }
+    const auto bytes = random_bytes(100, 3);
+    for (const size_t before : {0UL, 5UL, 31UL, 32UL, 64UL, 100UL})
+        for (const size_t count : {0UL, 1UL, 27UL, 31UL, 32UL, 4095UL, 4096UL, 4097UL, 8192UL, 100'000UL}) {
+            base::Checksum sum;
+            sum.add(std::span(bytes).first(before));
+            base::Checksum same = sum;
+            sum.add_zeros(count);
+            same.add(std::vector<std::byte>(count));
+            EXPECT_EQ(sum.value(), same.value()) << count << " behind " << before;
+            sum.add(bytes);
+            same.add(bytes);
+            EXPECT_EQ(sum.value(), same.value()) << count << " behind " << before << ", and more";
+        }
 }
 
 TEST(Checksum, ChangesAndLengthsAreSeen) {

@@ -2,7 +2,6 @@
 #include "lib/proto/saved/trailer.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 
 namespace proto::saved {
@@ -87,23 +86,30 @@ void PageRuns::add(const PageEntry& page, uint64_t offset) {
     runs_.push_back({page.raw(), 1, data ? offset : 0});
 }
 
+/// At most what the current chunk has room for.
+void ChunkHashes::took(uint64_t count) {
+    used_ += count;
+    if (used_ < hashed_chunk) return;
+    hashes_.push_back(current_.value());
+    current_ = VersionedHash(version_);
+    used_ = 0;
+}
+
 void ChunkHashes::add(std::span<const std::byte> bytes) {
     while (!bytes.empty()) {
         const auto part = bytes.first(std::min<uint64_t>(bytes.size(), hashed_chunk - used_));
         current_.add(part);
-        used_ += part.size();
+        took(part.size());
         bytes = bytes.subspan(part.size());
-        if (used_ < hashed_chunk) return;
-        hashes_.push_back(current_.value());
-        current_ = VersionedHash(version_);
-        used_ = 0;
     }
 }
 
 void ChunkHashes::add_zeros(uint64_t count) {
-    static constexpr std::array<std::byte, base::page_size> zeros{};
-    for (; count != 0; count -= std::min<uint64_t>(count, zeros.size()))
-        add(std::span(zeros).first(std::min<uint64_t>(count, zeros.size())));
+    for (uint64_t part = 0; count != 0; count -= part) {
+        part = std::min(count, hashed_chunk - used_);
+        current_.add_zeros(part);
+        took(part);
+    }
 }
 
 std::vector<uint64_t> ChunkHashes::finish() {

@@ -3,6 +3,8 @@
 /// are little-endian: the runs, the hashes, then the footer, with which the file ends.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <functional>
 #include <optional>
 #include <variant>
@@ -61,6 +63,14 @@ public:
     void add(std::span<const std::byte> bytes) {
         std::visit([&](auto& hash) { hash.add(bytes); }, hash_);
     }
+    void add_zeros(uint64_t count) {
+        if (auto* sum = std::get_if<base::Checksum>(&hash_)) return sum->add_zeros(count);
+        static constexpr std::array<std::byte, base::page_size> zeros{};
+        for (uint64_t some = 0; count != 0; count -= some) {
+            some = std::min<uint64_t>(count, zeros.size());
+            add(std::span(zeros).first(some));
+        }
+    }
     uint64_t value() const {
         return std::visit([](const auto& hash) { return hash.value(); }, hash_);
     }
@@ -81,6 +91,8 @@ public:
     std::vector<uint64_t> finish();
 
 private:
+    void took(uint64_t count);
+
     uint32_t version_;
     VersionedHash current_;
     uint64_t used_ = 0;  // of the current chunk
