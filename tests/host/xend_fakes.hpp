@@ -531,6 +531,7 @@ struct FakeBlocks final : xend::BlockDevices {
         return xend::BlockDevice{"/dev/nbd" + std::to_string(images.size() - 1), "2b:" + std::to_string(images.size() - 1),
                                  nullptr};
     }
+    Outcome<> end_dead() override { return base::ok; }
     Outcome<> release(const std::string& tag) override {
         if (!release_error.empty()) return base::fail(Errc::io, release_error);
         const std::lock_guard guard(mutex);

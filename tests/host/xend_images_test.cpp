@@ -296,8 +296,10 @@ TEST(NbdLink, DevicesAreKnownByTheirOwner) {
     for (const char* name : {"nbd0", "nbd7", "nbdx", "sda"}) std::filesystem::create_directory(sys.path / name);
     for (const char* name : {"nbd7", "nbdx", "sda"}) std::ofstream(sys.path / name / "backend") << "mine\n";
     std::ofstream(sys.path / "nbd0" / "backend") << "mine-not\n";
-    EXPECT_EQ(xend::nbd_devices_of("mine", sys.path.string()), std::vector<uint32_t>{7});
-    EXPECT_TRUE(xend::nbd_devices_of("mine", "/nowhere").empty());
+    for (const auto& device : xend::nbd_devices(sys.path.string()))
+        EXPECT_EQ(device.owner, device.number == 7 ? "mine" : "mine-not") << device.number;
+    EXPECT_EQ(xend::nbd_devices(sys.path.string()).size(), 2U);
+    EXPECT_TRUE(xend::nbd_devices("/nowhere").empty());
 }
 
 }  // namespace

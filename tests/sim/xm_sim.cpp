@@ -74,6 +74,7 @@ public:
         return xend::BlockDevice{"/dev/nbd0", "2b:0", nullptr};
     }
     Outcome<> release(const std::string&) override { return base::ok; }
+    Outcome<> end_dead() override { return base::ok; }
     bool served(base::DomId, uint32_t) override { return true; }
     Outcome<bool> settled(base::DomId, uint32_t) override { return true; }
 };

@@ -35,6 +35,10 @@ namespace {
 constexpr std::chrono::seconds tool_time{30};
 constexpr unsigned most_bases = 64;
 constexpr size_t vhd_footer = 512;
+constexpr unsigned looks_after_news = 30;
+
+/// As a device names whom it is for: other programs name themselves in other ways.
+std::string owner_of(const std::string& tag) { return "xend " + tag; }
 
 /// What the program said of why it failed, without its name.
 std::string words_of(std::string text) {
@@ -76,6 +80,13 @@ Outcome<std::string> numbers_of(const std::string& device) {
     if (!std::getline(std::ifstream(file), text) || std::sscanf(text.c_str(), "%u:%u", &major, &minor) != 2)
         return base::fail(Errc::io, "Cannot see the numbers of /dev/" + device);
     return fmt::format("{:x}:{:x}", major, minor);
+}
+
+/// One that is not connected any more is none of anybody's.
+Outcome<> disconnect(NbdLink& link, uint32_t device) {
+    auto done = link.disconnect(device);
+    if (!done && (done.failure().code == Errc::noent || done.failure().code == Errc::inval)) return base::ok;
+    return done;
 }
 
 }  // namespace
@@ -166,19 +177,16 @@ Outcome<BlockDevice> ImageServer::serve(const ImageFile& image, const std::strin
     ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof forever);
     if (image.mode == config::DiskMode::read_only) what.flags |= NbdExport::read_only;
     if (!image.discard) what.flags &= static_cast<uint16_t>(~NbdExport::trim);
-    const uint32_t number = OTRY(link.connect(socket.get(), what, tag));
+    const uint32_t number = OTRY(link.connect(socket.get(), what, owner_of(tag)));
     const std::string name = "nbd" + std::to_string(number);
     return BlockDevice{"/dev/" + name, OTRY(numbers_of(name)), nullptr};
 }
 
 Outcome<> ImageServer::release(const std::string& tag) {
-    const auto devices = nbd_devices_of(tag);
-    if (!devices.empty()) {
+    for (const NbdDevice& device : nbd_devices()) {
+        if (device.owner != owner_of(tag)) continue;
         NbdLink link = OTRY(driver());
-        for (const uint32_t device : devices) {
-            auto done = link.disconnect(device);
-            if (!done && done.failure().code != Errc::noent && done.failure().code != Errc::inval) return done;
-        }
+        OTRY(disconnect(link, device.number));
     }
     const auto begun = steady_clock::now();
     std::set<pid_t> told;
@@ -196,6 +204,37 @@ Outcome<> ImageServer::release(const std::string& tag) {
         }
         std::this_thread::sleep_for(pause);
     }
+}
+
+Outcome<> ImageServer::end_those_without_server() {
+    for (const NbdDevice& device : nbd_devices()) {
+        const std::string mark = owner_of("");
+        if (!device.owner.starts_with(mark) || !marked_groups({tag_mark(device.owner.substr(mark.size()))}).empty()) continue;
+        log(LogLevel::error, fmt::format("the qemu-nbd of /dev/nbd{} has died: its disk has errors from here on", device.number));
+        NbdLink link = OTRY(NbdLink::open());
+        OTRY(disconnect(link, device.number));
+    }
+    return base::ok;
+}
+
+Outcome<> ImageServer::end_dead() {
+    const std::lock_guard guard(deaths_mutex_);
+    if (::access("/sys/module/nbd", F_OK) != 0) {
+        deaths_.reset();  // and its group with the module
+        return base::ok;
+    }
+    if (!deaths_) {
+        NbdLink link = OTRY(NbdLink::open());
+        OTRY(link.hear_deaths());
+        deaths_ = std::move(link);
+        looks_ = 1;  // whoever died before
+    }
+    // The connection dies first, and its process may take a while.
+    if (deaths_->heard_deaths()) looks_ = looks_after_news;
+    if (looks_ == 0) return base::ok;
+    OTRY(end_those_without_server());
+    --looks_;
+    return base::ok;
 }
 
 }  // namespace xend

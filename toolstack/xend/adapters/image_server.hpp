@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "toolstack/service/fd.hpp"
@@ -28,6 +29,8 @@ public:
     /// As BlockDevices::image() and release().
     base::Outcome<BlockDevice> serve(const ImageFile& image, const std::string& tag);
     base::Outcome<> release(const std::string& tag);
+    /// As BlockDevices::end_dead().
+    base::Outcome<> end_dead();
 
     /// The first step of serve(): looks at the image and all below it. Errors: inval, noent.
     base::Outcome<> inspect(const ImageFile& image);
@@ -37,10 +40,14 @@ public:
 private:
     base::Outcome<> run(ScriptCall call, const std::string& what);
     base::Outcome<NbdLink> driver();
+    base::Outcome<> end_those_without_server();
 
     Scripts& scripts_;
     ImageSettings settings_;
     std::mutex mutex_;  // of the socket's name
+    std::mutex deaths_mutex_;
+    std::optional<NbdLink> deaths_;
+    unsigned looks_ = 0;  // that are due
 };
 
 }  // namespace xend

@@ -18,6 +18,7 @@ public:
         return images_.serve(image, tag);
     }
     base::Outcome<> release(const std::string& tag) override { return images_.release(tag); }
+    base::Outcome<> end_dead() override { return images_.end_dead(); }
     bool served(base::DomId front, uint32_t devid) override;
     base::Outcome<bool> settled(base::DomId front, uint32_t devid) override;
 };

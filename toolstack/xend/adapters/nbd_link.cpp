@@ -108,6 +108,15 @@ Outcome<std::string> ask(const Fd& socket, const std::string& request, const std
     }
 }
 
+/// The first of the groups that a family has: nbd's one.
+uint32_t first_group(std::string_view answer) {
+    const auto groups = attribute(answer, CTRL_ATTR_MCAST_GROUPS);
+    const auto first = groups ? read_as<nlattr>(*groups) : std::nullopt;
+    if (!first || first->nla_len < NLA_HDRLEN || first->nla_len > groups->size()) return 0;
+    const auto id = attribute(groups->substr(NLA_HDRLEN, first->nla_len - NLA_HDRLEN), CTRL_ATTR_MCAST_GRP_ID);
+    return id ? read_as<uint32_t>(*id).value_or(0) : 0;
+}
+
 std::string nested(uint16_t type, std::string_view value) {
     const nlattr head{static_cast<uint16_t>(NLA_HDRLEN + value.size()), type};
     return std::string(reinterpret_cast<const char*>(&head), sizeof head).append(value);
@@ -128,7 +137,22 @@ Outcome<NbdLink> NbdLink::open() {
     const auto id = attribute(*said, CTRL_ATTR_FAMILY_ID);
     const auto family = id ? read_as<uint16_t>(*id) : std::nullopt;
     if (!family) return base::fail(Errc::noent, "Linux does not name its driver nbd");
-    return NbdLink(std::move(socket), *family);
+    return NbdLink(std::move(socket), *family, first_group(*said));
+}
+
+Outcome<> NbdLink::hear_deaths() {
+    if (deaths_ == 0) return base::fail(Errc::noent, "Linux does not tell of servers that died");
+    if (::setsockopt(socket_.get(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &deaths_, sizeof deaths_) != 0)
+        return system_failure("Cannot hear of servers that died");
+    return base::ok;
+}
+
+bool NbdLink::heard_deaths() {
+    std::array<char, 8192> buffer{};
+    for (bool heard = false;; heard = true) {
+        // Too many of them are an error, and news all the same.
+        if (::recv(socket_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT) < 0 && errno != ENOBUFS) return heard;
+    }
 }
 
 Outcome<uint32_t> NbdLink::connect(int socket, const NbdExport& what, const std::string& owner) {
@@ -152,15 +176,16 @@ Outcome<> NbdLink::disconnect(uint32_t device) {
     return base::ok;
 }
 
-std::vector<uint32_t> nbd_devices_of(const std::string& owner, const std::string& sys_block) {
-    std::vector<uint32_t> out;
+std::vector<NbdDevice> nbd_devices(const std::string& sys_block) {
+    std::vector<NbdDevice> out;
     std::error_code error;
     for (const auto& entry : std::filesystem::directory_iterator(sys_block, error)) {
         const std::string name = entry.path().filename().string();
         if (!name.starts_with("nbd")) continue;
         const auto number = base::parse_number<uint32_t>(name.substr(3));
-        std::string backend;
-        if (number && std::getline(std::ifstream(entry.path() / "backend"), backend) && backend == owner) out.push_back(*number);
+        std::string owner;
+        if (number && std::getline(std::ifstream(entry.path() / "backend"), owner) && !owner.empty())
+            out.push_back({*number, owner});
     }
     return out;
 }

@@ -87,6 +87,8 @@ public:
     base::Outcome<bool> reap();
     /// Notes shutdown requests that nobody answered.
     void check_shutdown_timeouts();
+    /// As BlockDevices::end_dead().
+    base::Outcome<> end_dead_images() { return ports_.blocks.end_dead(); }
 
     /// All domains in order of id.
     base::Outcome<std::vector<DomainGlance>> domains();

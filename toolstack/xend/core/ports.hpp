@@ -171,6 +171,9 @@ public:
     /// Takes away whatever image() made for this tag, also for an earlier xend, and waits until all is in the image's file. Errors:
     /// io: a process does not end; the system's.
     virtual base::Outcome<> release(const std::string& tag) = 0;
+    /// Has what waits for an image fail whose server died: Linux waits for ever. To be called now and then; it costs nothing where
+    /// nothing died. Errors: the system's; it is tried again.
+    virtual base::Outcome<> end_dead() = 0;
     /// True when the back end holds the device of this vbd by itself.
     virtual bool served(base::DomId front, uint32_t devid) = 0;
     /// Of a vbd whose guest has stopped: true when nothing is under way to its device any more, and all is on the disk. Errors: io.

@@ -48,6 +48,7 @@ std::vector<Record> Reaper::find_ended() {
         if (!event || !*event) break;
     }
     if (++looks_ % looks_between_timeouts == 0) manager_.check_shutdown_timeouts();
+    vitals_.tried("disks whose server died", service::caught([&] { return manager_.end_dead_images(); }));
     auto ended = service::caught([&] { return manager_.ended(); });
     vitals_.tried("stopped domains", ended ? base::Outcome<>(base::ok) : base::Outcome<>(ended.failure()));
     if (ended) return std::move(ended).take();
