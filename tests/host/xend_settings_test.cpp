@@ -64,7 +64,7 @@ const Row rows[] = {
     {"vnc-x509-cert-dir", "/etc/xen/vnc", "/x", "(a)", harmless, nullptr},
     {"vnc-x509-verify", "0", "1", "2", harmless, nullptr},
     {"vncpasswd", "", "secret", "(a)", harmless, nullptr},
-    {"xen-api-server", "((unix))", "((9363 none) (::1:9364))", "((9363 pam))", effective, [](const S& s) { return !s.xenapi_unix_server && s.xenapi_ports == std::vector<std::pair<std::string, uint16_t>>{{"localhost", 9363}, {"::1", 9364}}; }},
+    {"xen-api-server", "((unix))", "((9363 none) (::1:9364))", "((9363 maybe))", effective, [](const S& s) { return !s.xenapi_unix_server && s.xenapi_ports == std::vector<std::pair<std::string, uint16_t>>{{"localhost", 9363}, {"::1", 9364}}; }},
     {"xend-address", "localhost", "127.0.0.2", "0.0.0.0", effective, [](const S& s) { return s.address == "127.0.0.2"; }},
     {"xend-config-format", "4", "3", "5", effective, [](const S& s) { return s.given.at("xend-config-format") == "3"; }},
     {"xend-domains-path", "/var/lib/xend/domains", "/x", "(a)", effective, [](const S& s) { return s.core.domains_folder == "/x"; }},
@@ -138,6 +138,32 @@ TEST(Settings, ErrorsNameTheLine) {
     EXPECT_EQ(read("(vncpasswd )").error, "") << "the shipped files have it";
     EXPECT_EQ(read("(xend-event-port 1)").warnings.at(0),
               "x.sxp:1: the option 'xend-event-port' has no effect: there is no port for events");
+}
+
+// Xen 3's own file shows a port with PAM: xend ran with it, and so must this one, without the port.
+TEST(Settings, APortOfTheXenApiThatAsksForMoreIsNotOpenedAndXendStarts) {
+    const std::string end =
+        " are not supported; write (9363 none), which serves root of this machine alone, or (unix), which ssh reaches from "
+        "elsewhere";
+    const Read pam = read("(xen-api-server ((9363 pam '^localhost$ example\\\\.com$') (unix none)))\n(xend-port 8010)");
+    EXPECT_EQ(pam.error, "");
+    EXPECT_EQ(pam.warnings,
+              std::vector<std::string>{"x.sxp:1: xen-api-server: nobody listens at port 9363: passwords (pam)" + end});
+    EXPECT_TRUE(pam.settings.xenapi_unix_server);
+    EXPECT_TRUE(pam.settings.xenapi_ports.empty());
+    EXPECT_EQ(pam.settings.port, 8010) << "what follows is read";
+    EXPECT_EQ(read("(xen-api-server ((0.0.0.0:9363 none '^host$')))").warnings,
+              std::vector<std::string>{"x.sxp:1: xen-api-server: nobody listens at port 9363: lists of hosts" + end});
+    EXPECT_EQ(read("(xen-api-server ((9363 none '' a.key a.crt)))").warnings,
+              std::vector<std::string>{"x.sxp:1: xen-api-server: nobody listens at port 9363: keys" + end});
+    const Read unix_pam = read("(xen-api-server ((unix pam)))");
+    EXPECT_EQ(unix_pam.warnings,
+              std::vector<std::string>{
+                  "x.sxp:1: xen-api-server: root alone opens the unix socket, and is asked for nothing: write (unix)"});
+    EXPECT_TRUE(unix_pam.settings.xenapi_unix_server);
+    for (const char* wrong :
+         {"((pam))", "((0 none))", "((9363 maybe))", "((9363 none a b c d))", "(9363)", "((0.0.0.0:9363 none))"})
+        EXPECT_NE(read(std::string("(xen-api-server ") + wrong + ")").error, "") << wrong;
 }
 
 TEST(Settings, ScriptsHaveArgumentsAndBlockTypesTheirOwn) {

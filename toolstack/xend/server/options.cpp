@@ -65,6 +65,33 @@ constexpr Take own_address = [](ServerSettings& s, std::string_view, const std::
     return base::ok;
 };
 
+/// What a port of (xen-api-server …) asks for beside being there; empty: nothing. The words are (WHERE AUTHENTICATION HOSTS KEY CERTIFICATE).
+std::string asked_beside(const std::vector<proto::Sxp>& words) {
+    constexpr std::array<std::string_view, 5> what = {"", "passwords (pam)", "lists of hosts", "keys", "certificates"};
+    for (size_t i = 1; i < words.size(); ++i) {
+        if (words[i].text() != (i == 1 ? "none" : "")) return std::string(what[i]);
+    }
+    return {};
+}
+
+/// A port that asks for more is not opened: xend starts all the same, and says so.
+Outcome<> take_xenapi_port(ServerSettings& s, const std::vector<proto::Sxp>& words) {
+    const std::string where = words[0].text();
+    const size_t colon = where.rfind(':');
+    const auto port = base::parse_number<uint16_t>(colon == std::string::npos ? where : where.substr(colon + 1));
+    if (!port || *port == 0) return base::fail(Errc::inval, "'" + where.substr(0, 60) + "' has no port");
+    if (const std::string beside = asked_beside(words); !beside.empty()) {
+        s.remarks.push_back("xen-api-server: nobody listens at port " + std::to_string(*port) + ": " + beside +
+                            " are not supported; write (" + std::to_string(*port) +
+                            " none), which serves root of this machine alone, or (unix), which ssh reaches from elsewhere");
+        return base::ok;
+    }
+    ServerSettings checked;
+    OTRY(own_address<&ServerSettings::address>(checked, {}, colon == std::string::npos ? "" : where.substr(0, colon)));
+    s.xenapi_ports.emplace_back(checked.address, *port);
+    return base::ok;
+}
+
 /// ((unix) (PORT none) (ADDRESS:PORT none)): classic Xen took a port alone for all addresses; ours stays with this machine.
 Outcome<> take_xenapi(ServerSettings& s, std::string_view, const std::string& value) {
     const proto::Sxp all = OTRY(proto::parse_sxp(value.empty() ? "()" : value));
@@ -72,21 +99,16 @@ Outcome<> take_xenapi(ServerSettings& s, std::string_view, const std::string& va
     s.xenapi_ports.clear();
     for (const proto::Sxp& one : all.items()) {
         const auto& words = one.items();
-        if (words.empty() || words.size() > 2 || (words.size() == 2 && words[1].text() != "none"))
-            return base::fail(
-                Errc::inval,
-                "each is written (unix), (PORT none) or (ADDRESS:PORT none): without passwords, lists of hosts or keys");
-        const std::string where = words[0].text();
-        if (where == "unix") {
+        const bool known = words.size() < 2 || words[1].text() == "none" || words[1].text() == "pam";
+        if (words.empty() || words.size() > 5 || !known)
+            return base::fail(Errc::inval, "each is written (unix), (PORT none) or (ADDRESS:PORT none)");
+        if (words[0].text() == "unix") {
             s.xenapi_unix_server = true;
+            if (!asked_beside(words).empty())
+                s.remarks.push_back("xen-api-server: root alone opens the unix socket, and is asked for nothing: write (unix)");
             continue;
         }
-        const size_t colon = where.rfind(':');
-        const auto port = base::parse_number<uint16_t>(colon == std::string::npos ? where : where.substr(colon + 1));
-        if (!port || *port == 0) return base::fail(Errc::inval, "'" + where.substr(0, 60) + "' has no port");
-        ServerSettings checked;
-        OTRY(own_address<&ServerSettings::address>(checked, {}, colon == std::string::npos ? "" : where.substr(0, colon)));
-        s.xenapi_ports.emplace_back(checked.address, *port);
+        OTRY(take_xenapi_port(s, words));
     }
     return base::ok;
 }

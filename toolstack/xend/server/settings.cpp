@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <utility>
 
 #include "lib/base/number.hpp"
 #include "lib/proto/sxp.hpp"
@@ -84,8 +85,10 @@ struct Reading {
         if (option->standing == OptionStanding::harmless && asks(*option, value))
             warnings.push_back(place + "the option '" + name + "' has no effect: " + std::string(option->what));
         settings.given[name] = value;
-        return option->take == nullptr ? Outcome<>(base::ok)
-                                       : option->take(settings, name, value).context("(" + name + " " + value + ")");
+        if (option->take == nullptr) return base::ok;
+        OTRY(option->take(settings, name, value).context("(" + name + " " + value + ")"));
+        for (const std::string& remark : std::exchange(settings.remarks, {})) warnings.push_back(place + remark);
+        return base::ok;
     }
 };
 

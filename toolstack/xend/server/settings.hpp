@@ -44,6 +44,7 @@ struct ServerSettings {
     std::string pid_file = "/var/run/xend.pid";
     std::string records = "/var/run/xend/domains";
     std::map<std::string, std::string> given;  // what the file says, by option
+    std::vector<std::string> remarks;          // what a value asked for and did not get
 };
 
 /// Takes what an xend-config.sxp says; unknown options and those without effect are named in `warnings`.
