@@ -13,6 +13,10 @@ printf '<?xml version="1.0"?><methodCall><methodName>xend.domain.create</methodN
 printf '<methodCall><methodName>xend.domain.pincpu</methodName><params><param><value>1</value></param><param><value><int>0</int></value></param><param><value><array><data><value><i4>1</i4></value></data></array></value></param></params></methodCall>' | seed xmlrpc pincpu
 printf '<methodCall><methodName>system.methodHelp</methodName><params><param><value><struct><member><name>a</name><value><boolean>1</boolean></value></member><member><name>b</name><value><double>1.5</double></value></member><member><name>c</name><value><nil/></value></member></struct></value></param></params></methodCall>' | seed xmlrpc types
 
+printf '\001/domains\n{"config":{"name":"demo","memory":64,"disks":[{"uname":"phy:/x","dev":"xvda"}]},"start":true}' | seed rest create
+printf '\002/domains/a%%20b/vbds/xvda?force=true\n' | seed rest detach
+printf '\001/domains/0/vcpus\n{"count":18446744073709551615,"count":-1.5e3,"\\u0000":["\\ud83d\\ude00",null]}' | seed rest numbers
+
 printf '\001\0\0\0\001\0\0\0\0\0\0\0\002\0\0\0/\0\013\0\0\0\002\0\0\0\0\0\0\0\004\0\0\0/a\0b' | seed xs_wire stream
 printf '\374\377\377\377\003\0\0\0some bytes for the ring' | seed xs_wire ring
 

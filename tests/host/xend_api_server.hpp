@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "toolstack/service/fd.hpp"
+#include "toolstack/xend/rest/server.hpp"
 #include "toolstack/xend/server/dispatcher.hpp"
 #include "toolstack/xend/server/http_server.hpp"
 #include "toolstack/xend/server/monitor.hpp"
@@ -26,6 +27,8 @@ struct HttpAnswer {
 };
 
 class ListeningXend {
+    std::unique_ptr<service::EventLoop> loop_ = service::EventLoop::make().take();
+
 public:
     Machine machine;
     xend::Vitals vitals;
@@ -36,8 +39,10 @@ public:
     }};
 
     xend::xenapi::Server xenapi{machine.manager, machine.clock, dispatcher, sys()};
+    xend::rest::Server rest{machine.manager, machine.clock, dispatcher, *loop_, [this] { server_->poke(); }};
 
     ListeningXend() {
+        rest.start();
         server_ = std::make_unique<xend::HttpServer>(
             *loop_,
             [this](xend::Request request, xend::HttpServer::Done done) {
@@ -52,6 +57,10 @@ public:
                                    return taken;
                                });
         });
+        server_->serve_below(
+            xend::rest::root,
+            [this](const xend::HttpRequest& request, xend::HttpServer::Done done) { rest.handle(request, std::move(done)); },
+            xend::rest::Server::refused);
         EXPECT_TRUE(server_->listen_unix(socket()));
         thread_ = std::thread([this] { EXPECT_TRUE(loop_->run()); });
     }
@@ -104,7 +113,6 @@ public:
     }
 
 private:
-    std::unique_ptr<service::EventLoop> loop_ = service::EventLoop::make().take();
     std::unique_ptr<xend::HttpServer> server_;
     std::thread thread_;
 };

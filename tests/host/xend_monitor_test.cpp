@@ -1,4 +1,4 @@
-// link: xend_fakes xendcore xendhttp xendxmlrpc xendxenapi xendclient xmverbs
+// link: xend_fakes xendcore xendhttp xendxmlrpc xendxenapi xendrest xendclient xmverbs
 // SPDX-License-Identifier: Apache-2.0
 // tsan
 // GET /metrics and GET /healthz, as programs that watch a host see them.

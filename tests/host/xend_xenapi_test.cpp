@@ -1,4 +1,4 @@
-// link: xend_fakes xendcore xendhttp xendxmlrpc xendxenapi
+// link: xend_fakes xendcore xendhttp xendxmlrpc xendxenapi xendrest
 // SPDX-License-Identifier: Apache-2.0
 // tsan
 // The Xen-API 1.0: sessions, objects and their fields, what is done to a VM, and what is refused.

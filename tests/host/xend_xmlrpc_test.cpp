@@ -1,4 +1,4 @@
-// link: xend_fakes xendcore xendhttp xendxmlrpc xendxenapi
+// link: xend_fakes xendcore xendhttp xendxmlrpc xendxenapi xendrest
 // SPDX-License-Identifier: Apache-2.0
 // tsan
 // Classic Xen's XML-RPC: a client that everybody has against a xend that listens, and what is no call.

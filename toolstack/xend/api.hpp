@@ -28,7 +28,10 @@
 // A failed operation answers 200 with the body (xend.err 'text'), as classic xend did; clients look at the body.
 
 #include <map>
+#include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "lib/base/outcome.hpp"
 
@@ -41,11 +44,22 @@ struct Request {
     std::map<std::string, std::string> fields;  // decoded query or form fields
 };
 
+/// An answer that goes on. Of the server's thread.
+class Feed {
+public:
+    virtual ~Feed() = default;
+    enum class State : uint8_t { open, over };  // over: its reader is to go
+    /// Puts what is there by now behind `out`, which nobody has to wait for. There may be more.
+    virtual State next(std::string& out) = 0;
+};
+
 struct Reply {
     int status = 200;
     std::string type = "application/sxp";
-    std::string location;  // only with 201
+    std::string location;  // of what was made, or of the job that makes it
     std::string body;
+    std::vector<std::pair<std::string, std::string>> fields{};  // more of the head's
+    std::shared_ptr<Feed> feed{};                               // what comes behind the body, until one side closes
 };
 
 /// One way to reach a xend: over its socket (client/), or directly in the same process (tests, sim).

@@ -20,6 +20,7 @@
 #include "toolstack/xend/adapters/sqlite_domains.hpp"
 #include "toolstack/xend/adapters/sqlite_transfers.hpp"
 #include "toolstack/xend/core/manager.hpp"
+#include "toolstack/xend/rest/server.hpp"
 #include "toolstack/xend/server/dispatcher.hpp"
 #include "toolstack/xend/server/http_server.hpp"
 #include "toolstack/xend/server/monitor.hpp"
@@ -183,11 +184,16 @@ Outcome<> serve(const ServerSettings& settings, Life life, const Ready& ready) {
             return taken;
         });
     });
+    rest::Server api(manager, clock, dispatcher, *loop, [&server] { server.poke(); });
+    server.serve_below(
+        rest::root, [&api](const HttpRequest& request, HttpServer::Done done) { api.handle(request, std::move(done)); },
+        rest::Server::refused);
     OTRY(listen(server, settings));
     RelocationServer relocation(*loop, dispatcher, manager, settings, keys);
     if (settings.relocation_server) OTRY(relocation.listen());
     Reaper reaper(*loop, manager, stores, dispatcher, vitals);
     reaper.start();
+    api.start();
     Startup startup(
         *loop, dispatcher, manager, vitals, [&] { run_network_script(settings, scripts); }, ready, life);
     OTRY(startup.begin());

@@ -56,8 +56,15 @@ void Dispatcher::handle(Request request, Done done) {
     if (lane.empty()) {
         looks_.post(std::to_string(next_look_++), job);
     } else {
-        jobs_.post(lane, job);
+        post(lane, job);
     }
+}
+
+void Dispatcher::post(const std::string& lane, service::JobQueues::Job job) {
+    jobs_.post(lane, [this, job = std::move(job)] {
+        job();
+        changed_();
+    });
 }
 
 void Dispatcher::finish() {

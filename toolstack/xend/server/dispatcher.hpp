@@ -25,7 +25,9 @@ public:
     /// Work that looks, beside all others.
     void look(service::JobQueues::Job job) { looks_.post(std::to_string(next_look_++), std::move(job)); }
     /// Work that may block and answers nobody.
-    void post(const std::string& lane, service::JobQueues::Job job) { jobs_.post(lane, std::move(job)); }
+    void post(const std::string& lane, service::JobQueues::Job job);
+    /// `changed` is called behind each job that may have changed something, in its thread. Before the first one.
+    void on_change(std::function<void()> changed) { changed_ = std::move(changed); }
     /// Of the jobs that change something.
     service::JobQueues::Load load() { return jobs_.load(); }
     /// Waits for everything that was asked for.
@@ -37,6 +39,7 @@ public:
 
 private:
     Answer answer_;
+    std::function<void()> changed_ = [] {};
     std::atomic<uint64_t> next_look_ = 0;
     service::JobQueues looks_;
     service::JobQueues jobs_;

@@ -28,10 +28,12 @@ int hex(char c) {
     return -1;
 }
 
-std::optional<std::string> unescape(std::string_view text) {
+enum class Plus : uint8_t { is_blank, stays };
+
+std::optional<std::string> unescape(std::string_view text, Plus plus = Plus::is_blank) {
     std::string out;
     for (size_t i = 0; i < text.size(); ++i) {
-        if (text[i] == '+') {
+        if (text[i] == '+' && plus == Plus::is_blank) {
             out += ' ';
         } else if (text[i] != '%') {
             out += text[i];
@@ -82,10 +84,15 @@ HttpRequest head_of(const http::request<http::string_body>& in) {
     HttpRequest out;
     out.get = in.method() == http::verb::get;
     out.post = in.method() == http::verb::post;
+    out.method = std::string(in.method_string());
     out.target = std::string(in.target());
     out.host = std::string(in[http::field::host]);
     out.content_type = std::string(in[http::field::content_type]);
     out.has_origin = in.find(http::field::origin) != in.end();
+    out.if_match = std::string(in[http::field::if_match]);
+    out.if_none_match = std::string(in[http::field::if_none_match]);
+    out.idempotency_key = std::string(in["Idempotency-Key"]);
+    out.last_event_id = std::string(in["Last-Event-ID"]);
     out.version = in.version();
     out.keep_alive = in.keep_alive();
     return out;
@@ -103,18 +110,36 @@ HttpRequest HttpParser::take() {
     return out;
 }
 
-std::string response_text(const Reply& reply, unsigned version, bool keep_alive) {
+std::optional<std::string> unescape_path(std::string_view text) { return unescape(text, Plus::stays); }
+
+namespace {
+
+http::response<http::string_body> response_of(const Reply& reply, unsigned version, bool keep_alive) {
     http::response<http::string_body> response(static_cast<http::status>(reply.status), version);
     response.set(http::field::server, "xend");
     response.set(http::field::content_type, reply.type);
     if (!reply.location.empty()) response.set(http::field::location, reply.location);
+    for (const auto& [name, value] : reply.fields) response.set(name, value);
     response.keep_alive(keep_alive);
     response.body() = reply.body;
-    response.prepare_payload();
+    return response;
+}
+
+std::string text_of(const http::response<http::string_body>& response) {
     std::ostringstream out;
     out << response;
     return std::move(out).str();
 }
+
+}  // namespace
+
+std::string response_text(const Reply& reply, unsigned version, bool keep_alive) {
+    auto response = response_of(reply, version, keep_alive);
+    response.prepare_payload();
+    return text_of(response);
+}
+
+std::string feed_head(const Reply& reply, unsigned version) { return text_of(response_of(reply, version, false)); }
 
 bool decode_form(std::string_view text, std::map<std::string, std::string>& fields) {
     while (!text.empty()) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -13,10 +14,12 @@ namespace xend {
 struct HttpRequest {
     bool get = false;
     bool post = false;  // neither: another method
+    std::string method;
     std::string target;
     std::string host;
     std::string content_type;
     bool has_origin = false;
+    std::string if_match, if_none_match, idempotency_key, last_event_id;
     std::string body;
     unsigned version = 11;
     bool keep_alive = false;
@@ -41,8 +44,14 @@ public:
     HttpRequest take();
 };
 
+/// "a%20b" -> "a b"; a plus sign stays one. Nothing: an escape is malformed.
+std::optional<std::string> unescape_path(std::string_view text);
+
 /// The bytes of a reply to a request of this version.
 std::string response_text(const Reply& reply, unsigned version, bool keep_alive);
+
+/// The head of one whose body ends with the connection, and what stands in it already.
+std::string feed_head(const Reply& reply, unsigned version);
 
 /// "a=1&b=x%20y" into fields. False when an escape is malformed or there are too many fields.
 bool decode_form(std::string_view text, std::map<std::string, std::string>& fields);
