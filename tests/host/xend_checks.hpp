@@ -54,6 +54,26 @@ inline void run_demo(Machine& m, config::ExitAction off, config::ExitAction rebo
     ASSERT_TRUE(m.manager.unpause("demo"));
 }
 
+/// Where its back end's half of a second disk is, xvdb.
+inline const std::string second_disk = "/local/domain/0/backend/vbd/1/51728";
+
+/// A machine on which it runs, and a file for its second disk.
+struct Running : Machine {
+    using Force = xend::Manager::Force;
+    std::string image = folder.file("second.img");
+    Running() { run_demo(*this, config::ExitAction::destroy, config::ExitAction::restart, config::ExitAction::destroy); }
+    const xend::Record& record() { return records.all.begin()->second; }
+    std::string attach(const std::string& specifier) { return text_of(manager.attach_device("demo", "vbd", specifier)); }
+    std::string detach(const std::string& device = "xvdb", Force force = Force::no) {
+        return text_of(manager.detach_device("demo", "vbd", device, force));
+    }
+    std::string value(const std::string& path) { return *manager.store_value(path); }
+    /// The xend that comes after one that was killed.
+    xend::Manager next() {
+        return xend::Manager(xend::Ports{hypervisor, stores, scripts, blocks, records, clock, Machine::settings()});
+    }
+};
+
 inline std::string id_of(Machine& m, const std::string& name) {
     auto view = m.manager.find(name);
     return view ? std::to_string(view->info.id.raw) : "none";

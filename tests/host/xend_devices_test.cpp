@@ -13,34 +13,19 @@ using fakes::Before;
 using fakes::id_of;
 using fakes::Machine;
 using fakes::run_demo;
+using fakes::Running;
 using fakes::text_of;
 using xend::DeviceStep;
 using Force = xend::Manager::Force;
-
-const std::string second = "/local/domain/0/backend/vbd/1/51728";
-
-struct Running : Machine {
-    std::string image = folder.file("second.img");
-    Running() { run_demo(*this, ExitAction::destroy, ExitAction::restart, ExitAction::destroy); }
-    const xend::Record& record() { return records.all.begin()->second; }
-    std::string attach(const std::string& specifier) { return text_of(manager.attach_device("demo", "vbd", specifier)); }
-    std::string detach(const std::string& device, Force force = Force::no) {
-        return text_of(manager.detach_device("demo", "vbd", device, force));
-    }
-    std::string value(const std::string& path) { return *manager.store_value(path); }
-    xend::Manager next() {
-        return xend::Manager(xend::Ports{hypervisor, stores, scripts, blocks, records, clock, Machine::settings()});
-    }
-};
 
 TEST(HotDevices, ADiskComesAndGoes) {
     Running m;
     const std::string nodes = m.nodes();
     const auto config = m.record().config;
     EXPECT_EQ(m.attach("file:" + m.image + ",xvdb,w"), "");
-    EXPECT_EQ(m.value(second + "/physical-device"), "7:0");
+    EXPECT_EQ(m.value(fakes::second_disk + "/physical-device"), "7:0");
     EXPECT_EQ(m.value("/local/domain/1/device/vbd/51728/state"), "1");
-    EXPECT_EQ(m.value(second + "/state"), "2");
+    EXPECT_EQ(m.value(fakes::second_disk + "/state"), "2");
     ASSERT_EQ(m.record().config.disks.size(), 2U) << "a reboot must have it too";
     EXPECT_EQ(m.record().devices.back().step, DeviceStep::none);
     EXPECT_EQ(m.detach("xvdb"), "");
@@ -114,12 +99,12 @@ TEST(HotDevices, ABusyDiskStaysUntilItIsForced) {
     m.stores.tree.guests_let_go = false;
     EXPECT_EQ(m.detach("xvdb"),
               "Device 51728 (vbd) is busy: the guest does not let go of it, and keeps it. Option -f takes it by force.");
-    EXPECT_EQ(m.value(second + "/online"), "1");
+    EXPECT_EQ(m.value(fakes::second_disk + "/online"), "1");
     EXPECT_EQ(m.record().devices.back().step, DeviceStep::none);
     EXPECT_EQ(m.record().config.disks.size(), 2U);
     EXPECT_EQ(m.nodes(), nodes) << "it is as it was";
     EXPECT_EQ(m.detach("xvdb", Force::yes), "");
-    EXPECT_EQ(m.value(second + "/state"), "");
+    EXPECT_EQ(m.value(fakes::second_disk + "/state"), "");
     EXPECT_EQ(m.record().config.disks.size(), 1U);
 }
 

@@ -1,7 +1,9 @@
 // link: xend_fakes xendcore
 // SPDX-License-Identifier: Apache-2.0
 // Disks that are images of other formats than raw: what xend does for them, and the parts that serve them.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "toolstack/xend/adapters/file_records.hpp"
@@ -15,24 +17,9 @@
 namespace {
 
 using base::Errc;
-using config::ExitAction;
-using fakes::Machine;
-using fakes::run_demo;
+using fakes::Running;
 using fakes::text_of;
 using Force = xend::Manager::Force;
-
-const std::string second = "/local/domain/0/backend/vbd/1/51728";
-
-struct Running : Machine {
-    std::string image = folder.file("second.img");
-    Running() { run_demo(*this, ExitAction::destroy, ExitAction::restart, ExitAction::destroy); }
-    const xend::Record& record() { return records.all.begin()->second; }
-    std::string attach(const std::string& specifier) { return text_of(manager.attach_device("demo", "vbd", specifier)); }
-    std::string detach(Force force = Force::no) { return text_of(manager.detach_device("demo", "vbd", "xvdb", force)); }
-    xend::Manager next() {
-        return xend::Manager(xend::Ports{hypervisor, stores, scripts, blocks, records, clock, Machine::settings()});
-    }
-};
 
 TEST(Images, AreServedForAsLongAsTheyAreConnected) {
     Running m;
@@ -49,7 +36,7 @@ TEST(Images, AreServedForAsLongAsTheyAreConnected) {
         ASSERT_EQ(m.blocks.images.size(), 1U);
         EXPECT_EQ(m.blocks.images.begin()->second.format, format);
         EXPECT_EQ(m.blocks.images.begin()->second.path, m.image);
-        EXPECT_EQ(*m.manager.store_value(second + "/physical-device"), "2b:0");
+        EXPECT_EQ(*m.manager.store_value(fakes::second_disk + "/physical-device"), "2b:0");
         EXPECT_EQ(m.record().devices.back().server, m.blocks.images.begin()->first) << "what a later xend releases it by";
         EXPECT_EQ(m.detach(), "");
         EXPECT_TRUE(m.blocks.images.empty()) << specifier;
@@ -195,6 +182,22 @@ TEST(ImageFacts, AVhdOfDifferencesIsNone) {
 
 // The servers themselves.
 
+/// For as long as it lives, this process can open but so many files more.
+class NoMoreFiles {
+    rlimit before_{};
+
+public:
+    explicit NoMoreFiles(rlim_t more = 0) {
+        ::getrlimit(RLIMIT_NOFILE, &before_);
+        const service::Fd next(::open("/", O_RDONLY | O_CLOEXEC));
+        const rlimit now{static_cast<rlim_t>(next.get()) + more, before_.rlim_max};
+        EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &now), 0);
+    }
+    ~NoMoreFiles() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+    NoMoreFiles(const NoMoreFiles&) = delete;
+    NoMoreFiles& operator=(const NoMoreFiles&) = delete;
+};
+
 /// Programs of QEMU's as they may behave.
 struct Tools : testing::Test {
     fakes::Folder folder;
@@ -213,6 +216,18 @@ struct Tools : testing::Test {
         return path;
     }
     xend::ImageFile file() const { return {image, "qcow2", config::DiskMode::read_write, true}; }
+    /// A process that carries the tag, and lives until it is told.
+    void start_server(const std::string& tag, const std::string& first) {
+        xend::ScriptCall call;
+        call.path = program("server", first + " (while :; do sleep 0.05; done) </dev/null >/dev/null 2>&1 &");
+        call.tag = tag;
+        ASSERT_EQ(text_of(scripts.run(call)), "");
+    }
+    static size_t servers(const std::string& tag) {
+        const auto groups = xend::marked_groups({xend::tag_mark(tag)});
+        EXPECT_TRUE(groups) << text_of(groups);
+        return groups ? groups->size() : 0;
+    }
     std::string inspected() { return text_of(xend::ImageServer(scripts, settings).inspect(file())); }
     std::string started(const std::string& tag) {
         xend::NbdExport what;
@@ -244,18 +259,31 @@ TEST_F(Tools, SayWhatIsWrongInOneLine) {
     EXPECT_EQ(inspected(), image + " does not exist.");
 }
 
+TEST_F(Tools, ThatCannotBeSeenAreNotTakenForGone) {
+    const std::string tag = "images-test-" + std::to_string(::getpid()) + "u";
+    start_server(tag, "");
+    {
+        const NoMoreFiles none;
+        EXPECT_NE(text_of(xend::ImageServer(scripts, settings).release(tag)).find("Cannot see what runs: /proc"),
+                  std::string::npos);
+        EXPECT_FALSE(xend::marked_groups({xend::tag_mark(tag)}));
+    }
+    {
+        const NoMoreFiles but_one(1);  // /proc itself is seen, and no process
+        EXPECT_FALSE(xend::marked_groups({xend::tag_mark(tag)}));
+    }
+    EXPECT_EQ(servers(tag), 1U);
+    EXPECT_EQ(text_of(xend::ImageServer(scripts, settings).release(tag)), "");
+    EXPECT_EQ(servers(tag), 0U);
+}
+
 TEST_F(Tools, AreEndedByTheirTagWhoeverStartedThem) {
     for (const bool stubborn : {false, true}) {
         const std::string tag = "images-test-" + std::to_string(::getpid()) + (stubborn ? "s" : "p");
-        const std::string path = program("server", std::string(stubborn ? "trap '' TERM;" : "") +
-                                                       " (while :; do sleep 0.05; done) </dev/null >/dev/null 2>&1 &");
-        xend::ScriptCall call;
-        call.path = path;
-        call.tag = tag;
-        ASSERT_EQ(text_of(scripts.run(call)), "");
-        ASSERT_FALSE(xend::marked_groups({xend::tag_mark(tag)}).empty());
+        start_server(tag, stubborn ? "trap '' TERM;" : "");
+        ASSERT_EQ(servers(tag), 1U);
         EXPECT_EQ(text_of(xend::ImageServer(scripts, settings).release(tag)), "");
-        EXPECT_TRUE(xend::marked_groups({xend::tag_mark(tag)}).empty());
+        EXPECT_EQ(servers(tag), 0U);
         EXPECT_EQ(text_of(xend::ImageServer(scripts, settings).release(tag)), "") << "twice is as once";
     }
 }

@@ -34,7 +34,6 @@ Failure wrong(const std::string& file, const std::string& what) { return base::f
 
 constexpr std::array<std::string_view, 8> base_formats = {"raw", "qcow2", "qcow", "vpc", "vhdx", "vmdk", "vdi", "qed"};
 
-constexpr size_t vhd_footer = 512;
 constexpr size_t vhd_type_at = 60;
 constexpr char vhd_differencing = 4;
 

@@ -3,6 +3,7 @@
 
 // What is in the file of an image, as far as it decides whether it may be opened. Pure.
 
+#include <cstddef>
 #include <span>
 #include <string>
 
@@ -22,6 +23,9 @@ std::string qemu_format(const std::string& type);
 /// Judges what `qemu-img info --output=json` said of `file`, and finds its base. Only a base whose format is written down is
 /// taken: else its bytes would say what it is, and those may be a guest's. Errors: inval: its data is in other files, or the base is none.
 base::Outcome<ImageBase> read_image_facts(const std::string& file, const std::string& json);
+
+/// The size of what stands at a VHD's end, and of most at its beginning too. In bytes.
+inline constexpr size_t vhd_footer = 512;
 
 /// Errors: inval: the first bytes are those of a VHD that holds but differences, which QEMU would take for the whole.
 base::Outcome<> check_vhd(const std::string& file, std::span<const char> first, std::span<const char> last);

@@ -17,6 +17,7 @@
 
 #include "toolstack/service/log.hpp"
 #include "toolstack/service/process.hpp"
+#include "toolstack/xend/adapters/device_numbers.hpp"
 #include "toolstack/xend/adapters/image_facts.hpp"
 #include "toolstack/xend/adapters/tagged.hpp"
 
@@ -34,7 +35,6 @@ namespace {
 
 constexpr std::chrono::seconds tool_time{30};
 constexpr unsigned most_bases = 64;
-constexpr size_t vhd_footer = 512;
 constexpr unsigned looks_after_news = 30;
 
 /// As a device names whom it is for: other programs name themselves in other ways.
@@ -72,14 +72,14 @@ Outcome<Fd> connect_to(const std::string& path) {
     return out;
 }
 
-/// "MAJOR:MINOR" in hexadecimal.
-Outcome<std::string> numbers_of(const std::string& device) {
+/// As the kernel says them.
+Outcome<std::string> numbers_in_sys(const std::string& device) {
     const std::string file = "/sys/block/" + device + "/dev";
     std::string text;
     unsigned major = 0, minor = 0;
     if (!std::getline(std::ifstream(file), text) || std::sscanf(text.c_str(), "%u:%u", &major, &minor) != 2)
         return base::fail(Errc::io, "Cannot see the numbers of /dev/" + device);
-    return fmt::format("{:x}:{:x}", major, minor);
+    return device_numbers(major, minor);
 }
 
 /// One that is not connected any more is none of anybody's.
@@ -179,7 +179,7 @@ Outcome<BlockDevice> ImageServer::serve(const ImageFile& image, const std::strin
     if (!image.discard) what.flags &= static_cast<uint16_t>(~NbdExport::trim);
     const uint32_t number = OTRY(link.connect(socket.get(), what, owner_of(tag)));
     const std::string name = "nbd" + std::to_string(number);
-    return BlockDevice{"/dev/" + name, OTRY(numbers_of(name)), nullptr};
+    return BlockDevice{"/dev/" + name, OTRY(numbers_in_sys(name)), nullptr};
 }
 
 Outcome<> ImageServer::release(const std::string& tag) {
@@ -191,7 +191,7 @@ Outcome<> ImageServer::release(const std::string& tag) {
     const auto begun = steady_clock::now();
     std::set<pid_t> told;
     for (std::chrono::milliseconds pause{1};; pause = std::min(2 * pause, std::chrono::milliseconds{50})) {
-        const auto left = marked_groups({tag_mark(tag)});
+        const auto left = OTRY(marked_groups({tag_mark(tag)}));
         if (left.empty()) return base::ok;
         const auto waited = steady_clock::now() - begun;
         if (waited > 2 * settings_.patience) return base::fail(Errc::io, "a server of an image does not end");
@@ -209,7 +209,8 @@ Outcome<> ImageServer::release(const std::string& tag) {
 Outcome<> ImageServer::end_those_without_server() {
     for (const NbdDevice& device : nbd_devices()) {
         const std::string mark = owner_of("");
-        if (!device.owner.starts_with(mark) || !marked_groups({tag_mark(device.owner.substr(mark.size()))}).empty()) continue;
+        if (!device.owner.starts_with(mark)) continue;
+        if (!OTRY(marked_groups({tag_mark(device.owner.substr(mark.size()))})).empty()) continue;
         log(LogLevel::error, fmt::format("the qemu-nbd of /dev/nbd{} has died: its disk has errors from here on", device.number));
         NbdLink link = OTRY(NbdLink::open());
         OTRY(disconnect(link, device.number));

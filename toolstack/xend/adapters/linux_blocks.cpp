@@ -13,6 +13,7 @@
 #include <fstream>
 
 #include "toolstack/service/fd.hpp"
+#include "toolstack/xend/adapters/device_numbers.hpp"
 
 namespace xend {
 
@@ -24,8 +25,6 @@ using service::system_failure;
 namespace {
 
 constexpr int loop_tries = 50;  // another program may take the free one before us
-
-std::string numbers_of(dev_t device) { return fmt::format("{:x}:{:x}", ::major(device), ::minor(device)); }
 
 /// A free loop device on `backing`. Errors: the system's; busy: somebody else was faster.
 Outcome<BlockDevice> bind_free(const Fd& control, const Fd& backing, const std::string& file, bool read_only) {
@@ -43,7 +42,7 @@ Outcome<BlockDevice> bind_free(const Fd& control, const Fd& backing, const std::
     if (::ioctl(fd->get(), LOOP_CONFIGURE, &config) != 0) return system_failure("Cannot put " + out.path + " on " + file);
     struct stat s {};
     if (::fstat(fd->get(), &s) != 0) return system_failure(out.path);
-    out.numbers = numbers_of(s.st_rdev);
+    out.numbers = device_numbers(::major(s.st_rdev), ::minor(s.st_rdev));
     out.held = std::move(fd);
     return out;
 }
@@ -54,7 +53,7 @@ Outcome<BlockDevice> LinuxBlocks::device(const std::string& path) {
     struct stat s {};
     if (::stat(path.c_str(), &s) != 0) return base::fail(Errc::noent, path + " does not exist.");
     if (!S_ISBLK(s.st_mode)) return base::fail(Errc::inval, path + " is not a block device.");
-    return BlockDevice{path, numbers_of(s.st_rdev), nullptr};
+    return BlockDevice{path, device_numbers(::major(s.st_rdev), ::minor(s.st_rdev)), nullptr};
 }
 
 Outcome<BlockDevice> LinuxBlocks::loop(const std::string& file, config::DiskMode mode) {

@@ -145,9 +145,9 @@ void ScriptRunner::end(const std::vector<std::string>& tags) {
     marks.reserve(tags.size());
     for (const std::string& tag : tags) marks.push_back(tag_mark(tag));
     for (int i = 0; i < 1000; ++i) {  // 5 s: a process inside the kernel may take its time
-        const std::set<pid_t> groups = marked_groups(marks);
-        if (groups.empty()) return;
-        for (const pid_t group : groups) {
+        const auto groups = marked_groups(marks);
+        if (groups && groups->empty()) return;
+        for (const pid_t group : groups ? *groups : std::set<pid_t>{}) {
             if (::kill(-group, SIGKILL) != 0) ::kill(group, SIGKILL);  // one in our own group is named by itself
         }
         std::this_thread::sleep_for(std::chrono::milliseconds{5});
