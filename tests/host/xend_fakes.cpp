@@ -90,8 +90,8 @@ Outcome<std::vector<xend::RecordPtr>> FakeRecords::load() {
 
 int64_t FakeClock::unix_seconds() { return now; }
 
-Outcome<> FakeNeighbours::announce(DomId front, uint32_t devid, const std::string& mac) {
-    told.push_back(std::to_string(front.raw) + "." + std::to_string(devid) + " " + mac);
+Outcome<> FakeNeighbours::announce(DomId front, uint32_t devid, const config::Vif& vif) {
+    told.push_back(std::to_string(front.raw) + "." + std::to_string(devid) + " " + vif.mac);
     return base::ok;
 }
 

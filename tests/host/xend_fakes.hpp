@@ -590,7 +590,7 @@ struct FakeClock final : xend::Clock {
 
 struct FakeNeighbours final : xend::Neighbours {
     std::vector<std::string> told;
-    Outcome<> announce(DomId front, uint32_t devid, const std::string& mac) override;
+    Outcome<> announce(DomId front, uint32_t devid, const config::Vif& vif) override;
 };
 
 /// A folder that vanishes with the test.

@@ -41,19 +41,20 @@ setup_vif() {
     ip addr flush dev "$dev" 2>/dev/null || true
 }
 
-# route_addresses OWN: the guest's addresses are behind the interface, and this machine speaks to them as OWN
+# route_addresses OWN: the guest's IPv4 addresses are behind the interface, and this machine speaks to them as OWN
 route_addresses() {
     for address in $ip_list; do
         case $address in
-            *:*) do_or_die ip -6 route replace "$address" dev "$dev" ;;
+            *:*) ;;
             *) do_or_die ip route replace "$address" dev "$dev" src "$1" ;;
         esac
     done
 }
 
 # With antispoof=yes only the guest's own addresses come out of its interface: its MAC, and of IP what `ip` in the store names; without
-# `ip` only the MAC is looked at. DHCP, and what IPv6 needs to find neighbours, pass; what claims to be a router does not. The rules stand
-# where the interface's packets come in, so that they hold for bridges and routes alike; the kernel drops them with the interface.
+# `ip` only the MAC is looked at. DHCP, and what IPv6 needs to find neighbours, pass; what claims to be a router or to have another's
+# address does not. The rules stand where the interface's packets come in, so that they hold for bridges and routes alike; the kernel
+# drops them with the interface.
 guard_vif() {
     case $antispoof in
         yes | on | 1) ;;
@@ -64,31 +65,55 @@ guard_vif() {
     case $mac$ip_list in
         *[!0-9a-fA-F.:/\ ]*) fatal "antispoof=yes: the addresses of $dev are not understood (MAC $mac, ip '$ip_list')" ;;
     esac
-    chain="netdev xen_antispoof $dev"
-    {
-        echo "add table netdev xen_antispoof"
-        echo "add chain $chain { type filter hook ingress device \"$dev\" priority 0; policy accept; }"
-        echo "flush chain $chain"
-        [ -z "$mac" ] || echo "add rule $chain ether saddr != $mac drop"
-        [ -z "$ip_list" ] || guard_addresses
-    } | nft -f - || fatal "nft refuses the rules against wrong addresses of $dev (MAC $mac, ip '$ip_list')"
+    rules=$(guard_rules) || exit 1
+    echo "$rules" | nft -f - || fatal "nft refuses the rules against wrong addresses of $dev (MAC $mac, ip '$ip_list')"
 }
 
-guard_addresses() {
+guard_rules() {
+    chain="netdev xen_antispoof $dev"
+    echo "add table netdev xen_antispoof"
+    echo "add chain $chain { type filter hook ingress device \"$dev\" priority 0; policy accept; }"
+    echo "flush chain $chain"
+    [ -z "$mac" ] || echo "add rule $chain ether saddr != $mac drop"
+    [ -n "$ip_list" ] || return 0
+    guard_ipv4
+    guard_ipv6
+    echo "add rule $chain drop"
+}
+
+guard_ipv4() {
     echo "add rule $chain arp saddr ip 0.0.0.0 accept"
     echo "add rule $chain ip saddr 0.0.0.0 udp sport 68 udp dport 67 accept"
     for address in $ip_list; do
         case $address in
-            *:*) echo "add rule $chain ip6 saddr $address accept" ;;
-            *)
-                echo "add rule $chain arp saddr ip $address accept"
-                echo "add rule $chain ip saddr $address accept"
-                ;;
+            *:*) continue ;;
+        esac
+        echo "add rule $chain arp saddr ip $address accept"
+        echo "add rule $chain ip saddr $address accept"
+    done
+}
+
+# Own are also the link-local address that is made of the MAC, and any that `ip` names. Numbers stand for what nft looks up in files.
+guard_ipv6() {
+    own=
+    for address in $ip_list ${mac:+$(link_local "$mac")}; do
+        case $address in
+            *:*) own="$own $address" ;;
         esac
     done
-    echo "add rule $chain icmpv6 type nd-router-advert drop"
-    echo "add rule $chain ip6 saddr { ::, fe80::/10 } meta l4proto 58 accept"  # ICMPv6, without a file of names
-    echo "add rule $chain drop"
+    # 134, 137: "I am a router", "there is a better one". 136: "I have this address", which stands 64 bits behind the beginning.
+    echo "add rule $chain icmpv6 type { 134, 137 } drop"
+    lie="icmpv6 type 136"
+    for address in $own; do
+        bits=$(leading_bits "$address") || fatal "antispoof=yes: '$address' of $dev is no IPv6 address"
+        lie="$lie @th,64,${bits% *} != 0x${bits#* }"
+        # 135: "who has this address?": who has none yet asks so whether one is free, and nobody else can take that one.
+        echo "add rule $chain ip6 saddr :: icmpv6 type 135 @th,64,${bits% *} 0x${bits#* } accept"
+    done
+    echo "add rule $chain $lie drop"
+    # 131, 132, 143: what it listens to; 133: "where is a router?"
+    echo "add rule $chain ip6 saddr :: icmpv6 type { 131, 132, 133, 143 } accept"
+    for address in $own; do echo "add rule $chain ip6 saddr $address accept"; done
 }
 
 # The interface goes with the device; it may be gone already.

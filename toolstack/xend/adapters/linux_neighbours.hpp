@@ -1,20 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
-#include <cstddef>
-
 #include "toolstack/xend/core/ports.hpp"
 
 namespace xend {
 
-/// An Ethernet frame in which a card asks everybody for its own address (RFC 903): switches learn where it is. Errors: inval: no MAC.
-base::Outcome<std::array<std::byte, 60>> reverse_arp(const std::string& mac);
-
-/// Bridges of this machine.
+/// The bridges and cards of this machine: on its bridge a card says where its MAC is, and for one that is behind routes this machine's
+/// cards say that its addresses are here.
 class LinuxNeighbours final : public Neighbours {
 public:
-    base::Outcome<> announce(base::DomId front, uint32_t devid, const std::string& mac) override;
+    base::Outcome<> announce(base::DomId front, uint32_t devid, const config::Vif& vif) override;
 };
 
 }  // namespace xend

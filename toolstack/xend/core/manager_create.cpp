@@ -285,7 +285,9 @@ Outcome<> Manager::let_run(xenstore::Store& store, const DomainRef& domain, Reco
     // How soon it ends again is measured from here, however long a boot loader took.
     if (record.previous_restart != 0) record.previous_restart = record.start_time;
     OTRY(store.write(vm_path(domain.uuid) + "/start_time", std::to_string(record.start_time)));
-    return ports_.hypervisor.unpause(domain).context("Failed to unpause domain " + record.config.name);
+    OTRY(ports_.hypervisor.unpause(domain).context("Failed to unpause domain " + record.config.name));
+    announce_cards(record);
+    return base::ok;
 }
 
 /// Makes the domain of `record`, which the journal has. On failure nothing is left of it but, of one that was to be restarted, the

@@ -118,6 +118,7 @@ Outcome<> Manager::connect(xenstore::Store& store, Record& record, const NewDevi
     const size_t intent = record.devices.size() - 1;
     if (done) {
         record.devices[intent].step = DeviceStep::none;
+        if (!device.alone.vifs.empty()) announce_cards(record);
         return ports_.records.note(record);
     }
     OTRY(devices_.detach(store, domain, record.devices[intent]));  // else it is left to who finishes changes

@@ -210,7 +210,6 @@ Outcome<> Manager::start_arrival(xenstore::Store& store, Record& record) {
         if (!record.devices.empty()) OTRY(devices_.detach_all(store, domain.id, &record));
         OTRY(connect_devices(store, record));
         OTRY(let_run(store, domain, record));
-        announce_cards(record);
     }
     Record live = record;
     OTRY(advance(live, RecordEvent::built));
@@ -227,8 +226,8 @@ void Manager::announce_cards(const Record& record) {
     size_t card = 0;
     for (const DeviceIntent& device : record.devices) {
         if (device.kind != "vif" || card >= record.config.vifs.size()) continue;
-        const std::string& mac = record.config.vifs[card++].mac;
-        const auto told = device.back == 0 ? ports_.neighbours->announce(record.id(), device.devid, mac) : Outcome<>(base::ok);
+        const config::Vif& vif = record.config.vifs[card++];
+        const auto told = device.back == 0 ? ports_.neighbours->announce(record.id(), device.devid, vif) : Outcome<>(base::ok);
         if (!told) log(LogLevel::warning, "domain '" + record.config.name + "': " + told.failure().text);
     }
 }

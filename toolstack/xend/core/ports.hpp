@@ -217,8 +217,8 @@ public:
 class Neighbours {
 public:
     virtual ~Neighbours() = default;
-    /// Tells them where this card of a domain is by now. Errors: of the system.
-    virtual base::Outcome<> announce(base::DomId front, uint32_t devid, const std::string& mac) = 0;
+    /// Tells them where this card of a domain is by now, which is connected. Does not wait. Errors: of the system.
+    virtual base::Outcome<> announce(base::DomId front, uint32_t devid, const config::Vif& vif) = 0;
 };
 
 /// Another host, and what is known of its key.
