@@ -9,6 +9,7 @@
 #include "hypervisor/hypercall/handlers.hpp"
 #include "hypervisor/hypercall/machine_info.hpp"
 #include "hypervisor/hypercall/row.hpp"
+#include "hypervisor/hypercall/text.hpp"
 #include "hypervisor/hypercall/version_info.hpp"
 
 namespace hv {
@@ -18,18 +19,12 @@ namespace {
 /// A space ends each name; tools look for "xen-3.0-x86_64 " as a word.
 constexpr char capabilities[] = "xen-3.0-x86_64 ";
 
-void copy_text(char* to, size_t size, const char* from) {
-    size_t i = 0;
-    for (; i + 1 < size && from[i]; ++i) to[i] = from[i];
-    memset(to + i, 0, size - i);
-}
-
 Status compile_info(Vcpu&, GuestPtr<xen::CompileInfo> p) {
     auto info = xen::zeroed<xen::CompileInfo>();
-    copy_text(info.compiler, sizeof info.compiler, version_info::compiler);
-    copy_text(info.compile_by, sizeof info.compile_by, version_info::compile_by);
-    copy_text(info.compile_domain, sizeof info.compile_domain, version_info::compile_domain);
-    copy_text(info.compile_date, sizeof info.compile_date, machine_info.build_date);
+    copy_text(info.compiler, version_info::compiler);
+    copy_text(info.compile_by, version_info::compile_by);
+    copy_text(info.compile_domain, version_info::compile_domain);
+    copy_text(info.compile_date, machine_info.build_date);
     return p.store(info);
 }
 

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// What xenperf and xenlockprof read: performance counters, and how locks were waited for.
-#include <algorithm>
-#include <string_view>
-
 #include "hypervisor/hypercall/sysctl/sysctl.hpp"
+#include "hypervisor/hypercall/text.hpp"
 #include "hypervisor/hypercall/trace_control.hpp"
 #include "hypervisor/rt/clock.hpp"
 #include "hypervisor/sync/lock_profile.hpp"
@@ -12,14 +10,6 @@
 namespace hv::sysctl {
 
 namespace {
-
-/// With its end, cut off where there is no room.
-template <size_t size>
-void copy_name(char (&to)[size], std::string_view name) {
-    const size_t n = std::min(name.size(), size - 1);
-    memcpy(to, name.data(), n);
-    to[n] = 0;
-}
 
 uint32_t values_before(uint32_t index) {
     uint32_t n = 0;
@@ -34,7 +24,7 @@ Status store_counter(const xen::SysctlPerfcOp& p, uint32_t index) {
     const auto values = GuestPtr<uint32_t>::of(p.val) + values_before(index);
     if (!descriptions.null()) {
         auto d = xen::zeroed<xen::SysctlPerfcDesc>();
-        copy_name(d.name, counters::description(index).name);
+        copy_text(d.name, counters::description(index).name);
         d.nr_vals = n;
         TRY(descriptions.store(d, index));
     }
@@ -61,7 +51,7 @@ Status query_locks(const Call& c) {
     for (uint32_t i = 0; i < room; ++i) {
         const lock_profile::Figures f = lock_profile::figures(i);
         auto d = xen::zeroed<xen::SysctlLockprofData>();
-        copy_name(d.name, f.name);
+        copy_text(d.name, f.name);
         d.type = xen::LOCKPROF_TYPE_GLOBAL;
         d.lock_cnt = f.taken;
         d.block_cnt = f.waits;
