@@ -188,20 +188,16 @@ Outcome<> GuestPages::name_list() {
 }
 
 Outcome<> GuestPages::index() {
-    by_mfn_.clear();
+    if (mfns_.size() >= proto::saved::pfn_limit) return bad("is too long");
+    size_t used = 0;
+    for (const uint64_t mfn : mfns_) used += mfn != no_frame ? 1 : 0;
+    by_mfn_ = FrameIndex(used);
     for (uint64_t pfn = 0; pfn < mfns_.size(); ++pfn) {
-        if (mfns_[pfn] != no_frame) by_mfn_.emplace_back(mfns_[pfn], pfn);
+        if (mfns_[pfn] == no_frame) continue;
+        if (const auto first = by_mfn_.add(mfns_, pfn))
+            return bad("has one frame for the pages " + std::to_string(*first) + " and " + std::to_string(pfn));
     }
-    std::ranges::sort(by_mfn_);
-    const auto twice = std::ranges::adjacent_find(by_mfn_, {}, [](const auto& entry) { return entry.first; });
-    if (twice == by_mfn_.end()) return base::ok;
-    return bad("has one frame for the pages " + std::to_string(twice->second) + " and " + std::to_string((twice + 1)->second));
-}
-
-std::optional<uint64_t> GuestPages::pfn_of(uint64_t mfn) const {
-    const auto at = std::ranges::lower_bound(by_mfn_, mfn, {}, [](const auto& entry) { return entry.first; });
-    if (at == by_mfn_.end() || at->first != mfn) return std::nullopt;
-    return at->second;
+    return base::ok;
 }
 
 }  // namespace migration

@@ -9,6 +9,7 @@
 
 #include "abi/xen/basic.hpp"
 #include "lib/proto/saved/format.hpp"
+#include "toolstack/migration/frame_index.hpp"
 #include "toolstack/xenctrl/control.hpp"
 
 namespace migration {
@@ -38,7 +39,7 @@ public:
     /// no_frame where there is none.
     uint64_t mfn(uint64_t pfn) const { return mfns_[pfn]; }
     proto::saved::PageKind kind(uint64_t pfn) const { return kinds_[pfn]; }
-    std::optional<uint64_t> pfn_of(uint64_t mfn) const;
+    std::optional<uint64_t> pfn_of(uint64_t mfn) const { return by_mfn_.find(mfns_, mfn); }
     /// The pages that hold the list, in its order.
     const std::vector<uint64_t>& list_pfns() const { return list_pfns_; }
     /// The shared-info page as it was when the list was read.
@@ -56,7 +57,7 @@ private:
 
     std::vector<uint64_t> mfns_;
     std::vector<proto::saved::PageKind> kinds_;
-    std::vector<std::pair<uint64_t, uint64_t>> by_mfn_;  // (mfn, pfn), sorted
+    FrameIndex by_mfn_;
     std::vector<uint64_t> list_frames_, list_pfns_;
     uint64_t list_pfns_moved_ = 0;  // how often
     std::vector<std::byte> shared_info_;
