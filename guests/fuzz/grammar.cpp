@@ -8,6 +8,7 @@
 #include "abi/xen/memory.hpp"
 #include "abi/xen/sched.hpp"
 #include "abi/xen/vcpu.hpp"
+#include "abi/xenolith/copy_pages.hpp"
 
 namespace fuzz {
 
@@ -55,6 +56,7 @@ const Call calls[] = {
     {HYPERVISOR_hypfs_op, 0, "sbsbs", ""},
     {HYPERVISOR_arch_0, 0, "@", "4s4s8u8u8b"},
     {HYPERVISOR_arch_1, 0, "uuuu", ""},
+    {xenolith::HYPERVISOR_copy_pages, 0, "s@s", "2d2s4n8b8b8b"},
     {63, 0, "uuuu", ""},
 
     {HYPERVISOR_mmuext_op, MMUEXT_PIN_L1_TABLE, "@nbd", "4c408f8u4c408f8u"},

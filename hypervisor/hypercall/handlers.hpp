@@ -48,6 +48,7 @@ Answer hypercall_platform_op(Vcpu& v, GuestPtr<xen::PlatformOp> arg);
 // control
 Answer hypercall_domctl(Vcpu& v, GuestPtr<xen::Domctl> arg);
 Answer hypercall_sysctl(Vcpu& v, GuestPtr<xen::Sysctl> arg, uint64_t progress);
+Answer hypercall_copy_pages(Vcpu& v, uint32_t cmd, AnyGuestPtr arg, uint64_t first);
 Answer hypercall_hypfs_op(Vcpu& v, uint32_t cmd, GuestPtr<char> path, uint64_t path_bytes, AnyGuestPtr buffer, uint64_t bytes);
 
 }  // namespace hv

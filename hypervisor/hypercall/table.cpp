@@ -6,6 +6,7 @@
 #include <atomic>
 
 #include "abi/xen/basic.hpp"
+#include "abi/xenolith/copy_pages.hpp"
 #include "hypervisor/guest/kinds.hpp"
 #include "hypervisor/guest/trace_hypercall.hpp"
 #include "hypervisor/hypercall/handlers.hpp"
@@ -70,6 +71,7 @@ constexpr Row rows[] = {
     row<xen::HYPERVISOR_dm_op,                         refused<Errc::nosys>,                    all, anyone,  whole>,
     row<xen::HYPERVISOR_hypfs_op,                      hypercall_hypfs_op,                      all, control, in_parts>,
     row<xen::HYPERVISOR_arch_0,                        refused<Errc::nosys>,                    pv,  anyone,  whole>,
+    row<xenolith::HYPERVISOR_copy_pages,               hypercall_copy_pages,                    all, control, in_parts>,
 };
 // clang-format on
 

@@ -17,6 +17,7 @@
 #include "abi/xen/domctl.hpp"
 #include "abi/xen/grant_table.hpp"
 #include "abi/xen/memory.hpp"
+#include "abi/xenolith/copy_pages.hpp"
 #include "hypervisor/arch/x86/paging.hpp"
 #include "hypervisor/domain/dirty_log.hpp"
 #include "hypervisor/event/event.hpp"
@@ -308,6 +309,31 @@ TEST_F(Dirty, PagesOfHypercallStubs) {
     (void)named();
     EXPECT_EQ(world.call(choice, xen::HYPERVISOR_domctl, at), 0);
     EXPECT_TRUE(named().contains(a.data[4].raw));
+}
+
+TEST_F(Dirty, PagesThatAToolWrites) {
+    guest_writes(map_mfn(a.data[4]), 5);
+    run_here(*dom0->vcpus[0]);
+    struct {
+        xenolith::CopyPages list;
+        uint64_t frames[2];
+        uint8_t states[2];
+    } call{};
+    // All of it stands at the beginning of one page, which is also what is written.
+    const uint64_t at = world.put(choice, call);
+    call.list.domid = 11;
+    call.list.count = 2;
+    call.list.frames.addr = at + offsetof(decltype(call), frames);
+    call.list.states.addr = at + offsetof(decltype(call), states);
+    call.list.pages.addr = at;
+    call.frames[0] = a.data[3].raw;
+    call.frames[1] = a.data[4].raw;
+    call.states[1] = xenolith::COPY_PAGES_ZEROS;
+    ASSERT_EQ(world.put(choice, call), at);
+    (void)named();
+    EXPECT_EQ(world.call(choice, xenolith::HYPERVISOR_copy_pages, xenolith::COPY_PAGES_write, at, 0), 0);
+    const Frames now = named();
+    EXPECT_TRUE(now.contains(call.frames[0]) && now.contains(call.frames[1]) && !now.contains(a.data[5].raw));
 }
 
 TEST_F(Dirty, GrantTablesAndTheirMarks) {

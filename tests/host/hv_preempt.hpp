@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Every operation that a guest has, the largest arguments for it with memory for them, and a run of it that is always told to yield.
+/// The largest arguments for every operation with memory for them, and a run of it that is always told to yield.
 #pragma once
 
 #include <sys/mman.h>
@@ -26,6 +26,7 @@
 #include "hypervisor/guest/pv/pv.hpp"
 #include "hypervisor/hypercall/table.hpp"
 #include "tests/host/hv_calls.hpp"
+#include "tests/host/hv_operations.hpp"
 
 namespace hvtest {
 
@@ -181,341 +182,6 @@ inline Ran run(World& w, Handler handler, const uint64_t (&args)[6], unsigned mo
     return r;
 }
 
-// -- the operations ---------------------------------------------------------------------------------------------------
-
-/// How an operation is called: with its number and a structure, as one of a list of elements...
-enum class Form : uint8_t { plain, structure, vcpu, grant, domctl, sysctl, pool, platform, mmuext, mmu, console, file };
-
-struct Operation {
-    const char* name;
-    uint64_t number;
-    Handler handler;
-    Form form;
-    bool control = false;  ///< by the control domain too
-};
-
-#define OP(n, handler, form, ...) \
-    { #n, xen::n, hypercall_handler(xen::HYPERVISOR_##handler), Form::form, ##__VA_ARGS__ }
-#define EVT(n) OP(EVTCHNOP_##n, event_channel_op, structure)
-#define VER(n) OP(XENVER_##n, xen_version, structure)
-#define SCH(n) OP(SCHEDOP_##n, sched_op, structure)
-#define PHY(n) OP(PHYSDEVOP_##n, physdev_op, structure, true)
-#define MEM(n) OP(XENMEM_##n, memory_op, structure, true)
-#define VCP(n) OP(VCPUOP_##n, vcpu_op, vcpu)
-#define GNT(n) OP(GNTTABOP_##n, grant_table_op, grant)
-#define DOM(n) OP(XEN_DOMCTL_##n, domctl, domctl, true)
-#define SYS(n) OP(XEN_SYSCTL_##n, sysctl, sysctl, true)
-#define POO(n) OP(XEN_SYSCTL_CPUPOOL_OP_##n, sysctl, pool, true)
-#define PLA(n) OP(XENPF_##n, platform_op, platform, true)
-#define EXT(n) OP(MMUEXT_##n, mmuext_op, mmuext)
-#define FIL(n) OP(XEN_HYPFS_OP_##n, hypfs_op, file, true)
-#define HYP(n) OP(HYPERVISOR_##n, n, plain)
-
-inline const Operation operations[] = {
-    // whole hypercalls: those with operations are listed with an operation that is none
-    HYP(set_trap_table),
-    HYP(mmu_update),
-    HYP(set_gdt),
-    HYP(stack_switch),
-    HYP(set_callbacks),
-    HYP(fpu_taskswitch),
-    HYP(sched_op_compat),
-    HYP(platform_op),
-    HYP(set_debugreg),
-    HYP(get_debugreg),
-    HYP(update_descriptor),
-    HYP(memory_op),
-    HYP(multicall),
-    HYP(update_va_mapping),
-    HYP(set_timer_op),
-    HYP(event_channel_op_compat),
-    HYP(xen_version),
-    HYP(console_io),
-    HYP(grant_table_op),
-    HYP(vm_assist),
-    HYP(update_va_mapping_otherdomain),
-    HYP(iret),
-    HYP(vcpu_op),
-    HYP(set_segment_base),
-    HYP(mmuext_op),
-    HYP(xsm_op),
-    HYP(nmi_op),
-    HYP(sched_op),
-    HYP(callback_op),
-    HYP(event_channel_op),
-    HYP(physdev_op),
-    HYP(hvm_op),
-    HYP(sysctl),
-    HYP(domctl),
-    HYP(kexec_op),
-    HYP(tmem_op),
-    HYP(argo_op),
-    HYP(xenpmu_op),
-    HYP(dm_op),
-    HYP(hypfs_op),
-    OP(HYPERVISOR_arch_0, arch_0, plain),
-    EVT(send),
-    EVT(unmask),
-    EVT(alloc_unbound),
-    EVT(bind_interdomain),
-    EVT(bind_virq),
-    EVT(bind_ipi),
-    EVT(bind_pirq),
-    EVT(close),
-    EVT(status),
-    EVT(bind_vcpu),
-    EVT(reset),
-    EVT(init_control),
-    EVT(expand_array),
-    EVT(set_priority),
-    VER(version),
-    VER(extraversion),
-    VER(compile_info),
-    VER(capabilities),
-    VER(changeset),
-    VER(platform_parameters),
-    VER(get_features),
-    VER(pagesize),
-    VER(guest_handle),
-    VER(commandline),
-    VER(build_id),
-    SCH(yield),
-    SCH(block),
-    SCH(shutdown),
-    SCH(poll),
-    SCH(remote_shutdown),
-    SCH(shutdown_code),
-    SCH(watchdog),
-    SCH(pin_override),
-    PHY(apic_read),
-    PHY(apic_write),
-    PHY(alloc_irq_vector),
-    PHY(map_pirq),
-    PHY(unmap_pirq),
-    PHY(setup_gsi),
-    PHY(get_free_pirq),
-    PHY(manage_pci_add),
-    PHY(manage_pci_add_ext),
-    PHY(manage_pci_remove),
-    PHY(pci_device_add),
-    PHY(pci_device_remove),
-    PHY(restore_msi),
-    PHY(restore_msi_ext),
-    PHY(prepare_msix),
-    PHY(release_msix),
-    PHY(pci_mmcfg_reserved),
-    PHY(eoi),
-    PHY(irq_status_query),
-    PHY(set_iopl),
-    PHY(set_iobitmap),
-    MEM(maximum_ram_page),
-    MEM(current_reservation),
-    MEM(maximum_reservation),
-    MEM(maximum_gpfn),
-    MEM(machphys_mapping),
-    MEM(machphys_mfn_list),
-    MEM(add_to_physmap),
-    MEM(add_to_physmap_batch),
-    MEM(remove_from_physmap),
-    MEM(memory_map),
-    MEM(machine_memory_map),
-    MEM(set_memory_map),
-    MEM(claim_pages),
-    MEM(set_pod_target),
-    MEM(get_pod_target),
-    MEM(get_sharing_freed_pages),
-    MEM(get_sharing_shared_pages),
-    MEM(get_vnumainfo),
-    MEM(reserved_device_memory_map),
-    MEM(populate_physmap),
-    MEM(increase_reservation),
-    MEM(decrease_reservation),
-    MEM(exchange),
-    MEM(acquire_resource),
-    VCP(initialise),
-    VCP(up),
-    VCP(down),
-    VCP(is_up),
-    VCP(get_runstate_info),
-    VCP(register_runstate_memory_area),
-    VCP(set_periodic_timer),
-    VCP(stop_periodic_timer),
-    VCP(set_singleshot_timer),
-    VCP(stop_singleshot_timer),
-    VCP(register_vcpu_info),
-    VCP(register_vcpu_time_memory_area),
-    VCP(send_nmi),
-    VCP(get_physid),
-    GNT(map_grant_ref),
-    GNT(unmap_grant_ref),
-    GNT(unmap_and_replace),
-    GNT(copy),
-    GNT(transfer),
-    GNT(setup_table),
-    GNT(query_size),
-    GNT(dump_table),
-    GNT(set_version),
-    GNT(get_version),
-    GNT(get_status_frames),
-    GNT(swap_grant_ref),
-    GNT(cache_flush),
-    EXT(PIN_L1_TABLE),
-    EXT(PIN_L2_TABLE),
-    EXT(PIN_L3_TABLE),
-    EXT(PIN_L4_TABLE),
-    EXT(UNPIN_TABLE),
-    EXT(NEW_BASEPTR),
-    EXT(NEW_USER_BASEPTR),
-    EXT(TLB_FLUSH_LOCAL),
-    EXT(INVLPG_LOCAL),
-    EXT(TLB_FLUSH_MULTI),
-    EXT(INVLPG_MULTI),
-    EXT(TLB_FLUSH_ALL),
-    EXT(INVLPG_ALL),
-    EXT(FLUSH_CACHE),
-    EXT(FLUSH_CACHE_GLOBAL),
-    EXT(SET_LDT),
-    EXT(CLEAR_PAGE),
-    EXT(COPY_PAGE),
-    OP(MMU_NORMAL_PT_UPDATE, mmu_update, mmu),
-    OP(MMU_PT_UPDATE_PRESERVE_AD, mmu_update, mmu),
-    OP(MMU_PT_UPDATE_NO_TRANSLATE, mmu_update, mmu),
-    OP(MMU_MACHPHYS_UPDATE, mmu_update, mmu),
-    OP(CONSOLEIO_write, console_io, console, true),
-    OP(CONSOLEIO_read, console_io, console, true),
-    OP(CALLBACKOP_register, callback_op, structure),
-    OP(CALLBACKOP_unregister, callback_op, structure),
-    OP(XENNMI_register_callback, nmi_op, structure),
-    OP(XENNMI_unregister_callback, nmi_op, structure),
-    OP(SEGBASE_FS, set_segment_base, structure),
-    OP(SEGBASE_GS_USER, set_segment_base, structure),
-    OP(SEGBASE_GS_KERNEL, set_segment_base, structure),
-    OP(SEGBASE_GS_USER_SEL, set_segment_base, structure),
-    FIL(get_version),
-    FIL(read),
-    FIL(write_contents),
-    DOM(createdomain),
-    DOM(destroydomain),
-    DOM(pausedomain),
-    DOM(unpausedomain),
-    DOM(getdomaininfo),
-    DOM(resumedomain),
-    DOM(max_vcpus),
-    DOM(setdomainhandle),
-    DOM(setdebugging),
-    DOM(settimeoffset),
-    DOM(sendtrigger),
-    DOM(subscribe),
-    DOM(settscinfo),
-    DOM(gettscinfo),
-    DOM(max_mem),
-    DOM(getpageframeinfo3),
-    DOM(shadow_op),
-    DOM(hypercall_init),
-    DOM(setvcpucontext),
-    DOM(getvcpucontext),
-    DOM(getvcpuinfo),
-    DOM(setvcpuaffinity),
-    DOM(getvcpuaffinity),
-    DOM(setnodeaffinity),
-    DOM(getnodeaffinity),
-    DOM(scheduler_op),
-    DOM(setvcpuextstate),
-    DOM(getvcpuextstate),
-    DOM(set_ext_vcpucontext),
-    DOM(get_ext_vcpucontext),
-    DOM(get_vcpu_msrs),
-    DOM(set_vcpu_msrs),
-    DOM(get_cpu_policy),
-    DOM(set_cpu_policy),
-    DOM(irq_permission),
-    DOM(iomem_permission),
-    DOM(ioport_permission),
-    DOM(set_address_size),
-    DOM(get_address_size),
-    DOM(set_virq_handler),
-    DOM(soft_reset),
-    DOM(gethvmcontext),
-    DOM(sethvmcontext),
-    DOM(gethvmcontext_partial),
-    DOM(set_broken_page_p2m),
-    DOM(bind_pt_irq),
-    DOM(unbind_pt_irq),
-    DOM(psr_cmt_op),
-    DOM(psr_alloc),
-    DOM(get_paging_mempool_size),
-    DOM(set_paging_mempool_size),
-    DOM(memory_mapping),
-    DOM(ioport_mapping),
-    DOM(assign_device),
-    DOM(test_assign_device),
-    DOM(deassign_device),
-    DOM(get_device_group),
-    DOM(set_target),
-    DOM(setvnumainfo),
-    DOM(vm_event_op),
-    DOM(mem_sharing_op),
-    DOM(monitor_op),
-    DOM(vmtrace_op),
-    DOM(debug_op),
-    DOM(set_access_required),
-    SYS(readconsole),
-    SYS(tbuf_op),
-    SYS(physinfo),
-    SYS(sched_id),
-    SYS(getdomaininfolist),
-    SYS(debug_keys),
-    SYS(getcpuinfo),
-    SYS(availheap),
-    SYS(cputopoinfo),
-    SYS(numainfo),
-    SYS(pcitopoinfo),
-    SYS(cpupool_op),
-    POO(CREATE),
-    POO(DESTROY),
-    POO(INFO),
-    POO(ADDCPU),
-    POO(RMCPU),
-    POO(MOVEDOMAIN),
-    POO(FREEINFO),
-    SYS(scheduler_op),
-    SYS(get_cpu_policy),
-    SYS(get_cpu_featureset),
-    SYS(get_cpu_levelling_caps),
-    SYS(get_pmstat),
-    SYS(pm_op),
-    SYS(psr_cmt_op),
-    SYS(psr_alloc),
-    SYS(perfc_op),
-    SYS(lockprof_op),
-    SYS(coverage_op),
-    SYS(livepatch_op),
-    SYS(cpu_hotplug),
-    SYS(page_offline_op),
-    PLA(settime64),
-    PLA(settime32),
-    PLA(firmware_info),
-    PLA(get_cpuinfo),
-    PLA(get_cpu_version),
-    PLA(getidletime),
-    PLA(enter_acpi_sleep),
-    PLA(set_processor_pminfo),
-    PLA(core_parking),
-    PLA(cpu_online),
-    PLA(cpu_offline),
-    PLA(platform_quirk),
-    PLA(efi_runtime_call),
-    PLA(resource_op),
-    PLA(microcode_update),
-};
-
-inline const Operation& operation(const std::string& name) {
-    for (const Operation& o : operations)
-        if (name == o.name) return o;
-    ADD_FAILURE() << "no operation " << name;
-    std::abort();
-}
-
 // -- any arguments ----------------------------------------------------------------------------------------------------
 
 inline void fill(uint64_t word) {
@@ -559,6 +225,18 @@ inline void arguments(World& w, const Operation& o, uint64_t word, uint64_t (&ar
             args[3] = in_region;
             args[4] = count;
             break;
+        case Form::pages: {
+            auto list = xen::zeroed<xenolith::CopyPages>();
+            list.domid = guest_id;
+            list.count = word ? xenolith::COPY_PAGES_MOST : 0;
+            list.frames.addr = lists;
+            list.states.addr = lists + 0x10000;
+            list.pages.addr = lists + 0x20000;
+            for (unsigned i = 0; i < xenolith::COPY_PAGES_MOST; ++i) at<uint64_t>(lists)[i] = w.pages[i % own_pages].raw;
+            *at<xenolith::CopyPages>(argument) = list;
+            args[2] = 0;
+            break;
+        }
         case Form::domctl:
             stamp<xen::Domctl>(static_cast<uint32_t>(o.number), xen::XEN_DOMCTL_INTERFACE_VERSION);
             at<xen::Domctl>(argument)->domain = guest_id;

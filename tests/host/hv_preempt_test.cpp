@@ -43,7 +43,7 @@ bool chooses_within(const std::string& name) {
 TEST(Preemption, EveryOperationHasARow) {
     std::set<std::string> rows;
     for (const Operation& o : operations) EXPECT_TRUE(rows.insert(o.name).second) << o.name << " twice";
-    const std::regex named("case xen::(\\w+)|row<xen::(HYPERVISOR_\\w+),|Op<xen::(\\w+),");
+    const std::regex named("case xen::(\\w+)|row<xen(?:olith)?::(HYPERVISOR_\\w+),|Op<xen(?:olith)?::(\\w+),");
     unsigned found = 0;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(XENOLITH_SOURCE_DIR "/hypervisor/hypercall")) {
         if (entry.path().extension() != ".cpp") continue;
