@@ -13,6 +13,7 @@
 #include "abi/xen/event_channel.hpp"
 #include "abi/xen/grant_table.hpp"
 #include "abi/xen/memory.hpp"
+#include "abi/xenolith/copy_pages.hpp"
 #include "hypervisor/guest/pv/types.hpp"
 #include "tests/machine/host.hpp"
 #include "toolstack/builder/tables.hpp"
@@ -220,6 +221,7 @@ void SimBackend::deliver() {
 }
 
 int64_t SimBackend::hypercall(uint64_t number, const std::array<uint64_t, 5>& a) {
+    if (number == xenolith::HYPERVISOR_copy_pages && !copies_pages) return -static_cast<int64_t>(Errc::nosys);
     return machine_.hypercall(number, {a[0], a[1], a[2], a[3], a[4], 0});
 }
 

@@ -34,6 +34,8 @@ public:
 
     Machine& machine() { return machine_; }
     size_t mappings() const { return entries_.size(); }
+    /// Otherwise it has no such call, as Xen.
+    bool copies_pages = true;
 
 private:
     friend class SimChannels;

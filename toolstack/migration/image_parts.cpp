@@ -40,21 +40,20 @@ Outcome<> PageBatch::ask_kinds() {
     return base::ok;
 }
 
-Outcome<xencall::ForeignMapping> PageBatch::map_pages() {
+Outcome<> PageBatch::read_pages() {
     std::vector<base::Gfn> frames;
     for (const PageEntry& entry : entries_) {
         if (entry.kind.has_data()) frames.emplace_back(pages_.mfn(entry.pfn));
     }
-    if (frames.empty()) return xencall::ForeignMapping();
-    return control_.map(domain_, frames, xencall::Access::read);
+    return reader_.read(frames);
 }
 
-/// A guest that runs may give pages back between the question what they are and their mapping.
-Outcome<xencall::ForeignMapping> PageBatch::map_what_is_there() {
+/// A guest that runs may give pages back between the question what they are and their reading.
+Outcome<> PageBatch::read_what_is_there() {
     for (unsigned tries = guest_ == Guest::runs ? 4 : 1;; --tries) {
         if (guest_ != Guest::stopped) OTRY(ask_kinds());
-        auto mapping = map_pages();
-        if (mapping || tries == 1) return mapping;
+        auto done = read_pages();
+        if (done || tries == 1) return done;
     }
 }
 
@@ -67,23 +66,25 @@ bool PageBatch::is_news(const PageEntry& entry) {
 
 Outcome<> PageBatch::flush() {
     if (entries_.empty()) return base::ok;
-    const auto mapping = OTRY(map_what_is_there());
+    OTRY(read_what_is_there());
     size_t used = 0;
     tables_used_ = 0;
     out_.clear();
     for (const PageEntry& entry : entries_) {
-        const std::byte* page = entry.kind.has_data() ? mapping.data() + used++ * base::page_size : nullptr;
+        const std::byte* page = entry.kind.has_data() ? reader_.page(used++) : nullptr;
         const auto data = OTRY(form_of(entry, page));
         if (!data) deferred_.push_back(entry.pfn);
         else if (is_news(entry)) out_.push_back({entry, *data});
     }
     entries_.clear();
-    return out_.empty() ? Outcome<>(base::ok) : writer_.page_data(out_);
+    if (!out_.empty()) OTRY(writer_.page_data(out_));
+    reader_.done();
+    return base::ok;
 }
 
-/// What is written of a page: null for zeros and for what has no data, nothing for a table that is to be written later.
+/// What is written of a page, of which `data` was read: null for zeros and for what has no data, nothing for a table that is to be written
+/// later.
 Outcome<std::optional<const std::byte*>> PageBatch::form_of(const PageEntry& entry, const std::byte* data) {
-    if (data != nullptr && is_zero({data, base::page_size})) data = nullptr;
     if (data == nullptr || entry.kind.table_level() == 0) return std::optional(data);
     auto table = normal_form(entry, data, tables_used_);
     if (table) ++tables_used_;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lib/proto/saved/writer.hpp"
+#include "toolstack/migration/frames.hpp"
 #include "toolstack/migration/p2m.hpp"
 #include "toolstack/migration/tables.hpp"
 
@@ -30,8 +31,10 @@ public:
     /// Of a guest that runs, and of one that ran when its pages were listed, what they are is asked again.
     enum class Guest : uint8_t { stopped, runs, ran };
 
-    PageBatch(xenctrl::Control& control, base::DomId domain, const GuestPages& pages, proto::saved::Writer& writer, Guest guest)
-        : control_(control), domain_(domain), pages_(pages), writer_(writer), guest_(guest) {}
+    /// `reader` reads the domain's memory.
+    PageBatch(xenctrl::Control& control, base::DomId domain, FrameReader& reader, const GuestPages& pages,
+              proto::saved::Writer& writer, Guest guest)
+        : control_(control), domain_(domain), reader_(reader), pages_(pages), writer_(writer), guest_(guest) {}
 
     /// Pages that are not there any more are told only to who has got them: `told`, what the reader knows each page as, says that and
     /// learns it. It outlives this.
@@ -43,14 +46,15 @@ public:
 
 private:
     base::Outcome<> ask_kinds();
-    base::Outcome<xencall::ForeignMapping> map_pages();
-    base::Outcome<xencall::ForeignMapping> map_what_is_there();
+    base::Outcome<> read_pages();
+    base::Outcome<> read_what_is_there();
     bool is_news(const proto::saved::PageEntry& entry);
     base::Outcome<std::optional<const std::byte*>> form_of(const proto::saved::PageEntry& entry, const std::byte* data);
     base::Outcome<const std::byte*> normal_form(const proto::saved::PageEntry& entry, const std::byte* data, size_t index);
 
     xenctrl::Control& control_;
     base::DomId domain_;
+    FrameReader& reader_;
     const GuestPages& pages_;
     proto::saved::Writer& writer_;
     const Guest guest_;

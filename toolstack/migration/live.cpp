@@ -115,7 +115,7 @@ Outcome<> LiveSave::send() { return write_pending(true); }
 
 Outcome<> LiveSave::write_pending(bool runs) {
     if (!std::exchange(told_list_, true)) OTRY(writer_.p2m_frames({pages_.count() - 1, pages_.list_pfns()}));
-    PageBatch batch(control_, domain_, pages_, writer_, runs ? PageBatch::Guest::runs : PageBatch::Guest::ran);
+    PageBatch batch(control_, domain_, reader_, pages_, writer_, runs ? PageBatch::Guest::runs : PageBatch::Guest::ran);
     batch.keeps_told(told_);
     for (size_t i = 0; i < pending_.size(); ++i) {
         for (uint64_t word = std::exchange(pending_[i], 0); word != 0; word &= word - 1) {

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "lib/proto/saved/writer.hpp"
+#include "toolstack/migration/frames.hpp"
 #include "toolstack/migration/p2m.hpp"
 
 namespace migration {
@@ -47,7 +48,7 @@ public:
 
 private:
     LiveSave(xenctrl::Control& control, const xenctrl::DomainInfo& info, proto::saved::Sink& sink)
-        : control_(control), domain_(info.id), handle_(info.handle), writer_(sink) {}
+        : control_(control), domain_(info.id), handle_(info.handle), reader_(control, info.id), writer_(sink) {}
 
     base::Outcome<xenctrl::DomainInfo> info();
     base::Outcome<> first_list(const xenctrl::DomainInfo& info);
@@ -61,6 +62,7 @@ private:
     xenctrl::Control& control_;
     const base::DomId domain_;
     const xenctrl::Handle handle_;
+    FrameReader reader_;
     proto::saved::Writer writer_;
     GuestPages pages_;
     std::vector<uint64_t> pending_;             // a bit for each page that is to be sent

@@ -97,31 +97,50 @@ Outcome<> NewPages::allocate(const PageData& batch) {
     return base::fail(Errc::nomem, "Not enough free memory in the hypervisor for the domain's pages");
 }
 
+/// Memory that is clear and stays so is not touched.
 Outcome<> NewPages::fill(const PageData& batch) {
-    std::vector<base::Gfn> frames;
+    const bool clear = OTRY(writer_.finds_clear_memory());
+    std::vector<Fill> fills;
+    const std::byte* data = batch.bytes.data();
     for (const PageEntry& entry : batch.pages) {
         Page& page = pages_[entry.pfn];
         page.kind = entry.kind;
         page.came = entry.kind.exists();
-        if (entry.kind.has_data()) frames.emplace_back(page.mfn);
-    }
-    if (frames.empty()) return base::ok;
-    const auto mapping = OTRY(control_.map(domain_, frames, xencall::Access::read_write));
-    const std::byte* from = batch.bytes.data();
-    std::byte* to = mapping.data();
-    for (const PageEntry& entry : batch.pages) {
         if (!entry.kind.has_data()) continue;
-        if (const unsigned level = entry.kind.table_level(); level != 0) {
-            std::array<uint64_t, table_entries> table{};
-            auto done = translate(level, table_at(from), table, [&](uint64_t pfn) { return std::optional(pages_[pfn].mfn); });
-            if (!done) return std::move(done).take_failure().with(page_text(entry.pfn));
-            std::memcpy(to, table.data(), base::page_size);
-        } else {
-            std::memcpy(to, from, base::page_size);
-        }
-        from += base::page_size;
-        to += base::page_size;
+        const bool zeros = is_zero({data, base::page_size});
+        if (!zeros || page.written || !clear) fills.push_back({entry.pfn, zeros ? nullptr : data});
+        page.written = page.written || !zeros;
+        data += base::page_size;
     }
+    for (std::span<const Fill> rest = fills; !rest.empty();) {
+        const auto some = rest.first(std::min(rest.size(), most_frames));
+        OTRY(write(some));
+        rest = rest.subspan(some.size());
+    }
+    return base::ok;
+}
+
+Outcome<> NewPages::write(std::span<const Fill> fills) {
+    std::vector<base::Gfn> frames;
+    for (const Fill& fill : fills) frames.emplace_back(pages_[fill.pfn].mfn);
+    OTRY(writer_.begin(frames));
+    for (size_t i = 0; i < fills.size(); ++i) OTRY(write_one(i, fills[i]));
+    return writer_.end();
+}
+
+Outcome<> NewPages::write_one(size_t index, const Fill& fill) {
+    if (fill.data == nullptr) {
+        writer_.zeros(index);
+        return base::ok;
+    }
+    const unsigned level = pages_[fill.pfn].kind.table_level();
+    if (level == 0) {
+        std::memcpy(writer_.page(index), fill.data, base::page_size);
+        return base::ok;
+    }
+    const Table table(reinterpret_cast<uint64_t*>(writer_.page(index)), table_entries);
+    auto done = translate(level, table_at(fill.data), table, [&](uint64_t pfn) { return std::optional(pages_[pfn].mfn); });
+    if (!done) return std::move(done).take_failure().with(page_text(fill.pfn));
     return base::ok;
 }
 
@@ -185,13 +204,17 @@ std::vector<xenctrl::TablePin> NewPages::pins() const {
 
 Outcome<> NewPages::write_list(std::span<const uint64_t> list_pfns) {
     for (size_t done = 0; done < list_pfns.size();) {
-        const auto some = list_pfns.subspan(done, std::min(list_pfns.size() - done, proto::saved::batch_pages));
+        const auto some = list_pfns.subspan(done, std::min(list_pfns.size() - done, most_frames));
         std::vector<base::Gfn> frames;
         for (const uint64_t pfn : some) frames.emplace_back(OTRY(frame(pfn, 0, "the guest's list of its pages")).raw);
-        const auto mapping = OTRY(control_.map(domain_, frames, xencall::Access::read_write));
-        auto* words = reinterpret_cast<uint64_t*>(mapping.data());
-        const size_t first = done * frames_per_p2m_page, count = some.size() * frames_per_p2m_page;
-        for (size_t i = 0; i < count; ++i) words[i] = first + i < pages_.size() ? pages_[first + i].mfn : no_frame;
+        OTRY(writer_.begin(frames));
+        for (size_t i = 0; i < some.size(); ++i) {
+            auto* words = reinterpret_cast<uint64_t*>(writer_.page(i));
+            const uint64_t first = (done + i) * frames_per_p2m_page;
+            for (uint64_t j = 0; j < frames_per_p2m_page; ++j)
+                words[j] = first + j < pages_.size() ? pages_[first + j].mfn : no_frame;
+        }
+        OTRY(writer_.end());
         done += some.size();
     }
     return base::ok;

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "lib/proto/saved/reader.hpp"
-#include "toolstack/xenctrl/control.hpp"
+#include "toolstack/migration/frames.hpp"
 
 namespace migration {
 
@@ -13,7 +13,7 @@ namespace migration {
 /// back when a page comes that is not there any more; entries of tables get frames in place of pages.
 class NewPages {
 public:
-    NewPages(xenctrl::Control& control, base::DomId domain) : control_(control), domain_(domain) {}
+    NewPages(xenctrl::Control& control, base::DomId domain) : control_(control), domain_(domain), writer_(control, domain) {}
 
     /// Room for pages 0 to `last_pfn`, which is no less than before. Errors: badmsg when that is beyond what a domain of `owned` pages
     /// could speak of.
@@ -38,15 +38,23 @@ private:
         uint64_t mfn = ~uint64_t{0};
         proto::saved::PageKind kind = proto::saved::absent_page;
         bool came = false;
+        bool written = false;  // since it was allocated
+    };
+    struct Fill {
+        uint64_t pfn;
+        const std::byte* data;  // null: zeros
     };
     base::Outcome<> allocate(const proto::saved::PageData& batch);
     void want(uint64_t pfn, std::vector<uint64_t>& wanted);
     base::Outcome<> fill(const proto::saved::PageData& batch);
+    base::Outcome<> write(std::span<const Fill> fills);
+    base::Outcome<> write_one(size_t index, const Fill& fill);
     base::Outcome<> give_back(std::span<const uint64_t> pfns);
     base::Outcome<> check_tables();
 
     xenctrl::Control& control_;
     base::DomId domain_;
+    FrameWriter writer_;
     std::vector<Page> pages_;
     bool gave_back_ = false;
 };

@@ -18,7 +18,8 @@ Outcome<> save(Control& control, DomId domain, const proto::saved::FileConfig& c
     const GuestPages pages = OTRY(GuestPages::read(control, info));
     Writer writer(sink, Writer::Ending::trailer);
     OTRY(write_head(control, domain, config, pages, writer));
-    PageBatch batch(control, domain, pages, writer, PageBatch::Guest::stopped);
+    FrameReader reader(control, domain);
+    PageBatch batch(control, domain, reader, pages, writer, PageBatch::Guest::stopped);
     for (uint64_t pfn = 0; pfn < pages.count(); ++pfn) {
         if (pages.kind(pfn).exists()) OTRY(batch.add(pfn));
     }

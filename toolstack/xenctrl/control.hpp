@@ -3,6 +3,7 @@
 // few that belong together), decoded. Failures carry the hypervisor's errno and one line that names the operation.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "abi/xen/arch_x86.hpp"
 #include "toolstack/xencall/backend.hpp"
 #include "toolstack/xencall/buffer.hpp"
+#include "toolstack/xenctrl/page_copy.hpp"
 #include "toolstack/xenctrl/types.hpp"
 
 namespace xen {
@@ -160,6 +162,12 @@ public:
     /// What each frame is used as, in its place: XEN_DOMCTL_PFINFO_*; _XTAB for one that is not the domain's.
     Outcome<> frame_types(DomId domain, std::span<uint64_t> frames);
     Outcome<xencall::ForeignMapping> map(DomId domain, std::span<const Gfn> frames, xencall::Access access);
+    /// For the two below; nothing where the hypervisor copies no pages. Memory that such a one gives a domain is clear.
+    Outcome<std::optional<PageRoom>> page_room();
+    /// Copies the first `count` pages that are named in the room, and sets the state of each.
+    Outcome<> read_pages(DomId domain, PageRoom& room, size_t count);
+    /// The other way round; only what is refused changes its state.
+    Outcome<> write_pages(DomId domain, PageRoom& room, size_t count);
 
 private:
     template <class T>
@@ -172,6 +180,7 @@ private:
     Outcome<PolicyRoom> policy_room();
     Outcome<Buffer<xen::Domctl>> domctl_buffer(DomId domain, uint32_t command);
     Outcome<> domctl(Buffer<xen::Domctl>& op, const char* what);
+    Outcome<> copy_pages(DomId domain, PageRoom& room, size_t count, uint32_t operation, const char* what);
     Outcome<> shadow_op(DomId domain, uint32_t command, const char* what);
     Outcome<> simple_domctl(DomId domain, uint32_t command, const char* what);
     Outcome<Buffer<xen::Sysctl>> sysctl_buffer(uint32_t command);
