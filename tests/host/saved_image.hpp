@@ -78,8 +78,13 @@ inline base::Outcome<ReadBack> read_back(std::span<const std::byte> bytes) {
             out.p2m = *f;
         } else if (auto* d = std::get_if<PageData>(&record)) {
             out.order.push_back(Record::page_data);
-            out.pages.insert(out.pages.end(), d->pages.begin(), d->pages.end());
-            out.page_bytes.insert(out.page_bytes.end(), d->bytes.begin(), d->bytes.end());
+            for (const PageIn& page : d->pages) {
+                out.pages.push_back(page.entry);
+                if (!page.entry.kind.has_data()) continue;
+                const size_t at = out.page_bytes.size();
+                out.page_bytes.resize(at + 4096);
+                if (page.data != nullptr) std::memcpy(&out.page_bytes[at], page.data, 4096);
+            }
         } else if (auto* t = std::get_if<TscInfo>(&record)) {
             out.order.push_back(Record::tsc_info);
             out.tsc = *t;

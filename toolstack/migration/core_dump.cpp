@@ -3,9 +3,11 @@
 
 #include <elf.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
+#include "toolstack/migration/frames.hpp"
 #include "toolstack/migration/p2m.hpp"
 
 namespace migration {
@@ -161,18 +163,19 @@ public:
     Outcome<> begin(uint64_t offset) { return offset == at_ ? Outcome<>(base::ok) : zeros(offset - at_); }
 };
 
-Outcome<> write_pages(Control& control, DomId domain, const std::vector<P2mEntry>& p2m, Output& out) {
-    std::vector<uint64_t> mfns;
-    mfns.reserve(p2m.size());
-    for (const P2mEntry& entry : p2m) mfns.push_back(entry.mfn);
-    Outcome<> done = base::ok;
-    OTRY(read_frames(control, domain, mfns, [&](std::span<const std::byte> bytes, size_t) {
-        for (; done && !bytes.empty(); bytes = bytes.subspan(base::page_size)) {
-            const auto page = bytes.first(base::page_size);
-            done = is_zero(page) ? out.zeros(page.size()) : out.write(page);
+Outcome<> write_pages(Control& control, DomId domain, std::span<const P2mEntry> p2m, Output& out) {
+    FrameReader reader(control, domain);
+    std::vector<base::Gfn> frames;
+    for (; !p2m.empty(); p2m = p2m.subspan(frames.size())) {
+        frames.clear();
+        for (const P2mEntry& entry : p2m.first(std::min(p2m.size(), most_frames))) frames.emplace_back(entry.mfn);
+        OTRY(reader.read(frames));
+        for (size_t i = 0; i < frames.size(); ++i) {
+            const std::byte* page = reader.page(i);
+            OTRY(page == nullptr ? out.zeros(base::page_size) : out.write({page, base::page_size}));
         }
-    }));
-    return done;
+    }
+    return base::ok;
 }
 
 }  // namespace

@@ -153,18 +153,39 @@ Outcome<std::unique_ptr<FileSource>> FileSource::open(const std::string& path) {
 Outcome<size_t> FileSource::read(std::span<std::byte> out) {
     size_t done = 0;
     while (done < out.size()) {
-        const ssize_t n = ::read(fd_.get(), out.data() + done, out.size() - done);
+        const ssize_t n = ::pread(fd_.get(), out.data() + done, out.size() - done, static_cast<off_t>(at_));
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return system_failure("Cannot read " + path_);
         if (n == 0) break;
         done += static_cast<size_t>(n);
+        at_ += static_cast<uint64_t>(n);
     }
     return done;
 }
 
+Outcome<proto::saved::Source::Some> FileSource::read_some(std::span<std::byte> out) {
+    if (at_ >= known_to_) OTRY(look_for_holes());
+    const auto count = static_cast<size_t>(std::min<uint64_t>(out.size(), known_to_ - at_));
+    if (!in_hole_) return Some{OTRY(read(out.first(count))), false};
+    at_ += count;
+    return Some{count, true};
+}
+
+/// Where what stands at `at_` ends. What has no holes that one could ask for is data to its end.
+Outcome<> FileSource::look_for_holes() {
+    const auto at = static_cast<off_t>(at_);
+    const off_t hole = ::lseek(fd_.get(), at, SEEK_HOLE);
+    in_hole_ = hole == at;
+    off_t end = hole;
+    if (in_hole_) end = ::lseek(fd_.get(), at, SEEK_DATA);
+    if (in_hole_ && end < 0) end = static_cast<off_t>(OTRY(size()));  // nothing follows
+    known_to_ = end < 0 ? ~uint64_t{0} : static_cast<uint64_t>(end);
+    return base::ok;
+}
+
 Outcome<uint64_t> FileSource::size() const {
-    const off_t at = ::lseek(fd_.get(), 0, SEEK_CUR), end = ::lseek(fd_.get(), 0, SEEK_END);
-    if (at < 0 || end < 0 || ::lseek(fd_.get(), at, SEEK_SET) < 0) return system_failure("Cannot read " + path_);
+    const off_t end = ::lseek(fd_.get(), 0, SEEK_END);
+    if (end < 0) return system_failure("Cannot read " + path_);
     return static_cast<uint64_t>(end);
 }
 

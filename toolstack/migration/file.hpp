@@ -57,6 +57,7 @@ public:
     static base::Outcome<std::unique_ptr<FileSource>> open(const std::string& path);
 
     base::Outcome<size_t> read(std::span<std::byte> out) override;
+    base::Outcome<Some> read_some(std::span<std::byte> out) override;
     base::Outcome<uint64_t> size() const;
     /// All of `out`, from this place; where read() goes on stays. Errors: io: the file ends before that.
     base::Outcome<> read_at(uint64_t offset, std::span<std::byte> out) const;
@@ -64,8 +65,13 @@ public:
 private:
     FileSource(std::string path, service::Fd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
 
+    base::Outcome<> look_for_holes();
+
     std::string path_;
     service::Fd fd_;
+    uint64_t at_ = 0;
+    uint64_t known_to_ = 0;  // from at_ to here there is data, or a hole
+    bool in_hole_ = false;
 };
 
 }  // namespace migration

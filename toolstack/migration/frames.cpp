@@ -4,7 +4,7 @@
 #include <cstring>
 #include <utility>
 
-#include "toolstack/migration/p2m.hpp"
+#include "lib/base/zeros.hpp"
 
 namespace migration {
 
@@ -41,7 +41,7 @@ Outcome<> FrameReader::read(std::span<const Gfn> frames) {
 const std::byte* FrameReader::page(size_t i) const {
     if (!mapping_) return room_->state(i) == PageState::zeros ? nullptr : room_->page(i);
     const auto page = mapping_.page(i);
-    return is_zero(page) ? nullptr : page.data();
+    return base::all_zeros(page) ? nullptr : page.data();
 }
 
 Outcome<> FrameWriter::begin(std::span<const Gfn> frames) {
@@ -54,6 +54,11 @@ Outcome<> FrameWriter::begin(std::span<const Gfn> frames) {
     }
     for (size_t i = 0; i < count_; ++i) room_->name(i, frames[i]);
     return base::ok;
+}
+
+Outcome<std::span<std::byte>> FrameWriter::storage() {
+    if (!OTRY(copies())) return std::span<std::byte>();
+    return std::span(room_->page(0), most_frames * base::page_size);
 }
 
 std::byte* FrameWriter::page(size_t i) const { return mapping_ ? mapping_.page(i).data() : room_->page(i); }

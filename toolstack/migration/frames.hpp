@@ -51,6 +51,8 @@ public:
 
     /// Whether memory that a domain was given, and nobody has written, is all zeros. Errors: the hypervisor's.
     base::Outcome<bool> finds_clear_memory() { return copies(); }
+    /// Where page `i` of the next list stands already when it is written; empty when pages are mapped.
+    base::Outcome<std::span<std::byte>> storage();
     /// These, no more than most_frames, are to be written. Errors: as FrameReader::read().
     base::Outcome<> begin(std::span<const base::Gfn> frames);
     /// Where the bytes of page `i` go: all of them.

@@ -123,6 +123,15 @@ Outcome<size_t> ImageReceiver::read(std::span<std::byte> out) {
     return wanted - out.size();
 }
 
+Outcome<proto::saved::Source::Some> ImageReceiver::read_some(std::span<std::byte> out) {
+    while (used_ == image_.bytes.size() && image_.zeros == 0 && !sum_) OTRY(next());
+    if (used_ != image_.bytes.size())
+        return Some{OTRY(read(out.first(std::min(out.size(), image_.bytes.size() - used_)))), false};
+    const uint64_t count = std::min<uint64_t>(out.size(), image_.zeros);
+    image_.zeros -= count;
+    return Some{count, true};
+}
+
 Outcome<> ImageReceiver::finish() {
     while (!sum_) OTRY(next());
     if (sum_->length == length_ && sum_->hash == hash_.value()) return base::ok;

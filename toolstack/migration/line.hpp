@@ -78,6 +78,7 @@ public:
         : line_(line), patience_(patience), most_(most), rounds_(rounds) {}
 
     base::Outcome<size_t> read(std::span<std::byte> out) override;
+    base::Outcome<Some> read_some(std::span<std::byte> out) override;
     /// Behind what was read: the rest, and the sum. Errors: badmsg: the image is not what was sent.
     base::Outcome<> finish();
 

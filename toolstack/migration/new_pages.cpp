@@ -40,7 +40,7 @@ Outcome<> NewPages::begin(uint64_t last_pfn, uint64_t owned) {
 
 Outcome<> NewPages::take(const PageData& batch) {
     std::vector<uint64_t> gone;
-    for (const PageEntry& entry : batch.pages) {
+    for (const auto& [entry, data] : batch.pages) {
         if (!entry.kind.exists() && entry.pfn < pages_.size()) gone.push_back(entry.pfn);
     }
     OTRY(give_back(gone));
@@ -72,13 +72,12 @@ void NewPages::want(uint64_t pfn, std::vector<uint64_t>& wanted) {
 
 Outcome<> NewPages::allocate(const PageData& batch) {
     std::vector<uint64_t> wanted;
-    const std::byte* data = batch.bytes.data();
-    for (const PageEntry& entry : batch.pages) {
+    for (const auto& [entry, data] : batch.pages) {
         if (entry.pfn >= pages_.size())
             return base::fail(Errc::badmsg, page_text(entry.pfn) + " is beyond the end of the domain's memory");
         const unsigned level = entry.kind.table_level();
         if (entry.kind.exists()) want(entry.pfn, wanted);
-        if (level != 0) {
+        if (level != 0 && data != nullptr) {
             const auto table = table_at(data);
             for (size_t i = 0; i < table_entries; ++i) {
                 if (!names_frame(level, i, table[i])) continue;
@@ -88,7 +87,6 @@ Outcome<> NewPages::allocate(const PageData& batch) {
                 want(frame_of(table[i]), wanted);
             }
         }
-        if (entry.kind.has_data()) data += base::page_size;
     }
     std::vector<uint64_t> frames = wanted;
     const size_t made = frames.empty() ? 0 : OTRY(control_.populate(domain_, frames, 0));
@@ -100,23 +98,33 @@ Outcome<> NewPages::allocate(const PageData& batch) {
 /// Memory that is clear and stays so is not touched.
 Outcome<> NewPages::fill(const PageData& batch) {
     const bool clear = OTRY(writer_.finds_clear_memory());
-    std::vector<Fill> fills;
-    const std::byte* data = batch.bytes.data();
-    for (const PageEntry& entry : batch.pages) {
+    std::vector<Fill> full, zeros;
+    ++batch_;
+    for (const auto& [entry, data] : batch.pages) {
         Page& page = pages_[entry.pfn];
         page.kind = entry.kind;
         page.came = entry.kind.exists();
         if (!entry.kind.has_data()) continue;
-        const bool zeros = is_zero({data, base::page_size});
-        if (!zeros || page.written || !clear) fills.push_back({entry.pfn, zeros ? nullptr : data});
-        page.written = page.written || !zeros;
-        data += base::page_size;
+        // What comes again in one batch replaces what came before.
+        if (page.batch == batch_) OTRY(write_all(full, zeros));
+        page.batch = batch_;
+        if (data != nullptr) full.push_back({entry.pfn, data});
+        else if (page.written || !clear) zeros.push_back({entry.pfn, nullptr});
+        page.written = page.written || data != nullptr;
     }
-    for (std::span<const Fill> rest = fills; !rest.empty();) {
+    return write_all(full, zeros);
+}
+
+/// Full ones come first, as they stand in storage().
+Outcome<> NewPages::write_all(std::vector<Fill>& full, std::vector<Fill>& zeros) {
+    full.insert(full.end(), zeros.begin(), zeros.end());
+    for (std::span<const Fill> rest = full; !rest.empty();) {
         const auto some = rest.first(std::min(rest.size(), most_frames));
         OTRY(write(some));
         rest = rest.subspan(some.size());
     }
+    full.clear();
+    zeros.clear();
     return base::ok;
 }
 
@@ -133,13 +141,12 @@ Outcome<> NewPages::write_one(size_t index, const Fill& fill) {
         writer_.zeros(index);
         return base::ok;
     }
+    std::byte* const place = writer_.page(index);
+    if (fill.data != place) std::memcpy(place, fill.data, base::page_size);
     const unsigned level = pages_[fill.pfn].kind.table_level();
-    if (level == 0) {
-        std::memcpy(writer_.page(index), fill.data, base::page_size);
-        return base::ok;
-    }
-    const Table table(reinterpret_cast<uint64_t*>(writer_.page(index)), table_entries);
-    auto done = translate(level, table_at(fill.data), table, [&](uint64_t pfn) { return std::optional(pages_[pfn].mfn); });
+    if (level == 0) return base::ok;
+    const Table table(reinterpret_cast<uint64_t*>(place), table_entries);
+    auto done = translate(level, table, table, [&](uint64_t pfn) { return std::optional(pages_[pfn].mfn); });
     if (!done) return std::move(done).take_failure().with(page_text(fill.pfn));
     return base::ok;
 }

@@ -18,6 +18,8 @@ public:
     /// Room for pages 0 to `last_pfn`, which is no less than before. Errors: badmsg when that is beyond what a domain of `owned` pages
     /// could speak of.
     base::Outcome<> begin(uint64_t last_pfn, uint64_t owned);
+    /// Where pages are best put before take(), one behind the other without those of zeros; it may be empty.
+    base::Outcome<std::span<std::byte>> storage() { return writer_.storage(); }
     /// Errors: badmsg, nomem.
     base::Outcome<> take(const proto::saved::PageData& batch);
     /// After the last: nothing is named that never came, or went. Memory is given back that tables named once, of pages that never
@@ -39,6 +41,7 @@ private:
         proto::saved::PageKind kind = proto::saved::absent_page;
         bool came = false;
         bool written = false;  // since it was allocated
+        uint32_t batch = 0;    // in which it came last
     };
     struct Fill {
         uint64_t pfn;
@@ -47,6 +50,7 @@ private:
     base::Outcome<> allocate(const proto::saved::PageData& batch);
     void want(uint64_t pfn, std::vector<uint64_t>& wanted);
     base::Outcome<> fill(const proto::saved::PageData& batch);
+    base::Outcome<> write_all(std::vector<Fill>& full, std::vector<Fill>& zeros);
     base::Outcome<> write(std::span<const Fill> fills);
     base::Outcome<> write_one(size_t index, const Fill& fill);
     base::Outcome<> give_back(std::span<const uint64_t> pfns);
@@ -56,6 +60,7 @@ private:
     base::DomId domain_;
     FrameWriter writer_;
     std::vector<Page> pages_;
+    uint32_t batch_ = 0;
     bool gave_back_ = false;
 };
 

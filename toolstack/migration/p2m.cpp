@@ -84,10 +84,6 @@ uint64_t most_pages(uint64_t owned) {
     return std::min(4 * std::min(owned, proto::saved::pfn_limit) + some, proto::saved::pfn_limit);
 }
 
-bool is_zero(std::span<const std::byte> page) {
-    return page[0] == std::byte{} && std::memcmp(page.data(), page.data() + 1, page.size() - 1) == 0;
-}
-
 namespace {
 
 Outcome<std::vector<std::byte>> read_shared_info(Control& control, const xenctrl::DomainInfo& domain) {

@@ -63,9 +63,6 @@ private:
     std::vector<std::byte> shared_info_;
 };
 
-/// Whether a page has nothing but zeros in it.
-bool is_zero(std::span<const std::byte> page);
-
 /// The highest number of pages that a domain of so many may speak of: holes cost memory here, not there.
 uint64_t most_pages(uint64_t owned);
 

@@ -75,6 +75,7 @@ private:
 
 Outcome<> Restoration::read(proto::saved::Reader& reader) {
     OTRY(reader.stream());
+    reader.put_pages_into(OTRY(pages_.storage()));
     for (bool more = true; more;) {
         auto record = OTRY(reader.next());
         OTRY(std::visit([this](auto& r) { return take(r); }, record));

@@ -28,9 +28,9 @@ Outcome<SavedSummary> read_all(proto::saved::Source& source) {
         const auto* batch = std::get_if<proto::saved::PageData>(&record);
         if (batch == nullptr) continue;
         uint64_t offset = reader.data_offset();
-        for (const PageEntry& page : batch->pages) {
-            runs.add(page, offset);
-            if (page.kind.has_data()) offset += base::page_size;
+        for (const proto::saved::PageIn& page : batch->pages) {
+            runs.add(page.entry, offset);
+            if (page.entry.kind.has_data()) offset += base::page_size;
         }
     }
     OTRY(reader.finish());

@@ -24,6 +24,9 @@ public:
 
     /// Errors: badmsg: a part of the file is not what was written; of the system.
     base::Outcome<size_t> read(std::span<std::byte> out) override { return checked_ ? checked_->read(out) : file_->read(out); }
+    base::Outcome<Some> read_some(std::span<std::byte> out) override {
+        return checked_ ? checked_->read_some(out) : file_->read_some(out);
+    }
     const std::optional<proto::saved::Trailer>& trailer() const { return trailer_; }
     FileSource& file() { return *file_; }
 

@@ -5,6 +5,8 @@
 #include <array>
 #include <cstring>
 
+#include "lib/proto/saved/page_store.hpp"
+
 namespace proto::saved {
 
 using base::Errc;
@@ -165,10 +167,8 @@ Outcome<ImageRecord> Reader::next() {
             OTRY(skip(padded(head.length), "a record that is skipped"));
             continue;
         }
-        const uint64_t body_at = offset_;
-        const auto bytes = OTRY(body(head.length, name));
-        data_offset_ = body_at;
-        return decode(type, bytes);
+        if (type == Record::page_data) return read_pages(head.length);
+        return decode(type, OTRY(body(head.length, name)));
     }
 }
 
@@ -204,7 +204,6 @@ Outcome<ImageRecord> Reader::decode(Record type, std::span<const std::byte> byte
             if (bytes.size() > most_msrs * sizeof(xen::MsrEntry)) return wrong("has more MSRs than any CPU");
             return ImageRecord(MsrPolicy{copy_list<xen::MsrEntry>(bytes)});
         case Record::p2m_frames: return decode_p2m(bytes);
-        case Record::page_data: return decode_pages(bytes);
         case Record::tsc_info:
             if (bytes.size() != sizeof(TscInfo)) return wrong("has another size");
             return ImageRecord(copy_as<TscInfo>(bytes));
@@ -240,30 +239,58 @@ Outcome<ImageRecord> Reader::decode_p2m(std::span<const std::byte> bytes) {
     return ImageRecord(std::move(out));
 }
 
-Outcome<ImageRecord> Reader::decode_pages(std::span<const std::byte> bytes) {
+Outcome<ImageRecord> Reader::read_pages(uint32_t length) {
+    if (auto s = order_.accept(Record::page_data); !s) return bad(s.failure().text, record_at_);
+    PageData out = OTRY(read_page_list(length));
+    data_offset_ = offset_;
+    OTRY(read_page_data(out));
+    return ImageRecord(std::move(out));
+}
+
+/// What stands in front of the pages, which says whether the record is as long as it should be.
+Outcome<PageData> Reader::read_page_list(uint32_t length) {
     const auto wrong = [&](const std::string& why) { return bad("PAGE_DATA " + why, record_at_); };
-    if (bytes.size() < sizeof(PageDataHeader)) return wrong("is too short");
-    const auto head = copy_as<PageDataHeader>(bytes);
+    if (length < sizeof(PageDataHeader)) return wrong("is too short");
+    const auto head = OTRY(read_one<PageDataHeader>("PAGE_DATA"));
     const uint64_t list_bytes = uint64_t{head.count} * sizeof(uint64_t);
     if (head.count == 0) return wrong("has no pages");
     if (head.count > most_pages_of_record) return wrong("has more pages than any record: " + std::to_string(head.count));
-    if (bytes.size() - sizeof head < list_bytes) return wrong("is too short for its " + std::to_string(head.count) + " pages");
+    if (length - sizeof head < list_bytes) return wrong("is too short for its " + std::to_string(head.count) + " pages");
+    std::vector<uint64_t> list(head.count);
+    OTRY(read(std::as_writable_bytes(std::span(list)), "PAGE_DATA"));
     PageData out;
     out.pages.reserve(head.count);
     uint64_t with_data = 0;
-    for (const uint64_t raw : copy_list<uint64_t>(bytes.subspan(sizeof head, list_bytes))) {
+    for (const uint64_t raw : list) {
         const PageEntry page{raw & PageEntry::pfn_mask, {static_cast<uint8_t>(raw >> PageEntry::kind_shift)}};
         if (page.raw() != raw) return wrong("has an entry with unknown bits");
         if (page.pfn > last_pfn_) return wrong("names page " + std::to_string(page.pfn) + ", which there is not");
         if (!page.kind.valid()) return wrong("has a page of the unknown type " + std::to_string(page.kind.raw));
         with_data += page.kind.has_data() ? 1 : 0;
-        out.pages.push_back(page);
+        out.pages.push_back({page});
     }
-    out.bytes = bytes.subspan(sizeof head + list_bytes);
-    data_offset_ += sizeof head + list_bytes;
-    if (out.bytes.size() != with_data * base::page_size)
-        return wrong("has " + std::to_string(out.bytes.size()) + " bytes for " + std::to_string(with_data) + " pages");
-    return ImageRecord(std::move(out));
+    const uint64_t left = length - sizeof head - list_bytes;
+    if (left != with_data * base::page_size)
+        return wrong("has " + std::to_string(left) + " bytes for " + std::to_string(with_data) + " pages");
+    return out;
+}
+
+Outcome<> Reader::read_page_data(PageData& pages) {
+    const auto has_data = [](const PageIn& page) { return page.entry.kind.has_data(); };
+    PageStore store(static_cast<size_t>(std::ranges::count_if(pages.pages, has_data)), storage_, buffer_);
+    while (store.left() != 0) {
+        const auto some = OTRY(source_.read_some(store.room()));
+        if (some.count == 0) return bad("the file ends inside PAGE_DATA", offset_);
+        offset_ += some.count;
+        if (some.zeros) store.zeros_came(some.count);
+        else store.came(some.count);
+    }
+    const auto data = store.pages();
+    size_t used = 0;
+    for (PageIn& page : pages.pages) {
+        if (has_data(page)) page.data = data[used++];
+    }
+    return base::ok;
 }
 
 Outcome<ImageRecord> Reader::decode_vcpu(Record type, std::span<const std::byte> bytes) {

@@ -34,9 +34,13 @@ struct P2mFrames {
     uint64_t last_pfn = 0;
     std::vector<uint64_t> pfns;
 };
+/// A page that was read. `data`: a page, valid until the next record is read; null for one of zeros, and where the kind has no data.
+struct PageIn {
+    PageEntry entry;
+    const std::byte* data = nullptr;
+};
 struct PageData {
-    std::vector<PageEntry> pages;
-    std::span<const std::byte> bytes;  // of those that have data, one after the other; valid until the next record is read
+    std::vector<PageIn> pages;
 };
 struct SharedInfo {
     std::vector<std::byte> page;
@@ -55,6 +59,9 @@ class Reader {
 public:
     /// `source` must outlive the reader.
     explicit Reader(Source& source) : source_(source) {}
+
+    /// Where the pages of a record are put, one behind the other without those of zeros, when all that have data would find room.
+    void put_pages_into(std::span<std::byte> storage) { storage_ = storage; }
 
     /// Errors of all: badmsg "what is wrong (at byte OFFSET)", opnotsupp for what is right but not for us, and the source's.
     base::Outcome<FileConfig> file();
@@ -83,7 +90,9 @@ private:
     base::Failure bad(const std::string& why, uint64_t at) const;
     base::Outcome<ImageRecord> decode(Record type, std::span<const std::byte> bytes);
     base::Outcome<ImageRecord> decode_p2m(std::span<const std::byte> bytes);
-    base::Outcome<ImageRecord> decode_pages(std::span<const std::byte> bytes);
+    base::Outcome<ImageRecord> read_pages(uint32_t length);
+    base::Outcome<PageData> read_page_list(uint32_t length);
+    base::Outcome<> read_page_data(PageData& pages);
     base::Outcome<ImageRecord> decode_vcpu(Record type, std::span<const std::byte> bytes);
 
     Source& source_;
@@ -94,6 +103,7 @@ private:
     uint64_t last_pfn_ = 0;
     uint32_t xen_major_ = 0, xen_minor_ = 0;
     std::vector<std::byte> buffer_;
+    std::span<std::byte> storage_;
 };
 
 }  // namespace proto::saved

@@ -15,6 +15,14 @@ public:
     virtual ~Source() = default;
     /// Fills `out` from where the last call ended. Returns how much: less only at the end. Errors: of the file.
     virtual base::Outcome<size_t> read(std::span<std::byte> out) = 0;
+    /// What read_some() gave: so many bytes, or so many zeros that nobody looked at.
+    struct Some {
+        uint64_t count = 0;
+        bool zeros = false;
+    };
+    /// Fills the beginning of `out`, at least a byte but at the end; or tells of zeros in their place that are known as such, as a file's
+    /// holes are, and leaves `out` as it is. Errors: as read().
+    virtual base::Outcome<Some> read_some(std::span<std::byte> out) { return Some{OTRY(read(out)), false}; }
 };
 
 class Sink {

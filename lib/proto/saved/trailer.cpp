@@ -155,14 +155,32 @@ Outcome<> CheckedSource::compare(std::span<const uint64_t> hashes) {
     return base::ok;
 }
 
+/// What is behind the stream is not read.
+std::span<std::byte> CheckedSource::inside(std::span<std::byte> out) const {
+    return out.first(std::min<uint64_t>(out.size(), trailer_.stream_length - at_));
+}
+
 Outcome<size_t> CheckedSource::read(std::span<std::byte> out) {
-    const auto inside = out.first(std::min<uint64_t>(out.size(), trailer_.stream_length - at_));
-    const size_t got = OTRY(inner_.read(inside));
-    at_ += got;
-    hashes_.add(inside.first(got));
-    OTRY(compare(hashes_.whole()));
-    if (at_ == trailer_.stream_length && got != 0) OTRY(compare(hashes_.finish()));
+    const size_t got = OTRY(inner_.read(inside(out)));
+    hashes_.add(out.first(got));
+    OTRY(compare_read(got));
     return got;
+}
+
+Outcome<Source::Some> CheckedSource::read_some(std::span<std::byte> out) {
+    const Some some = OTRY(inner_.read_some(inside(out)));
+    if (some.zeros) hashes_.add_zeros(some.count);
+    else hashes_.add(out.first(some.count));
+    OTRY(compare_read(some.count));
+    return some;
+}
+
+/// The hashes have `count` bytes more.
+Outcome<> CheckedSource::compare_read(uint64_t count) {
+    at_ += count;
+    OTRY(compare(hashes_.whole()));
+    if (at_ == trailer_.stream_length && count != 0) OTRY(compare(hashes_.finish()));
+    return base::ok;
 }
 
 }  // namespace proto::saved

@@ -125,8 +125,11 @@ public:
     CheckedSource(Source& inner, const Trailer& trailer) : inner_(inner), trailer_(trailer), hashes_(trailer.version) {}
     /// Errors: badmsg: a chunk is not what was written; the inner source's.
     base::Outcome<size_t> read(std::span<std::byte> out) override;
+    base::Outcome<Some> read_some(std::span<std::byte> out) override;
 
 private:
+    std::span<std::byte> inside(std::span<std::byte> out) const;
+    base::Outcome<> compare_read(uint64_t count);
     base::Outcome<> compare(std::span<const uint64_t> hashes);
 
     Source& inner_;
