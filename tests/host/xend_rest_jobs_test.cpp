@@ -6,6 +6,7 @@
 
 #include "toolstack/config/domain_json.hpp"
 #include "toolstack/config/domain_sxp.hpp"
+#include "toolstack/xend/adapters/sqlite_jobs.hpp"
 #include "xend_rest_client.hpp"
 #include "xend_two_hosts.hpp"
 
@@ -313,6 +314,63 @@ TEST(RestJobs, ADomainOnItsWayComesBack) {
     while (!(now = a.ask("GET", "/jobs/" + job)).contains("ended")) std::this_thread::sleep_for(2ms);
     EXPECT_EQ(now["state"], "cancelled") << now;
     a.two.expect_stayed();
+}
+
+// xend is killed after it has said 202, or before, or when all is done: whoever asks again with the key learns what came of it.
+TEST(RestJobs, AKeyIsKnownToTheNextXend) {
+    const fakes::Folder folder;
+    const auto now = [] { return int64_t{9}; };
+    const auto none = [](const xend::rest::Job&) {};
+    const std::string file = (folder.path / "jobs.db").string();
+    std::string done, failed, open, gone;
+    {
+        xend::SqliteJobs journal(file);
+        xend::rest::Jobs jobs(now, none, &journal);
+        ASSERT_EQ(fakes::text_of(jobs.take_over()), "");
+        done = jobs.begin("create", "a\"'", {"k1", "r1"})->job.id;
+        failed = jobs.begin("create", "b", {"k2", "r2"})->job.id;
+        open = jobs.begin("destroy", "c", {"k3", "r3"})->job.id;
+        gone = jobs.begin("pause", "d", {})->job.id;
+        EXPECT_TRUE(jobs.start(done) && jobs.start(failed) && jobs.start(open));
+        jobs.succeed(done, {{"name", "\xc3\xa4'\""}});
+        jobs.fail(failed, {409, "it's taken"});
+    }
+    xend::SqliteJobs journal(file);
+    xend::rest::Jobs jobs(now, none, &journal);
+    ASSERT_EQ(fakes::text_of(jobs.take_over()), "");
+    const auto again = [&](const std::string& operation, const std::string& key, const std::string& request) {
+        const auto begun = jobs.begin(operation, "", {key, request});
+        EXPECT_TRUE(begun && begun->again) << key;
+        return begun ? job_json(begun->job) : Json();
+    };
+    EXPECT_EQ(
+        again("create", "k1", "r1").dump(),
+        R"({"id":")" + done +
+            R"(","operation":"create","domain":"a\"'","state":"succeeded","asked":9,"started":9,"ended":9,"result":{"name":")" +
+            "\xc3\xa4" + R"('\""}})");
+    EXPECT_EQ(again("create", "k2", "r2")["problem"]["detail"], "it's taken");
+    const Json interrupted = again("destroy", "k3", "r3");
+    EXPECT_EQ(interrupted["id"], open);
+    EXPECT_EQ(interrupted["state"], "failed");
+    EXPECT_EQ(interrupted["problem"]["detail"],
+              "xend ended before this did, and what it had begun is finished or undone by now: look at the domain");
+    EXPECT_EQ(fakes::text_of(jobs.begin("create", "", {"k1", "other"})), "Another request had this Idempotency-Key");
+    EXPECT_FALSE(jobs.find(gone)) << "nobody can ask for it again";
+    // What is forgotten is forgotten for good.
+    for (int i = 0; i < 1000; ++i) jobs.succeed(jobs.begin("x", "", {})->job.id, 1);
+    xend::rest::Jobs third(now, none, &journal);
+    ASSERT_EQ(fakes::text_of(third.take_over()), "");
+    EXPECT_TRUE(third.all().empty());
+}
+
+TEST(RestJobs, WhatCannotBeNotedIsNotBegun) {
+    xend::SqliteJobs journal("/proc/jobs.db");
+    xend::rest::Jobs jobs([] { return int64_t{9}; }, [](const xend::rest::Job&) {}, &journal);
+    EXPECT_NE(fakes::text_of(jobs.take_over()), "");
+    const auto begun = jobs.begin("create", "a", {"k", "r"});
+    EXPECT_NE(fakes::text_of(begun).find("/proc/jobs.db"), std::string::npos) << fakes::text_of(begun);
+    EXPECT_FALSE(jobs.begun({"k", "r"})) << "it may be asked again";
+    EXPECT_TRUE(jobs.begin("create", "a", {})) << "who has no key needs no journal";
 }
 
 TEST(RestJobs, AreForgottenInTime) {

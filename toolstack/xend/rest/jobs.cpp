@@ -2,6 +2,7 @@
 #include "toolstack/xend/rest/jobs.hpp"
 
 #include "toolstack/config/uuid.hpp"
+#include "toolstack/service/log.hpp"
 
 namespace xend::rest {
 
@@ -56,25 +57,72 @@ Json job_json(const Job& job) {
     return out;
 }
 
-Outcome<Jobs::Begun> Jobs::begin(const std::string& operation, const std::string& domain, const Key& key) {
-    const std::lock_guard guard(mutex_);
-    if (const auto known = by_key_.find(key.key); !key.key.empty() && known != by_key_.end()) {
-        if (known->second->key.request == key.request) return Begun{known->second->job, true};
-        return base::fail(Errc::inval, "Another request had this Idempotency-Key");
-    }
-    if (open_ >= most_open) return base::fail(Errc::again, "There are " + std::to_string(most_open) + " jobs under way already");
+std::shared_ptr<Jobs::Entry> Jobs::add(const KeptJob& kept) {
     auto entry = std::make_shared<Entry>();
-    entry->key = key;
-    entry->job.id = config::Uuid::random().text();
-    entry->job.operation = operation;
-    entry->job.domain = domain;
-    entry->job.asked = now_();
+    entry->key = kept.key;
+    entry->job = kept.job;
     by_id_[entry->job.id] = entry;
-    if (!key.key.empty()) by_key_[key.key] = entry;
+    if (!kept.key.key.empty()) by_key_[kept.key.key] = entry;
     order_.push_back(entry);
-    ++open_;
-    changed_(entry->job);
-    return Begun{entry->job, false};
+    if (!kept.job.over()) ++open_;
+    return entry;
+}
+
+/// It is in nobody's table any more, but in order_.
+void Jobs::drop(const Entry& entry) {
+    if (!entry.key.key.empty()) by_key_.erase(entry.key.key);
+    by_id_.erase(entry.job.id);
+}
+
+Outcome<> Jobs::take_over() {
+    if (journal_ == nullptr) return base::ok;
+    std::vector<KeptJob> ended;
+    {
+        auto all = OTRY(journal_->load());
+        const std::lock_guard guard(mutex_);
+        for (KeptJob& kept : all) {
+            if (!kept.job.over()) {
+                kept.job.state = Job::State::failed;
+                kept.job.ended = now_();
+                kept.job.problem = Problem{
+                    500, "xend ended before this did, and what it had begun is finished or undone by now: look at the domain"};
+                ended.push_back(kept);
+            }
+            add(kept);
+        }
+    }
+    for (const KeptJob& kept : ended) OTRY(journal_->save(kept));
+    return base::ok;
+}
+
+Outcome<Jobs::Begun> Jobs::begin(const std::string& operation, const std::string& domain, const Key& key) {
+    std::shared_ptr<Entry> entry;
+    KeptJob kept;
+    {
+        const std::lock_guard guard(mutex_);
+        if (const auto known = by_key_.find(key.key); !key.key.empty() && known != by_key_.end()) {
+            if (known->second->key.request == key.request) return Begun{known->second->job, true};
+            return base::fail(Errc::inval, "Another request had this Idempotency-Key");
+        }
+        if (open_ >= most_open)
+            return base::fail(Errc::again, "There are " + std::to_string(most_open) + " jobs under way already");
+        kept.key = key;
+        kept.job.id = config::Uuid::random().text();
+        kept.job.operation = operation;
+        kept.job.domain = domain;
+        kept.job.asked = now_();
+        entry = add(kept);
+        changed_(entry->job);
+    }
+    if (journal_ == nullptr || key.key.empty()) return Begun{kept.job, false};
+    // Beside the lock: a disk that hangs holds up nobody else.
+    const auto noted = journal_->save(kept);
+    if (noted) return Begun{kept.job, false};
+    fail(kept.job.id, problem_of(noted.failure()));
+    const std::lock_guard guard(mutex_);
+    by_key_.erase(key.key);  // nothing was done for it: it may be asked again
+    entry->key = {};
+    return noted.failure();
 }
 
 std::optional<Job> Jobs::begun(const Key& key) const {
@@ -84,18 +132,26 @@ std::optional<Job> Jobs::begun(const Key& key) const {
     return known->second->job;
 }
 
-/// Those that ended first are forgotten first.
-void Jobs::forget_old() {
+/// Those that ended first are forgotten first: which ones the journal is to forget.
+std::vector<std::string> Jobs::forget_old() {
+    std::vector<std::string> out;
     for (auto at = order_.begin(); order_.size() - open_ > most_ended && at != order_.end();) {
         const Entry& entry = **at;
         if (!entry.job.over()) {
             ++at;
             continue;
         }
-        if (!entry.key.key.empty()) by_key_.erase(entry.key.key);
-        by_id_.erase(entry.job.id);
+        if (!entry.key.key.empty()) out.push_back(entry.job.id);
+        drop(entry);
         at = order_.erase(at);
     }
+    return out;
+}
+
+/// What has come of one is known already: it is not undone because it cannot be written down.
+void Jobs::note(const KeptJob& kept) {
+    const auto noted = journal_->save(kept);
+    if (!noted) service::log(service::LogLevel::warning, "the journal of jobs: " + noted.failure().text);
 }
 
 void Jobs::end(Entry& entry, Job::State state) {
@@ -107,13 +163,21 @@ void Jobs::end(Entry& entry, Job::State state) {
 
 /// `what` is asked of one that has not ended; false: it changes nothing.
 bool Jobs::change(const std::string& id, const Change& what) {
-    const std::lock_guard guard(mutex_);
-    const auto at = by_id_.find(id);
-    if (at == by_id_.end() || at->second->job.over()) return false;
-    const std::shared_ptr<Entry> entry = at->second;
-    if (!what(*entry)) return false;
-    changed_(entry->job);
-    forget_old();
+    std::optional<KeptJob> ended;
+    std::vector<std::string> forgotten;
+    {
+        const std::lock_guard guard(mutex_);
+        const auto at = by_id_.find(id);
+        if (at == by_id_.end() || at->second->job.over()) return false;
+        const std::shared_ptr<Entry> entry = at->second;
+        if (!what(*entry)) return false;
+        changed_(entry->job);
+        if (entry->job.over() && !entry->key.key.empty()) ended = KeptJob{entry->job, entry->key};
+        forgotten = forget_old();
+    }
+    if (journal_ == nullptr) return true;
+    if (ended) note(*ended);
+    if (!forgotten.empty()) static_cast<void>(journal_->remove(forgotten));  // the next xend forgets them again
     return true;
 }
 

@@ -32,24 +32,47 @@ struct Job {
 Json job_json(const Job& job);
 extern const Schema job_schema, jobs_schema;
 
-/// All that are under way, and the last ones that ended. Thread-safe.
+/// What makes two requests the same one.
+struct JobKey {
+    std::string key;      // the client's; empty: none
+    std::string request;  // of what is asked for
+};
+
+/// A job that has a key, as it is kept.
+struct KeptJob {
+    Job job;
+    JobKey key;
+};
+
+/// Where jobs with keys are kept for the next xend. Thread-safe. Errors: of the disk.
+class JobJournal {
+public:
+    virtual ~JobJournal() = default;
+    /// In the order in which they were asked for.
+    virtual base::Outcome<std::vector<KeptJob>> load() = 0;
+    virtual base::Outcome<> save(const KeptJob& job) = 0;
+    virtual base::Outcome<> remove(const std::vector<std::string>& ids) = 0;
+};
+
+/// All that are under way, and the last ones that ended. One that has a key is in the journal before anybody is told of it or works on
+/// it, and its end when it has ended: what a xend that was killed was at is known to the next one. Thread-safe.
 class Jobs {
 public:
     /// `changed` is told of each step, in the order in which they are made, in whatever thread; it must not block or come back.
+    /// `journal`: null: none has to be known to anybody later.
     explicit Jobs(
-        std::function<int64_t()> now, std::function<void(const Job&)> changed = [](const Job&) {})
-        : now_(std::move(now)), changed_(std::move(changed)) {}
+        std::function<int64_t()> now, std::function<void(const Job&)> changed = [](const Job&) {}, JobJournal* journal = nullptr)
+        : now_(std::move(now)), changed_(std::move(changed)), journal_(journal) {}
 
-    /// What makes two requests the same one.
-    struct Key {
-        std::string key;      // the client's; empty: none
-        std::string request;  // of what is asked for
-    };
+    /// Takes over what an earlier xend has left: what it had not ended has failed. Once, before anything else. Errors: of the journal.
+    base::Outcome<> take_over();
+
+    using Key = JobKey;
     struct Begun {
         Job job;
         bool again = false;  // the job that the same key began before
     };
-    /// Errors: inval: the key was given with another request; again: there are too many.
+    /// Errors: inval: the key was given with another request; again: there are too many; of the journal.
     base::Outcome<Begun> begin(const std::string& operation, const std::string& domain, const Key& key);
     /// The job that this very request with this key has begun.
     std::optional<Job> begun(const Key& key) const;
@@ -85,10 +108,14 @@ private:
     using Change = std::function<bool(Entry&)>;
     bool change(const std::string& id, const Change& what);
     void end(Entry& entry, Job::State state);
-    void forget_old();
+    std::vector<std::string> forget_old();
+    std::shared_ptr<Entry> add(const KeptJob& kept);
+    void drop(const Entry& entry);
+    void note(const KeptJob& kept);
 
     std::function<int64_t()> now_;
     std::function<void(const Job&)> changed_;
+    JobJournal* journal_;
     mutable std::mutex mutex_;
     std::map<std::string, std::shared_ptr<Entry>> by_id_;
     std::map<std::string, std::shared_ptr<Entry>> by_key_;

@@ -20,14 +20,16 @@ bool is_key(const std::string& key) {
 
 }  // namespace
 
-Server::Server(Manager& manager, Clock& clock, Dispatcher& dispatcher, service::EventLoop& loop, std::function<void()> poke)
+Server::Server(Manager& manager, Clock& clock, Dispatcher& dispatcher, service::EventLoop& loop, std::function<void()> poke,
+               JobJournal* journal)
     : loop_(loop),
       dispatcher_(dispatcher),
       events_(config::Uuid::random().text().substr(0, 8), std::move(poke)),
       jobs_([&clock] { return clock.unix_seconds(); },
             [this](const Job& job) {
                 events_.push("job", {{"job", job_json(job)}});
-            }),
+            },
+            journal),
       watch_(manager, clock, jobs_, events_),
       context_{manager, clock, jobs_, watch_} {
     dispatcher.on_change([this] { changed(); });

@@ -17,8 +17,12 @@ class Server {
 public:
     using Done = std::function<void(Reply)>;
 
-    /// `poke`: those who listen are to be told; called in any thread.
-    Server(Manager& manager, Clock& clock, Dispatcher& dispatcher, service::EventLoop& loop, std::function<void()> poke);
+    /// `poke`: those who listen are to be told; called in any thread. `journal`: null: keys are forgotten with this xend.
+    Server(Manager& manager, Clock& clock, Dispatcher& dispatcher, service::EventLoop& loop, std::function<void()> poke,
+           JobJournal* journal = nullptr);
+
+    /// Jobs of an earlier xend. Before anybody asks. Errors: of the journal.
+    base::Outcome<> take_over() { return jobs_.take_over(); }
 
     /// Called in the loop's thread; does not block.
     void handle(const HttpRequest& request, Done done);

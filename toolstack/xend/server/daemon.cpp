@@ -18,6 +18,7 @@
 #include "toolstack/xend/adapters/linux_neighbours.hpp"
 #include "toolstack/xend/adapters/script_runner.hpp"
 #include "toolstack/xend/adapters/sqlite_domains.hpp"
+#include "toolstack/xend/adapters/sqlite_jobs.hpp"
 #include "toolstack/xend/adapters/sqlite_transfers.hpp"
 #include "toolstack/xend/core/manager.hpp"
 #include "toolstack/xend/rest/server.hpp"
@@ -184,7 +185,10 @@ Outcome<> serve(const ServerSettings& settings, Life life, const Ready& ready) {
             return taken;
         });
     });
-    rest::Server api(manager, clock, dispatcher, *loop, [&server] { server.poke(); });
+    SqliteJobs jobs(settings.core.domains_folder + "/jobs.db");
+    rest::Server api(
+        manager, clock, dispatcher, *loop, [&server] { server.poke(); }, &jobs);
+    if (const auto taken = api.take_over(); !taken) log(LogLevel::error, taken.failure().text);
     server.serve_below(
         rest::root, [&api](const HttpRequest& request, HttpServer::Done done) { api.handle(request, std::move(done)); },
         rest::Server::refused);
