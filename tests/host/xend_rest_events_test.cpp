@@ -6,6 +6,8 @@
 
 #include <poll.h>
 
+#include <future>
+
 #include "toolstack/config/domain_json.hpp"
 #include "xend_rest_client.hpp"
 
@@ -170,6 +172,33 @@ TEST(RestEvents, WhoDoesNotReadIsLetGo) {
     EXPECT_LT(deaf.text.size(), 2'000'000U);
     char byte = 0;
     EXPECT_EQ(::recv(deaf.fd.get(), &byte, 1, MSG_DONTWAIT), 0) << "its connection was closed";
+}
+
+TEST(RestEvents, ALookThatHangsHasOneThread) {
+    fakes::Machine m;
+    xend::rest::Jobs jobs([&] { return m.clock.now; });
+    Events events("life", [] {});
+    xend::rest::Watch watch(m.manager, m.clock, jobs, events);
+    watch.listen();
+    const auto reader = events.subscribe("");
+    std::atomic<int> back = 0;
+    std::vector<std::future<void>> all;
+    {
+        const std::lock_guard hangs(m.hypervisor.mutex);
+        for (int i = 0; i < 20; ++i) {
+            all.push_back(std::async(std::launch::async, [&] {
+                watch.glance();
+                ++back;
+            }));
+        }
+        const auto until = std::chrono::steady_clock::now() + 10s;
+        while (back < 19 && std::chrono::steady_clock::now() < until) std::this_thread::sleep_for(1ms);
+        EXPECT_EQ(back, 19);
+        watch.listen();  // nor does another reader wait
+        EXPECT_TRUE(events.subscribe(""));
+    }
+    for (auto& one : all) one.wait();
+    EXPECT_EQ(back, 20);
 }
 
 TEST(RestEvents, AreKeptInAsMuchAsThereIsRoomFor) {

@@ -47,7 +47,7 @@ void Server::changed() {
     dispatcher_.look([this] {
         looking_ = false;  // what changes from here on wants another look
         static_cast<void>(service::caught([this]() -> Outcome<> {
-            watch_.look();
+            watch_.glance();
             return base::ok;
         }));
     });

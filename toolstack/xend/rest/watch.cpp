@@ -41,6 +41,7 @@ void Watch::listen() {
     {
         const std::lock_guard guard(mutex_);
         last_reader_ = clock_.unix_seconds();
+        if (fresh_) return;  // what has happened by now is told, or will be
     }
     look();
 }
@@ -58,6 +59,23 @@ Watch::Seen Watch::seen_of(const DomainGlance& view) {
 
 void Watch::look() {
     const std::lock_guard looking(looking_);
+    look_held();
+}
+
+void Watch::glance() {
+    do {
+        const std::unique_lock looking(looking_, std::try_to_lock);
+        if (!looking) {
+            again_ = true;
+            return;
+        }
+        again_ = false;
+        look_held();
+    } while (again_);
+}
+
+/// The caller has looking_.
+void Watch::look_held() {
     const auto domains = manager_.domains();
     if (!domains) return;  // the next look finds what this one did not
     std::map<Key, Seen> now;

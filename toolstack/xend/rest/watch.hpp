@@ -39,6 +39,8 @@ public:
     bool wanted();
     /// Somebody is about to subscribe: from here on nothing is missed. May block.
     void listen();
+    /// look(), unless somebody is at it, who looks again then: so however long a look takes, it has one thread.
+    void glance();
     /// May block. The first one after a time in which none was wanted() tells no events.
     void look();
 
@@ -52,6 +54,7 @@ private:
     };
     using Key = std::pair<uint16_t, config::Uuid>;
 
+    void look_held();
     static Seen seen_of(const DomainGlance& view);
     void compare(const std::map<Key, Seen>& now);
     void tell(const Seen& before, const Seen& now);
@@ -63,6 +66,7 @@ private:
     Jobs& jobs_;
     Events& events_;
     std::mutex looking_;  // one at a time
+    std::atomic<bool> again_ = false;
     std::map<Key, Seen> seen_;
     std::mutex mutex_;    // of these:
     bool fresh_ = false;  // seen_ is of a moment ago
