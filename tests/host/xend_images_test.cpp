@@ -219,9 +219,14 @@ struct Tools : testing::Test {
     /// A process that carries the tag, and lives until it is told.
     void start_server(const std::string& tag, const std::string& first) {
         xend::ScriptCall call;
-        call.path = program("server", first + " (while :; do sleep 0.05; done) </dev/null >/dev/null 2>&1 &");
+        const std::filesystem::path up = folder.path / "up";
+        std::filesystem::remove(up);
+        call.path = program("server",
+                            "(" + first + " : >" + up.string() + "; while :; do sleep 0.05; done) </dev/null >/dev/null 2>&1 &");
         call.tag = tag;
         ASSERT_EQ(text_of(scripts.run(call)), "");
+        for (int i = 0; i < 2000 && !std::filesystem::exists(up); ++i) std::this_thread::sleep_for(std::chrono::milliseconds{5});
+        ASSERT_TRUE(std::filesystem::exists(up));
     }
     static size_t servers(const std::string& tag) {
         const auto groups = xend::marked_groups({xend::tag_mark(tag)});
@@ -286,6 +291,19 @@ TEST_F(Tools, AreEndedByTheirTagWhoeverStartedThem) {
         EXPECT_EQ(servers(tag), 0U);
         EXPECT_EQ(text_of(xend::ImageServer(scripts, settings).release(tag)), "") << "twice is as once";
     }
+}
+
+/// As qemu-nbd, which takes no notice of a SIGTERM while it starts.
+TEST_F(Tools, ThatForgetToEndAreAskedAgain) {
+    settings.patience = std::chrono::seconds{60};
+    settings.pause = std::chrono::milliseconds{50};
+    const std::string tag = "images-test-" + std::to_string(::getpid()) + "f";
+    start_server(tag, "n=0; trap 'n=$((n + 1)); [ $n -lt 3 ] || exit' TERM;");
+    ASSERT_EQ(servers(tag), 1U);
+    const auto begun = std::chrono::steady_clock::now();
+    EXPECT_EQ(text_of(xend::ImageServer(scripts, settings).release(tag)), "");
+    EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds{50}) << "not by force";
+    EXPECT_EQ(servers(tag), 0U);
 }
 
 /// What the server of `said` is taken for.

@@ -12,7 +12,7 @@
 #include <array>
 #include <cstdio>
 #include <fstream>
-#include <set>
+#include <map>
 #include <thread>
 
 #include "toolstack/service/log.hpp"
@@ -189,7 +189,7 @@ Outcome<> ImageServer::release(const std::string& tag) {
         OTRY(disconnect(link, device.number));
     }
     const auto begun = steady_clock::now();
-    std::set<pid_t> told;
+    std::map<pid_t, steady_clock::time_point> told;
     for (std::chrono::milliseconds pause{1};; pause = std::min(2 * pause, std::chrono::milliseconds{50})) {
         const auto left = OTRY(marked_groups({tag_mark(tag)}));
         if (left.empty()) return base::ok;
@@ -198,8 +198,11 @@ Outcome<> ImageServer::release(const std::string& tag) {
         // A polite word first: what it has not written yet it writes before it ends.
         const bool force = waited > settings_.patience;
         for (const pid_t group : left) {
-            if (!told.insert(force ? -group : group).second) continue;
-            if (force) log(LogLevel::warning, "a server of an image does not end: it is killed");
+            const auto [at, first] = told.try_emplace(force ? -group : group, steady_clock::now());
+            // Again: one that is just starting forgets the first.
+            if (!first && steady_clock::now() - at->second < settings_.pause) continue;
+            at->second = steady_clock::now();
+            if (force && first) log(LogLevel::warning, "a server of an image does not end: it is killed");
             ::kill(-group, force ? SIGKILL : SIGTERM);
         }
         std::this_thread::sleep_for(pause);

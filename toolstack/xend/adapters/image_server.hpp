@@ -19,6 +19,7 @@ struct ImageSettings {
     std::string modprobe = "/sbin/modprobe";
     std::string folder = "/var/run/xend/images";
     std::chrono::milliseconds patience{30'000};  // of release(), before it ends processes by force
+    std::chrono::milliseconds pause{500};        // before a process is asked once more
 };
 
 /// Images as block devices of dom0: each has a qemu-nbd, which Linux' driver of network block devices reads from. The qemu-nbd
