@@ -15,6 +15,7 @@ printf '<methodCall><methodName>system.methodHelp</methodName><params><param><va
 
 printf '\001/domains\n{"config":{"name":"demo","memory":64,"disks":[{"uname":"phy:/x","dev":"xvda"}]},"start":true}' | seed rest create
 printf '\002/domains/a%%20b/vbds/xvda?force=true\n' | seed rest detach
+printf '\002/domains/a/vbds/b?%%00%%0a=1\n' | seed rest zero_in_a_name
 printf '\001/domains/0/vcpus\n{"count":18446744073709551615,"count":-1.5e3,"\\u0000":["\\ud83d\\ude00",null]}' | seed rest numbers
 
 printf '\001\0\0\0\001\0\0\0\0\0\0\0\002\0\0\0/\0\013\0\0\0\002\0\0\0\0\0\0\0\004\0\0\0/a\0b' | seed xs_wire stream

@@ -59,6 +59,13 @@ constexpr auto problem_members = std::to_array<Member>({
     {"field", a_text, Need::optional, "Where in the request: a JSON pointer into its body, or a field's or parameter's name"},
 });
 
+/// What somebody has sent stands in it.
+std::string one_line(std::string text) {
+    std::ranges::replace_if(
+        text, [](char c) { return c >= 0 && c < ' '; }, ' ');
+    return text;
+}
+
 }  // namespace
 
 constexpr Schema problem_schema{.kind = Schema::Kind::object, .name = "Problem", .what = "RFC 9457", .members = problem_members};
@@ -73,14 +80,11 @@ int status_of(Errc code) {
 Json problem_json(const Problem& problem) {
     const auto at = std::ranges::find(all_titles, problem.status, &Title::status);
     const Title& title = at == all_titles.end() ? all_titles[10] : *at;
-    std::string detail = problem.detail;
-    std::ranges::replace_if(
-        detail, [](char c) { return c >= 0 && c < ' '; }, ' ');
     Json out{{"type", "urn:xenolith:problem:" + std::string(title.type)},
              {"title", title.title},
              {"status", title.status},
-             {"detail", std::move(detail)}};
-    if (!problem.field.empty()) out["field"] = problem.field;
+             {"detail", one_line(problem.detail)}};
+    if (!problem.field.empty()) out["field"] = one_line(problem.field);
     return out;
 }
 
