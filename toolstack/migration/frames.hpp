@@ -5,12 +5,14 @@
 #include <optional>
 #include <span>
 
+#include "lib/proto/saved/format.hpp"
 #include "toolstack/xenctrl/control.hpp"
 
 namespace migration {
 
 /// The most pages at once.
 inline constexpr size_t most_frames = xenctrl::PageRoom::most;
+static_assert(proto::saved::batch_pages <= most_frames);
 
 /// What both have: room for copies, or a mapping.
 class Frames {

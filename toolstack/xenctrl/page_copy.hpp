@@ -14,11 +14,12 @@ enum class PageState : uint8_t {
     refused = xenolith::COPY_PAGES_REFUSED,  ///< not the domain's, or to be written and a page table
 };
 
-/// Room for the most pages of a call: 4 MiB, to be kept from one call to the next. Control::page_room() makes it. Must not outlive the
-/// Backend.
+/// Room for the pages of a call: 1 MiB, to be kept from one call to the next. A call could take more, but would not be cheaper for it.
+/// Control::page_room() makes it. Must not outlive the Backend.
 class PageRoom {
 public:
-    static constexpr size_t most = xenolith::COPY_PAGES_MOST;
+    static constexpr size_t most = 256;
+    static_assert(most <= xenolith::COPY_PAGES_MOST);
 
     void name(size_t i, base::Gfn frame, PageState state = PageState::data) {
         frames_[i] = frame.raw;

@@ -138,8 +138,9 @@ struct PageEntry {
     constexpr bool operator==(const PageEntry&) const = default;
 };
 
-/// Most pages of a batch that stock tools send.
-inline constexpr size_t batch_pages = 1024;
+/// Pages of a batch that is written. Stock tools send up to 1024, and take any number; the memory for more is missed when it has to be
+/// found, and given back while a guest stands still.
+inline constexpr size_t batch_pages = 256;
 inline constexpr uint64_t frames_per_p2m_page = base::page_size / sizeof(uint64_t);
 
 struct PageDataHeader {
