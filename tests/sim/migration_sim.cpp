@@ -2,12 +2,16 @@
 // link: xenctrl builder migration
 // Saving and restoring against the hypervisor's own core: a guest that suspends as Linux does is written, made again elsewhere in the
 // machine's memory, suspends again and is written again: the same. What fails in between leaves nothing.
+#include <algorithm>
+#include <array>
 #include <random>
 
 #include "abi/xen/event_channel.hpp"
 #include "hypervisor/mm/heap.hpp"
 #include "hypervisor/rt/clock.hpp"
 #include "tests/sim/migration_fixture.hpp"
+#include "toolstack/builder/new_domain.hpp"
+#include "toolstack/migration/new_pages.hpp"
 
 namespace {
 
@@ -265,6 +269,39 @@ TEST_P(MigrationSim, ABalloonedGuestIsSaved) {
     ASSERT_FALSE(done) << "its list is not that long";
     EXPECT_NE(done.failure().text.find("is not mapped"), std::string::npos) << done.failure().text;
     ASSERT_TRUE(control.destroy(built.id));
+}
+
+/// Each time as what it came then: numbers in ordinary memory are not taken for pages because it comes as a table behind that.
+TEST_P(MigrationSim, WhatComesAgainInABatchReplacesWhatCame) {
+    using proto::saved::PageKind;
+    const DomId id = control.create(builder::create_options(input, control.physinfo().take())).take();
+    ASSERT_TRUE(control.set_max_memory(id, 4096));
+    constexpr PageKind plain = proto::saved::plain_page, l1{1};
+    std::array<uint64_t, 512> numbers{}, table{};
+    for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = 0x000f'ffff'0000'0001 + (i << 12U);
+    table[5] = 7 << 12U | 1;
+    const auto* const as_numbers = reinterpret_cast<const std::byte*>(numbers.data());
+    const auto* const as_table = reinterpret_cast<const std::byte*>(table.data());
+    migration::NewPages pages(control, id);
+    ASSERT_TRUE(pages.begin(9, 1024));
+    const auto took = pages.take({{{{1, plain}, as_numbers},
+                                   {{1, l1}, as_table},
+                                   {{2, l1}, as_table},
+                                   {{2, plain}, as_numbers},
+                                   {{3, plain}, as_numbers},
+                                   {{3, plain}, nullptr},
+                                   {{4, plain}, nullptr},
+                                   {{4, plain}, as_numbers}}});
+    ASSERT_TRUE(took) << took.failure().text;
+    const auto at = [&](uint64_t pfn, unsigned level) {
+        return hv::map_mfn<uint64_t>(hv::Mfn{pages.frame(pfn, level, "")->raw});
+    };
+    std::array<uint64_t, 512> translated{};
+    ASSERT_TRUE(pages.take({{{{7, plain}, nullptr}}}));
+    translated[5] = pages.frame(7, 0, "")->raw << 12U | 1;
+    EXPECT_TRUE(std::equal(translated.begin(), translated.end(), at(1, 1)));
+    for (const uint64_t pfn : {2U, 4U}) EXPECT_TRUE(std::equal(numbers.begin(), numbers.end(), at(pfn, 0))) << pfn;
+    EXPECT_TRUE(std::all_of(at(3, 0), at(3, 0) + 512, [](uint64_t word) { return word == 0; }));
 }
 
 INSTANTIATE_TEST_SUITE_P(EachHypervisor, MigrationSim, each_hypervisor());

@@ -108,8 +108,8 @@ Outcome<> NewPages::fill(const PageData& batch) {
         // What comes again in one batch replaces what came before.
         if (page.batch == batch_) OTRY(write_all(full, zeros));
         page.batch = batch_;
-        if (data != nullptr) full.push_back({entry.pfn, data});
-        else if (page.written || !clear) zeros.push_back({entry.pfn, nullptr});
+        if (data != nullptr) full.push_back({entry.pfn, entry.kind.table_level(), data});
+        else if (page.written || !clear) zeros.push_back({entry.pfn, 0, nullptr});
         page.written = page.written || data != nullptr;
     }
     return write_all(full, zeros);
@@ -143,10 +143,9 @@ Outcome<> NewPages::write_one(size_t index, const Fill& fill) {
     }
     std::byte* const place = writer_.page(index);
     if (fill.data != place) std::memcpy(place, fill.data, base::page_size);
-    const unsigned level = pages_[fill.pfn].kind.table_level();
-    if (level == 0) return base::ok;
+    if (fill.level == 0) return base::ok;
     const Table table(reinterpret_cast<uint64_t*>(place), table_entries);
-    auto done = translate(level, table, table, [&](uint64_t pfn) { return std::optional(pages_[pfn].mfn); });
+    auto done = translate(fill.level, table, table, [&](uint64_t pfn) { return std::optional(pages_[pfn].mfn); });
     if (!done) return std::move(done).take_failure().with(page_text(fill.pfn));
     return base::ok;
 }

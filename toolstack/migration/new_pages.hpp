@@ -45,6 +45,7 @@ private:
     };
     struct Fill {
         uint64_t pfn;
+        unsigned level;         // as what it came; it may come as another thing behind that
         const std::byte* data;  // null: zeros
     };
     base::Outcome<> allocate(const proto::saved::PageData& batch);
