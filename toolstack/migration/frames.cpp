@@ -18,24 +18,31 @@ Outcome<bool> Frames::copies() {
     return room_.has_value();
 }
 
-base::Failure Frames::refused(size_t index, const char* why) const {
-    return base::fail(Errc::inval, "Frame " + std::to_string(room_->frame(index).raw) + " of domain " +
-                                       std::to_string(domain_.raw) + " " + why);
+Outcome<bool> Frames::open(std::span<const Gfn> frames, xencall::Access access) {
+    mapping_.reset();
+    count_ = frames.size();
+    if (frames.empty()) return false;
+    if (!OTRY(copies())) {
+        mapping_ = OTRY(control_.map(domain_, frames, access));
+        return false;
+    }
+    for (size_t i = 0; i < count_; ++i) room_->name(i, frames[i]);
+    return true;
+}
+
+Outcome<> Frames::none_refused(const char* why) const {
+    for (size_t i = 0; i < count_; ++i) {
+        if (room_->state(i) == PageState::refused)
+            return base::fail(Errc::inval, "Frame " + std::to_string(room_->frame(i).raw) + " of domain " +
+                                               std::to_string(domain_.raw) + " " + why);
+    }
+    return base::ok;
 }
 
 Outcome<> FrameReader::read(std::span<const Gfn> frames) {
-    mapping_.reset();
-    count_ = frames.size();
-    if (frames.empty()) return base::ok;
-    if (!OTRY(copies())) {
-        mapping_ = OTRY(control_.map(domain_, frames, xencall::Access::read));
-        return base::ok;
-    }
-    for (size_t i = 0; i < count_; ++i) room_->name(i, frames[i]);
+    if (!OTRY(open(frames, xencall::Access::read))) return base::ok;
     OTRY(control_.read_pages(domain_, *room_, count_));
-    for (size_t i = 0; i < count_; ++i)
-        if (room_->state(i) == PageState::refused) return refused(i, "is not its memory");
-    return base::ok;
+    return none_refused("is not its memory");
 }
 
 const std::byte* FrameReader::page(size_t i) const {
@@ -45,14 +52,7 @@ const std::byte* FrameReader::page(size_t i) const {
 }
 
 Outcome<> FrameWriter::begin(std::span<const Gfn> frames) {
-    mapping_.reset();
-    count_ = frames.size();
-    if (frames.empty()) return base::ok;
-    if (!OTRY(copies())) {
-        mapping_ = OTRY(control_.map(domain_, frames, xencall::Access::read_write));
-        return base::ok;
-    }
-    for (size_t i = 0; i < count_; ++i) room_->name(i, frames[i]);
+    OTRY(open(frames, xencall::Access::read_write));
     return base::ok;
 }
 
@@ -74,9 +74,7 @@ Outcome<> FrameWriter::end() {
         return base::ok;
     }
     OTRY(control_.write_pages(domain_, *room_, count_));
-    for (size_t i = 0; i < count_; ++i)
-        if (room_->state(i) == PageState::refused) return refused(i, "cannot be written");
-    return base::ok;
+    return none_refused("cannot be written");
 }
 
 }  // namespace migration

@@ -22,7 +22,10 @@ public:
 protected:
     /// Whether the hypervisor copies. Errors: its.
     base::Outcome<bool> copies();
-    base::Failure refused(size_t index, const char* why) const;
+    /// Maps the pages, or names them in the room. True: it is the hypervisor that is to copy now. Errors: those of a mapping.
+    base::Outcome<bool> open(std::span<const base::Gfn> frames, xencall::Access access);
+    /// Behind a copy. Errors: inval: a page was refused; `why` ends the text.
+    base::Outcome<> none_refused(const char* why) const;
 
     xenctrl::Control& control_;
     const base::DomId domain_;
