@@ -174,9 +174,11 @@ TEST(HotDevices, TheJournalsFilesKnowTheStep) {
     Running m;
     xend::Record record = m.record();
     record.devices.back().step = DeviceStep::detaching;
+    record.rings = xend::RingIntent{0x12345, 1, 0x12346, 2};
     const auto again = xend::record_from_sxp(xend::to_sxp(record));
     ASSERT_TRUE(again);
     EXPECT_EQ(again->devices, record.devices);
+    EXPECT_EQ(again->rings, record.rings);
     EXPECT_EQ(again->config, record.config);
 }
 

@@ -47,6 +47,32 @@ TEST(Migrate, ToItself) {
     EXPECT_TRUE(t.here.runs("demo")) << "it is a domain like any other";
 }
 
+/// The console's daemon would work on a CPU that the guest waits for.
+TEST(Migrate, ItsConsoleIsShownWhenItRuns) {
+    Two t;
+    bool shown = true;
+    t.there.hypervisor.before_unpause = [&] { shown = t.there.shows_console(); };
+    ASSERT_TRUE(t.migrate());
+    EXPECT_FALSE(shown);
+    t.expect_moved();
+    EXPECT_FALSE(t.there.records.all.begin()->second.rings);
+}
+
+TEST(Migrate, AConsoleThatCannotBeShownIsShownLater) {
+    Two t;
+    t.there.hypervisor.before_unpause = [&] { t.there.stores.tree.broken = "/local/domain/1/console"; };
+    ASSERT_TRUE(t.migrate());
+    t.lines.finish();
+    EXPECT_TRUE(t.there.runs("demo--incoming"));
+    EXPECT_FALSE(t.there.shows_console());
+    t.there.stores.tree.broken.clear();
+    ASSERT_TRUE(t.there.manager.reap());
+    t.expect_moved();
+    t.there.stores.tree.write("/local/domain/1/console/tty", "/dev/pts/1");
+    ASSERT_TRUE(t.there.manager.reap());
+    EXPECT_NE(t.there.nodes().find("/dev/pts/1"), std::string::npos) << "what the daemon wrote stays";
+}
+
 TEST(Migrate, WhatIsRefusedTouchesNothing) {
     Two t;
     const auto refused = [&](const std::string& who, const MoveOrder& order, const std::string& why) {
@@ -346,8 +372,8 @@ private:
 
 /// The target's xend is killed before Go, and behind it: before the domain ran, and when it did and only the hypervisor knew.
 TEST(Migrate, ATargetThatIsKilledLosesNoGuest) {
-    enum class When : uint8_t { before_go, going, running };
-    for (const When when : {When::before_go, When::going, When::running}) {
+    enum class When : uint8_t { before_go, going, before_console, running };
+    for (const When when : {When::before_go, When::going, When::before_console, When::running}) {
         Two t;
         std::optional<Snapshot> killed;
         const auto kill = [&] {
@@ -359,12 +385,14 @@ TEST(Migrate, ATargetThatIsKilledLosesNoGuest) {
             return killed ? base::fail(base::Errc::io, "killed") : Outcome<>(base::ok);
         };
         t.there.hypervisor.before_unpause = [&] {
+            if (when == When::before_console && !killed) t.there.stores.tree.broken = "/local/domain/1/console";
             if (when != When::going || killed) return;
             kill();
             throw std::runtime_error("killed");
         };
         t.there.records.after_save = [&](const xend::Record& record) {
-            if (when != When::running || record.state != xend::RecordState::live || killed) return;
+            if (when < When::before_console || record.state != xend::RecordState::live || killed) return;
+            t.there.stores.tree.broken.clear();
             kill();
             killed->records_.begin()->second.state = xend::RecordState::creating;
             throw std::runtime_error("killed");

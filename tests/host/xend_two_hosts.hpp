@@ -90,6 +90,7 @@ struct Host : WithJournal, Machine {
         const auto* info = domain(name);
         return info != nullptr && !info->paused && !info->shutdown;
     }
+    bool shows_console() { return nodes().find("/console/port = \"") != std::string::npos; }
     size_t count() const { return hypervisor.all.size() - 1; }
 };
 
@@ -125,6 +126,7 @@ struct Two {
         EXPECT_EQ(here.count(), 0U);
         EXPECT_TRUE(here.records.all.empty());
         EXPECT_TRUE(there.runs("demo"));
+        EXPECT_TRUE(there.shows_console());
         EXPECT_EQ(there.manager.find("demo")->uuid, here.demo().uuid);
         EXPECT_FALSE(there.records.all.begin()->second.changes());
         EXPECT_TRUE(here.transfers.load()->empty());

@@ -53,6 +53,18 @@ Outcome<SaveIntent> saving_from_sxp(const Sxp& sxp) {
                       sxp.child_value("transfer", "")};
 }
 
+Sxp rings_sxp(const RingIntent& rings) {
+    Sxp out = Sxp::named("rings");
+    out.add("store_frame", std::to_string(rings.store_frame)).add("store_port", std::to_string(rings.store_port));
+    return out.add("console_frame", std::to_string(rings.console_frame)).add("console_port", std::to_string(rings.console_port));
+}
+
+RingIntent rings_from_sxp(const Sxp& sxp) {
+    const auto frame = [&sxp](const char* name) { return static_cast<uint64_t>(number(sxp, name)); };
+    const auto port = [&sxp](const char* name) { return static_cast<uint32_t>(number(sxp, name)); };
+    return {frame("store_frame"), port("store_port"), frame("console_frame"), port("console_port")};
+}
+
 }  // namespace
 
 Sxp to_sxp(const Record& record) {
@@ -71,6 +83,7 @@ Sxp to_sxp(const Record& record) {
         Sxp arriving = Sxp::named("arriving");
         out.add(std::move(arriving.add("name", record.arriving->name).add("uuid", record.arriving->uuid.text())));
     }
+    if (record.rings) out.add(rings_sxp(*record.rings));
     if (record.dumping) out.add("dumping", "1");
     if (!record.medium.empty()) out.add("medium", record.medium);
     if (!record.renaming.empty()) out.add("renaming", record.renaming);
@@ -108,6 +121,7 @@ Outcome<Record> record_from_sxp(const Sxp& sxp) {
         if (!uuid) return base::fail(Errc::badmsg, "not a record of a domain");
         out.arriving = ArriveIntent{arriving->child_value("name", ""), *uuid};
     }
+    if (const Sxp* rings = sxp.child("rings")) out.rings = rings_from_sxp(*rings);
     out.dumping = number(sxp, "dumping") != 0;
     out.medium = sxp.child_value("medium", "");
     out.renaming = sxp.child_value("renaming", "");

@@ -68,17 +68,17 @@ std::vector<NodeSet> domain_nodes(DomId domain, const Record& record) {
     return out;
 }
 
-std::vector<NodeSet> ring_nodes(const builder::BuiltDomain& built, uint32_t console_limit_kib) {
-    const xenstore::Permissions readable = owned_by(DomId{0}, built.id);
-    const std::string path = domain_path(built.id);
-    const DeviceEnds ends{built.id, DomId{0}};
+std::vector<NodeSet> ring_nodes(DomId domain, const RingIntent& rings, uint32_t console_limit_kib) {
+    const xenstore::Permissions readable = owned_by(DomId{0}, domain);
+    const std::string path = domain_path(domain);
+    const DeviceEnds ends{domain, DomId{0}};
     const std::string back = backend_path(ends, "console", 0);
     std::vector<NodeSet> out;
-    out.push_back({path + "/store", readable, {{"port", text(built.store_port.raw)}, {"ring-ref", text(built.store_frame.raw)}}});
+    out.push_back({path + "/store", readable, {{"port", text(rings.store_port)}, {"ring-ref", text(rings.store_frame)}}});
     out.push_back({back,
                    readable,
                    {{"frontend", path + "/console"},
-                    {"frontend-id", text(built.id.raw)},
+                    {"frontend-id", text(domain.raw)},
                     {"online", "1"},
                     {"state", "1"},
                     {"protocol", "vt100"}}});
@@ -90,8 +90,8 @@ std::vector<NodeSet> ring_nodes(const builder::BuiltDomain& built, uint32_t cons
                     {"type", "xenconsoled"},
                     {"output", "pty"},
                     {"tty", ""},
-                    {"port", text(built.console_port.raw)},
-                    {"ring-ref", text(built.console_frame.raw)}}});
+                    {"port", text(rings.console_port)},
+                    {"ring-ref", text(rings.console_frame)}}});
     return out;
 }
 

@@ -3,7 +3,6 @@
 
 #include <vector>
 
-#include "toolstack/builder/builder.hpp"
 #include "toolstack/xend/core/device_nodes.hpp"
 #include "toolstack/xend/core/ports.hpp"
 
@@ -17,7 +16,7 @@ NodeSet vm_nodes(base::DomId domain, const Record& record);
 std::vector<NodeSet> domain_nodes(base::DomId domain, const Record& record);
 
 /// store/ and console/, known only after the build; with the console's back end node.
-std::vector<NodeSet> ring_nodes(const builder::BuiltDomain& built, uint32_t console_limit_kib);
+std::vector<NodeSet> ring_nodes(base::DomId domain, const RingIntent& rings, uint32_t console_limit_kib);
 
 std::string domain_path(base::DomId domain);
 std::string vm_path(const config::Uuid& uuid);

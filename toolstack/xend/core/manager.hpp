@@ -216,6 +216,7 @@ private:
     base::Outcome<> keep_failed(Record& record, const std::string& reason);
     base::Outcome<builder::BuildInput> build_input(const config::DomainConfig& config);
     base::Outcome<> build_domain(xenstore::Store& store, Record& record, proto::saved::Reader* image);
+    base::Outcome<> show_rings(xenstore::Store& store, Record& record);
     base::Outcome<> connect_devices(xenstore::Store& store, Record& record);
     base::Outcome<builder::BuiltDomain> restore_image(xenstore::Store& store, Record& record, const builder::BuildInput& input,
                                                       proto::saved::Reader& image);

@@ -259,7 +259,7 @@ Outcome<builder::BuildInput> Manager::build_input(const config::DomainConfig& c)
     return input;
 }
 
-/// The domain, with its rings but no devices. `image`: what to make it of; null: of its kernel.
+/// The domain, with its rings, which nobody sees yet, but no devices. `image`: what to make it of; null: of its kernel.
 Outcome<> Manager::build_domain(xenstore::Store& store, Record& record, proto::saved::Reader* image) {
     builder::BuildInput input = OTRY(build_input(record.config));
     const auto from_kernel = [&]() -> Outcome<builder::BuiltDomain> {
@@ -272,7 +272,21 @@ Outcome<> Manager::build_domain(xenstore::Store& store, Record& record, proto::s
         return build(store, record, plan);
     };
     const builder::BuiltDomain built = OTRY(image != nullptr ? restore_image(store, record, input, *image) : from_kernel());
-    return write_all(store, ring_nodes(built, ports_.settings.console_limit_kib)).context("while writing the console's nodes");
+    record.rings = RingIntent{built.store_frame.raw, built.store_port.raw, built.console_frame.raw, built.console_port.raw};
+    return base::ok;
+}
+
+/// From here on the console's daemon reads it. What stands there already stays: the daemon has written beside it.
+Outcome<> Manager::show_rings(xenstore::Store& store, Record& record) {
+    if (!record.rings) return base::ok;
+    const auto shown = store.read(domain_path(record.id()) + "/console/port");
+    if (!shown && shown.failure().code != Errc::noent) return shown.failure();
+    if (!shown) {
+        const auto nodes = ring_nodes(record.id(), *record.rings, ports_.settings.console_limit_kib);
+        OTRY(write_all(store, nodes).context("while writing the console's nodes"));
+    }
+    record.rings.reset();
+    return base::ok;
 }
 
 Outcome<> Manager::connect_devices(xenstore::Store& store, Record& record) {
@@ -298,6 +312,7 @@ Outcome<DomId> Manager::start(xenstore::Store& store, Record& record, Run run, p
     record.start_time = 0;  // set when it first runs
     auto made = ports_.records.note(record);
     if (made) made = service::caught([&] { return build_domain(store, record, image); });
+    if (made) made = service::caught([&] { return show_rings(store, record); });
     if (made) made = service::caught([&] { return connect_devices(store, record); });
     const DomainRef domain{record.id(), record.config.uuid};
     if (made && run == Run::now) made = service::caught([&] { return let_run(store, domain, record); });

@@ -211,6 +211,9 @@ Outcome<> Manager::start_arrival(xenstore::Store& store, Record& record) {
         OTRY(connect_devices(store, record));
         OTRY(let_run(store, domain, record));
     }
+    // Only now: the console's daemon works on a CPU that the guest may want.
+    if (const auto shown = service::caught([&] { return show_rings(store, record); }); !shown)
+        log(LogLevel::error, "domain '" + record.config.name + "': " + shown.failure().text);
     Record live = record;
     OTRY(advance(live, RecordEvent::built));
     // It runs: a journal that cannot be written now is, when the reaper looks.
@@ -273,6 +276,7 @@ Outcome<> Manager::settle_arrived(xenstore::Store& store, Record& record) {
 
 /// From here on it is who it was. Errors: exist: somebody else has name or uuid still.
 Outcome<> Manager::take_identity(xenstore::Store& store, Record& record) {
+    OTRY(show_rings(store, record));
     const ArriveIntent who = *record.arriving;
     const Job job(*this, who.uuid);
     const std::lock_guard claiming(claims_mutex_);

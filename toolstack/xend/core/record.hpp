@@ -84,6 +84,15 @@ struct ArriveIntent {
     bool operator==(const ArriveIntent&) const = default;
 };
 
+/// The rings of a domain that was built, whose nodes are not in the store yet.
+struct RingIntent {
+    uint64_t store_frame = 0;
+    uint32_t store_port = 0;
+    uint64_t console_frame = 0;
+    uint32_t console_port = 0;
+    bool operator==(const RingIntent&) const = default;
+};
+
 /// What xend remembers of a domain it made: kept in a file that lives as long as the domain, and when there is no domain any
 /// more because it could not be made again.
 struct Record {
@@ -97,6 +106,8 @@ struct Record {
     std::optional<SaveIntent> saving;
     std::optional<ResumeIntent> resuming;
     std::optional<ArriveIntent> arriving;
+    std::optional<RingIntent>
+        rings;             // of one that arrives: shown to the console's daemon when it runs, which has waited long enough
     bool dumping = false;  // it was paused for its core, and is to go on
     std::string medium;    // specifier of what goes back into the CD drive that is being changed; empty: none is
     std::string renaming;  // the name that it is being given; until config.name says so it has the old one everywhere
