@@ -216,7 +216,8 @@ inline Result<PageRef> guest_page(const Domain& d, Gfn gfn) { return PageRef::ac
 /// The same to write into. Errors: these, and inval when it is a table.
 inline Result<WritableRef> guest_page_to_write(const Domain& d, Gfn gfn) { return WritableRef::of(TRY(guest_page(d, gfn))); }
 
-/// Gives free, cleared frames to `d`. Errors: nomem, toobig when it would exceed max_pages, inval when it is dying.
+/// Gives free frames to `d`, in which nothing is that is not its own: cleared, but for a single frame that it gave back itself and nobody
+/// has had since (heap::take_back()). Errors: nomem, toobig when it would exceed max_pages, inval when it is dying.
 Result<Mfn> domain_alloc_pages(Domain& d, unsigned order, unsigned address_bits);
 /// Makes frames that are nobody's `d`'s own, with one (allocation) reference; charged unless hypervisor pages.
 Status domain_assign_page(Domain& d, PageInfo& p);
@@ -239,5 +240,7 @@ Status domain_claim(Domain& d, uint64_t pages);
 Pages claimed_pages();
 /// Takes the allocation reference away; the page is freed with its last reference. False: already taken.
 bool domain_release_page(PageInfo& p);
+/// The same of a page of `d`, together with the caller's reference.
+bool domain_give_back(Domain& d, PageRef page);
 
 }  // namespace hv

@@ -23,7 +23,7 @@ void push(uint32_t& head, uint32_t frame) {
     head = frame;
 }
 
-void unlink(Domain& d, uint32_t frame) REQUIRES(d.page_list_lock) {
+[[gnu::always_inline]] inline void unlink(Domain& d, uint32_t frame) REQUIRES(d.page_list_lock) {
     PageInfo& p = frame_table[frame];
     if (p.next) frame_table[p.next].prev = p.prev;
     if (p.prev) frame_table[p.prev].next = p.next;
@@ -35,25 +35,29 @@ void unlink(Domain& d, uint32_t frame) REQUIRES(d.page_list_lock) {
 uint32_t number(const PageInfo& p) { return static_cast<uint32_t>(mfn_of(p).raw); }
 
 /// Counts a page out; true when it was the last.
-bool uncharge(Domain& d, PageInfo& p) {
+[[gnu::always_inline]] inline bool uncharge(Domain& d, PageInfo& p) {
     Guard g(d.page_list_lock);
     unlink(d, number(p));
     HV_ASSERT(d.tot_pages > 0);
     return --d.tot_pages == 0;
 }
 
-void make_nobodys(PageInfo& p) {
+/// But for its type, which says what translations by its last use allow.
+[[gnu::always_inline]] inline void disown(PageInfo& p) {
     dirtied(mfn_of(p));
     set_m2p(mfn_of(p), invalid_m2p_entry);
     tlb_stamp(p);
     p.owner.store(no_owner, std::memory_order_release);
-    p.type.store(0, std::memory_order_relaxed);
     p.progress_flags = 0;
 }
 
-void own(Domain& d, PageInfo& p) REQUIRES(d.page_list_lock) {
+void make_nobodys(PageInfo& p) {
+    disown(p);
     p.type.store(0, std::memory_order_relaxed);
-    p.progress_flags = 0;
+}
+
+/// Its type stays: none, or what it was for this domain before.
+[[gnu::always_inline]] inline void own(Domain& d, PageInfo& p) REQUIRES(d.page_list_lock) {
     p.owner.store(d.id.raw, std::memory_order_relaxed);
     push(d.page_list_head, number(p));
     p.count.store(page::allocated | 1, std::memory_order_release);
@@ -83,7 +87,7 @@ bool may_take(const Domain& d, uint64_t n) {
 }
 
 /// Charges n pages and makes them the domain's. The first page takes a reference to the domain.
-Status charge_and_own(Domain& d, Mfn first, uint64_t n) {
+[[gnu::always_inline]] inline Status charge_and_own(Domain& d, Mfn first, uint64_t n) {
     Guard g(d.page_list_lock);
     if (d.dying.load(std::memory_order_acquire) != DyingState::alive) return Err{Errc::inval};
     if (n > d.max_pages || d.tot_pages > d.max_pages - n) return Err{Errc::toobig};
@@ -100,13 +104,16 @@ bool over_limit(Domain& d, uint64_t n) {
 
 }  // namespace
 
-Result<Mfn> domain_alloc_pages(Domain& d, unsigned order, unsigned address_bits) {
+namespace {
+
+[[gnu::noinline]] Result<Mfn> alloc_cleared(Domain& d, unsigned order, unsigned address_bits) {
     if (order > max_order) return Err{Errc::inval};
     const uint64_t n = uint64_t{1} << order;
     if (over_limit(d, n)) return Err{Errc::toobig};
     if (!may_take(d, n)) return Err{Errc::nomem};
     const Mfn m = TRY(heap::alloc(order, address_bits));
     memset(map_mfn(m), 0, n << page_shift);
+    for (uint64_t i = 0; i < n; ++i) page_of(m + Pages{i}).type.store(0, std::memory_order_relaxed);
     if (auto s = charge_and_own(d, m, n); !s) {
         heap::free(m, order);
         return Err{s.error()};
@@ -115,11 +122,36 @@ Result<Mfn> domain_alloc_pages(Domain& d, unsigned order, unsigned address_bits)
     return m;
 }
 
+/// The page that the domain gave back last, if nobody has had it since: nothing is in it, and nothing is left of it in TLBs, that is
+/// not the domain's own. None: Mfn(0).
+[[gnu::always_inline]] inline Result<Mfn> take_back(Domain& d, unsigned address_bits) {
+    if (!may_take(d, 1)) return Mfn(0);
+    const Mfn m = heap::take_back(d.serial, address_bits);
+    if (m.raw == 0) return m;
+    if (const Status s = charge_and_own(d, m, 1); !s) [[unlikely]] {
+        heap::free_from(m, d.serial);
+        return Err{s.error()};
+    }
+    use_claim(d, 1);
+    return m;
+}
+
+}  // namespace
+
+Result<Mfn> domain_alloc_pages(Domain& d, unsigned order, unsigned address_bits) {
+    if (order == 0) {
+        const auto m = take_back(d, address_bits);
+        if (!m || m.value().raw != 0) return m;
+    }
+    return alloc_cleared(d, order, address_bits);
+}
+
 Status domain_assign_page(Domain& d, PageInfo& p) {
     HV_ASSERT(p.count.load(std::memory_order_relaxed) == 0);
     // It comes without a type, so nobody flushes when it gets one. A frame on its way back from domain_steal_page() may
     // still be in a TLB as what it was before, and its next use may be as a page table.
     tlb_flush_before_reuse(p, online_cpus());
+    p.type.store(0, std::memory_order_relaxed);
     return charge_and_own(d, mfn_of(p), 1);
 }
 
@@ -139,19 +171,46 @@ bool domain_release_page(PageInfo& p) {
     return true;
 }
 
+namespace {
+
+/// The end of a page of `d`, whose count is 0.
+[[gnu::always_inline]] inline void free_page_of(Domain& d, PageInfo& p) {
+    const bool last = uncharge(d, p);
+    disown(p);
+    heap::free_from(mfn_of(p), d.serial);
+    if (last) [[unlikely]]
+        domain::unref(d);
+}
+
+[[gnu::noinline]] bool release_in_use(PageInfo& p) {
+    const bool released = domain_release_page(p);
+    put_page(p);
+    return released;
+}
+
+}  // namespace
+
+bool domain_give_back(Domain& d, PageRef page) {
+    PageInfo& p = *page.release();
+    // Nearly always nobody else has a reference: the two that are left, and the mark, go in one step.
+    uint64_t expected = page::allocated | 2;
+    if (!p.count.compare_exchange_strong(expected, 0, std::memory_order_acq_rel)) [[unlikely]]
+        return release_in_use(p);
+    free_page_of(d, p);
+    return true;
+}
+
 void page_unreferenced(PageInfo& p) {
-    const uint64_t flags = p.count.load(std::memory_order_relaxed);
-    Domain* d = nullptr;
-    bool last = false;
-    if (!(flags & page::hyp_page)) {
-        d = page_owner(p.owner.load(std::memory_order_relaxed));
-        HV_ASSERT(d);
-        last = uncharge(*d, p);
+    if (p.count.load(std::memory_order_relaxed) & page::hyp_page) {
+        make_nobodys(p);
+        p.count.store(0, std::memory_order_release);
+        heap::free(mfn_of(p), 0);
+        return;
     }
-    make_nobodys(p);
+    Domain* const d = page_owner(p.owner.load(std::memory_order_relaxed));
+    HV_ASSERT(d);
     p.count.store(0, std::memory_order_release);
-    heap::free(mfn_of(p), 0);
-    if (last) domain::unref(*d);
+    free_page_of(*d, p);
 }
 
 // -- hypervisor pages that a guest maps -------------------------------------------------------------------------------

@@ -146,7 +146,12 @@ Answer preemptible(uint64_t first, uint64_t n, Step step, Stop stop) {
     return 0;
 }
 
+/// target_domain() of one that may be another.
+Result<DomainRef> named_target(Vcpu& caller, uint16_t domid);
 /// The domain a control operation names; the caller's own needs no privilege. Errors: srch, perm.
-Result<DomainRef> target_domain(Vcpu& caller, uint16_t domid);
+[[gnu::always_inline]] inline Result<DomainRef> target_domain(Vcpu& caller, uint16_t domid) {
+    if (domid == xen::DOMID_SELF) return DomainRef::borrow(caller.domain);
+    return named_target(caller, domid);
+}
 
 }  // namespace hv

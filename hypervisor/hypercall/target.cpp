@@ -8,7 +8,7 @@ namespace hv {
 
 MachineInfo machine_info;
 
-Result<DomainRef> target_domain(Vcpu& caller, uint16_t domid) {
+Result<DomainRef> named_target(Vcpu& caller, uint16_t domid) {
     if (domid == xen::DOMID_SELF || domid == caller.domain.id.raw) return DomainRef::borrow(caller.domain);
     DomainRef d = TRY(find_domain(DomId(domid)));
     if (!authorised(caller.domain, Who::control)) return Err{Errc::perm};

@@ -7,6 +7,9 @@
 ///
 /// The single frames that were freed last stay apart for a while: who frees one often wants one again, and to merge it with its neighbours
 /// and take the block apart again is most of what that costs. Whoever finds no block has them merged first.
+///
+/// A frame that stays apart remembers in its type word which domain had it last, and as what. That is forgotten with whatever else
+/// happens to it, so a domain that finds its own serial there finds nothing but what it left itself.
 #include "hypervisor/mm/heap.hpp"
 
 #include <bit>
@@ -103,18 +106,28 @@ uint32_t take(unsigned order, unsigned top_zone, uint32_t& stamp) REQUIRES(lists
     return 0;
 }
 
-/// A low frame is for those who need one: it goes back where it is taken last.
+/// A low frame is for those who need one: it goes back where it is taken last. It is in a lower zone than the last frame: the two
+/// differ in that one's highest bit.
 bool is_low(uint64_t mfn) {
     constexpr uint64_t four_gib = uint64_t{1} << (32 - page_shift);
-    return mfn < four_gib && zone_of(mfn) < zone_of(max_frame - 1);
+    return mfn < four_gib && mfn < (mfn ^ (max_frame - 1));
 }
 
-void keep_single(uint32_t mfn) REQUIRES(lists.lock) {
+/// `last_use`: whose it was, and as what; 0: nobody's that may have it back.
+[[gnu::always_inline]] inline void keep_single(uint32_t mfn, uint64_t last_use) REQUIRES(lists.lock) {
     PageInfo& p = frame_table[mfn];
     lists.single[lists.singles++] = mfn;
     lists.free.fetch_add(1, std::memory_order_relaxed);
     p.order = apart;
+    p.type.store(last_use, std::memory_order_relaxed);
     p.count.store(page::is_free, std::memory_order_relaxed);
+}
+
+[[gnu::always_inline]] inline void take_newest(PageInfo& p) REQUIRES(lists.lock) {
+    --lists.singles;
+    lists.free.fetch_sub(1, std::memory_order_relaxed);
+    p.order = 0;
+    p.count.store(0, std::memory_order_relaxed);
 }
 
 /// The newest, if it is low enough; 0: none.
@@ -122,12 +135,10 @@ uint32_t take_single(unsigned top_zone, uint32_t& stamp) REQUIRES(lists.lock) {
     if (lists.singles == 0) return 0;
     const uint32_t mfn = lists.single[lists.singles - 1];
     if (zone_of(mfn) > top_zone) return 0;
-    --lists.singles;
-    lists.free.fetch_sub(1, std::memory_order_relaxed);
     PageInfo& p = frame_table[mfn];
     stamp = p.stamp.load(std::memory_order_relaxed);
-    p.order = 0;
-    p.count.store(0, std::memory_order_relaxed);
+    p.type.store(0, std::memory_order_relaxed);
+    take_newest(p);
     return mfn;
 }
 
@@ -187,8 +198,32 @@ void free(Mfn m, unsigned order) {
     for (uint64_t i = 0; i < (uint64_t{1} << order); ++i)
         stamp = newer(stamp, frame_table[m.raw + i].stamp.load(std::memory_order_relaxed));
     Guard g(lists.lock);
-    if (order == 0 && lists.singles < max_singles && !is_low(m.raw)) keep_single(static_cast<uint32_t>(m.raw));
+    if (order == 0 && lists.singles < max_singles && !is_low(m.raw)) keep_single(static_cast<uint32_t>(m.raw), 0);
     else free_locked(m.raw, order, stamp);
+}
+
+void free_from(Mfn m, uint64_t serial) {
+    PageInfo& p = page_of(m);
+    HV_DEBUG_ASSERT(m.raw != 0 && m.raw < max_frame && serial != 0 && !(serial & page::type_mask));
+    HV_DEBUG_ASSERT(p.count.load(std::memory_order_relaxed) == 0);
+    const uint64_t last_use = (p.type.load(std::memory_order_relaxed) & page::type_mask) | serial;
+    Guard g(lists.lock);
+    if (lists.singles < max_singles && !is_low(m.raw)) [[likely]]
+        return keep_single(static_cast<uint32_t>(m.raw), last_use);
+    p.type.store(0, std::memory_order_relaxed);
+    free_locked(m.raw, 0, p.stamp.load(std::memory_order_relaxed));
+}
+
+Mfn take_back(uint64_t serial, unsigned address_bits) {
+    Guard g(lists.lock);
+    if (lists.singles == 0) return Mfn(0);
+    const uint32_t mfn = lists.single[lists.singles - 1];
+    PageInfo& p = frame_table[mfn];
+    const uint64_t last_use = p.type.load(std::memory_order_relaxed);
+    if ((last_use & ~page::type_mask) != serial || uint64_t{mfn} >> (address_bits - page_shift) != 0) return Mfn(0);
+    p.type.store(last_use & page::type_mask, std::memory_order_relaxed);
+    take_newest(p);
+    return Mfn(mfn);
 }
 
 Pages free_pages() { return Pages{lists.free.load(std::memory_order_relaxed)}; }

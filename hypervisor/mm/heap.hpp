@@ -24,6 +24,13 @@ void add_region(Mfn start, Pages n);
 /// The contents are undefined: who hands the frames on to a guest clears them. Not owned by anyone. Errors: nomem.
 Result<Mfn> alloc(unsigned order, unsigned address_bits = 64);
 void free(Mfn m, unsigned order);
+/// One frame that a domain has had, named by its `serial`, and that nobody refers to any more. While nobody else has had it, that
+/// domain gets it back by take_back() as it was.
+void free_from(Mfn m, uint64_t serial);
+/// The frame that free_from() took last, if it was this domain's and lies low enough; 0: it was another's, or has been something else
+/// since. What is left in it is what the domain left there: it is not cleared. Nor are translations flushed, which are the domain's as
+/// well: the page comes back with its last type and stamp, like one that never left (guest/pv/types.hpp).
+Mfn take_back(uint64_t serial, unsigned address_bits = 64);
 /// Frees n frames that need not be one block.
 void free_range(Mfn start, Pages n);
 Pages free_pages();

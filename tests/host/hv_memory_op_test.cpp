@@ -2,6 +2,9 @@
 // link: hvcore
 #include "abi/xen/memory.hpp"
 
+#include <algorithm>
+#include <bit>
+#include <cstring>
 #include <numeric>
 
 #include "hypervisor/guest/pv/types.hpp"
@@ -140,6 +143,127 @@ TEST_F(Memory, AFrameThatComesBackHasLeftTheTlbs) {
     ASSERT_TRUE(get_page_type(guest, p, PageType::l1));
     EXPECT_GT(host::record(1).tlb_flushes.load(), before);
     ASSERT_TRUE(put_page_type(guest, p));
+}
+
+class MemoryBack : public Memory {
+protected:
+    static void fill(uint64_t m, uint8_t byte) { memset(map_mfn(Mfn(m)), byte, page_size); }
+    static bool all_are(uint64_t m, uint8_t byte) {
+        const uint8_t* p = map_mfn(Mfn(m));
+        return std::all_of(p, p + page_size, [byte](uint8_t b) { return b == byte; });
+    }
+    static void give(Guest& g, uint64_t m) {
+        Frames f{m};
+        auto r = reservation(f, 0, xen::DOMID_SELF);
+        EXPECT_EQ(must(memory_op(g.vcpu(), xen::XENMEM_decrease_reservation, &r)), 1u);
+        EXPECT_EQ(m2p(Mfn(m)), invalid_m2p_entry);
+    }
+    static uint64_t take(Guest& g, unsigned bits = 0) {
+        Frames f{0x77};
+        auto r = reservation(f, 0, xen::DOMID_SELF, bits);
+        EXPECT_EQ(must(memory_op(g.vcpu(), xen::XENMEM_populate_physmap, &r)), 1u);
+        EXPECT_EQ(m2p(Mfn(f[0])), 0x77u);
+        return f[0];
+    }
+};
+
+// A domain gets back what it left in a page, and never what anybody else did.
+TEST_F(MemoryBack, APageHasNothingInItOfOthers) {
+    Guest other{12};
+    const uint64_t m = take(guest);
+    EXPECT_TRUE(all_are(m, 0));
+    fill(m, 0x5a);
+    give(guest, m);
+    ASSERT_EQ(take(guest), m);
+    EXPECT_TRUE(all_are(m, 0x5a)) << "nobody had it: it need not be cleared";
+    give(guest, m);
+    ASSERT_EQ(take(other), m);
+    EXPECT_TRUE(all_are(m, 0)) << "another domain's page";
+    fill(m, 0xa5);
+    give(other, m);
+    ASSERT_EQ(take(guest), m);
+    EXPECT_TRUE(all_are(m, 0)) << "another domain has had it since";
+    give(guest, m);
+    void* ours = must(heap::alloc_page_zeroed());
+    ASSERT_EQ(mfn_of(ours).raw, m);
+    fill(m, 0xa5);
+    heap::free_page(ours);
+    ASSERT_EQ(take(guest), m);
+    EXPECT_TRUE(all_are(m, 0)) << "the hypervisor has had it since";
+}
+
+TEST_F(MemoryBack, APageOfADomainThatHasEndedIsNobodys) {
+    {
+        Guest before{13};
+        const uint64_t m = take(before);
+        fill(m, 0x5a);
+        give(before, m);
+    }
+    Guest after{13};
+    for (unsigned i = 0; i < 64; ++i) EXPECT_TRUE(all_are(take(after), 0));
+}
+
+// Nobody flushes when a page comes back, so it must be told from a new one by who changes its use.
+TEST_F(MemoryBack, APageIsFlushedBeforeItsUseChanges) {
+    Guest other{12};
+    guest->dirty_cpus.set(1);
+    const uint64_t m = take(guest);
+    PageInfo& p = page_of(Mfn(m));
+    ASSERT_TRUE(get_writable_type(p));
+    put_writable_type(p);
+    const uint64_t before = host::record(1).tlb_flushes.load();
+    give(guest, m);
+    ASSERT_EQ(take(guest), m);
+    EXPECT_EQ(host::record(1).tlb_flushes.load(), before);
+    {
+        Guard g(guest->pv->lock);
+        ASSERT_TRUE(get_page_type(guest, p, PageType::l1));
+        EXPECT_GT(host::record(1).tlb_flushes.load(), before);
+        ASSERT_TRUE(put_page_type(guest, p));
+    }
+    give(guest, m);
+    const uint64_t later = host::record(1).tlb_flushes.load();
+    ASSERT_EQ(take(other), m);
+    EXPECT_GT(host::record(1).tlb_flushes.load(), later) << "of another owner: at once";
+    guest->dirty_cpus.clear(1);
+}
+
+TEST_F(MemoryBack, LimitsHoldForAPageThatComesBack) {
+    const uint64_t m = take(guest);
+    give(guest, m);
+    const uint64_t free = heap::free_pages().n;
+    guest->max_pages = 0;
+    Frames f{0x77};
+    auto r = reservation(f, 0, xen::DOMID_SELF);
+    EXPECT_EQ(must(memory_op(guest.vcpu(), xen::XENMEM_populate_physmap, &r)), 0u);
+    EXPECT_EQ(heap::free_pages().n, free);
+    guest->max_pages = 4;
+    const auto bits = static_cast<unsigned>(page_shift + std::bit_width(m) - 1);
+    const uint64_t low = take(guest, bits);
+    EXPECT_LT(low << page_shift, uint64_t{1} << bits) << "not what it left: that lies too high";
+    EXPECT_EQ(take(guest), m);
+    // Promised to others, whoever had it.
+    give(guest, m);
+    Guest builder{12};
+    builder->max_pages = heap::free_pages().n;
+    ASSERT_TRUE(domain_claim(builder, heap::free_pages().n));
+    EXPECT_EQ(must(memory_op(guest.vcpu(), xen::XENMEM_populate_physmap, &r)), 0u);
+    ASSERT_TRUE(domain_claim(builder, 0));
+}
+
+// Whoever still refers to a page keeps it for the time, as ever.
+TEST_F(MemoryBack, APageInUseIsFreedWithItsLastReference) {
+    const uint64_t m = take(guest);
+    PageRef used = must(PageRef::acquire(Mfn(m), guest->id));
+    Frames f{m};
+    auto r = reservation(f, 0, xen::DOMID_SELF);
+    EXPECT_EQ(must(memory_op(guest.vcpu(), xen::XENMEM_decrease_reservation, &r)), 1u);
+    EXPECT_EQ(must(memory_op(guest.vcpu(), xen::XENMEM_decrease_reservation, &r)), 0u) << "given back already";
+    EXPECT_EQ(page_of(Mfn(m)).owner.load(), guest->id.raw);
+    EXPECT_NE(take(guest), m);
+    used.reset();
+    EXPECT_EQ(page_of(Mfn(m)).owner.load(), no_owner);
+    EXPECT_EQ(take(guest), m);
 }
 
 TEST_F(Memory, ExchangeContinuesWhereItStopped) {

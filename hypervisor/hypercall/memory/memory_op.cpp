@@ -10,11 +10,6 @@ namespace hv {
 
 namespace memory {
 
-unsigned address_bits(uint32_t mem_flags) {
-    const uint32_t bits = xen::XENMEMF_get_address_bits(mem_flags);
-    return bits ? bits : 64;
-}
-
 namespace {
 
 /// The domain that a MemoryDomain names.
@@ -79,10 +74,12 @@ Status nothing_shared(const Call&) { return ok; }
 
 /// Those in parts go on where they stopped; the number of the element stands above the command.
 // clang-format off
-using OnMemory = Operations<
+using Frequent = FrequentOperations<
     Op<xen::XENMEM_populate_physmap,           populate_physmap,     Who::anyone, Runs::in_parts>,
+    Op<xen::XENMEM_decrease_reservation,       decrease_reservation, Who::anyone, Runs::in_parts>>;
+
+using Others = Operations<
     Op<xen::XENMEM_increase_reservation,       increase_reservation, Who::anyone, Runs::in_parts>,
-    Op<xen::XENMEM_decrease_reservation,       decrease_reservation, Who::anyone, Runs::in_parts>,
     Op<xen::XENMEM_exchange,                   exchange,             Who::anyone, Runs::in_parts>,
     Op<xen::XENMEM_acquire_resource,           acquire_resource,     Who::anyone, Runs::in_parts>,
     Op<xen::XENMEM_maximum_ram_page,           maximum_ram_page>,
@@ -106,6 +103,11 @@ using OnMemory = Operations<
     Op<xen::XENMEM_reserved_device_memory_map, reserved_device_memory>>;
 // clang-format on
 
+[[gnu::noinline]] Answer others(const Call& c) {
+    if (c.start != 0 && !Others::in_parts(c.cmd)) return Err{Errc::inval};
+    return Others::run("memory_op", c.cmd, c);
+}
+
 }  // namespace
 }  // namespace memory
 
@@ -113,8 +115,8 @@ Answer hypercall_memory_op(Vcpu& v, uint64_t cmd, AnyGuestPtr arg) {
     using memory::Call;
     constexpr uint64_t cmd_mask = (1u << Call::start_shift) - 1;
     const Call c{v, static_cast<uint32_t>(cmd & cmd_mask), cmd >> Call::start_shift, arg};
-    if (c.start != 0 && !memory::OnMemory::in_parts(c.cmd)) return Err{Errc::inval};
-    return memory::OnMemory::run("memory_op", c.cmd, c);
+    const auto rest = [&] { return memory::others(c); };
+    return memory::Frequent::run_or("memory_op", c.cmd, rest, c);
 }
 
 }  // namespace hv

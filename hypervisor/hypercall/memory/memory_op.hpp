@@ -23,7 +23,10 @@ struct Call {
 /// millisecond. Extents are not interrupted; tools that want larger ones go on with these.
 inline constexpr unsigned max_extent_order = 9;
 /// Machine address bits that a reservation's flags ask for; 64 when they leave it open.
-unsigned address_bits(uint32_t mem_flags);
+inline unsigned address_bits(uint32_t mem_flags) {
+    const uint32_t bits = xen::XENMEMF_get_address_bits(mem_flags);
+    return bits ? bits : 64;
+}
 
 // reservation.cpp: all return the number of extents done
 Answer populate_physmap(const Call& c);

@@ -19,18 +19,16 @@ struct Reservation {
     bool usable = false;  ///< false: nothing more can be done, answer with the start
 };
 
-/// Errors: perm.
-Result<Reservation> decode(const Call& c) {
-    Reservation r;
-    const auto in = GuestPtr<xen::MemoryReservation>(c.arg).fetch();
-    if (!in) return r;
-    const xen::MemoryReservation& m = in.value();
-    if (m.nr_extents > (~uint64_t{0} >> Call::start_shift) || c.start > m.nr_extents) return r;
-    if (m.extent_order > max_extent_order) return r;
+/// Into each of its callers: kernels grow and shrink by single pages all day. Errors: perm.
+[[gnu::always_inline]] inline Status decode(const Call& c, Reservation& r) {
+    xen::MemoryReservation m;
+    if (!GuestPtr<xen::MemoryReservation>(c.arg).fetch_to(m)) return ok;
+    if (m.nr_extents > (~uint64_t{0} >> Call::start_shift) || c.start > m.nr_extents) return ok;
+    if (m.extent_order > max_extent_order) return ok;
     auto d = target_domain(c.v, m.domid);
     if (!d) {
         if (d.error() == Errc::perm) return Err{Errc::perm};
-        return r;
+        return ok;
     }
     r.domain = std::move(d).take();
     r.extents = GuestPtr<uint64_t>::of(m.extent_start);
@@ -38,12 +36,12 @@ Result<Reservation> decode(const Call& c) {
     r.order = m.extent_order;
     r.bits = address_bits(m.mem_flags);
     r.usable = r.bits > page_shift && !(m.mem_flags & xen::XENMEMF_populate_on_demand);
-    return r;
+    return ok;
 }
 
 /// Runs `one(i)` for the extents until it returns false.
 template <class F>
-Answer for_extents(const Call& c, const Reservation& r, F one) {
+[[gnu::always_inline]] inline Answer for_extents(const Call& c, const Reservation& r, F one) {
     uint64_t i = c.start;
     for (; i < r.count; ++i) {
         if (i != c.start && arch::preempt_wanted()) return c.restart(i);
@@ -52,12 +50,9 @@ Answer for_extents(const Call& c, const Reservation& r, F one) {
     return i;
 }
 
-/// One extent of memory for the domain; the log says why it gets none.
-Result<Mfn> allocate(const Call& c, const Reservation& r) {
+[[gnu::noinline]] void log_refusal(const Call& c, const Reservation& r, Errc why) {
     Domain& d = *r.domain;
-    auto m = domain_alloc_pages(d, r.order, r.bits);
-    if (m) return m;
-    if (m.error() == Errc::toobig) {
+    if (why == Errc::toobig) {
         const uint64_t most = [&] {
             Guard g(d.page_list_lock);
             return d.max_pages;
@@ -67,13 +62,21 @@ Result<Mfn> allocate(const Call& c, const Reservation& r) {
         guest_log(LogLevel::info, "d%u: could not give d%u 2^%u pages below %u bits", unsigned{c.v.domain.id.raw},
                   unsigned{d.id.raw}, r.order, r.bits);
     }
+}
+
+/// One extent of memory for the domain; the log says why it gets none.
+[[gnu::always_inline]] inline Result<Mfn> allocate(const Call& c, const Reservation& r) {
+    const auto m = domain_alloc_pages(*r.domain, r.order, r.bits);
+    if (!m) [[unlikely]]
+        log_refusal(c, r, m.error());
     return m;
 }
 
 }  // namespace
 
 Answer populate_physmap(const Call& c) {
-    const Reservation r = TRY(decode(c));
+    Reservation r;
+    TRY(decode(c, r));
     if (!r.usable) return c.start;
     return for_extents(c, r, [&](uint64_t i) {
         const auto gpfn = r.extents.fetch(i);
@@ -89,7 +92,8 @@ Answer populate_physmap(const Call& c) {
 }
 
 Answer increase_reservation(const Call& c) {
-    const Reservation r = TRY(decode(c));
+    Reservation r;
+    TRY(decode(c, r));
     if (!r.usable) return c.start;
     return for_extents(c, r, [&](uint64_t i) {
         const auto m = allocate(c, r);
@@ -99,19 +103,20 @@ Answer increase_reservation(const Call& c) {
 
 namespace {
 
-bool remove_page(Domain& d, Gfn frame) {
-    const auto page = guest_page(d, frame);
-    if (!page || (page.value().page().count.load(std::memory_order_relaxed) & page::hyp_page)) {
+[[gnu::always_inline]] inline bool remove_page(Domain& d, Gfn frame) {
+    auto page = guest_page(d, frame);
+    if (!page || (page.value().page().count.load(std::memory_order_relaxed) & page::hyp_page)) [[unlikely]] {
         guest_log(LogLevel::debug, "d%u: frame %lx is not its to give back", unsigned{d.id.raw}, frame.raw);
         return false;
     }
-    return domain_release_page(page.value().page());
+    return domain_give_back(d, std::move(page).take());
 }
 
 }  // namespace
 
 Answer decrease_reservation(const Call& c) {
-    const Reservation r = TRY(decode(c));
+    Reservation r;
+    TRY(decode(c, r));
     if (!r.domain) return c.start;
     Domain& d = *r.domain;
     return for_extents(c, r, [&](uint64_t i) {
