@@ -12,9 +12,9 @@ std::atomic<uint32_t> tlb_clock{1};
 
 uint32_t tlb_flush_begins() {
     uint32_t now = tlb_clock.load(std::memory_order_acquire);
-    const auto after = [](uint32_t time) { return time == 0 ? 0 : time + 1; };
-    while (!tlb_clock.compare_exchange_weak(now, after(now), std::memory_order_acq_rel)) {}
-    return after(now);
+    uint32_t after = 0;
+    do { after = now == 0 ? 0 : now + 1; } while (!tlb_clock.compare_exchange_weak(now, after, std::memory_order_acq_rel));
+    return after;
 }
 
 namespace {

@@ -155,9 +155,32 @@ Status do_updates(Vcpu& v, MmuTarget& t, const xen::MmuUpdate (&list)[together],
     return do_locked<Logs::none>(v, t, list, n);
 }
 
-}  // namespace
+/// One update that was not done.
+[[gnu::noinline]] Answer one_refused(Vcpu& v, GuestPtr<xen::MmuUpdate> list, const xen::MmuUpdate& u, GuestPtr<uint32_t> done,
+                                     Errc why) {
+    if (why != Errc::restart) log_refused_update(v, {DomainRef::borrow(v.domain), DomainRef::borrow(v.domain)}, u, why);
+    if (!done.null()) TRY(done.store(0));
+    if (why == Errc::restart) return restart_with(v, list, 1 | preempted, done, uint32_t{xen::DOMID_SELF});
+    return Err{why};
+}
 
-Answer hypercall_mmu_update(Vcpu& v, GuestPtr<xen::MmuUpdate> list, uint32_t count, GuestPtr<uint32_t> done, uint32_t domains) {
+template <Logs logs>
+[[gnu::always_inline]] inline Status do_one_of_own(Vcpu& v, const xen::MmuUpdate& u) REQUIRES(v.domain.pv->lock) {
+    PageRef table;
+    return one_update<logs>(v, v.domain, v.domain, table, u);
+}
+[[gnu::noinline]] Status do_one_logged(Vcpu& v, const xen::MmuUpdate& u) REQUIRES(v.domain.pv->lock) {
+    return do_one_of_own<Logs::unknown>(v, u);
+}
+[[gnu::always_inline]] inline Status update_own(Vcpu& v, const xen::MmuUpdate& u) {
+    Guard g(v.domain.pv->lock);
+    if (any_dirty_log()) [[unlikely]]
+        return do_one_logged(v, u);
+    return do_one_of_own<Logs::none>(v, u);
+}
+
+[[gnu::noinline]] Answer update_list(Vcpu& v, GuestPtr<xen::MmuUpdate> list, uint32_t count, GuestPtr<uint32_t> done,
+                                     uint32_t domains) {
     uint32_t done_before = 0;
     if ((count & preempted) && !done.null()) done_before = TRY(done.fetch());
     count &= preempted - 1;
@@ -188,6 +211,19 @@ Answer hypercall_mmu_update(Vcpu& v, GuestPtr<xen::MmuUpdate> list, uint32_t cou
     if (!done.null()) TRY(done.store(done_before + i));
     if (!s && s.error() == Errc::restart) return restart_with(v, list + i, (count - i) | preempted, done, domains);
     TRY(s);
+    return 0;
+}
+
+}  // namespace
+
+Answer hypercall_mmu_update(Vcpu& v, GuestPtr<xen::MmuUpdate> list, uint32_t count, GuestPtr<uint32_t> done, uint32_t domains) {
+    // What kernels ask for all day: one update of their own tables.
+    xen::MmuUpdate u;
+    if (count != 1 || domains != xen::DOMID_SELF || v.pv->pending_put || !list.fetch_to(u)) [[unlikely]]
+        return update_list(v, list, count, done, domains);
+    if (const Status s = update_own(v, u); !s) [[unlikely]]
+        return one_refused(v, list, u, done, s.error());
+    if (!done.null()) TRY(done.store(1));
     return 0;
 }
 

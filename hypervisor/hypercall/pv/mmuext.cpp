@@ -96,19 +96,19 @@ Status copy_page(const Call& c) {
 
 // clang-format off
 using OnTables = FrequentOperations<
+    Op<xen::MMUEXT_NEW_USER_BASEPTR,   new_user_root,     Who::anyone, Runs::in_parts>,
+    Op<xen::MMUEXT_PIN_L1_TABLE,       pin<PageType::l1>>,
+    Op<xen::MMUEXT_UNPIN_TABLE,        unpin,             Who::anyone, Runs::in_parts>,
     Op<xen::MMUEXT_TLB_FLUSH_LOCAL,    flush_here>,
     Op<xen::MMUEXT_INVLPG_LOCAL,       flush_page_here>,
     Op<xen::MMUEXT_NEW_BASEPTR,        new_root,          Who::anyone, Runs::in_parts>,
-    Op<xen::MMUEXT_NEW_USER_BASEPTR,   new_user_root,     Who::anyone, Runs::in_parts>,
     Op<xen::MMUEXT_TLB_FLUSH_MULTI,    flush_some<false>>,
     Op<xen::MMUEXT_INVLPG_MULTI,       flush_some<true>>,
     Op<xen::MMUEXT_TLB_FLUSH_ALL,      flush_all>,
     Op<xen::MMUEXT_INVLPG_ALL,         flush_page_all>,
-    Op<xen::MMUEXT_PIN_L1_TABLE,       pin<PageType::l1>>,
     Op<xen::MMUEXT_PIN_L2_TABLE,       pin<PageType::l2>, Who::anyone, Runs::in_parts>,
     Op<xen::MMUEXT_PIN_L3_TABLE,       pin<PageType::l3>, Who::anyone, Runs::in_parts>,
     Op<xen::MMUEXT_PIN_L4_TABLE,       pin<PageType::l4>, Who::anyone, Runs::in_parts>,
-    Op<xen::MMUEXT_UNPIN_TABLE,        unpin,             Who::anyone, Runs::in_parts>,
     Op<xen::MMUEXT_FLUSH_CACHE,        flush_cache>,
     Op<xen::MMUEXT_FLUSH_CACHE_GLOBAL, flush_cache>,
     Op<xen::MMUEXT_SET_LDT,            set_ldt>,
@@ -121,18 +121,10 @@ bool own_only(uint32_t cmd) {
     return cmd == xen::MMUEXT_NEW_BASEPTR || cmd == xen::MMUEXT_NEW_USER_BASEPTR || cmd == xen::MMUEXT_SET_LDT;
 }
 
-Status run(const Call& c) { return OnTables::run<Status>("mmuext_op", c.op.cmd, c); }
+[[gnu::always_inline]] inline Status run(const Call& c) { return OnTables::run<Status>("mmuext_op", c.op.cmd, c); }
 
-}  // namespace
-
-Answer hypercall_mmuext_op(Vcpu& v, GuestPtr<xen::MmuextOp> list, uint32_t count, GuestPtr<uint32_t> done, uint16_t pages) {
-    uint32_t done_before = 0;
-    if ((count & preempted) && !done.null()) done_before = TRY(done.fetch());
-    count &= preempted - 1;
-    TRY(finish_pending_put(v));
-    MmuTarget t = TRY(mmu_target(v, pages));
-    if (!t.pages->pv) return Err{Errc::inval};
-
+[[gnu::noinline]] Answer run_list(Vcpu& v, MmuTarget& t, GuestPtr<xen::MmuextOp> list, uint32_t count, GuestPtr<uint32_t> done,
+                                  uint32_t done_before, uint16_t pages) {
     Status s = ok;
     uint32_t i = 0;
     for (; i < count; ++i) {
@@ -151,6 +143,54 @@ Answer hypercall_mmuext_op(Vcpu& v, GuestPtr<xen::MmuextOp> list, uint32_t count
     if (!done.null()) TRY(done.store(done_before + i));
     if (!s && s.error() == Errc::restart) return restart_with(v, list + i, (count - i) | preempted, done, pages);
     TRY(s);
+    return 0;
+}
+
+/// The same for whoever asks, and for calls that go on.
+[[gnu::noinline]] Answer run_list_for(Vcpu& v, GuestPtr<xen::MmuextOp> list, uint32_t count, GuestPtr<uint32_t> done,
+                                      uint16_t pages) {
+    uint32_t done_before = 0;
+    if ((count & preempted) && !done.null()) done_before = TRY(done.fetch());
+    TRY(finish_pending_put(v));
+    MmuTarget t = TRY(mmu_target(v, pages));
+    if (!t.pages->pv) return Err{Errc::inval};
+    return run_list(v, t, list, count & (preempted - 1), done, done_before, pages);
+}
+
+/// An element of a list with no other, of a kernel for itself.
+[[gnu::noinline]] Status run_rare(Vcpu& v, const xen::MmuextOp& op) {
+    MmuTarget own{DomainRef::borrow(v.domain), DomainRef::borrow(v.domain)};
+    return run(Call{v, own, op});
+}
+/// Those of a switch to another process, or what is left of it, are done in place.
+[[gnu::always_inline]] inline Status run_own(Vcpu& v, const xen::MmuextOp& op) {
+    switch (op.cmd) {
+        case xen::MMUEXT_TLB_FLUSH_LOCAL: arch::flush_tlb_local(); return ok;
+        case xen::MMUEXT_INVLPG_LOCAL: arch::flush_tlb_page_local(op.arg1.linear_addr); return ok;
+        case xen::MMUEXT_NEW_BASEPTR: return set_kernel_root(v, machine_frame(v.domain, Gfn(op.arg1.mfn)));
+        default: return run_rare(v, op);
+    }
+}
+
+/// It was not done, or not all of it.
+[[gnu::noinline]] Answer own_refused(Vcpu& v, GuestPtr<xen::MmuextOp> list, const xen::MmuextOp& op, GuestPtr<uint32_t> done,
+                                     Errc why) {
+    if (why != Errc::restart) log_refused_operation(v, {DomainRef::borrow(v.domain), DomainRef::borrow(v.domain)}, op, why);
+    if (!done.null()) TRY(done.store(0));
+    if (why == Errc::restart) return restart_with(v, list, 1 | preempted, done, uint16_t{xen::DOMID_SELF});
+    return Err{why};
+}
+
+}  // namespace
+
+Answer hypercall_mmuext_op(Vcpu& v, GuestPtr<xen::MmuextOp> list, uint32_t count, GuestPtr<uint32_t> done, uint16_t pages) {
+    xen::MmuextOp op;
+    // What kernels ask for all day: one operation, for themselves.
+    if (count != 1 || pages != xen::DOMID_SELF || v.pv->pending_put || !list.fetch_to(op)) [[unlikely]]
+        return run_list_for(v, list, count, done, pages);
+    if (const Status s = run_own(v, op); !s) [[unlikely]]
+        return own_refused(v, list, op, done, s.error());
+    if (!done.null()) TRY(done.store(1));
     return 0;
 }
 
