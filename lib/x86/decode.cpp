@@ -113,8 +113,8 @@ unsigned immediate_bytes(Form f, const Instruction& in) {
     }
 }
 
-/// Moves to and from control and debug registers know no memory operand.
-bool is_register_only(const Instruction& in) { return in.two_byte && in.opcode >= 0x20 && in.opcode <= 0x23; }
+/// Moves to and from control and debug registers (0F 20 to 0F 23) know no memory operand.
+constexpr bool moves_registers(uint8_t second_byte) { return second_byte >= 0x20 && second_byte <= 0x23; }
 
 /// Any instruction.
 [[gnu::noinline]] Status decode_any(Instruction& in, const uint8_t* bytes, unsigned n, const Regs& r) {
@@ -149,11 +149,35 @@ bool is_register_only(const Instruction& in) { return in.two_byte && in.opcode >
         in.mod = modrm >> 6;
         in.reg = static_cast<uint8_t>(((modrm >> 3) & 7) | (rex.r ? 8 : 0));
         in.rm = static_cast<uint8_t>((modrm & 7) | (rex.b ? 8 : 0));
-        in.memory = in.mod != 3 && !is_register_only(in);
+        in.memory = in.mod != 3 && !(in.two_byte && moves_registers(in.opcode));
         if (in.memory) TRY(decode_memory(in, c, r, rex, trailing));
     }
     if (trailing != 0) in.immediate = TRY(c.number(trailing));
     in.length = static_cast<uint8_t>(c.at);
+    return base::ok;
+}
+
+}  // namespace
+
+namespace {
+
+/// A REX prefix first. Nearly always it is a store of a kernel to a page table: an opcode and an operand at an address that is in a
+/// register. At least three bytes.
+[[gnu::noinline]] Status decode_rex(Instruction& in, const uint8_t* bytes, unsigned n, const Regs& r) {
+    constexpr uint8_t sib_follows = 4, displacement_follows = 5;
+    const uint8_t rex = bytes[0], modrm = bytes[2];
+    const uint8_t low = modrm & 7;
+    if (one_byte.of[bytes[1]] != Form::modrm || modrm >> 6 != 0 || low == sib_follows || low == displacement_follows)
+        return decode_any(in, bytes, n, r);
+    in.rex = true;
+    in.rex_w = rex & 8;
+    in.opcode = bytes[1];
+    in.has_modrm = true;
+    in.reg = static_cast<uint8_t>((modrm >> 3) | (rex & 4) << 1);
+    in.rm = static_cast<uint8_t>(low | (rex & 1) << 3);
+    in.memory = true;
+    in.address = gpr(r, in.rm);
+    in.length = 3;
     return base::ok;
 }
 
@@ -166,20 +190,27 @@ Result<Instruction> decode(const uint8_t* bytes, unsigned n, const Regs& r) {
 }
 
 Status decode_into(Instruction& in, const uint8_t* bytes, unsigned n, const Regs& r) {
-    // Most of what kernels trap on has no prefix, and no operand but registers: the same as decode_any(), with less to ask.
+    // Most of what kernels trap on has no prefix, and no operand but registers, or one in memory that a register names: the same as
+    // decode_any(), with less to ask.
     constexpr unsigned longest = 3;
     if (n < longest) return decode_any(in, bytes, n, r);
-    in.two_byte = bytes[0] == 0x0f;
-    in.opcode = bytes[in.two_byte];
-    const Form form = in.two_byte ? two_byte.of[in.opcode] : one_byte.of[in.opcode];
-    if (form == Form::plain) {
-        in.length = in.two_byte ? 2 : 1;
+    if (bytes[0] != 0x0f) {
+        const Form form = one_byte.of[bytes[0]];
+        if (form == Form::rex) return decode_rex(in, bytes, n, r);
+        if (form != Form::plain && form != Form::imm8) return decode_any(in, bytes, n, r);
+        in.opcode = bytes[0];
+        in.length = 1;
+        if (form == Form::plain) return base::ok;
+        in.length = 2;
+        in.immediate = static_cast<uint64_t>(int64_t{static_cast<int8_t>(bytes[1])});
         return base::ok;
     }
-    if (!is_register_only(in)) {
-        in.two_byte = false;
-        return decode_any(in, bytes, n, r);
-    }
+    const bool plain = two_byte.of[bytes[1]] == Form::plain;
+    if (!plain && !moves_registers(bytes[1])) return decode_any(in, bytes, n, r);
+    in.two_byte = true;
+    in.opcode = bytes[1];
+    in.length = 2;
+    if (plain) return base::ok;
     in.has_modrm = true;
     in.mod = bytes[2] >> 6;
     in.reg = (bytes[2] >> 3) & 7;

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/guest/pv/emulate.hpp"
 
-#include <array>
-#include <bit>
-
 #include "abi/xen/arch_x86.hpp"
 #include "hypervisor/arch/x86/features.hpp"
 #include "hypervisor/arch/x86/guest_state.hpp"
@@ -294,24 +291,16 @@ bool pv_emulate_privileged(Vcpu& v, Regs& r) {
 
 namespace {
 
-constexpr unsigned forced_cpuid_bytes = sizeof xen::XEN_EMULATE_PREFIX + 2;
-
-constexpr uint64_t forced_cpuid = [] {
-    const uint8_t(&p)[5] = xen::XEN_EMULATE_PREFIX;
-    return std::bit_cast<uint64_t>(std::array<uint8_t, 8>{p[0], p[1], p[2], p[3], p[4], 0x0f, 0xa2});
-}();
-static_assert(forced_cpuid_bytes == 7);
-
 /// Its seven bytes and one more, or as many as the page has.
 [[gnu::always_inline]] inline bool forced_cpuid_at(uint64_t address) {
     uint64_t word = 0;
     if (!arch::copy_words_from_guest<1>(&word, address) && !arch::copy_from_guest(&word, address, forced_cpuid_bytes))
         [[unlikely]]
         return false;
-    return word << 8 == forced_cpuid << 8;
+    return is_forced_cpuid(word);
 }
 
-[[gnu::noinline]] bool emulate_forced_elsewhere(Vcpu& v, Regs& r) {
+bool emulate_forced_elsewhere(Vcpu& v, Regs& r) {
     const auto found = pv_described_segment(v, r.cs);
     if (!found) return false;
     const CodeSegment& code = found.value();
@@ -323,12 +312,15 @@ static_assert(forced_cpuid_bytes == 7);
 
 }  // namespace
 
-bool pv_emulate_forced(Vcpu& v, Regs& r) {
-    if (r.cs != xen::FLAT_RING3_CS64) [[unlikely]]
-        return emulate_forced_elsewhere(v, r);
-    if (!forced_cpuid_at(r.rip)) return false;
+void pv_forced_cpuid(Vcpu& v, Regs& r) {
     pv_cpuid(v, r);
     end_of_instruction(v, r, r.rip + forced_cpuid_bytes);
+}
+
+bool pv_emulate_forced(Vcpu& v, Regs& r) {
+    if (r.cs != xen::FLAT_RING3_CS64) return emulate_forced_elsewhere(v, r);
+    if (!forced_cpuid_at(r.rip)) return false;
+    pv_forced_cpuid(v, r);
     return true;
 }
 

@@ -26,7 +26,7 @@ bool pci_register(const Vcpu& v, uint16_t port, uint32_t& address) {
 }
 
 /// The bitmap lies in the address space of the guest's kernel. What cannot be read is closed.
-[[gnu::noinline]] bool open_in_bitmap(const Vcpu& v, uint16_t port, unsigned bytes) {
+bool open_in_bitmap(const Vcpu& v, uint16_t port, unsigned bytes) {
     const PvVcpu& pv = *v.pv;
     if (uint32_t{port} + bytes > pv.io_bitmap_ports) return false;
     const unsigned first_bit = port & 7, mask = ((1u << bytes) - 1) << first_bit;
@@ -40,16 +40,7 @@ bool pci_register(const Vcpu& v, uint16_t port, uint32_t& address) {
 
 }  // namespace
 
-bool pv_io_privileged(const Vcpu& v) {
-    if (v.pv->iopl >= (v.pv->in_kernel ? 1 : 3)) [[likely]]
-        return true;
-    return v.pv->in_kernel && pv_architectural_iopl(v.domain);
-}
-
-/// Ports that are allowed here but are not the domain's read as if nothing was there: kernels probe.
-bool pv_port_allowed(const Vcpu& v, uint16_t port, unsigned bytes) {
-    return pv_io_privileged(v) || open_in_bitmap(v, port, bytes);
-}
+bool pv_port_open(const Vcpu& v, uint16_t port, unsigned bytes) { return open_in_bitmap(v, port, bytes); }
 
 uint32_t pv_port_in(Vcpu& v, uint16_t port, unsigned bytes) {
     if (is_pci_address(port, bytes)) return v.domain.pci_address;

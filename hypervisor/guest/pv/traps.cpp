@@ -125,11 +125,25 @@ void linux_system_call(Vcpu& v, Regs& r) {
     else refuse_software_interrupt(v, r, linux_vector, int_n_length);
 }
 
-[[gnu::noinline]] void invalid_opcode(Vcpu& v, Regs& r) {
+[[gnu::noinline]] void forced_or_invalid(Vcpu& v, Regs& r) {
     if (pv_emulate_forced(v, r)) {
         pv_trace_emulation(r, xen::TRC_PV_FORCED_INVALID_OP);
         return;
     }
+    pv_inject(v, r, trap_invalid_opcode, 0);
+}
+
+[[gnu::noinline]] void forced_cpuid_of_kernel(Vcpu& v, Regs& r) {
+    pv_forced_cpuid(v, r);
+    pv_trace_emulation(r, xen::TRC_PV_FORCED_INVALID_OP);
+}
+
+/// Whether it is one that is meant for us eight bytes say, nearly always: nothing is called before that is known.
+[[gnu::noinline]] void invalid_opcode(Vcpu& v, Regs& r) {
+    uint64_t bytes = 0;
+    if (r.cs != xen::FLAT_RING3_CS64 || !arch::copy_words_from_guest<1>(&bytes, r.rip)) [[unlikely]]
+        return forced_or_invalid(v, r);
+    if (is_forced_cpuid(bytes)) return forced_cpuid_of_kernel(v, r);
     pv_inject(v, r, trap_invalid_opcode, 0);
 }
 
