@@ -51,7 +51,7 @@ struct GuestKind {
     /// PHYSDEVOP_set_iopl, PHYSDEVOP_set_iobitmap for the current vCPU. Errors: inval, nosys.
     Status (*set_io_level)(Vcpu&, uint32_t level) = nullptr;
     Status (*set_io_bitmap)(Vcpu&, uint64_t guest_address, uint32_t ports) = nullptr;
-    /// See guest_write_runstate(), guest_map_grant(), guest_unmap_grant().
+    /// See guest_write_runstate(), grant/guest_map.hpp.
     void (*write_runstate)(Vcpu&) = nullptr;
     Status (*map_grant)(Vcpu&, uint64_t addr, Mfn, Access, bool contains_pte, uint64_t avail_bits) = nullptr;
     Status (*unmap_grant)(Vcpu&, uint64_t addr, Mfn, Access, bool contains_pte, uint64_t new_addr) = nullptr;

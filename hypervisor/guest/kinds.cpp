@@ -12,14 +12,6 @@ Result<const GuestKind*> guest_kind_for(const xen::DomctlCreateDomain& c) {
 
 void guest_write_runstate(Vcpu& v) { of_kind<pv_write_runstate, &GuestKind::write_runstate>(v); }
 
-Status guest_map_grant(Vcpu& v, uint64_t addr, Mfn m, Access access, bool contains_pte, uint64_t avail_bits) {
-    return of_kind<pv_map_grant, &GuestKind::map_grant>(v, addr, m, access, contains_pte, avail_bits);
-}
-
-Status guest_unmap_grant(Vcpu& v, uint64_t addr, Mfn m, Access access, bool contains_pte, uint64_t new_addr) {
-    return of_kind<pv_unmap_grant, &GuestKind::unmap_grant>(v, addr, m, access, contains_pte, new_addr);
-}
-
 namespace arch {
 
 Walked walked_read(void* dst, uint64_t gva, size_t n) {

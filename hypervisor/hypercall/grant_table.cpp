@@ -38,6 +38,26 @@ Answer for_each_element(const Call& c, GuestPtr<Element> list, Step step) {
     return preemptible(0, c.count, step, [&](uint64_t i) -> Answer { return c.rest_of(list, i); });
 }
 
+/// What an operation has changed of its element is stored back: the end of it, in whole words.
+template <auto first_changed, class Element>
+[[gnu::always_inline]] inline Status store_from(GuestPtr<Element> p, const Element& op) {
+    constexpr size_t from = first_changed / 8 * 8;
+    static_assert(sizeof op % 8 == 0);
+    const auto* bytes = reinterpret_cast<const uint8_t*>(&op);
+    if (!arch::copy_words_to_guest<(sizeof op - from) / 8>(p.address() + from, bytes + from)) return Err{Errc::fault};
+    return ok;
+}
+template <class Element>
+Status store_results(GuestPtr<Element> p, const Element& op) {
+    return p.store(op);
+}
+[[gnu::always_inline]] inline Status store_results(GuestPtr<xen::GnttabMapGrantRef> p, const xen::GnttabMapGrantRef& op) {
+    return store_from<offsetof(xen::GnttabMapGrantRef, status)>(p, op);
+}
+[[gnu::always_inline]] inline Status store_results(GuestPtr<xen::GnttabUnmapGrantRef> p, const xen::GnttabUnmapGrantRef& op) {
+    return store_from<offsetof(xen::GnttabUnmapGrantRef, status)>(p, op);
+}
+
 /// The same where `each` changes the element and it is stored back.
 template <class Element, class F>
 Answer for_each(const Call& c, F each) {
@@ -46,7 +66,7 @@ Answer for_each(const Call& c, F each) {
         Element op;
         TRY(ops.fetch_to(op, i));
         each(op);
-        return ops.store(op, i);
+        return store_results(ops + i, op);
     });
 }
 
@@ -110,7 +130,7 @@ template <class Element>
             op.status = begin(v, op, u);
             if (u.done) ++n;
             flush |= (u.done & xen::GNTMAP_host_map) != 0;
-            fault = !ops.store(op, i);
+            fault = !store_results(ops + i, op);
         }
         if (flush) flush_cpus_of(v.domain);
         if (trace::on()) [[unlikely]]
