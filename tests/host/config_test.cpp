@@ -118,6 +118,14 @@ TEST(Config, ErrorsNameThePlace) {
     EXPECT_EQ(error_of("vif = ['mtu=9']"), "f:1:8: Invalid vif option: mtu=9 is not from 68 to 65535");
     EXPECT_EQ(error_of("maxvcpus = 2\nvcpus = 3"), "f:1:12: maxvcpus: 2 is less than vcpus (3)");
     EXPECT_EQ(error_of("type = 'xen'"), "f:1:8: type: 'xen' is none of: pv, hvm, pvh");
+    // A name that a program would take for an option, or for two words.
+    for (const std::string name : {"-x", "--", ".", "..", "a b", "a:b", "a/b", "a\"b", "a\tb", "\xc3\xa4"}) {
+        EXPECT_EQ(error_of("vif = ['vifname=" + name + "']"),
+                  "f:1:8: Invalid vif option: vifname=" + name + " is not a name of an interface");
+    }
+    EXPECT_TRUE(config::parse_vif("vifname=fifteen-letters"));
+    EXPECT_EQ(error_of("vif = ['vifname=fifteen-letters1']"),
+              "f:1:8: Invalid vif option: vifname=fifteen-letters1 has more than 15 characters");
     EXPECT_EQ(error_of("vif = ['colour=red']"), "f:1:8: Invalid vif option: colour");
     EXPECT_EQ(error_of("on_reboot = 'perhaps'"), "f:1:13: on_reboot: invalid restart event: on_reboot = perhaps");
     EXPECT_EQ(error_of("  memory = 1"), "f:1:3: unexpected indentation");

@@ -29,8 +29,13 @@ Outcome<std::string> interface_name(std::string_view value) {
     return std::string(value);
 }
 
+/// One that programs take for a name, whatever they call themselves with: not for an option, or for two words.
 Outcome<std::string> vif_name(std::string_view value) {
     if (value.size() > 15) return base::fail(Errc::inval, "has more than 15 characters");
+    const bool odd = std::ranges::any_of(
+        value, [](char c) { return c <= ' ' || c > '~' || std::string_view(":\"'\\").find(c) != std::string_view::npos; });
+    if (odd || value.starts_with('-') || value == "." || value == "..")
+        return base::fail(Errc::inval, "is not a name of an interface");
     return interface_name(value);
 }
 

@@ -116,11 +116,23 @@ guard_ipv6() {
     for address in $own; do echo "add rule $chain ip6 saddr $address accept"; done
 }
 
-# The interface goes with the device; it may be gone already.
+# first_name: what netback calls the interface of the back end's folder .../vif/DOMID/VIF
+first_name() {
+    domid=${XENBUS_PATH%/*}
+    echo "vif${domid##*/}.${XENBUS_PATH##*/}"
+}
+
+# is_vif NAME: whether this interface is this device's, whoever else has one of that name
+is_vif() {
+    device=$(readlink "/sys/class/net/$1/device" 2>/dev/null) || return 1
+    [ "${device##*/}" = "$(first_name | sed 's/^vif/vif-/; s/[.]/-/')" ]
+}
+
+# The interface goes with the device; it may be gone already, or never have got its name.
 forget_vif() {
     wanted=$(xenstore_read_default "$XENBUS_PATH/vifname" '')
     [ -z "$wanted" ] || dev=$wanted
-    [ -e "/sys/class/net/$dev" ] || return 0
+    is_vif "$dev" || return 0
     ip link set dev "$dev" nomaster 2>/dev/null || true
     ip link set dev "$dev" down 2>/dev/null || true
 }

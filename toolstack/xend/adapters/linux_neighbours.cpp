@@ -96,7 +96,9 @@ Outcome<> LinuxNeighbours::announce(base::DomId front, uint32_t devid, const con
     std::error_code none;
     const auto bridge = std::filesystem::read_symlink("/sys/class/net/" + port + "/master", none);
     std::vector<Announcement> all;
-    if (!none) all.push_back({static_cast<int>(::if_nametoindex(bridge.filename().c_str())), reverse_arp(mac)});
+    // Open vSwitch's ports have a master too, which is no bridge: what is said there nobody hears.
+    if (!none && !std::filesystem::exists("/sys/class/net" / bridge.filename() / "bridge", none)) return base::ok;
+    if (!bridge.empty()) all.push_back({static_cast<int>(::if_nametoindex(bridge.filename().c_str())), reverse_arp(mac)});
     else if (!vif.ip.empty()) all = routed_announcements(vif.ip, OTRY(cards_of_this_machine(port)));
     for (const Announcement& one : all) OTRY(send(one).context("where " + vif.mac + " is"));
     return base::ok;
