@@ -216,9 +216,11 @@ inline Result<PageRef> guest_page(const Domain& d, Gfn gfn) { return PageRef::ac
 /// The same to write into. Errors: these, and inval when it is a table.
 inline Result<WritableRef> guest_page_to_write(const Domain& d, Gfn gfn) { return WritableRef::of(TRY(guest_page(d, gfn))); }
 
-/// Gives free frames to `d`, in which nothing is that is not its own: cleared, but for a single frame that it gave back itself and nobody
-/// has had since (heap::take_back()). Errors: nomem, toobig when it would exceed max_pages, inval when it is dying.
+/// Gives free, cleared frames to `d`. Errors: nomem, toobig when it would exceed max_pages, inval when it is dying.
 Result<Mfn> domain_alloc_pages(Domain& d, unsigned order, unsigned address_bits);
+/// One frame for `d`, which asks itself: what is in it may be what it left there, when nobody has had the frame since it gave it
+/// back (heap::take_back()); else it is cleared. Who builds a domain counts on clear memory, and does not call this. Errors: the same.
+Result<Mfn> domain_take_page(Domain& d, unsigned address_bits);
 /// Makes frames that are nobody's `d`'s own, with one (allocation) reference; charged unless hypervisor pages.
 Status domain_assign_page(Domain& d, PageInfo& p);
 /// Writes the wall clock into the shared info page: of one domain, of all.

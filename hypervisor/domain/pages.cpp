@@ -102,26 +102,6 @@ bool over_limit(Domain& d, uint64_t n) {
     return n > d.max_pages || d.tot_pages > d.max_pages - n;
 }
 
-}  // namespace
-
-namespace {
-
-[[gnu::noinline]] Result<Mfn> alloc_cleared(Domain& d, unsigned order, unsigned address_bits) {
-    if (order > max_order) return Err{Errc::inval};
-    const uint64_t n = uint64_t{1} << order;
-    if (over_limit(d, n)) return Err{Errc::toobig};
-    if (!may_take(d, n)) return Err{Errc::nomem};
-    const Mfn m = TRY(heap::alloc(order, address_bits));
-    memset(map_mfn(m), 0, n << page_shift);
-    for (uint64_t i = 0; i < n; ++i) page_of(m + Pages{i}).type.store(0, std::memory_order_relaxed);
-    if (auto s = charge_and_own(d, m, n); !s) {
-        heap::free(m, order);
-        return Err{s.error()};
-    }
-    use_claim(d, n);
-    return m;
-}
-
 /// The page that the domain gave back last, if nobody has had it since: nothing is in it, and nothing is left of it in TLBs, that is
 /// not the domain's own. None: Mfn(0).
 [[gnu::always_inline]] inline Result<Mfn> take_back(Domain& d, unsigned address_bits) {
@@ -138,12 +118,25 @@ namespace {
 
 }  // namespace
 
-Result<Mfn> domain_alloc_pages(Domain& d, unsigned order, unsigned address_bits) {
-    if (order == 0) {
-        const auto m = take_back(d, address_bits);
-        if (!m || m.value().raw != 0) return m;
+[[gnu::noinline]] Result<Mfn> domain_alloc_pages(Domain& d, unsigned order, unsigned address_bits) {
+    if (order > max_order) return Err{Errc::inval};
+    const uint64_t n = uint64_t{1} << order;
+    if (over_limit(d, n)) return Err{Errc::toobig};
+    if (!may_take(d, n)) return Err{Errc::nomem};
+    const Mfn m = TRY(heap::alloc(order, address_bits));
+    memset(map_mfn(m), 0, n << page_shift);
+    for (uint64_t i = 0; i < n; ++i) page_of(m + Pages{i}).type.store(0, std::memory_order_relaxed);
+    if (auto s = charge_and_own(d, m, n); !s) {
+        heap::free(m, order);
+        return Err{s.error()};
     }
-    return alloc_cleared(d, order, address_bits);
+    use_claim(d, n);
+    return m;
+}
+
+Result<Mfn> domain_take_page(Domain& d, unsigned address_bits) {
+    const auto m = take_back(d, address_bits);
+    return !m || m.value().raw != 0 ? m : domain_alloc_pages(d, 0, address_bits);
 }
 
 Status domain_assign_page(Domain& d, PageInfo& p) {

@@ -192,6 +192,18 @@ TEST_F(MemoryBack, APageHasNothingInItOfOthers) {
     EXPECT_TRUE(all_are(m, 0)) << "the hypervisor has had it since";
 }
 
+// Who builds or moves a domain gives its pages back and takes others, and counts on clear ones.
+TEST_F(MemoryBack, APageThatAnotherAsksForIsClear) {
+    const uint64_t m = take(guest);
+    fill(m, 0x5a);
+    Frames f{m};
+    auto r = reservation(f, 0, 11);
+    ASSERT_EQ(must(memory_op(dom0.vcpu(), xen::XENMEM_decrease_reservation, &r)), 1u);
+    ASSERT_EQ(must(memory_op(dom0.vcpu(), xen::XENMEM_populate_physmap, &r)), 1u);
+    ASSERT_EQ(f[0], m);
+    EXPECT_TRUE(all_are(m, 0));
+}
+
 TEST_F(MemoryBack, APageOfADomainThatHasEndedIsNobodys) {
     {
         Guest before{13};

@@ -66,7 +66,9 @@ template <class F>
 
 /// One extent of memory for the domain; the log says why it gets none.
 [[gnu::always_inline]] inline Result<Mfn> allocate(const Call& c, const Reservation& r) {
-    const auto m = domain_alloc_pages(*r.domain, r.order, r.bits);
+    Domain& d = *r.domain;
+    const bool own = &d == &c.v.domain && r.order == 0;
+    const auto m = own ? domain_take_page(d, r.bits) : domain_alloc_pages(d, r.order, r.bits);
     if (!m) [[unlikely]]
         log_refusal(c, r, m.error());
     return m;
