@@ -69,11 +69,12 @@ const std::vector<Sample> samples = {
      R"({"uname":"file:/a,b","dev":"xvdb","mode":"w","discard":"0","trusted":"0"}])"},
     {"vifs",
      "vif = ['', 'type=netfront,mac=0:16:3E:1:2:3,bridge=b,script=s,vifname=v,ip=1.2.3.4 5.6.7.8,rate=1Mb/s@50ms,model=ne2k,"
-     "mtu=1400,gatewaydev=g,untrusted,backend=net']",
+     "mtu=1400,gatewaydev=g,untrusted,backend=net', 'vnet=0097']",
      "(device (vif)) (device (vif (type netfront) (mac 00:16:3e:01:02:03) (bridge b) (script s) (vifname v) "
-     "(ip '1.2.3.4 5.6.7.8') (rate '1Mb/s@50ms') (model ne2k) (mtu 1400) (gatewaydev g) (trusted 0) (backend net)))",
+     "(ip '1.2.3.4 5.6.7.8') (rate '1Mb/s@50ms') (model ne2k) (mtu 1400) (gatewaydev g) (trusted 0) (backend net))) (device (vif "
+     "(vnet 97)))",
      R"("vifs":[{},{"type":"netfront","mac":"00:16:3e:01:02:03","bridge":"b","script":"s","vifname":"v",)"
-     R"("ip":"1.2.3.4 5.6.7.8","rate":"1Mb/s@50ms","model":"ne2k","mtu":"1400","gatewaydev":"g","trusted":"0","backend":"net"}])"},
+     R"("ip":"1.2.3.4 5.6.7.8","rate":"1Mb/s@50ms","model":"ne2k","mtu":"1400","gatewaydev":"g","trusted":"0","backend":"net"},{"vnet":"97"}])"},
 };
 
 /// What can be said and shown, and is not made yet.

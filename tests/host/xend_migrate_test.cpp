@@ -172,6 +172,17 @@ TEST(Migrate, ALineThatIsCutLosesNoGuest) {
     }
 }
 
+TEST(Migrate, AVnetThatIsNotThereIsSaidBeforeTheGuestIsAsked) {
+    Two t;
+    config::Vif card;
+    card.vnet = "5";
+    t.here.records.all.begin()->second.config.vifs.push_back(card);
+    const auto moved = t.migrate_without_suspend();
+    ASSERT_FALSE(moved);
+    EXPECT_NE(text_of(moved).find("Vnet '5' does not exist."), std::string::npos) << text_of(moved);
+    t.expect_stayed();
+}
+
 TEST(Migrate, WhatFailsThereIsSaidHere) {
     {
         Two t;

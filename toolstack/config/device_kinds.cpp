@@ -113,6 +113,10 @@ Outcome<> check_vifs(const DomainConfig& config) {
         if (!vif.mac.empty() && !macs.insert(vif.mac).second) return inval("vif: the MAC address " + vif.mac + " is given twice");
         if (!vif.vifname.empty() && !names.insert(vif.vifname).second)
             return inval("vif: the name " + vif.vifname + " is given twice");
+        if (!vif.vnet.empty() && !vif.bridge.empty())
+            return inval("vif: vnet=" + vif.vnet + " has a bridge of its own: leave out bridge=" + vif.bridge);
+        if (!vif.vnet.empty() && vif.backend != Vif{}.backend && vif.backend != "Domain-0")
+            return inval("vif: vnet=" + vif.vnet + " is dom0's: leave out backend=" + vif.backend);
         if (vif.type == "ioemu") return inval("vif: type=ioemu needs an HVM domain, which is not supported yet");
         for (const VifKey& key : vif_keys()) {
             if (!is_printable(vif.*key.member)) return inval("vif: control characters in a value");

@@ -50,6 +50,7 @@ struct Vif {
     std::string type;        // empty or "netfront"; "ioemu" for HVM
     std::string mac;         // normal form; empty: derived from the domain's uuid
     std::string bridge;      // empty: the script chooses
+    std::string vnet;        // the id of the virtual network that it is on, in normal form; empty: none
     std::string script;      // empty: xend's default (vif-bridge)
     std::string vifname;     // empty: vifDOMID.INDEX
     std::string ip;          // blank-separated list for the scripts

@@ -7,6 +7,7 @@
 
 #include "lib/base/number.hpp"
 #include "toolstack/config/split.hpp"
+#include "toolstack/config/vnet_id.hpp"
 
 namespace config {
 
@@ -62,6 +63,11 @@ Outcome<std::string> flag(std::string_view value) {
     return base::fail(Errc::inval, "is neither 0 nor 1");
 }
 
+Outcome<std::string> vnet(std::string_view value) {
+    if (value.empty()) return std::string();
+    return OTRY(VnetId::parse(value)).text();
+}
+
 Outcome<std::string> devid(std::string_view value) {
     const auto number = base::parse_number<uint32_t>(value);
     if (!value.empty() && (!number || *number > most_devid)) return base::fail(Errc::inval, "is not a number of a card");
@@ -72,6 +78,7 @@ constexpr std::array keys = {
     VifKey{"type", &Vif::type, vif_type},
     VifKey{"mac", &Vif::mac, mac},
     VifKey{"bridge", &Vif::bridge, interface_name},
+    VifKey{"vnet", &Vif::vnet, vnet},
     VifKey{"script", &Vif::script, nullptr},
     VifKey{"vifname", &Vif::vifname, vif_name},
     VifKey{"ip", &Vif::ip, nullptr},

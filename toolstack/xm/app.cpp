@@ -170,7 +170,7 @@ const std::vector<Verb>& verbs() {
     static const std::vector<Verb> table = [] {
         std::vector<Verb> rows = own;
         for (const auto& more : {config_verbs(), cpupool_verbs(), device_verbs(), host_verbs(), savefile_verbs(),
-                                 scheduler_verbs(), session_verbs(), top_verbs(), vcpu_verbs(), refused_verbs()})
+                                 scheduler_verbs(), session_verbs(), top_verbs(), vcpu_verbs(), vnet_verbs(), refused_verbs()})
             rows.insert(rows.end(), more.begin(), more.end());
         return rows;
     }();
@@ -238,6 +238,7 @@ const std::vector<std::pair<std::string_view, std::vector<std::string_view>>>& g
           "cpupool-migrate"}},
         {"Virtual Device",
          {"block-attach", "block-configure", "block-detach", "block-list", "network-attach", "network-detach", "network-list"}},
+        {"Vnet", {"vnet-list", "vnet-create", "vnet-delete"}},
     };
     return table;
 }

@@ -88,6 +88,7 @@ std::vector<Verb> scheduler_verbs();
 std::vector<Verb> session_verbs();
 std::vector<Verb> top_verbs();
 std::vector<Verb> vcpu_verbs();
+std::vector<Verb> vnet_verbs();
 /// What classic xm could do and nothing here can.
 std::vector<Verb> refused_verbs();
 

@@ -17,7 +17,6 @@ constexpr Family families[] = {
     {"PCI devices are not given to domains yet", {"pci-attach", "pci-detach", "pci-list", "pci-list-assignable-devices"}},
     {"there is no TPM for domains", {"vtpm-list"}},
     {"there is no SCSI back end", {"scsi-attach", "scsi-detach", "scsi-list"}},
-    {"there are no virtual networks across machines", {"vnet-create", "vnet-delete", "vnet-list"}},
     {"this hypervisor has no transcendent memory",
      {"tmem-destroy", "tmem-freeable", "tmem-freeze", "tmem-list", "tmem-set", "tmem-shared-auth", "tmem-thaw", "tmem-uuid"}},
     {"there is no security policy",

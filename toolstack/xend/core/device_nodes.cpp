@@ -88,6 +88,7 @@ DeviceNodes vif_nodes(const DeviceEnds& ends, const config::Vif& vif, uint32_t i
     add(out.back, "type", "vif");
     add(out.back, "mac", vif.mac);
     add_if(out.back, "bridge", vif.bridge);
+    add_if(out.back, "vnet", vif.vnet);
     add_if(out.back, "ip", vif.ip);
     add_if(out.back, "vifname", vif.vifname);
     if (!vif.rate.empty()) add(out.back, "rate", rate_value(vif.rate));

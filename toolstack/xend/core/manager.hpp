@@ -175,6 +175,19 @@ public:
     base::Outcome<> rename_pool(const std::string& which, const std::string& name);
     base::Outcome<> change_pool_cpus(const std::string& which, const std::string& cpus, PoolChange::What what);
     base::Outcome<> move_to_pool(const std::string& who, const std::string& which);
+    /// The virtual networks that are there for domains.
+    base::Outcome<std::vector<Vnet>> vnets();
+    /// Errors: inval; noent "Vnet 'X' does not exist."
+    base::Outcome<Vnet> find_vnet(const std::string& id);
+    /// Makes one of (vnet (id ID) …), and keeps it. Errors: inval; exist; those of the script; nothing of it is left then, nor when
+    /// this xend is killed before the end.
+    base::Outcome<Vnet> create_vnet(const proto::Sxp& description);
+    /// Errors: noent; busy: a domain has a card on it, or somebody else has; those of the script, and it is there still.
+    base::Outcome<> delete_vnet(const std::string& id);
+    /// Ends what an earlier xend has begun with them. Before anybody asks for one. Errors: of the table.
+    base::Outcome<> end_vnet_scripts();
+    /// Makes those again that are kept, and takes away what an earlier xend left half made. Errors: the first one; the others are done.
+    base::Outcome<> settle_vnets();
     base::Outcome<xenctrl::Sched> sched(const std::string& who);
     base::Outcome<> set_sched(const std::string& who, const xenctrl::Sched& wanted);
     base::Outcome<> set_pool_sched(const std::string& pool, const xenctrl::Sched& wanted);
@@ -206,6 +219,13 @@ private:
     base::Outcome<uint64_t> free_memory_kib();
     base::Outcome<> shrink_dom0(xenstore::Store& store, uint64_t need_kib);
     base::Outcome<> limit_dom0_cpus(xenstore::Store& store);
+    base::Outcome<std::vector<KeptVnet>> kept_vnets();
+    base::Outcome<> run_vnet_script(const Vnet& vnet, const char* command);
+    void finish_vnets();
+    base::Outcome<> undo_vnet(const Vnet& vnet);
+    base::Outcome<> check_vnet_unused(const Vnet& vnet);
+    base::Outcome<> check_vnets(const config::DomainConfig& config);
+    base::Outcome<config::DomainConfig> on_bridges(config::DomainConfig config);
     std::string checkpoint_of(const config::Uuid& uuid) const;
     base::Outcome<DomainView> restore_as(Record record, const std::string& path, proto::saved::Reader& image, Run run);
     base::Outcome<> settle_resume(xenstore::Store& store, const DomainRef& domain, Record& record);
@@ -297,6 +317,7 @@ private:
     Devices devices_;
     migration::Arrivals arrivals_;
     Moves moves_;
+    std::mutex vnets_mutex_;   // one change of virtual networks at a time; taken before claims_mutex_
     std::mutex claims_mutex_;  // of names, uuids and disks; taken after a domain's own lock
     std::mutex build_mutex_;   // free memory is counted and taken; taken after a domain's own lock
     std::mutex locks_mutex_;

@@ -130,6 +130,7 @@ Outcome<> Manager::claim_held(xenstore::Store& store, const Record& record) {
         return base::fail(Errc::exist, name + "suspended: 'xm resume' lets it go on, 'xm delete' forgets it");
     if (!suspended && record.resuming) return base::fail(Errc::noent, name + "not suspended.");
     OTRY(check_drivers(store, record.config));
+    OTRY(check_vnets(record.config));
     for (const Record& old : OTRY(failed())) {
         if (old.config.name == record.config.name) OTRY(ports_.records.remove(old.config.uuid));
     }
@@ -198,12 +199,13 @@ Outcome<DomId> Manager::backend_domain(const std::string& who) {
 Outcome<std::vector<DeviceNodes>> Manager::device_nodes(DomId domain, const Record& record) {
     std::vector<DeviceNodes> out;
     std::vector<DeviceIntent> taken;
+    const config::DomainConfig config = OTRY(on_bridges(record.config));
     for (const DeviceDriver& driver : device_drivers()) {
-        for (size_t i = 0; i < driver.count(record.config); ++i) {
-            const DeviceEnds ends{domain, OTRY(backend_domain(driver.backend(record.config, i)))};
-            const uint32_t devid = driver.devid(record.config, i, taken);
+        for (size_t i = 0; i < driver.count(config); ++i) {
+            const DeviceEnds ends{domain, OTRY(backend_domain(driver.backend(config, i)))};
+            const uint32_t devid = driver.devid(config, i, taken);
             taken.push_back({std::string(driver.kind), devid, 0, "", "", {}});
-            out.push_back(driver.nodes(ends, record.config, i, devid, ports_.settings));
+            out.push_back(driver.nodes(ends, config, i, devid, ports_.settings));
         }
     }
     return out;

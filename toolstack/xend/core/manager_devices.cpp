@@ -94,6 +94,7 @@ Outcome<> Manager::claim_device(xenstore::Store& store, Record& record, const Ne
     OTRY(device.kind->check(with.config));
     const auto records = OTRY(holders());
     if (device.driver->check != nullptr) OTRY(device.driver->check(store, device.alone, records));
+    OTRY(check_vnets(device.alone));
     with.devices.push_back(device.intent);
     OTRY(ports_.records.note(with));
     record = std::move(with);
@@ -113,8 +114,11 @@ Outcome<> Manager::connect(xenstore::Store& store, Record& record, const NewDevi
     OTRY(claim_device(store, record, device));
     const DomId domain = record.id();
     const DeviceEnds ends{domain, device.intent.backend()};
-    auto done =
-        devices_.attach(store, record, {device.driver->nodes(ends, device.alone, 0, device.intent.devid, ports_.settings)});
+    const auto attach = [&]() -> Outcome<> {
+        const config::DomainConfig alone = OTRY(on_bridges(device.alone));
+        return devices_.attach(store, record, {device.driver->nodes(ends, alone, 0, device.intent.devid, ports_.settings)});
+    };
+    auto done = attach();
     const size_t intent = record.devices.size() - 1;
     if (done) {
         record.devices[intent].step = DeviceStep::none;

@@ -164,6 +164,7 @@ Outcome<> Manager::Arrival::check(const config::DomainConfig& config) {
     if (OTRY(m.ports_.records.find(id()))) return base::fail(Errc::exist, "The transfer's id is the uuid of a domain here");
     if (m.is_suspended(config.uuid)) return base::fail(Errc::exist, "Domain '" + config.name + "' is suspended here");
     OTRY(m.check_drivers(store_, config));
+    OTRY(m.check_vnets(config));
     return m.ports_.records.note(record_);
 }
 

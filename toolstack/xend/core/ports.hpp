@@ -20,6 +20,7 @@
 #include "toolstack/xenctrl/types.hpp"
 #include "toolstack/xend/core/record.hpp"
 #include "toolstack/xend/core/settings.hpp"
+#include "toolstack/xend/core/vnet.hpp"
 #include "toolstack/xenstore/client.hpp"
 
 namespace xend {
@@ -213,6 +214,17 @@ public:
     virtual base::Outcome<> remove(const config::Uuid& uuid) = 0;
 };
 
+/// The virtual networks that xend keeps, for good. Thread-safe.
+class VnetTable {
+public:
+    virtual ~VnetTable() = default;
+    /// In order of their ids.
+    virtual base::Outcome<std::vector<KeptVnet>> load() = 0;
+    /// A new one, or the new state of one.
+    virtual base::Outcome<> save(const KeptVnet& vnet) = 0;
+    virtual base::Outcome<> remove(const config::VnetId& id) = 0;
+};
+
 /// Who is on the same networks as domains are.
 class Neighbours {
 public:
@@ -259,6 +271,7 @@ struct Ports {
     migration::TransferJournal* transfers = nullptr;  // null: no domain comes or goes
     migration::Lines* lines = nullptr;                // null: none goes
     Neighbours* neighbours = nullptr;                 // null: there are none
+    VnetTable* vnets = nullptr;                       // null: there are none
 };
 
 }  // namespace xend

@@ -20,6 +20,7 @@
 #include "toolstack/xend/adapters/sqlite_domains.hpp"
 #include "toolstack/xend/adapters/sqlite_jobs.hpp"
 #include "toolstack/xend/adapters/sqlite_transfers.hpp"
+#include "toolstack/xend/adapters/sqlite_vnets.hpp"
 #include "toolstack/xend/core/manager.hpp"
 #include "toolstack/xend/rest/server.hpp"
 #include "toolstack/xend/server/dispatcher.hpp"
@@ -109,10 +110,16 @@ class Startup {
             loop_.post([this, record] { loop_.after(before_next_try, [this, record] { finish(record); }); });
         });
     }
+    /// What cannot be made now is when a domain needs it.
+    void settle_vnets() {
+        const auto settled = service::caught([&] { return manager_.settle_vnets(); });
+        if (!settled) log(LogLevel::error, "not all vnets are as they were: " + settled.failure().text);
+    }
     void announce() {
         dispatcher_.post("startup", [this] {
             const auto done = service::caught([&] { return manager_.announce_dom0(); });
             if (done) network_();
+            if (done) dispatcher_.post(Dispatcher::vnet_lane, [this] { settle_vnets(); });
             loop_.post([this, done] { announced(done); });
         });
     }
@@ -130,6 +137,7 @@ public:
 
     /// Before the loop turns: so what an earlier xend left of a domain comes before requests for it.
     Outcome<> begin() {
+        if (const auto ended = manager_.end_vnet_scripts(); !ended) log(LogLevel::error, ended.failure().text);
         // A journal that cannot be read decides nothing today; it is in the log.
         if (const auto swept = manager_.sweep_transfers(); !swept) log(LogLevel::error, swept.failure().text);
         for (const Record& record : OTRY(manager_.interrupted())) finish(record);
@@ -165,8 +173,9 @@ Outcome<> serve(const ServerSettings& settings, Life life, const Ready& ready) {
     TlsHosts hosts(keys);
     LinuxNeighbours neighbours;
     TcpLines lines(settings.relocation_plain, keys);
-    Manager manager(
-        Ports{hypervisor, stores, scripts, blocks, records, clock, settings.core, &managed, &transfers, &lines, &neighbours});
+    SqliteVnets vnets(settings.core.domains_folder + "/vnets.db");
+    Manager manager(Ports{hypervisor, stores, scripts, blocks, records, clock, settings.core, &managed, &transfers, &lines,
+                          &neighbours, &vnets});
     Vitals vitals;
     Router router(manager, settings.log_file, shown_options(settings), &hosts);
     Dispatcher* queues = nullptr;

@@ -10,7 +10,7 @@ namespace xend {
 
 namespace {
 
-constexpr std::string_view domain_folder = "/xend/domain";
+constexpr std::string_view domain_folder = "/xend/domain", vnet_folder = "/xend/vnet";
 /// Operations of a domain that change nothing, although clients may POST them; and the one that tells the job that works on it to end.
 constexpr std::array<std::string_view, 6> looks = {"devices",          "vcpuinfo",         "domain_sched_credit_get",
                                                    "domain_sched_get", "wait_for_devices", "migrate_cancel"};
@@ -37,6 +37,7 @@ Dispatcher::Dispatcher(Answer answer, unsigned job_threads, unsigned look_thread
     : answer_(std::move(answer)), looks_(look_threads), jobs_(job_threads) {}
 
 std::string Dispatcher::lane_of(const Request& request) {
+    if (request.method == Request::Method::post && request.path.starts_with(vnet_folder)) return vnet_lane;
     if (request.method != Request::Method::post || !request.path.starts_with(domain_folder)) return {};
     const auto op = request.fields.find("op");
     if (op == request.fields.end() || std::find(looks.begin(), looks.end(), op->second) != looks.end()) return {};

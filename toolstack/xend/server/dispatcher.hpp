@@ -35,6 +35,7 @@ public:
 
     /// Where a request waits its turn; empty for one that only looks.
     static std::string lane_of(const Request& request);
+    static constexpr const char* vnet_lane = "vnet";
     static std::string lane_of_domain(const std::string& who) { return "domain " + who; }
 
 private:

@@ -64,9 +64,10 @@ Reply error_reply(const base::Failure& failure) { return sxp_reply(Sxp::list({Sx
 
 Reply Router::handle(const Request& request) {
     const auto [head, below] = split_path(request.path);
-    if (head.empty()) return sxp_reply(Sxp::list({Sxp::atom("ls"), Sxp::atom("node"), Sxp::atom("domain")}));
+    if (head.empty()) return sxp_reply(Sxp::list({Sxp::atom("ls"), Sxp::atom("node"), Sxp::atom("domain"), Sxp::atom("vnet")}));
     if (head == "node") return node(request, below);
     if (head == "domain") return below.empty() ? domain_folder(request) : domain(request, below);
+    if (head == "vnet") return vnet(request, below);
     return text_reply(404, "Not found: " + request.path.substr(0, 200));
 }
 

@@ -23,6 +23,7 @@ class Router final : public Transport {
     /// The scheduler that is named, and the numbers beside it.
     static base::Outcome<xenctrl::Sched> sched_of(const Request& request);
     base::Outcome<Reply> hosts(const Request& request);
+    Reply vnet(const Request& request, const std::string& id);
     Reply domain_folder(const Request& request);
     Reply domain(const Request& request, const std::string& who);
     Reply create(const Request& request);
