@@ -91,6 +91,7 @@ Outcome<std::vector<xend::RecordPtr>> FakeRecords::load() {
 int64_t FakeClock::unix_seconds() { return now; }
 
 Outcome<> FakeNeighbours::announce(DomId front, uint32_t devid, const config::Vif& vif) {
+    const std::lock_guard guard(mutex);
     told.push_back(std::to_string(front.raw) + "." + std::to_string(devid) + " " + vif.mac);
     return base::ok;
 }

@@ -588,7 +588,9 @@ struct FakeClock final : xend::Clock {
     }
 };
 
+/// Domains start on several threads; `told` is read when they have ended.
 struct FakeNeighbours final : xend::Neighbours {
+    std::mutex mutex;
     std::vector<std::string> told;
     Outcome<> announce(DomId front, uint32_t devid, const config::Vif& vif) override;
 };
