@@ -72,7 +72,7 @@ private:
     /// To those who wait, in the order in which they came.
     void give_seats() REQUIRES(lock_) {
         for (SharedUnit& e : members_) {
-            if (e.seat || e.home != this || !(e.waits || e.runs)) continue;
+            if (e.seat || !e.is_of(this) || !(e.waits || e.runs)) continue;
             take_seat(e);
             if (e.seat) look_again(e, clock::now());
         }

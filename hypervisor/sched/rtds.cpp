@@ -81,7 +81,7 @@ Status RtdsScheduler::group_params(SchedGroup& g, xenolith::SchedGroupOp& op) {
 Status RtdsScheduler::unit_params(SchedUnit& u, uint32_t cmd, xen::DomctlSchedParamVcpu& p) {
     Guard guard(lock_);
     SharedUnit& e = shared_data(u);
-    if (e.home != this) return Err{Errc::inval};
+    if (!e.is_of(this)) return Err{Errc::inval};
     if (cmd == xen::XEN_DOMCTL_SCHEDOP_getvcpuinfo) {
         p.u.rtds = {static_cast<uint32_t>(e.reserved.period.n / 1000), static_cast<uint32_t>(e.reserved.slice.n / 1000),
                     e.reserved.extra ? xen::XEN_DOMCTL_SCHEDRT_extra : 0};

@@ -182,7 +182,7 @@ void SharedScheduler::wake(SchedUnit& u) {
         Guard g(lock_);
         if (&sched::policy_of(u) == this) {
             SharedUnit& e = shared_data(u);
-            if (e.home != this) return;  // on its way here: it may not run yet
+            if (!e.is_of(this)) return;  // on its way here: it may not run yet
             if (e.waits || e.runs) return;
             const Nanos now = clock::now();
             if (!u.runnable()) return u.runstate.enter(resting_state(u), now);
@@ -203,7 +203,7 @@ void SharedScheduler::sleep(SchedUnit& u) {
         Guard g(lock_);
         if (&sched::policy_of(u) == this) {
             SharedUnit& e = shared_data(u);
-            if (e.home != this || u.runnable()) return;
+            if (!e.is_of(this) || u.runnable()) return;
             if (e.runs) return sched::reschedule(u.cpu.load(std::memory_order_relaxed));
             dequeue(e);
             e.waits = false;
@@ -224,7 +224,7 @@ void SharedScheduler::affinity_changed(SchedUnit& u) {
     if (!u.sched_data) return;
     Guard g(lock_);
     SharedUnit& e = shared_data(u);
-    if (e.home != this) return;
+    if (!e.is_of(this)) return;
     const Nanos now = clock::now();
     const unsigned cpu = u.cpu.load(std::memory_order_relaxed);
     if (u.running_on.load(std::memory_order_acquire) >= 0) {
@@ -311,7 +311,7 @@ void SharedScheduler::switched_out(SchedUnit& prev) {
     if (const CpuSet places = allowed(prev); !places.has(cpu) && !places.empty())
         prev.cpu.store(places.first(), std::memory_order_release);
     prev.running_on.store(-1, std::memory_order_seq_cst);
-    if (e.home == this && e.place.linked()) tell(e, clock::now());
+    if (e.is_of(this) && e.place.linked()) tell(e, clock::now());
 }
 
 xen::VcpuRunstateInfo SharedScheduler::runstate_at_change(const SchedUnit& u) const {
@@ -362,18 +362,18 @@ void SharedScheduler::join(SharedUnit& e, unsigned spread, Nanos now) {
     for (unsigned n = spread % places.count(); n; --n) ++place;
     e.unit.cpu.store(*place, std::memory_order_release);
     const SharedUnit* like = one_of(e.unit.group);
-    e.home = this;
+    e.home.store(this, std::memory_order_relaxed);
     members_.push_back(e);
     joined(e, like, now);
 }
 
 void SharedScheduler::part(SharedUnit& e) {
-    if (e.home != this) return;
+    if (!e.is_of(this)) return;
     dequeue(e);
     e.waits = false;
     rested(e);
     members_.remove(e);
-    e.home = nullptr;
+    e.home.store(nullptr, std::memory_order_relaxed);
     left(e);
 }
 

@@ -40,16 +40,19 @@ struct BorrowedTime {
 /// SharedScheduler's part of a unit. Locks: its scheduler's.
 struct SharedUnit {
     SchedUnit& unit;
-    SharedScheduler* home = nullptr;  ///< whose it is; null: a policy's of another kind
-    base::ListNode member;            ///< of its scheduler's units
-    base::TreeNode place;             ///< in a queue
-    base::TreeNode period;            ///< among those whose period ends
-    bool waits = false;               ///< for a CPU, or for the time when it may have one
-    bool runs = false;                ///< is a CPU's current one
-    int32_t own_cpu = -1;             ///< the queue it is in is this CPU's own; -1: the one of all
-    uint32_t seat = 0;                ///< null: 1 + the CPU that is its own
-    base::Nanos turn_left{};          ///< rrobin
-    int64_t turn = 0;                 ///< rrobin, null: the least goes first
+    /// Whose it is; null: a policy's of another kind. A policy writes here itself, or null instead, under its own lock, so under that lock
+    /// it knows whether the unit is its own; others may write meanwhile.
+    std::atomic<SharedScheduler*> home = nullptr;
+    bool is_of(const SharedScheduler* policy) const { return home.load(std::memory_order_relaxed) == policy; }
+    base::ListNode member;    ///< of its scheduler's units
+    base::TreeNode place;     ///< in a queue
+    base::TreeNode period;    ///< among those whose period ends
+    bool waits = false;       ///< for a CPU, or for the time when it may have one
+    bool runs = false;        ///< is a CPU's current one
+    int32_t own_cpu = -1;     ///< the queue it is in is this CPU's own; -1: the one of all
+    uint32_t seat = 0;        ///< null: 1 + the CPU that is its own
+    base::Nanos turn_left{};  ///< rrobin
+    int64_t turn = 0;         ///< rrobin, null: the least goes first
     Reservation reserved;
     BorrowedTime borrowed;
 
