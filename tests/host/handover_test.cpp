@@ -498,7 +498,7 @@ TEST(Handover, AnotherVersionIsRefusedBeforeAnythingIsOffered) {
         side.heard(hello);
         EXPECT_STRNE(name_of(side.step()), "say_offer");
         EXPECT_EQ(side.reason(),
-                  "the other host moves domains by version " + std::to_string(version) + " of the protocol, this one by 2");
+                  "the other host moves domains by version " + std::to_string(version) + " of the protocol, this one by 3");
     }
 }
 
@@ -518,6 +518,17 @@ TEST(Rounds, EndWhenTheRestIsSentInTimeOrWaitingDoesNotHelp) {
     std::vector<uint64_t> slow{32768};
     for (uint64_t i = 0; i < 60; ++i) slow.push_back(2000 - i);
     EXPECT_EQ(rounds_of(limits, 32768, slow, 100), "30 stops late") << "so many rounds";
+}
+
+/// Before the guest is stopped it is asked once more: what it wrote meanwhile was not sent in vain.
+TEST(Rounds, AskedAgainWithoutARoundBetween) {
+    Convergence convergence({milliseconds{10}, 30, false}, 32768);
+    const uint64_t bytes = uint64_t{32768} * 4096;
+    EXPECT_EQ(convergence.next(32768, 0, {}), Next::round);
+    EXPECT_EQ(convergence.next(900, bytes, milliseconds{327}), Next::stop);
+    EXPECT_EQ(convergence.next(950, bytes, milliseconds{327}), Next::stop);
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(convergence.next(1900, bytes, milliseconds{327}), Next::round) << i;
+    EXPECT_EQ(convergence.next(1900, bytes, milliseconds{327}), Next::stop_late) << "three in vain";
 }
 
 /// Who has suspended itself has written meanwhile.

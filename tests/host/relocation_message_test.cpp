@@ -24,7 +24,7 @@ const std::vector<Message>& samples() {
         Accept{},
         Refuse{"Not enough free memory"},
         Image{4096, {std::byte{1}, std::byte{2}}},
-        Round{3, 77},
+        Round{3, 77, 1},
         Sum{123456789, 42},
         Ready{},
         Go{},
@@ -34,6 +34,7 @@ const std::vector<Message>& samples() {
         Outcome{Outcome::What::not_known_yet},
         Cancel{"it was cancelled"},
         Done{},
+        Taken{3},
     };
     return all;
 }
@@ -91,6 +92,9 @@ TEST(RelocationMessage, ValuesThatThereAreNotAreRefused) {
     bytes = encode(Offer{});
     bytes[head_bytes + 16] = std::byte{2};
     EXPECT_FALSE(read(bytes));
+    bytes = encode(Round{1, 2, 1});
+    bytes.back() = std::byte{2};
+    EXPECT_EQ(read(bytes).failure().text, "a malformed ROUND");
 }
 
 /// It is shown on a terminal, and stands in a log of lines.

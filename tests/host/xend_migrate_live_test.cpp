@@ -44,6 +44,62 @@ TEST(MigrateLive, ItRunsWhileItsMemoryIsSent) {
     EXPECT_FALSE(t.log().on);
 }
 
+/// Nothing of its memory is under way when it is to suspend itself; what it has written while that was waited for is sent before.
+TEST(MigrateLive, TheOtherHostHasTakenItsMemoryWhenItSuspendsItself) {
+    Live t;
+    t.log().left = {1000, 0, 500};
+    std::mutex mutex;
+    std::vector<std::string> seen;
+    const auto see = [&](const std::string& what) {
+        const std::lock_guard guard(mutex);
+        seen.push_back(what);
+    };
+    t.lines.from_source = [&](const Message& message) -> Outcome<> {
+        if (const auto* round = std::get_if<wire::Round>(&message))
+            see(std::to_string(round->number) + ":" + std::to_string(round->dirty_pages) + (round->asks != 0 ? " asks" : ""));
+        return base::ok;
+    };
+    t.lines.from_target = [&](const Message& message) -> Outcome<> {
+        const char* runs = t.here.runs("migrating-demo") ? " runs" : " stands";
+        if (const auto* taken = std::get_if<wire::Taken>(&message)) see(std::to_string(taken->number) + " taken," + runs);
+        return base::ok;
+    };
+    const auto moved = t.migrate();
+    ASSERT_TRUE(moved) << text_of(moved);
+    t.expect_moved();
+    EXPECT_EQ(seen, (std::vector<std::string>{"1:1000", "2:0 asks", "2 taken, runs", "3:500", "4:0 asks", "4 taken, runs"}));
+    EXPECT_EQ(moved->rounds, 2U);
+}
+
+/// Who does not say that he has taken it gets no more of it.
+TEST(MigrateLive, AnotherAnswerThanThatItWasTaken) {
+    const auto stays = [](const wire::Message& answer) {
+        Live t;
+        bool said = false;
+        t.lines.from_target = [&](const Message& message) -> Outcome<> {
+            if (!std::holds_alternative<wire::Taken>(message) || std::exchange(said, true)) return base::ok;
+            OTRY(t.lines.target_says(answer));
+            return base::fail(base::Errc::io, "cut");
+        };
+        const auto moved = t.migrate_without_suspend();
+        t.expect_stayed();
+        return text_of(moved);
+    };
+    EXPECT_EQ(stays(wire::Taken{1}), "it said TAKEN out of turn");
+    EXPECT_EQ(stays(wire::Ready{}), "it said READY out of turn");
+    EXPECT_EQ(stays(wire::Failed{"no room"}), "no room");
+    Live t;
+    t.lines.from_target = [&](const Message& message) -> Outcome<> {
+        if (std::holds_alternative<wire::Taken>(message)) {
+            EXPECT_TRUE(t.here.manager.cancel_move(t.here.demo().uuid.text()));
+            return base::fail(base::Errc::io, "cut");
+        }
+        return base::ok;
+    };
+    EXPECT_EQ(text_of(t.migrate_without_suspend()), "it was cancelled");
+    t.expect_stayed();
+}
+
 TEST(MigrateLive, ToItself) {
     Live t;
     t.lines.target = &t.here.manager;

@@ -29,6 +29,7 @@ public:
         if (watch_) OTRY(watch_(message));
         return line_.say(message);
     }
+    Outcome<> say_unwatched(const Message& message) { return line_.say(message); }
     Outcome<Message> hear(std::chrono::milliseconds patience) override {
         if (before_hear_) before_hear_();
         return line_.hear(patience);
@@ -59,10 +60,14 @@ public:
         int ends[2];
         if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return service::system_failure("socketpair");
         threads_.emplace_back([this, fd = ends[1]] {
-            static_cast<void>(target->receive(std::make_unique<WatchedLine>(service::Fd(fd), from_target, before_target_hears)));
+            auto line = std::make_unique<WatchedLine>(service::Fd(fd), from_target, before_target_hears);
+            target_line_ = line.get();
+            static_cast<void>(target->receive(std::move(line)));
         });
         return std::unique_ptr<Line>(new WatchedLine(service::Fd(ends[0]), from_source));
     }
+    /// In from_target: this in place of the message, or in front of it.
+    Outcome<> target_says(const Message& message) { return target_line_->say_unwatched(message); }
     void finish() {
         for (std::thread& thread : threads_) thread.join();
         threads_.clear();
@@ -71,6 +76,7 @@ public:
 
 private:
     std::vector<std::thread> threads_;
+    WatchedLine* target_line_ = nullptr;
 };
 
 /// A machine whose xend sends and takes domains.

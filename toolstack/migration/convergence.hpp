@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <limits>
+#include <utility>
 
 namespace migration {
 
@@ -15,6 +16,8 @@ struct RoundLimits {
     uint32_t rounds = 30;
     bool strict = false;  // rather not at all than with a longer downtime
     static constexpr uint32_t most_rounds = 1000;
+    /// Each may be followed by one that asks whether it was taken, and whether it is the last one.
+    static constexpr uint32_t most_messages = 2 * most_rounds;
 };
 
 /// Counts rounds, and says after each what comes next.
@@ -35,7 +38,8 @@ public:
     /// on purpose.
     Next next(uint64_t left, uint64_t bytes, std::chrono::nanoseconds busy) {
         if (rounds_ == 0) return begin(left);
-        in_vain_ = left < fewest_ ? 0 : in_vain_ + 1;
+        // Asked again without a round in between, it was written to for longer, and nothing was in vain.
+        if (std::exchange(judged_, rounds_) != rounds_) in_vain_ = left < fewest_ ? 0 : in_vain_ + 1;
         fewest_ = std::min(fewest_, left);
         if (fits(left, bytes, busy)) return Next::stop;
         if (rounds_ < limits_.rounds && sent_ < most_times * pages_ && in_vain_ < most_in_vain) return begin(left);
@@ -78,6 +82,7 @@ private:
     const RoundLimits limits_;
     const uint64_t pages_;
     uint32_t rounds_ = 0;
+    uint32_t judged_ = 0;  // rounds, when it was last asked
     uint64_t sent_ = 0;
     uint64_t fewest_ = std::numeric_limits<uint64_t>::max();
     uint64_t in_vain_ = 0;

@@ -96,7 +96,8 @@ std::optional<wire::Outcome::What> outcome_in(const wire::Message& message) {
     return outcome != nullptr ? std::optional(outcome->what) : std::nullopt;
 }
 
-/// What the other side says of why.
+}  // namespace
+
 std::string words_of(const wire::Message& m) {
     if (const auto* refused = std::get_if<wire::Refuse>(&m)) return refused->reason;
     if (const auto* failed = std::get_if<wire::Failed>(&m)) return failed->reason;
@@ -104,8 +105,6 @@ std::string words_of(const wire::Message& m) {
     if (outcome_in(m) == What::not_known_yet) return "the other host is at it still";
     return std::string("it said ") + name_of(m) + " out of turn";
 }
-
-}  // namespace
 
 const char* name_of(SourceStep step) { return row_of(step).name; }
 const char* name_of(TargetStep step) { return row_of(step).name; }

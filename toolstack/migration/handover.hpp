@@ -55,6 +55,9 @@ enum class SourceStep : uint8_t {
     undecided
 };
 
+/// Why a message that does not lead on was said, as the other side has it.
+std::string words_of(const proto::relocation::Message& message);
+
 class SourceSide {
 public:
     /// What an earlier xend's journal says: nothing, that it was begun, or that the right was given away.

@@ -90,8 +90,9 @@ Outcome<> ImageReceiver::next() {
     if (due_) left = std::max(std::chrono::ceil<std::chrono::milliseconds>(*due_ - steady_clock::now()), {});
     wire::Message message = OTRY(line_.hear(left));
     if (auto* image = std::get_if<wire::Image>(&message)) return take(std::move(*image));
-    if (std::holds_alternative<wire::Round>(message) && rounds_ != 0) {
+    if (const auto* round = std::get_if<wire::Round>(&message); round != nullptr && rounds_ != 0) {
         --rounds_;
+        if (round->asks != 0) OTRY(line_.say(wire::Taken{round->number}));
         give_time();
         return base::ok;
     }

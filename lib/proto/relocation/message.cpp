@@ -25,7 +25,7 @@ constexpr std::array<Row, std::variant_size_v<Message>> rows = {{
     {"ACCEPT", 0, 0},
     {"REFUSE", 4, text_most},
     {"IMAGE", 8, body_limit},
-    {"ROUND", 12, 12},
+    {"ROUND", 13, 13},
     {"SUM", 16, 16},
     {"READY", 0, 0},
     {"GO", 0, 0},
@@ -35,6 +35,7 @@ constexpr std::array<Row, std::variant_size_v<Message>> rows = {{
     {"OUTCOME", 4, 4},
     {"CANCEL", 4, text_most},
     {"DONE", 0, 0},
+    {"TAKEN", 4, 4},
 }};
 // clang-format on
 
@@ -121,7 +122,9 @@ void take(Fields& f, Image& m) {
 void take(Fields& f, Round& m) {
     f.take(m.number);
     f.take(m.dirty_pages);
+    f.take(m.asks);
 }
+void take(Fields& f, Taken& m) { f.take(m.number); }
 void take(Fields& f, Sum& m) {
     f.take(m.length);
     f.take(m.hash);
@@ -155,7 +158,9 @@ void put(Bytes& b, const Image& m) {
 void put(Bytes& b, const Round& m) {
     b.put(m.number);
     b.put(m.dirty_pages);
+    b.put(m.asks);
 }
+void put(Bytes& b, const Taken& m) { b.put(m.number); }
 void put(Bytes& b, const Sum& m) {
     b.put(m.length);
     b.put(m.hash);
@@ -169,6 +174,7 @@ bool makes_sense(const T&) {
     return true;
 }
 bool makes_sense(const Offer& m) { return m.live <= 1; }
+bool makes_sense(const Round& m) { return m.asks <= 1; }
 bool makes_sense(const Outcome& m) { return m.what <= Outcome::What::not_known_yet; }
 
 template <class T>

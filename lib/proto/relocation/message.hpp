@@ -15,8 +15,8 @@
 
 namespace proto::relocation {
 
-/// 2: the image's hash is base::Checksum (1: XXH64).
-inline constexpr uint32_t protocol_version = 2;
+/// 2: the image's hash is base::Checksum (1: XXH64). 3: a round may ask for an answer.
+inline constexpr uint32_t protocol_version = 3;
 inline constexpr uint32_t body_limit = 8U << 20U;
 /// Of a reason: it is shown to people.
 inline constexpr size_t text_limit = 1000;
@@ -61,7 +61,13 @@ struct Image {
 struct Round {
     uint32_t number = 0;
     uint64_t dirty_pages = 0;
+    uint8_t asks = 0;  ///< 1: the other side says when it has taken what came before
     bool operator==(const Round&) const = default;
+};
+/// The other side's answer to a round that asks: nothing of the image is under way.
+struct Taken {
+    uint32_t number = 0;  ///< the round's
+    bool operator==(const Taken&) const = default;
 };
 /// The image is whole, and nothing of the guest's is under way to its disks any more.
 struct Sum {
@@ -109,7 +115,7 @@ struct Done {
 
 /// The number on the wire is the place here, counted from 1.
 using Message =
-    std::variant<Hello, Offer, Accept, Refuse, Image, Round, Sum, Ready, Go, Running, Failed, Ask, Outcome, Cancel, Done>;
+    std::variant<Hello, Offer, Accept, Refuse, Image, Round, Sum, Ready, Go, Running, Failed, Ask, Outcome, Cancel, Done, Taken>;
 
 /// "OFFER"
 const char* name_of(const Message& message);

@@ -86,15 +86,20 @@ Outcome<> Manager::Departure::stays_wanted() const {
     return move_->cancelled() ? base::fail(Errc::intr, "it was cancelled") : Outcome<>(base::ok);
 }
 
-/// In pieces: who wants it back does not wait for the other side.
-void Manager::Departure::hear(SourceSide& side) {
+/// In pieces: who wants it back does not wait for the other side. Errors: intr: `enough`; the line's.
+Outcome<wire::Message> Manager::Departure::hear_for(milliseconds patience, const std::function<bool()>& enough) {
     constexpr milliseconds piece{200}, none{0};
-    const auto until = std::min(Clock::now() + patience_for(side.step()), stop_end_);
+    const auto until = std::min(Clock::now() + patience, stop_end_);
     const auto left = [&] { return std::max(std::chrono::ceil<milliseconds>(until - Clock::now()), none); };
     Outcome<bool> came = false;
-    while (came && !*came && !cancels(side) && left() != none) came = line_->comes_within(std::min(piece, left()));
+    while (came && !*came && !enough() && left() != none) came = line_->comes_within(std::min(piece, left()));
+    if (enough()) return base::fail(Errc::intr, "it was cancelled");
+    return line_->hear(came && *came ? left() : none);
+}
+
+void Manager::Departure::hear(SourceSide& side) {
+    const auto message = hear_for(patience_for(side.step()), [&] { return cancels(side); });
     if (cancels(side)) return;
-    const auto message = line_->hear(came && *came ? left() : none);
     if (message) side.heard(*message);
     else side.failed(why(message.failure()));
     transfer_.partner = side.partner();
@@ -264,6 +269,15 @@ void Manager::Departure::open_sender() {
     sender_.emplace(*line_, [this](uint64_t bytes) { return pace(bytes); });
 }
 
+/// Waits until nothing of the image is under way: the guest would stand still for that, too.
+Outcome<> Manager::Departure::hear_taken(uint32_t round) {
+    constexpr milliseconds patience{60'000};
+    const auto message = OTRY(hear_for(patience, [this] { return move_->cancelled(); }));
+    const auto* taken = std::get_if<wire::Taken>(&message);
+    if (taken != nullptr && taken->number == round) return base::ok;
+    return base::fail(Errc::badmsg, migration::words_of(message));
+}
+
 /// What is written while it is sent is sent again, until so little is left that the guest may stand still for it.
 Outcome<> Manager::Departure::send_rounds() {
     if (!order_.live) return base::ok;
@@ -271,7 +285,8 @@ Outcome<> Manager::Departure::send_rounds() {
     const auto config = file_config(OTRY(manager_.config_now(view_)));
     live_ = OTRY(manager_.ports_.hypervisor.save_live(view_.ref(), config, *sender_));
     migration::Convergence& convergence = convergence_.emplace(order_.rounds, move_->total / base::page_size);
-    for (;;) {
+    bool taken = false;  // by the other host, all that was sent
+    for (uint32_t number = 1;; ++number) {
         auto looked = live_->left();
         // Unasked, but it is what was to come next: all that is left is sent in the end.
         if (!looked && suspended()) return base::ok;
@@ -282,11 +297,12 @@ Outcome<> Manager::Departure::send_rounds() {
         move_->left = left;
         move_->round = next == Next::round ? convergence.rounds() : 0;
         report_.rounds = convergence.rounds();
+        if (next != Next::round && taken) return base::ok;
+        taken = next != Next::round;
         const auto start = Clock::now() - waited_;
         // Behind the last one it has as long as before to suspend itself.
-        OTRY(sender_->round({next == Next::round ? convergence.rounds() : convergence.rounds() + 1, left}));
-        if (next != Next::round) return base::ok;
-        OTRY(live_->send());
+        OTRY(sender_->round({number, left, taken}));
+        OTRY(taken ? hear_taken(number) : live_->send());
         busy_ += Clock::now() - waited_ - start;
     }
 }

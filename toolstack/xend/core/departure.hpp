@@ -39,6 +39,8 @@ public:
 private:
     base::Outcome<> act(migration::SourceStep step);
     void hear(migration::SourceSide& side);
+    base::Outcome<proto::relocation::Message> hear_for(std::chrono::milliseconds patience, const std::function<bool()>& enough);
+    base::Outcome<> hear_taken(uint32_t round);
     bool cancels(migration::SourceSide& side) const;
     base::Outcome<> stays_wanted() const;
     base::Outcome<> record(migration::Transfer::Step step);

@@ -175,7 +175,7 @@ Outcome<> Manager::Arrival::take_image() {
     const bool live = offer_.live != 0;
     constexpr uint64_t times = 2, times_live = 2 + migration::Convergence::most_times + 1;
     migration::ImageReceiver image(line_, image_patience, offer_.memory_kib * 1024 * (live ? times_live : times) + around,
-                                   live ? migration::RoundLimits::most_rounds + 1 : 0);
+                                   live ? migration::RoundLimits::most_messages : 0);
     proto::saved::Reader reader(image);
     OTRY(reader.file().context("the image"));  // the offer has said it
     OTRY(manager_.build_domain(store_, record_, &reader));
