@@ -183,7 +183,7 @@ protected:
         v().pv->in_kernel = false;
         v().pv->iopl = 3;
         for (const uint8_t vector : {trap_debug, trap_page_fault})
-            v().pv->traps[vector] = {vector, 0, xen::FLAT_KERNEL_CS, 0, handler(vector)};
+            v().pv->traps.set(vector, {vector, 0, xen::FLAT_KERNEL_CS, 0, handler(vector)});
     }
     const uint64_t* frame() const { return reinterpret_cast<const uint64_t*>(r.rsp); }
     alignas(16) uint64_t stack[64] = {};

@@ -29,7 +29,7 @@ protected:
     }
     Vcpu& v() { return g->vcpu(); }
     void register_handler(uint8_t vector, uint8_t dpl) {
-        v().pv->traps[vector] = {vector, dpl, xen::FLAT_KERNEL_CS, 0, handler(vector)};
+        v().pv->traps.set(vector, {vector, dpl, xen::FLAT_KERNEL_CS, 0, handler(vector)});
     }
     /// `code` has run up to byte `at` when the CPU reports `vector`.
     void trap(const std::vector<uint8_t>& code, size_t at, uint32_t vector, uint32_t error_code = 0) {

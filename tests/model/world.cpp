@@ -71,8 +71,8 @@ DomainLimits small_limits() {
 void World::prepare(RealGuest& g) {
     for (unsigned i = 0; i < vcpus_each; ++i) {
         PvVcpu& pv = *g.vcpu(i).pv;
-        for (xen::TrapInfo& t : pv.traps) t.address = handler_address;
-        pv.traps[3].flags = 3;
+        for (uint64_t& address : pv.traps.address) address = handler_address;
+        pv.traps.flags[3] = 3;
         pv.event = pv.failsafe = pv.syscall = pv.syscall32 = pv.sysenter = {handler_address, true};
         pv.kernel_sp = RealGuest::data_address(data_pages - 1 - i) + page_size;
     }
@@ -246,8 +246,8 @@ void World::step(const Record& r) {
 bool World::may_trap(uint64_t vector) const {
     if (!control()) return true;
     const PvVcpu& pv = *current().pv;
-    return pv.in_kernel && pv.traps[vector].address && pv.traps[trap_gp].address && pv.traps[trap_page_fault].address &&
-           pv.traps[trap_invalid_opcode].address;
+    return pv.in_kernel && pv.traps.address[vector] && pv.traps.address[trap_gp] && pv.traps.address[trap_page_fault] &&
+           pv.traps.address[trap_invalid_opcode];
 }
 
 // -- values -----------------------------------------------------------------------------------------------------------

@@ -105,12 +105,13 @@ void pv_toggle_mode(Vcpu& v) {
 namespace {
 
 [[gnu::always_inline]] inline void inject(Vcpu& v, Regs& r, uint8_t vector, uint32_t error_code) {
-    const xen::TrapInfo& t = v.pv->traps[vector];
-    if (t.address == 0)
+    const TrapHandlers& t = v.pv->traps;
+    const Target handler{t.address[vector], t.masks_events(vector)};
+    if (handler.address == 0)
         guest_log(LogLevel::warning, "d%uv%u: unhandled trap %u, code %x, rip %016lx, rsp %016lx", v.domain.id.raw, v.id.raw,
                   vector, error_code, r.rip, r.rsp);
-    if (has_error_code(vector)) enter_handler(v, r, {t.address, xen::TI_GET_IF(t)}, uint64_t{error_code});
-    else enter_handler(v, r, {t.address, xen::TI_GET_IF(t)});
+    if (has_error_code(vector)) enter_handler(v, r, handler, uint64_t{error_code});
+    else enter_handler(v, r, handler);
 }
 
 }  // namespace
@@ -122,8 +123,8 @@ void pv_inject(Vcpu& v, Regs& r, uint8_t vector, uint32_t error_code) {
 
 void pv_inject_software(Vcpu& v, Regs& r, uint8_t vector) {
     pv_trace_software_interrupt(r, vector);
-    const xen::TrapInfo& t = v.pv->traps[vector];
-    enter_handler(v, r, {t.address, xen::TI_GET_IF(t)});
+    const TrapHandlers& t = v.pv->traps;
+    enter_handler(v, r, {t.address[vector], t.masks_events(vector)});
 }
 
 void pv_inject_page_fault(Vcpu& v, Regs& r, uint64_t address, uint32_t error_code) {

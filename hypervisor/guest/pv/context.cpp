@@ -108,7 +108,7 @@ void set_debug_registers(Vcpu& v, const xen::VcpuGuestContext& c) {
 }
 
 void set_callbacks(PvVcpu& pv, const xen::VcpuGuestContext& c) {
-    memcpy(pv.traps, c.trap_ctxt, sizeof pv.traps);
+    for (unsigned i = 0; i < 256; ++i) pv.traps.set(static_cast<uint8_t>(i), c.trap_ctxt[i]);
     pv.event = {c.event_callback_eip, true};
     pv.failsafe = {c.failsafe_callback_eip, (c.flags & xen::VGCF_failsafe_disables_events) != 0};
     pv.syscall = {c.syscall_callback_eip, (c.flags & xen::VGCF_syscall_disables_events) != 0};
@@ -170,7 +170,7 @@ void pv_get_context(Vcpu& v, xen::VcpuGuestContext& c) {
               (pv.syscall.masks_events ? xen::VGCF_syscall_disables_events : 0) |
               ((v.pause_flags.load() & vpf_down) ? 0 : xen::VGCF_online) | (r.vector == entry_syscall ? xen::VGCF_in_syscall : 0);
     memcpy(c.fpu_ctxt.x, v.state.fpu, sizeof c.fpu_ctxt.x);
-    memcpy(c.trap_ctxt, pv.traps, sizeof pv.traps);
+    for (unsigned i = 0; i < 256; ++i) c.trap_ctxt[i] = pv.traps.get(static_cast<uint8_t>(i));
     for (unsigned i = 0; i < gdt_guest_pages; ++i) c.gdt_frames[i] = pv.gdt_entries > i * 512 ? pv.gdt_frames[i].raw : 0;
     c.gdt_ents = pv.gdt_entries;
     c.ldt_base = pv.ldt_base;

@@ -41,6 +41,24 @@ inline constexpr unsigned gdt_guest_pages = 14;
 inline constexpr unsigned ldt_max_pages = 16;
 inline constexpr uint32_t ldt_max_entries = 8192;
 
+/// A guest's handlers of exceptions and INT n, by vector. Not as the interface has them: with their padding they alone would fill a page.
+struct TrapHandlers {
+    uint64_t address[256] = {};  ///< 0: there is none
+    uint16_t cs[256] = {};       ///< as the guest gave it: handlers run on the flat selector
+    uint8_t flags[256] = {};     ///< TI_*
+
+    bool masks_events(uint8_t vector) const { return flags[vector] & 4; }
+    unsigned privilege(uint8_t vector) const { return flags[vector] & 3; }
+    void set(uint8_t vector, const xen::TrapInfo& t) {
+        address[vector] = t.address;
+        cs[vector] = t.cs;
+        flags[vector] = t.flags;
+    }
+    xen::TrapInfo get(uint8_t vector) const {
+        return {address[vector] ? vector : uint8_t{0}, flags[vector], cs[vector], 0, address[vector]};
+    }
+};
+
 /// Of its head: the page tables (page_table lock to change; the vCPU itself reads), its mode, an NMI that waits.
 struct PvVcpu : PvDoors {
     Mfn kernel_root{0};            ///< L4 in kernel mode; 0: none. Holds a type and an existence reference
@@ -56,7 +74,7 @@ struct PvVcpu : PvDoors {
     uint32_t ldt_entries = 0;
     uint64_t* descriptor_l1 = nullptr;  ///< the 32 L1 entries of its GDT (16) and LDT (16) window
     // traps and callbacks
-    xen::TrapInfo traps[256] = {};
+    TrapHandlers traps;
     PvCallback event, failsafe, syscall, syscall32, sysenter, nmi;
     uint64_t kernel_ss = 0;
     uint64_t kernel_sp = 0;
@@ -72,6 +90,8 @@ struct PvVcpu : PvDoors {
     /// What the CPU loads for it: machine address.
     uint64_t cr3() const { return (in_kernel ? kernel_cr3 : user_cr3).address(); }
 };
+
+static_assert(sizeof(PvVcpu) <= page_size, "one more byte takes a second page");
 
 /// What is loaded for a root.
 constexpr Mfn PvVcpu::*pv_cr3_of(Mfn PvVcpu::*root) {

@@ -72,12 +72,12 @@ void page_fault(Vcpu& v, Regs& r) {
 constexpr uint32_t error_in_idt = 2;
 constexpr uint64_t int_n_length = 2;
 
-bool has_handler(const Vcpu& v, uint8_t vector) { return v.pv->traps[vector].address != 0; }
+bool has_handler(const Vcpu& v, uint8_t vector) { return v.pv->traps.address[vector] != 0; }
 
 /// Whether INT n may use the gate of the guest's own trap table.
 bool gate_open(const Vcpu& v, uint8_t vector) {
     const unsigned needed = v.pv->in_kernel ? 1 : 3;
-    return has_handler(v, vector) && xen::TI_GET_DPL(v.pv->traps[vector]) >= needed;
+    return has_handler(v, vector) && v.pv->traps.privilege(vector) >= needed;
 }
 
 /// As the CPU does when the gate of an INT n is missing or closed: #GP at the instruction, which names the gate.

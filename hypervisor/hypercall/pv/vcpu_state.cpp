@@ -20,14 +20,14 @@ namespace hv {
 Answer hypercall_set_trap_table(Vcpu& v, GuestPtr<xen::TrapInfo> list) {
     PvVcpu& pv = *v.pv;
     if (list.null()) {
-        for (xen::TrapInfo& t : pv.traps) t = {};
+        pv.traps = {};
         return 0;
     }
     for (uint32_t i = 0; i < 257; ++i) {
         const xen::TrapInfo t = TRY(list.fetch(i));
         if (t.address == 0) break;
         if (!base::canonical(t.address)) return Err{Errc::inval};
-        pv.traps[t.vector] = t;
+        pv.traps.set(t.vector, t);
     }
     return 0;
 }
