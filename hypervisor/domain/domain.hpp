@@ -125,8 +125,16 @@ extern Domain* dom_io;   ///< owns machine frames that are not RAM
 
 namespace domain {
 void ref(Domain& d);
+/// The domain with this id, with a reference for the caller; null when there is none.
+Domain* get(DomId id);
+/// unref() found one reference, or none, before it.
+void unref_last(Domain& d, uint32_t before);
 /// Drops a reference; the last one leaves the domain to domains_reap(). Any locks.
-void unref(Domain& d);
+inline void unref(Domain& d) {
+    const uint32_t before = d.references.fetch_sub(1, std::memory_order_acq_rel);
+    if (before <= 1) [[unlikely]]
+        unref_last(d, before);
+}
 }  // namespace domain
 
 /// Keeps a domain alive: by a counted reference, or borrowed where something else does as long as this object lives.
@@ -137,7 +145,9 @@ class DomainRef {
     DomainRef(Domain* d, bool counted) : d_(d), counted_(counted) {}
     void drop() {
         // The analyzer destroys what a statement expression (TRY) would have yielded when it returns out of it instead.
-        if (counted_) domain::unref(*d_);  // NOLINT(clang-analyzer-core.uninitialized.Branch)
+        if (!counted_) return;             // NOLINT(clang-analyzer-core.uninitialized.Branch)
+        if (!d_) __builtin_unreachable();  // what is counted is somebody; compilers ask
+        domain::unref(*d_);
     }
 
 public:
@@ -158,6 +168,12 @@ public:
     static DomainRef adopt(Domain* d) { return {d, d != nullptr}; }
     /// The domain of the vCPU that runs now (for the time of a hypercall), or one that never ends.
     static DomainRef borrow(Domain& d) { return {&d, false}; }
+    /// Gives the reference, a counted one, to the caller.
+    Domain* release() {
+        Domain* const d = d_;
+        forget();
+        return d;
+    }
     Domain& operator*() const { return *d_; }
     Domain* operator->() const { return d_; }
     explicit operator bool() const { return d_ != nullptr; }
@@ -173,7 +189,7 @@ private:
 /// Errors: srch.
 Result<DomainRef> find_domain(DomId id);
 /// The same without DOMID_SELF, for internal use.
-DomainRef lookup_domain(DomId id);
+inline DomainRef lookup_domain(DomId id) { return DomainRef::adopt(domain::get(id)); }
 /// The owner behind PageInfo::owner; null for nobody. Its pages keep a domain alive, so no lock is needed by who holds
 /// a reference to one.
 Domain* page_owner(uint16_t id);

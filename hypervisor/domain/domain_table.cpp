@@ -48,10 +48,8 @@ void ref(Domain& d) {
     HV_ASSERT(before != 0 && before != ~0u);
 }
 
-void unref(Domain& d) {
-    const uint32_t before = d.references.fetch_sub(1, std::memory_order_acq_rel);
+void unref_last(Domain& d, uint32_t before) {
     HV_ASSERT(before != 0);
-    if (before != 1) return;
     Domain* head = table.dead.load(std::memory_order_relaxed);
     do { d.next_dead = head; } while (!table.dead.compare_exchange_weak(head, &d, std::memory_order_acq_rel));
     timer::set(reap_timer, Nanos{0}, this_cpu().id);
@@ -106,11 +104,11 @@ GuestLogSource guest_log_source() {
     return {v->domain.log_state.limit, v->domain.id.raw};
 }
 
-DomainRef lookup_domain(DomId id) {
-    if (id.raw >= xen::DOMID_FIRST_RESERVED) return {};
+Domain* domain::get(DomId id) {
+    if (id.raw >= xen::DOMID_FIRST_RESERVED) return nullptr;
     Guard g(table.lock);
     Domain* d = table.slots[id.raw].load(std::memory_order_relaxed);
-    return d && try_ref(*d) ? DomainRef::adopt(d) : DomainRef();
+    return d && try_ref(*d) ? d : nullptr;
 }
 
 Result<DomainRef> find_domain(DomId id) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// GNTTABOP_copy: bytes between two pages, each named by grant or by frame.
-#include "hypervisor/grant/pin.hpp"
+#include "hypervisor/grant/usual.hpp"
 
 namespace hv {
 
@@ -84,6 +84,51 @@ void GrantCopyEnd::let_go() {
     if (is_ref_) return let_go_of_grant();
     if (write_) put_writable_type(*page_);
     put_page(*page_);
+}
+
+namespace {
+
+/// A page of the caller's own, by frame, while bytes are copied.
+template <bool write>
+[[gnu::always_inline]] inline bool get_own(const Domain& d, uint64_t gfn, uint64_t& frame) {
+    frame = machine_frame(d, Gfn(gfn)).raw;
+    return grant::get_first<write, grant::Entry::none>(d, gfn);
+}
+template <bool write>
+[[gnu::always_inline]] inline void put_own(uint64_t frame) {
+    PageInfo& p = page_of(Mfn(frame));
+    if (write) put_writable_type(p);
+    put_page(p);
+}
+
+/// Between a grant of another domain's, to which `to_grant` copies, and a page of the caller's own. False: nothing was done.
+template <bool to_grant>
+[[gnu::always_inline]] inline bool copy_usual(Vcpu& v, const xen::GnttabCopy& op) {
+    const auto& granted = to_grant ? op.dest : op.source;
+    const auto& own = to_grant ? op.source : op.dest;
+    if (own.domid != xen::DOMID_SELF) return false;
+    if (uint32_t{op.source.offset} + op.len > page_size || uint32_t{op.dest.offset} + op.len > page_size) return false;
+    const DomainRef owner = lookup_domain(DomId(granted.domid));
+    if (!owner || !owner->grants) return false;
+    uint64_t granted_frame = 0;
+    uint64_t own_frame = 0;
+    if (!get_own<!to_grant>(v.domain, own.u.gmfn, own_frame)) return false;
+    const bool begun = grant::begin_usual<to_grant, grant::Entry::none>(*owner, granted.u.ref, v.domain.id, granted_frame);
+    if (begun) [[likely]] {
+        uint8_t* const to = map_mfn(Mfn(to_grant ? granted_frame : own_frame));
+        __builtin_memmove(to + op.dest.offset, map_mfn(Mfn(to_grant ? own_frame : granted_frame)) + op.source.offset, op.len);
+        dirtied(to);
+        grant::unpin(*owner, granted.u.ref, to_grant);
+    }
+    put_own<!to_grant>(own_frame);
+    return begun;
+}
+
+}  // namespace
+
+bool grant_copy_usual(Vcpu& v, const xen::GnttabCopy& op) {
+    if (op.flags == xen::GNTCOPY_source_gref) return copy_usual<false>(v, op);
+    return op.flags == xen::GNTCOPY_dest_gref && copy_usual<true>(v, op);
 }
 
 GrantStatus grant_copy(Vcpu& v, const xen::GnttabCopy& op, GrantCopyEnd& source, GrantCopyEnd& dest) {

@@ -25,8 +25,8 @@ inline constexpr GrantStatus gntst(int64_t s) { return static_cast<GrantStatus>(
 struct ActiveGrant {
     uint32_t readers = 0;
     uint32_t writers = 0;
-    uint64_t frame : 48 = 0;
     uint64_t domid : 16 = 0;
+    uint64_t frame : 48 = 0;
 };
 static_assert(sizeof(ActiveGrant) == 16);
 
@@ -126,9 +126,9 @@ struct GrantPin {
 GrantPin grant_pin(Domain& owner, DomId user, uint32_t ref, bool write, GrantUse use = GrantUse::map);
 void grant_unpin(Domain& owner, uint32_t ref, bool write);
 
-// The operations; each works on one element.
-/// Maps and leaves a GNTST_* in op.status. `peer` saves looking up the same owner again for the next element.
-void grant_map(Vcpu& v, xen::GnttabMapGrantRef& op, DomainRef& peer);
+// The operations.
+/// Maps a list's elements and leaves a GNTST_* in the status of each.
+void grant_map(Vcpu& v, xen::GnttabMapGrantRef* ops, uint32_t n);
 /// An unmapping between its two halves: the page-table entry is gone, the page still held until the TLBs are flushed.
 /// Without values of its own, since there is an array of them: nothing but `done` holds where that is 0.
 struct GrantUnmap {
@@ -137,11 +137,15 @@ struct GrantUnmap {
     uint32_t handle;
     uint32_t done;  ///< GNTMAP_host_map, GNTMAP_device_map: what finish gives back
     bool write;
+    bool with_entry;  ///< the page-table entry's references of the page are still held, and end with those of the grant
 };
 /// `new_addr` as in unmap_and_replace, 0 otherwise. u.done != 0 afterwards: flush TLBs, then grant_unmap_finish().
 GrantStatus grant_unmap_begin(Vcpu& v, uint64_t host_addr, uint64_t dev_bus_addr, uint64_t new_addr, uint32_t handle,
                               GrantUnmap& u);
-void grant_unmap_finish(Domain& mapper, const GrantUnmap& u);
+/// The same for the elements of a list, none of which is replaced; leaves a GNTST_* in the status of each. Returns how many stand in
+/// `pending`, all with done != 0: there is room for `n`.
+uint32_t grant_unmap_begin(Vcpu& v, xen::GnttabUnmapGrantRef* ops, uint32_t n, GrantUnmap* pending);
+void grant_unmap_finish(Domain& mapper, const GrantUnmap* list, uint32_t n);
 GrantStatus grant_swap(Domain& d, uint32_t a, uint32_t b);
 
 /// One end of a copy. Kept from element to element, so that many copies of one page take it into use once.
@@ -183,6 +187,9 @@ public:
     bool covers(uint32_t offset, uint32_t length) const { return offset >= start_ && offset + length <= end_; }
 };
 GrantStatus grant_copy(Vcpu& v, const xen::GnttabCopy& op, GrantCopyEnd& source, GrantCopyEnd& dest);
+/// A copy that stands alone, the short way: between a whole page granted by a table of version 1 and a page of the caller's own.
+/// False: it is something else, or not allowed, and nothing was done; grant_copy() knows the answer.
+bool grant_copy_usual(Vcpu& v, const xen::GnttabCopy& op);
 
 /// Tells the log of dirty pages those pages of `d` that others can write to by the grants of one of the table's frames. False: there
 /// are no more frames.

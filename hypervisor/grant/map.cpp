@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Handles of the mapping domain: their pages, and mappings that end.
-#include "hypervisor/grant/map.hpp"
+#include "hypervisor/grant/usual.hpp"
 
 namespace hv {
 
@@ -44,19 +44,49 @@ void keep_mapping(GrantTable& t, uint32_t handle) {
 
 using namespace grant;
 
-void grant_unmap_finish(Domain& mapper, const GrantUnmap& u) {
-    if (u.done & xen::GNTMAP_host_map) [[likely]]
-        grant::unpin(*u.owner, u.ref, u.write);
-    if (u.done & xen::GNTMAP_device_map) [[unlikely]]
-        grant_unpin(*u.owner, u.ref, u.write);
-    DomainRef last;
-    GrantTable& t = *mapper.grants;
+namespace {
+
+[[gnu::noinline]] void end_one(const GrantUnmap& u) {
+    if (u.done & xen::GNTMAP_host_map) grant_unpin(*u.owner, u.ref, u.write);
+    if (u.done & xen::GNTMAP_device_map) grant_unpin(*u.owner, u.ref, u.write);
+}
+
+/// Those at the beginning of the list whose uses end together with their entries, of grants of one owner. How many there were.
+[[gnu::always_inline]] inline uint32_t end_together(const GrantUnmap* list, uint32_t n) {
+    Domain* const owner = list->owner;
+    GrantTable& t = *owner->grants;
+    Guard g(t.lock);
+    uint32_t i = 0;
+    do { end_usual(t, list[i].ref, list[i].write); } while (++i < n && list[i].with_entry && list[i].owner == owner);
+    return i;
+}
+
+/// In line for lists of one, and of more.
+[[gnu::always_inline]] inline void finish(GrantTable& t, const GrantUnmap* list, uint32_t n) {
+    for (uint32_t i = 0; i < n;) {
+        if (list[i].with_entry) [[likely]]
+            i += end_together(list + i, n - i);
+        else end_one(list[i++]);
+    }
     Guard g(t.map_lock);
-    Maptrack& m = mapping_at(t, u.handle);
-    m.flags &= ~(u.done | being_unmapped);
-    if (m.flags & map_kinds) return;
-    last = DomainRef::adopt(m.owner);
-    give_handle(t, u.handle, m);
+    for (uint32_t i = 0; i < n; ++i) {
+        const GrantUnmap& u = list[i];
+        Maptrack& m = mapping_at(t, u.handle);
+        m.flags &= ~(u.done | being_unmapped);
+        if (m.flags & map_kinds) [[unlikely]]
+            continue;
+        give_handle(t, u.handle, m);
+        domain::unref(*u.owner);
+    }
+}
+
+[[gnu::noinline]] void finish_list(GrantTable& t, const GrantUnmap* list, uint32_t n) { finish(t, list, n); }
+
+}  // namespace
+
+void grant_unmap_finish(Domain& mapper, const GrantUnmap* list, uint32_t n) {
+    if (n != 1) return finish_list(*mapper.grants, list, n);
+    finish(*mapper.grants, list, 1);
 }
 
 namespace {
@@ -66,7 +96,7 @@ GrantUnmap mapping_of(GrantTable& t, uint32_t handle) {
     Guard g(t.map_lock);
     const Maptrack& m = mapping_at(t, handle);
     if (!(m.flags & map_kinds)) return {};
-    return {m.owner, m.ref_or_next, handle, m.flags & map_kinds, !(m.flags & xen::GNTMAP_readonly)};
+    return {m.owner, m.ref_or_next, handle, m.flags & map_kinds, !(m.flags & xen::GNTMAP_readonly), false};
 }
 
 /// Takes the last page of handles away, all of them unused. False: there was none.
@@ -92,7 +122,7 @@ Status grants_relinquish(Domain& d) {
     // A step is 32 handles, used or not, or a page of them.
     while (handles_left(*t)) {
         const GrantUnmap u = mapping_of(*t, t->relinquish_cursor);
-        if (u.done) grant_unmap_finish(d, u);
+        if (u.done) grant_unmap_finish(d, &u, 1);
         if (++t->relinquish_cursor % 32 == 0 && arch::preempt_wanted()) return Err{Errc::restart};
     }
     while (drop_maptrack_page(*t))

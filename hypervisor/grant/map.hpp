@@ -136,6 +136,7 @@ template <class Unmap>
         u.ref = m.ref_or_next;
     }
     u.handle = handle;
+    u.with_entry = false;
     u.write = !(flags & xen::GNTMAP_readonly);
     const Mfn frame = frame_in_use(*u.owner, u.ref);
     uint32_t done = 0;

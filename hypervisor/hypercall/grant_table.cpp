@@ -70,31 +70,69 @@ Answer for_each(const Call& c, F each) {
     });
 }
 
-template <bool tracing>
-[[gnu::always_inline]] inline Answer map_each(const Call& c) {
-    DomainRef peer;
-    return for_each<xen::GnttabMapGrantRef>(c, [&](xen::GnttabMapGrantRef& op) {
-        grant_map(c.v, op, peer);
-        if constexpr (tracing)
-            if (op.status == gntst(xen::GNTST_okay)) trace::event(xen::TRC_MEM_PAGE_GRANT_MAP, uint32_t{op.dom});
-    });
+/// Lists are mapped and unmapped in groups: this many elements at once.
+constexpr uint32_t group = 32;
+
+/// The next elements of a list, at most a group. 0: the first of them cannot be read.
+template <class Element>
+[[gnu::always_inline]] inline uint32_t fetch_group(GuestPtr<Element> list, uint64_t left, Element (&ops)[group]) {
+    const uint32_t n = left < group ? static_cast<uint32_t>(left) : group;
+    if (list.fetch_many(ops, n)) [[likely]]
+        return n;
+    // Those before the first that cannot be read are done.
+    uint32_t readable = 0;
+    while (readable < n && list.fetch_to(ops[readable], readable)) ++readable;
+    return readable;
 }
 
-[[gnu::noinline, gnu::cold]] Answer map_traced(const Call& c) { return map_each<true>(c); }
+HV_ASIDE void record_maps(const xen::GnttabMapGrantRef* ops, uint32_t n) {
+    for (uint32_t i = 0; i < n; ++i)
+        if (ops[i].status == gntst(xen::GNTST_okay)) trace::event(xen::TRC_MEM_PAGE_GRANT_MAP, uint32_t{ops[i].dom});
+}
+
+[[gnu::noinline]] Answer map_list(const Call& c) {
+    const GuestPtr<xen::GnttabMapGrantRef> list = c.arg;
+    xen::GnttabMapGrantRef ops[group];
+    for (uint64_t i = 0; i < c.count;) {
+        if (i && arch::preempt_wanted()) return c.rest_of(list, i);
+        const uint32_t n = fetch_group(list + i, c.count - i, ops);
+        if (n == 0) return Err{Errc::fault};
+        grant_map(c.v, ops, n);
+        if (trace::on()) [[unlikely]]
+            record_maps(ops, n);
+        TRY((list + i).store_many(ops, n));
+        i += n;
+    }
+    return 0;
+}
 
 [[gnu::always_inline]] inline Answer map(const Call& c) {
+    if (c.count != 1) return map_list(c);
+    const GuestPtr<xen::GnttabMapGrantRef> list = c.arg;
+    xen::GnttabMapGrantRef op;
+    TRY(list.fetch_to(op));
+    grant_map(c.v, &op, 1);
     if (trace::on()) [[unlikely]]
-        return map_traced(c);
-    return map_each<false>(c);
+        record_maps(&op, 1);
+    TRY(store_results(list, op));
+    return 0;
 }
 
-GrantStatus begin(Vcpu& v, const xen::GnttabUnmapGrantRef& op, GrantUnmap& u) {
-    return grant_unmap_begin(v, op.host_addr, op.dev_bus_addr, 0, op.handle, u);
+/// Begins with the elements of a group. How many are pending.
+[[gnu::always_inline]] inline uint32_t begin(Vcpu& v, xen::GnttabUnmapGrantRef* ops, uint32_t n, GrantUnmap* pending) {
+    return grant_unmap_begin(v, ops, n, pending);
 }
-GrantStatus begin(Vcpu& v, const xen::GnttabUnmapAndReplace& op, GrantUnmap& u) {
-    u.done = 0;
-    if (!op.new_addr) return gntst(xen::GNTST_bad_virt_addr);
-    return grant_unmap_begin(v, op.host_addr, 0, op.new_addr, op.handle, u);
+uint32_t begin(Vcpu& v, xen::GnttabUnmapAndReplace* ops, uint32_t n, GrantUnmap* pending) {
+    uint32_t held = 0;
+    for (uint32_t i = 0; i < n; ++i) {
+        xen::GnttabUnmapAndReplace& op = ops[i];
+        GrantUnmap& u = pending[held];
+        u.done = 0;
+        op.status =
+            op.new_addr ? grant_unmap_begin(v, op.host_addr, 0, op.new_addr, op.handle, u) : gntst(xen::GNTST_bad_virt_addr);
+        if (u.done) ++held;
+    }
+    return held;
 }
 
 void flush_cpus_of(const Domain& d) {
@@ -107,51 +145,70 @@ HV_ASIDE void record_unmaps(const GrantUnmap* list, uint32_t n) {
     for (uint32_t i = 0; i < n; ++i) trace::event(xen::TRC_MEM_PAGE_GRANT_UNMAP, uint32_t{list[i].owner->id.raw});
 }
 
-/// Entries are cleared in groups; one TLB flush for each group comes before its pages are given back. An element that is
-/// refused counts in its group like any other.
+/// What follows on cleared entries: their TLB flush, and only then their pages are given back.
+[[gnu::always_inline]] inline void finish(Vcpu& v, const GrantUnmap* pending, uint32_t n) {
+    bool flush = false;
+    for (uint32_t i = 0; i < n; ++i) flush |= (pending[i].done & xen::GNTMAP_host_map) != 0;
+    if (flush) flush_cpus_of(v.domain);
+    if (trace::on()) [[unlikely]]
+        record_unmaps(pending, n);
+    if (n != 0) grant_unmap_finish(v.domain, pending, n);
+}
+
+/// Entries are cleared in groups, with one TLB flush for each. An element that is refused counts in its group like any other.
 template <class Element>
-[[gnu::always_inline]] inline Answer unmap(const Call& c) {
-    constexpr uint32_t group = 32;
-    Vcpu& v = c.v;
-    const uint32_t count = c.count;
-    const GuestPtr<Element> ops = c.arg;
-    for (uint32_t i = 0; i < count;) {
-        if (i && arch::preempt_wanted()) return c.rest_of(ops, i);
-        GrantUnmap pending[group];
-        uint32_t n = 0;
-        bool flush = false;
-        bool fault = false;
-        const uint32_t end = count - i < group ? count : i + group;
-        for (; i < end && !fault; ++i) {
-            Element op;
-            fault = !ops.fetch_to(op, i);
-            if (fault) break;
-            GrantUnmap& u = pending[n];
-            op.status = begin(v, op, u);
-            if (u.done) ++n;
-            flush |= (u.done & xen::GNTMAP_host_map) != 0;
-            fault = !store_results(ops + i, op);
-        }
-        if (flush) flush_cpus_of(v.domain);
-        if (trace::on()) [[unlikely]]
-            record_unmaps(pending, n);
-        for (uint32_t k = 0; k < n; ++k) grant_unmap_finish(v.domain, pending[k]);
-        if (fault) return Err{Errc::fault};
+[[gnu::noinline]] Answer unmap_list(const Call& c) {
+    const GuestPtr<Element> list = c.arg;
+    Element ops[group];
+    GrantUnmap pending[group];
+    for (uint64_t i = 0; i < c.count;) {
+        if (i && arch::preempt_wanted()) return c.rest_of(list, i);
+        const uint32_t n = fetch_group(list + i, c.count - i, ops);
+        if (n == 0) return Err{Errc::fault};
+        finish(c.v, pending, begin(c.v, ops, n, pending));
+        TRY((list + i).store_many(ops, n));
+        i += n;
     }
     return 0;
 }
 
-[[gnu::always_inline]] inline Answer copy(const Call& c) {
+template <class Element>
+[[gnu::always_inline]] inline Answer unmap(const Call& c) {
+    if (c.count != 1) return unmap_list<Element>(c);
+    const GuestPtr<Element> list = c.arg;
+    Element op;
+    TRY(list.fetch_to(op));
+    GrantUnmap pending;
+    if (begin(c.v, &op, 1, &pending)) finish(c.v, &pending, 1);
+    TRY(store_results(list, op));
+    return 0;
+}
+
+[[gnu::always_inline]] inline Status store_copied(GuestPtr<xen::GnttabCopy> op, GrantStatus status) {
+    const uint64_t answer = op.address() + offsetof(xen::GnttabCopy, status);
+    if (!arch::store_to_guest(answer, static_cast<uint16_t>(status))) return Err{Errc::fault};
+    return ok;
+}
+
+[[gnu::noinline]] Answer copy_list(const Call& c) {
     GrantCopyEnd source(false), dest(true);
     const GuestPtr<xen::GnttabCopy> ops = c.arg;
     return for_each_element(c, ops, [&](uint64_t i) -> Status {
         xen::GnttabCopy op;
         TRY(ops.fetch_to(op, i));
-        const GrantStatus status = grant_copy(c.v, op, source, dest);
-        const uint64_t answer = (ops + i).address() + offsetof(xen::GnttabCopy, status);
-        if (!arch::store_to_guest(answer, static_cast<uint16_t>(status))) return Err{Errc::fault};
-        return ok;
+        return store_copied(ops + i, grant_copy(c.v, op, source, dest));
     });
+}
+
+[[gnu::always_inline]] inline Answer copy(const Call& c) {
+    if (c.count != 1) return copy_list(c);
+    const GuestPtr<xen::GnttabCopy> list = c.arg;
+    xen::GnttabCopy op;
+    TRY(list.fetch_to(op));
+    if (!grant_copy_usual(c.v, op)) [[unlikely]]
+        return copy_list(c);
+    TRY(store_copied(list, gntst(xen::GNTST_okay)));
+    return 0;
 }
 
 struct Target {

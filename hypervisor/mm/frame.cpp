@@ -13,4 +13,16 @@ void put_last_page(PageInfo& p, uint64_t before) {
     page_unreferenced(p);
 }
 
+bool get_writable_slowly_twice(PageInfo& p) {
+    if (!get_writable_type(p)) return false;
+    if (get_writable_type(p)) return true;
+    put_writable_type(p);
+    return false;
+}
+
+void put_writable_slowly_twice(PageInfo& p) {
+    put_writable_type(p);
+    put_writable_type(p);
+}
+
 }  // namespace hv

@@ -114,6 +114,25 @@ void put_last_page(PageInfo& p, uint64_t before);
         bad_page_count();
 }
 
+// Two references that begin or end together, each in one change of its count.
+/// get_page() and get_page_again().
+[[gnu::always_inline]] inline bool get_page_twice(PageInfo& p, DomId owner) {
+    uint64_t c = p.count.load(std::memory_order_acquire);
+    do {
+        if (static_cast<uint32_t>(c & page::count_mask) - 1 >= page::count_limit - 2) return false;
+    } while (!p.count.compare_exchange_weak(c, c + 2, std::memory_order_acq_rel, std::memory_order_acquire));
+    if (p.owner.load(std::memory_order_acquire) == owner.raw) [[likely]]
+        return true;
+    put_page(p);
+    put_page(p);
+    return false;
+}
+[[gnu::always_inline]] inline void put_page_twice(PageInfo& p) {
+    const uint64_t before = p.count.fetch_sub(2, std::memory_order_acq_rel);
+    if ((before & page::count_mask) <= 2) [[unlikely]]
+        put_last_page(p, before - 1);
+}
+
 // The writable type; what begins or ends with a use is guest/pv's, which has the rules of types.
 bool get_first_writable(PageInfo& p);
 void put_last_writable(PageInfo& p);
@@ -133,6 +152,24 @@ void put_last_writable(PageInfo& p);
     if ((x & page::users_mask) > 1 && p.type.compare_exchange_strong(x, x - 1, std::memory_order_acq_rel)) [[likely]]
         return;
     put_last_writable(p);
+}
+
+bool get_writable_slowly_twice(PageInfo& p);
+void put_writable_slowly_twice(PageInfo& p);
+/// get_writable_type(), two times. False: neither.
+[[gnu::always_inline]] inline bool get_writable_twice(PageInfo& p) {
+    constexpr uint64_t in_use = static_cast<uint64_t>(PageType::writable) << page::type_shift | page::validated;
+    uint64_t x = p.type.load(std::memory_order_acquire);
+    const uint64_t users = x - in_use;
+    if (users - 1 < page::users_mask - 2 && p.type.compare_exchange_strong(x, x + 2, std::memory_order_acq_rel)) [[likely]]
+        return true;
+    return get_writable_slowly_twice(p);
+}
+[[gnu::always_inline]] inline void put_writable_twice(PageInfo& p) {
+    uint64_t x = p.type.load(std::memory_order_relaxed);
+    if ((x & page::users_mask) > 2 && p.type.compare_exchange_strong(x, x - 2, std::memory_order_acq_rel)) [[likely]]
+        return;
+    put_writable_slowly_twice(p);
 }
 
 /// What put_page() calls when the last reference is gone; implemented by domain/, which knows the owners.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Grants taken into use and given back while the granting guest takes them back, in every interleaving.
 #include "abi/xen/grant_table.hpp"
-#include "hypervisor/grant/grant.hpp"
+#include "hypervisor/grant/usual.hpp"
 #include "tests/explore/world.hpp"
 
 namespace {
@@ -41,6 +41,24 @@ void use(bool write) {
     grant_unpin(world().a, granted_ref, write);
 }
 
+/// The short way of a mapping: the references of the grant and of an entry at once.
+template <bool write>
+void use_with_entry() NO_THREAD_SAFETY_ANALYSIS {
+    note(write ? "maps to write" : "maps to read");
+    uint64_t frame = 0;
+    Domain& owner = world().a;
+    if (!grant::begin_usual<write, grant::Entry::mapped>(owner, granted_ref, world().b->id, frame)) return;
+    check(!revoked, "a grant was mapped after its owner had taken it back");
+    check(page->owner.load() == world().a->id.raw && (page->count.load() & page::count_mask) >= 2,
+          "a page that is mapped is gone");
+    check(!write || (page->type.load() & page::users_mask) >= 2, "a page that is mapped to write is not writable");
+    in_guest();
+    check(!revoked, "a grant was taken back while it was mapped");
+    note("unmaps");
+    Guard g(owner.grants->lock);
+    grant::end_usual(*owner.grants, granted_ref, write);
+}
+
 /// The guest ends the grant as the ABI says: only while nobody uses it.
 void take_back() {
     uint16_t f = __atomic_load_n(&entry().flags, __ATOMIC_ACQUIRE);
@@ -68,6 +86,31 @@ TEST(Grants, taken_back_while_others_begin) {
     Scenario s = on_world(grant_a_page, {[] { use(true); }, [] { use(false); }, take_back});
     s.end = nobody_uses_it;
     expect_holds("pin, unpin | pin, unpin | take back", s, bounded(2));
+}
+
+TEST(Grants, two_mappings_of_one_grant) {
+    Scenario s = on_world(grant_a_page, {use_with_entry<true>, [] { use(false); }});
+    s.end = nobody_uses_it;
+    expect_holds("map to write, unmap | pin to read, unpin", s, bounded(3));
+}
+
+TEST(Grants, taken_back_while_mapped) {
+    Scenario s = on_world(grant_a_page, {use_with_entry<true>, use_with_entry<true>, take_back});
+    s.end = nobody_uses_it;
+    expect_holds("map, unmap | map, unmap | take back", s, bounded(2));
+}
+
+TEST(Grants, given_up_while_mapped) {
+    Scenario s = on_world(grant_a_page, {[] {
+                                             use_with_entry<true>();
+                                             use_with_entry<false>();
+                                         },
+                                         [] {
+                                             note("domain A gives the page up");
+                                             domain_release_page(*page);
+                                         }});
+    s.end = [] { check(page->owner.load() == no_owner, "a page without references has an owner"); };
+    expect_holds("map, unmap, map, unmap | release", s, bounded(3));
 }
 
 TEST(Grants, given_up_while_in_use) {

@@ -150,6 +150,48 @@ TEST_F(Dirty, GrantsAreNamedWhenTheyCanBeWritten) {
     EXPECT_EQ(named(), (Frames{b.scratch_l1.raw, b.linear_l1.raw, m.raw})) << "an entry came from another table";
 }
 
+TEST_F(Dirty, UsualGrantsAreNamedWhereTheyLeaveMarks) {
+    run_here(b.vcpu());
+    const Mfn m = a.data[3];
+    const Mfn table = must(get_grant_frame(*a.d, 0));
+    for (const bool write : {false, true}) {
+        grant(a, 20, m);
+        auto op = xen::zeroed<xen::GnttabMapGrantRef>();
+        op.host_addr = scratch_base;
+        op.flags = xen::GNTMAP_host_map | (write ? 0 : xen::GNTMAP_readonly);
+        op.ref = 20;
+        op.dom = 11;
+        if (write) model.must_name(m);
+        grant_map(b.vcpu(), &op, 1);
+        ASSERT_EQ(op.status, GrantStatus(0));
+        EXPECT_EQ(named(), write ? (Frames{b.scratch_l1.raw, table.raw, m.raw}) : (Frames{b.scratch_l1.raw, table.raw}));
+        if (write) model.must_name(m);
+        xen::GnttabUnmapGrantRef un{scratch_base, 0, op.handle, 0, 0};
+        GrantUnmap pending;
+        ASSERT_EQ(grant_unmap_begin(b.vcpu(), &un, 1, &pending), 1u);
+        EXPECT_EQ(named(), write ? (Frames{b.scratch_l1.raw, m.raw}) : Frames{b.scratch_l1.raw});
+        if (write) model.must_name(m);
+        grant_unmap_finish(b, &pending, 1);
+        EXPECT_EQ(named(), write ? (Frames{table.raw, m.raw}) : Frames{table.raw});
+    }
+}
+
+TEST_F(Dirty, WhatASingleCopyWrites) {
+    run_here(b.vcpu());
+    grant(a, 20, a.data[3]);
+    guest_writes(map_mfn(a.data[3]), 0x1234);
+    (void)named();
+    auto op = xen::zeroed<xen::GnttabCopy>();
+    op.source.u.ref = 20;
+    op.source.domid = 11;
+    op.dest.u.gmfn = b.data[4].raw;
+    op.dest.domid = xen::DOMID_SELF;
+    op.len = 8;
+    op.flags = xen::GNTCOPY_source_gref;
+    ASSERT_TRUE(grant_copy_usual(b.vcpu(), op));
+    EXPECT_TRUE(named().contains(b.data[4].raw));
+}
+
 TEST_F(Dirty, ForeignMappingsAreNamedWhenTheyCanBeWritten) {
     uint64_t* slot = map_mfn<uint64_t>(b.scratch_l1);
     const uint64_t writable = a.data[3].address() | pte::present | pte::user | pte::rw;

@@ -169,7 +169,6 @@ void unmap_a_group(unsigned count, unsigned readable, bool replace) {
     const Mfn m = a.page();
     const uint32_t refs = references(m);
     grant(a, 8, 2, m);
-    DomainRef peer;
     std::vector<xen::GnttabUnmapGrantRef> un(count + 1);
     std::vector<xen::GnttabUnmapAndReplace> re(count + 1);
     for (unsigned i = 0; i < count; ++i) {
@@ -178,7 +177,7 @@ void unmap_a_group(unsigned count, unsigned readable, bool replace) {
         op.ref = 8;
         op.host_addr = t.slot(i);
         op.flags = xen::GNTMAP_host_map | xen::GNTMAP_contains_pte | (i % 3 == 1 ? xen::GNTMAP_device_map : 0);
-        grant_map(b.vcpu(), op, peer);
+        grant_map(b.vcpu(), &op, 1);
         ASSERT_EQ(op.status, xen::GNTST_okay);
         un[i] = {};
         re[i] = {};
@@ -232,14 +231,13 @@ TEST_F(Grants, MapRefusals) {
     Table t(b);
     Caller caller(b.vcpu());
     grant(a, 8, 2, a.page());
-    DomainRef peer;
     auto status = [&](uint16_t dom, uint32_t ref, uint32_t f, uint64_t addr) {
         auto op = xen::zeroed<xen::GnttabMapGrantRef>();
         op.dom = dom;
         op.ref = ref;
         op.flags = f;
         op.host_addr = addr;
-        grant_map(b.vcpu(), op, peer);
+        grant_map(b.vcpu(), &op, 1);
         return op.status;
     };
     const uint32_t pte_map = xen::GNTMAP_host_map | xen::GNTMAP_contains_pte;
@@ -409,7 +407,6 @@ TEST_F(Grants, ATableGrowsInSteps) {
 TEST_F(Grants, TheEndOfMappingsIsInterruptedBetweenUnusedHandles) {
     Guest a(1), b(2);
     Caller caller(b.vcpu());
-    DomainRef peer;
     grant(a, 8, 2, a.page());
     constexpr uint32_t n = 600;
     std::vector<uint32_t> handles;
@@ -418,7 +415,7 @@ TEST_F(Grants, TheEndOfMappingsIsInterruptedBetweenUnusedHandles) {
         op.dom = 1;
         op.ref = 8;
         op.flags = xen::GNTMAP_device_map;
-        grant_map(b.vcpu(), op, peer);
+        grant_map(b.vcpu(), &op, 1);
         ASSERT_EQ(op.status, xen::GNTST_okay);
         handles.push_back(op.handle);
     }
@@ -426,7 +423,7 @@ TEST_F(Grants, TheEndOfMappingsIsInterruptedBetweenUnusedHandles) {
     for (uint32_t i = 0; i + 1 < n; ++i) {
         GrantUnmap u;
         ASSERT_EQ(grant_unmap_begin(b.vcpu(), 0, address, 0, handles[i], u), xen::GNTST_okay);
-        grant_unmap_finish(b, u);
+        grant_unmap_finish(b, &u, 1);
     }
     EXPECT_EQ(grant_mappings(b), 1u);
     host::preempt_every(1);
@@ -447,14 +444,13 @@ TEST_F(Grants, EitherSideDiesFirstAndNothingLeaks) {
         for (uint32_t i = 0; i < 100; ++i) grant(a, 8 + i, 2, a.page());
         {
             Caller caller(b.vcpu());
-            DomainRef peer;
             for (uint32_t i = 0; i < 100; ++i) {
                 auto op = xen::zeroed<xen::GnttabMapGrantRef>();
                 op.dom = 1;
                 op.ref = 8 + i;
                 op.flags = xen::GNTMAP_host_map | xen::GNTMAP_contains_pte | (i % 3 ? 0 : xen::GNTMAP_device_map);
                 op.host_addr = t->slot(i);
-                grant_map(b.vcpu(), op, peer);
+                grant_map(b.vcpu(), &op, 1);
                 ASSERT_EQ(op.status, xen::GNTST_okay);
             }
         }

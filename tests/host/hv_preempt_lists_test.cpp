@@ -63,7 +63,7 @@ T& arg_as() {
 }
 
 const List to_the_end[] = {
-    {"GNTTABOP_map_grant_ref", elements - 1, [](World&, auto& args) { grant_list(args); }},
+    {"GNTTABOP_map_grant_ref", elements / 32, [](World&, auto& args) { grant_list(args); }},
     {"GNTTABOP_unmap_grant_ref", elements / 32, [](World&, auto& args) { grant_list(args); }},
     {"GNTTABOP_unmap_and_replace", elements / 32, [](World&, auto& args) { grant_list(args); }},
     {"GNTTABOP_copy", elements - 1, [](World&, auto& args) { grant_list(args); }},

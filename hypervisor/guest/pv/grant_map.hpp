@@ -74,4 +74,47 @@ Status leave_rarely(Vcpu& v, uint64_t addr, Mfn m, Access access, bool contains_
     return leave(slot, m, access, 0, old);
 }
 
+/// find_l1_slot() for addresses that are nearly always neighbours. While it lives the caller holds the lock of the tables, so that
+/// the table that was found stays.
+class Slots {
+    const Mfn root_;
+    uint64_t window_ = ~uint64_t{0};  ///< what a table translates, by the bits of an address above it; no address has all of them
+    uint64_t* table_ = nullptr;
+
+public:
+    explicit Slots(Mfn root) : root_(root) {}
+    [[gnu::always_inline]] uint64_t* find(uint64_t va) {
+        const unsigned index = base::radix::index_of(va, 1);
+        if (va >> 21 != window_) {
+            uint64_t* const slot = find_l1_slot(root_, va);
+            if (!slot) [[unlikely]]
+                return nullptr;
+            table_ = slot - index;
+            window_ = va >> 21;
+        }
+        return table_ + index;
+    }
+};
+
+/// Writes the entry of a grant of `m`, whose references the caller has taken.
+[[gnu::always_inline]] inline void put_in(uint64_t* slot, Mfn m, Access access) {
+    constexpr uint64_t always = pte::present | pte::user | pte::accessed | pte::dirty | pte::nx;
+    const uint64_t entry = m.address() | (access == Access::read_write ? always | pte::rw : always);
+    const uint64_t old = __atomic_exchange_n(slot, entry, __ATOMIC_ACQ_REL);
+    dirtied(slot);
+    if (access == Access::read_write) dirtied(m);
+    l1_entry_put(old);
+}
+
+/// Clears it again, if it is one that holds such references. They are the caller's then.
+[[gnu::always_inline]] inline bool take_out(uint64_t* slot, Mfn m, Access access) {
+    constexpr uint64_t looked_at = pte::present | pte::frame_mask | pte::rw;
+    const uint64_t wanted = m.address() | pte::present | (access == Access::read_write ? pte::rw : 0);
+    if ((__atomic_load_n(slot, __ATOMIC_RELAXED) & looked_at) != wanted) return false;
+    __atomic_store_n(slot, uint64_t{0}, __ATOMIC_RELEASE);
+    dirtied(slot);
+    if (access == Access::read_write) dirtied(m);
+    return true;
+}
+
 }  // namespace hv::pv_grants
