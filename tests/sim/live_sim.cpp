@@ -130,18 +130,28 @@ protected:
         const uint64_t pages = control.info(id)->pages;
         ASSERT_TRUE(control.destroy(id));
         EXPECT_EQ(backend.mappings(), 0U);
-        const auto built = restored(control, sink.sink.bytes);
+        testing_tools::BytesSource source(sink.sink.bytes);
+        PatientSource patient(sink.sink.bytes);
+        const auto lists = read_back(still)->p2m.pfns;
+        for (proto::saved::Source* from :
+             {static_cast<proto::saved::Source*>(&source), static_cast<proto::saved::Source*>(&patient)})
+            expect_restored(*from, of, pages, whole, lists);
+    }
+    using Pages = std::map<uint64_t, std::pair<uint8_t, std::string>>;
+    void expect_restored(proto::saved::Source& from, const builder::Plan& of, uint64_t pages, const Pages& whole,
+                         const std::vector<uint64_t>& lists) {
+        const auto built = restored(control, from);
         ASSERT_TRUE(built) << built.failure().text;
         EXPECT_EQ(control.info(built->id)->pages, pages);
         next = [&](sim::GuestCpu& cpu) { suspend_as_linux(cpu, of.layout); };
         ASSERT_TRUE(control.unpause(built->id));
         const auto again = last_of(saved(built->id));
         ASSERT_EQ(again.size(), whole.size());
-        const auto lists = read_back(still)->p2m.pfns;
         for (const auto& [pfn, page] : whole) {
             const bool names_frames = std::ranges::find(lists, pfn) != lists.end() || pfn == of.layout.start_info;
             if (!names_frames) { ASSERT_TRUE(again.at(pfn) == page) << "page " << pfn; }
         }
+        ASSERT_TRUE(control.destroy(built->id));
     }
 };
 

@@ -91,6 +91,21 @@ inline void suspend_as_linux(sim::GuestCpu& cpu, const builder::Layout& layout) 
 
 enum class Hypervisor : uint8_t { copies_pages, as_xen };
 
+/// An image from a line on which nobody ever waits: whatever can be done early is done before each read.
+class PatientSource final : public proto::saved::Source {
+public:
+    explicit PatientSource(std::span<const std::byte> bytes) : bytes_(bytes) {}
+    Outcome<size_t> read(std::span<std::byte> out) override {
+        if (work_) work_();
+        return bytes_.read(out);
+    }
+    void while_nobody_waits(std::function<void()> work) override { work_ = std::move(work); }
+
+private:
+    BytesSource bytes_;
+    std::function<void()> work_;
+};
+
 class MigrationSim : public ::testing::TestWithParam<Hypervisor> {
 protected:
     builder::Plan plan(const KernelShape& shape = {}) {
@@ -121,6 +136,9 @@ protected:
     }
     Outcome<builder::BuiltDomain> restored(xenctrl::Control& by, std::span<const std::byte> bytes) {
         BytesSource source(bytes);
+        return restored(by, source);
+    }
+    Outcome<builder::BuiltDomain> restored(xenctrl::Control& by, proto::saved::Source& source) {
         proto::saved::Reader reader(source);
         OTRY(reader.file());
         return migration::restore(by, store, reader, input);

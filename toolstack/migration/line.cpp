@@ -83,6 +83,11 @@ Outcome<> ImageReceiver::take(wire::Image image) {
     return base::ok;
 }
 
+Outcome<> ImageReceiver::answer(const wire::Round& round) {
+    if (work_) work_();
+    return line_.say(wire::Taken{round.number});
+}
+
 /// The next piece, a round, or the sum.
 Outcome<> ImageReceiver::next() {
     using std::chrono::steady_clock;
@@ -92,9 +97,8 @@ Outcome<> ImageReceiver::next() {
     if (auto* image = std::get_if<wire::Image>(&message)) return take(std::move(*image));
     if (const auto* round = std::get_if<wire::Round>(&message); round != nullptr && rounds_ != 0) {
         --rounds_;
-        if (round->asks != 0) OTRY(line_.say(wire::Taken{round->number}));
         give_time();
-        return base::ok;
+        return round->asks != 0 ? answer(*round) : Outcome<>(base::ok);
     }
     if (const auto* sum = std::get_if<wire::Sum>(&message)) {
         sum_ = *sum;

@@ -79,11 +79,14 @@ public:
 
     base::Outcome<size_t> read(std::span<std::byte> out) override;
     base::Outcome<Some> read_some(std::span<std::byte> out) override;
+    /// When it is asked whether it has taken what came: the guest runs until it says so.
+    void while_nobody_waits(std::function<void()> work) override { work_ = std::move(work); }
     /// Behind what was read: the rest, and the sum. Errors: badmsg: the image is not what was sent.
     base::Outcome<> finish();
 
 private:
     base::Outcome<> next();
+    base::Outcome<> answer(const proto::relocation::Round& round);
     base::Outcome<> take(proto::relocation::Image image);
     void give_time();
 
@@ -91,6 +94,7 @@ private:
     const std::chrono::milliseconds patience_;
     const uint64_t most_;
     uint32_t rounds_;  // that may come yet
+    std::function<void()> work_;
     proto::relocation::Image image_;
     size_t used_ = 0;  // of its bytes
     std::optional<proto::relocation::Sum> sum_;

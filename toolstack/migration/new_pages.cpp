@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include "toolstack/migration/p2m.hpp"
 #include "toolstack/migration/tables.hpp"
@@ -43,10 +44,48 @@ Outcome<> NewPages::take(const PageData& batch) {
     for (const auto& [entry, data] : batch.pages) {
         if (!entry.kind.exists() && entry.pfn < pages_.size()) gone.push_back(entry.pfn);
     }
+    // What goes may be named by tables that come behind it: its memory is free only when nothing holds it.
+    OTRY(gone.empty() ? let_go(batch) : unpin_early());
     OTRY(give_back(gone));
     OTRY(allocate(batch));
     return fill(batch);
 }
+
+/// No table can be written to while it is pinned as one.
+Outcome<> NewPages::let_go(const PageData& batch) {
+    std::vector<uint64_t> again;
+    for (const auto& [entry, data] : batch.pages) {
+        if (entry.pfn < pages_.size() && pages_[entry.pfn].early) again.push_back(entry.pfn);
+    }
+    return unpin(again);
+}
+
+Outcome<> NewPages::unpin(std::span<const uint64_t> pfns) {
+    std::vector<xenctrl::TablePin> tables;
+    for (const uint64_t pfn : pfns) {
+        if (std::exchange(pages_[pfn].early, false)) tables.push_back({1, Mfn{pages_[pfn].mfn}});
+    }
+    return tables.empty() ? Outcome<>(base::ok) : control_.unpin(domain_, tables);
+}
+
+void NewPages::pin_early() {
+    std::vector<xenctrl::TablePin> tables;
+    std::vector<uint64_t> pfns;
+    for (uint64_t pfn = 0; pfn < pages_.size(); ++pfn) {
+        const Page& page = pages_[pfn];
+        // Its own pin the guest keeps.
+        if (!page.came || page.early || page.kind.table_level() != 1 || page.kind.pinned()) continue;
+        tables.push_back({1, Mfn{page.mfn}});
+        pfns.push_back(pfn);
+    }
+    const auto pinned = control_.pin_first(domain_, tables);
+    if (!pinned) return;
+    pfns.resize(*pinned);
+    for (const uint64_t pfn : pfns) pages_[pfn].early = true;
+    early_.insert(early_.end(), pfns.begin(), pfns.end());
+}
+
+Outcome<> NewPages::unpin_early() { return unpin(std::exchange(early_, {})); }
 
 /// The frames of these pages, where they have any.
 Outcome<> NewPages::give_back(std::span<const uint64_t> pfns) {

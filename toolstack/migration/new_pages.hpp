@@ -22,6 +22,11 @@ public:
     base::Outcome<std::span<std::byte>> storage() { return writer_.storage(); }
     /// Errors: badmsg, nomem.
     base::Outcome<> take(const proto::saved::PageData& batch);
+    /// Tables of the lowest level, which are most of them, are checked by the hypervisor now, and not when everybody waits for that. One
+    /// that comes again is let go of before. What it refuses is left for the end, when all must be right.
+    void pin_early();
+    /// When those above hold them: the guest expects no pins but its own. Errors: the hypervisor's.
+    base::Outcome<> unpin_early();
     /// After the last: nothing is named that never came, or went. Memory is given back that tables named once, of pages that never
     /// came. Errors: badmsg; the hypervisor's.
     base::Outcome<> complete();
@@ -41,6 +46,7 @@ private:
         proto::saved::PageKind kind = proto::saved::absent_page;
         bool came = false;
         bool written = false;  // since it was allocated
+        bool early = false;    // pinned before its time
         uint32_t batch = 0;    // in which it came last
     };
     struct Fill {
@@ -48,6 +54,8 @@ private:
         unsigned level;         // as what it came; it may come as another thing behind that
         const std::byte* data;  // null: zeros
     };
+    base::Outcome<> let_go(const proto::saved::PageData& batch);
+    base::Outcome<> unpin(std::span<const uint64_t> pfns);
     base::Outcome<> allocate(const proto::saved::PageData& batch);
     void want(uint64_t pfn, std::vector<uint64_t>& wanted);
     base::Outcome<> fill(const proto::saved::PageData& batch);
@@ -61,6 +69,7 @@ private:
     base::DomId domain_;
     FrameWriter writer_;
     std::vector<Page> pages_;
+    std::vector<uint64_t> early_;  // pages that were pinned early; some may be so no more
     uint32_t batch_ = 0;
     bool gave_back_ = false;
 };

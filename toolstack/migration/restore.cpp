@@ -46,6 +46,7 @@ public:
     Outcome<BuiltDomain> complete(const DomainPorts& ports);
 
 private:
+    Outcome<> read_all(proto::saved::Reader& reader);
     Outcome<> take(const proto::saved::PvInfo&) { return base::ok; }
     Outcome<> take(const proto::saved::CpuidPolicy& policy);
     Outcome<> take(const proto::saved::MsrPolicy& policy);
@@ -76,6 +77,13 @@ private:
 Outcome<> Restoration::read(proto::saved::Reader& reader) {
     OTRY(reader.stream());
     reader.put_pages_into(OTRY(pages_.storage()));
+    reader.while_nobody_waits([this] { pages_.pin_early(); });
+    const auto read = read_all(reader);
+    reader.while_nobody_waits({});
+    return read;
+}
+
+Outcome<> Restoration::read_all(proto::saved::Reader& reader) {
     for (bool more = true; more;) {
         auto record = OTRY(reader.next());
         OTRY(std::visit([this](auto& r) { return take(r); }, record));
@@ -212,6 +220,7 @@ Outcome<BuiltDomain> Restoration::complete(const DomainPorts& ports) {
     for (const VcpuState& state : vcpus_) OTRY(set_vcpu(state).context("vCPU " + std::to_string(state.vcpu)));
     const auto pins = pages_.pins();
     OTRY(control_.pin(domain_, pins));
+    OTRY(pages_.unpin_early());
     OTRY(pages_.write_list(list_pfns_));
     OTRY(builder::seed_grants(control_, domain_, input_, built.console_frame, built.store_frame));
     return built;

@@ -132,6 +132,9 @@ public:
     Outcome<> hypercall_init(DomId domain, Gfn page);
     Outcome<> pin_l4(DomId domain, Mfn table);
     Outcome<> pin(DomId domain, std::span<const TablePin> tables);
+    /// One after the other until one is refused. How many were pinned.
+    Outcome<size_t> pin_first(DomId domain, std::span<const TablePin> tables);
+    Outcome<> unpin(DomId domain, std::span<const TablePin> tables);
     Outcome<TscInfo> tsc_info(DomId domain);
     Outcome<> set_tsc_info(DomId domain, const TscInfo& info);
     /// How far the domain's wall clock is ahead of UTC.
@@ -178,6 +181,11 @@ private:
         Buffer<xen::MsrEntry> msrs;
     };
     Outcome<PolicyRoom> policy_room();
+    struct TablesDone {
+        size_t count;
+        int64_t result;
+    };
+    Outcome<TablesDone> change_pins(DomId domain, std::span<const TablePin> tables, bool pins);
     Outcome<Buffer<xen::Domctl>> domctl_buffer(DomId domain, uint32_t command);
     Outcome<> domctl(Buffer<xen::Domctl>& op, const char* what);
     Outcome<> copy_pages(DomId domain, PageRoom& room, size_t count, uint32_t operation, const char* what);

@@ -118,17 +118,49 @@ Outcome<> Control::hypercall_init(DomId domain, Gfn page) {
     return domctl(op, "write the hypercall page");
 }
 
+namespace {
+
+constexpr size_t most_tables = 1024;  // a call
+constexpr const char* tables_refused = "The hypervisor refuses the page tables";
+
+}  // namespace
+
+/// How many of the first `most_tables` it did, and what it said.
+Outcome<Control::TablesDone> Control::change_pins(DomId domain, std::span<const TablePin> tables, bool pins) {
+    const auto some = tables.first(std::min(most_tables, tables.size()));
+    auto ops = OTRY(Buffer<xen::MmuextOp>::make(backend_, some.size()));
+    auto done = OTRY(Buffer<uint32_t>::make(backend_, 1));
+    for (size_t i = 0; i < some.size(); ++i) {
+        ops[i].cmd = pins ? xen::MMUEXT_PIN_L1_TABLE + some[i].level - 1 : xen::MMUEXT_UNPIN_TABLE;
+        ops[i].arg1.mfn = some[i].table.raw;
+    }
+    const int64_t result = call(xen::HYPERVISOR_mmuext_op, ops.address(), some.size(), done.address(), domain.raw);
+    return TablesDone{std::min<size_t>(done[0], some.size()), result};
+}
+
 Outcome<> Control::pin(DomId domain, std::span<const TablePin> tables) {
-    constexpr size_t most = 1024;  // a call
-    for (; !tables.empty(); tables = tables.subspan(std::min(most, tables.size()))) {
-        const auto some = tables.first(std::min(most, tables.size()));
-        auto ops = OTRY(Buffer<xen::MmuextOp>::make(backend_, some.size()));
-        for (size_t i = 0; i < some.size(); ++i) {
-            ops[i].cmd = xen::MMUEXT_PIN_L1_TABLE + some[i].level - 1;
-            ops[i].arg1.mfn = some[i].table.raw;
-        }
-        const int64_t r = call(xen::HYPERVISOR_mmuext_op, ops.address(), some.size(), 0, domain.raw);
-        if (r < 0) return failure_of(r, "The hypervisor refuses the page tables" + of_domain(domain));
+    for (; !tables.empty(); tables = tables.subspan(std::min(most_tables, tables.size()))) {
+        const TablesDone done = OTRY(change_pins(domain, tables, true));
+        if (done.result < 0) return failure_of(done.result, tables_refused + of_domain(domain));
+    }
+    return Unit{};
+}
+
+Outcome<size_t> Control::pin_first(DomId domain, std::span<const TablePin> tables) {
+    size_t pinned = 0;
+    while (pinned < tables.size()) {
+        const auto done = change_pins(domain, tables.subspan(pinned), true);
+        if (!done) return pinned != 0 ? Outcome<size_t>(pinned) : done.failure();
+        pinned += done->count;
+        if (done->result < 0) break;
+    }
+    return pinned;
+}
+
+Outcome<> Control::unpin(DomId domain, std::span<const TablePin> tables) {
+    for (; !tables.empty(); tables = tables.subspan(std::min(most_tables, tables.size()))) {
+        const TablesDone done = OTRY(change_pins(domain, tables, false));
+        if (done.result < 0) return failure_of(done.result, tables_refused + of_domain(domain));
     }
     return Unit{};
 }

@@ -3,6 +3,7 @@
 /// are checked before they are used, and a failure is one line with the offset.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <variant>
@@ -62,6 +63,9 @@ public:
 
     /// Where the pages of a record are put, one behind the other without those of zeros, when all that have data would find room.
     void put_pages_into(std::span<std::byte> storage) { storage_ = storage; }
+
+    /// As Source's.
+    void while_nobody_waits(std::function<void()> work) { source_.while_nobody_waits(std::move(work)); }
 
     /// Errors of all: badmsg "what is wrong (at byte OFFSET)", opnotsupp for what is right but not for us, and the source's.
     base::Outcome<FileConfig> file();

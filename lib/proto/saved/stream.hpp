@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 
 #include "lib/base/outcome.hpp"
@@ -23,6 +24,9 @@ public:
     /// Fills the beginning of `out`, at least a byte but at the end; or tells of zeros in their place that are known as such, as a file's
     /// holes are, and leaves `out` as it is. Errors: as read().
     virtual base::Outcome<Some> read_some(std::span<std::byte> out) { return Some{OTRY(read(out)), false}; }
+    /// Of a source that knows when most of it was read, and nobody waits for the rest yet: `work` is done then, from within a read.
+    /// Nothing: no more.
+    virtual void while_nobody_waits(std::function<void()> work) { static_cast<void>(work); }
 };
 
 class Sink {
