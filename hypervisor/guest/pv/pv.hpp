@@ -47,6 +47,12 @@ struct TrapHandlers {
     uint16_t cs[256] = {};       ///< as the guest gave it: handlers run on the flat selector
     uint8_t flags[256] = {};     ///< TI_*
 
+    /// In place: a compiler may make the empty ones on the stack first, which has no room for them.
+    void clear() {
+        __builtin_memset(address, 0, sizeof address);
+        __builtin_memset(cs, 0, sizeof cs);
+        __builtin_memset(flags, 0, sizeof flags);
+    }
     bool masks_events(uint8_t vector) const { return flags[vector] & 4; }
     unsigned privilege(uint8_t vector) const { return flags[vector] & 3; }
     void set(uint8_t vector, const xen::TrapInfo& t) {

@@ -20,7 +20,7 @@ namespace hv {
 Answer hypercall_set_trap_table(Vcpu& v, GuestPtr<xen::TrapInfo> list) {
     PvVcpu& pv = *v.pv;
     if (list.null()) {
-        pv.traps = {};
+        pv.traps.clear();
         return 0;
     }
     for (uint32_t i = 0; i < 257; ++i) {
