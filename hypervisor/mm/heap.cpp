@@ -220,7 +220,8 @@ Mfn take_back(uint64_t serial, unsigned address_bits) {
     const uint32_t mfn = lists.single[lists.singles - 1];
     PageInfo& p = frame_table[mfn];
     const uint64_t last_use = p.type.load(std::memory_order_relaxed);
-    if ((last_use & ~page::type_mask) != serial || uint64_t{mfn} >> (address_bits - page_shift) != 0) return Mfn(0);
+    const bool low_enough = static_cast<unsigned>(std::bit_width(mfn)) + page_shift <= address_bits;
+    if ((last_use & ~page::type_mask) != serial || !low_enough) return Mfn(0);
     p.type.store(last_use & page::type_mask, std::memory_order_relaxed);
     take_newest(p);
     return Mfn(mfn);

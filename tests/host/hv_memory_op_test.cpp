@@ -254,6 +254,17 @@ TEST_F(MemoryBack, LimitsHoldForAPageThatComesBack) {
     const uint64_t low = take(guest, bits);
     EXPECT_LT(low << page_shift, uint64_t{1} << bits) << "not what it left: that lies too high";
     EXPECT_EQ(take(guest), m);
+    // A guest may ask for any number of bits: none of memory has so few, and more than an address has are no limit.
+    give(guest, m);
+    for (const unsigned few : {1U, 11U, 12U}) {
+        auto too_low = reservation(f, 0, xen::DOMID_SELF, few);
+        EXPECT_EQ(must(memory_op(guest.vcpu(), xen::XENMEM_populate_physmap, &too_low)), 0u) << few;
+    }
+    for (const unsigned many : {64U, 76U, 188U, 255U}) {
+        ASSERT_EQ(take(guest, many), m) << many;
+        give(guest, m);
+    }
+    ASSERT_EQ(take(guest), m);
     // Promised to others, whoever had it.
     give(guest, m);
     Guest builder{12};
