@@ -6,6 +6,7 @@
 
 #include "lib/base/number.hpp"
 #include "toolstack/config/domain_sxp.hpp"
+#include "toolstack/xend/server/request_fields.hpp"
 
 namespace xend {
 
@@ -17,19 +18,6 @@ namespace {
 
 /// In the order of xenctrl::Trigger.
 constexpr std::array<std::string_view, 5> trigger_names = {"nmi", "reset", "init", "power", "sleep"};
-
-Reply text_reply(int status, std::string text) { return {status, "text/plain", {}, std::move(text)}; }
-
-Outcome<std::string> field(const Request& request, const char* name) {
-    const auto at = request.fields.find(name);
-    if (at == request.fields.end()) return base::fail(Errc::inval, std::string("Missing parameter: ") + name);
-    return at->second;
-}
-
-std::string field_or(const Request& request, const char* name, const char* otherwise) {
-    const auto at = request.fields.find(name);
-    return at == request.fields.end() ? otherwise : at->second;
-}
 
 Outcome<uint64_t> number_field(const Request& request, const char* name, uint64_t most) {
     const auto value = base::parse_number<uint64_t>(OTRY(field(request, name)));
@@ -97,7 +85,7 @@ Reply Router::node(const Request& request, const std::string& below) {
     if (!below.empty()) return text_reply(404, "Not found: " + request.path.substr(0, 200));
     if (request.method == Request::Method::post) {
         const std::string op = field_or(request, "op", "");
-        if (op != "debug_keys") return text_reply(501, "Operation not implemented: " + op.substr(0, 100));
+        if (op != "debug_keys") return no_operation(op);
         auto sent = manager_.hypervisor().debug_keys(field_or(request, "keys", ""));
         return sent ? done() : error_reply(sent.failure());
     }
@@ -111,7 +99,7 @@ Reply Router::domain_folder(const Request& request) {
         if (op == "create" || op == "new") return create(request);
         if (op == "restore") return restore(request);
         if (op.empty()) return text_reply(406, "Invalid request");
-        return text_reply(501, "Operation not implemented: " + op.substr(0, 100));
+        return no_operation(op);
     }
     auto views = manager_.domains();
     if (!views) return error_reply(views.failure());
@@ -185,7 +173,7 @@ Reply Router::domain(const Request& request, const std::string& who) {
 Outcome<Reply> Router::domain_operation(const Request& request, const std::string& who, const std::string& op) {
     if (op.empty() || op == "devices" || op == "vcpuinfo" || op == "migration") return domain_value_operation(request, who, op);
     // What changes something needs POST: a page of somebody else's must not be able to do it with a mere link.
-    if (request.method != Request::Method::post) return text_reply(501, "Operation not implemented: " + op.substr(0, 100));
+    if (request.method != Request::Method::post) return no_operation(op);
     if (op == "pause") {
         OTRY(manager_.pause(who));
     } else if (op == "unpause") {
@@ -345,7 +333,7 @@ Outcome<Reply> Router::domain_value_operation(const Request& request, const std:
     const DomainView view = OTRY(manager_.find(who));
     if (op == "vcpuinfo") return sxp_reply(OTRY(vcpu_sxp(manager_, view)));
     if (op.empty()) return sxp_reply(domain_sxp(manager_, view, Detail::full));
-    return text_reply(501, "Operation not implemented: " + op.substr(0, 100));
+    return no_operation(op);
 }
 
 }  // namespace xend

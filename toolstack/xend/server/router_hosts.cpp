@@ -3,6 +3,7 @@
 #include <array>
 
 #include "lib/base/number.hpp"
+#include "toolstack/xend/server/request_fields.hpp"
 #include "toolstack/xend/server/router.hpp"
 
 namespace xend {
@@ -28,29 +29,24 @@ Sxp host_sxp(const KnownHost& host) {
 
 Outcome<Reply> Router::hosts(const Request& request) {
     if (hosts_ == nullptr) return base::fail(Errc::opnotsupp, "This xend knows no other hosts");
-    const auto field = [&](const char* name) -> Outcome<std::string> {
-        const auto at = request.fields.find(name);
-        if (at != request.fields.end()) return at->second;
-        return base::fail(Errc::inval, std::string("Missing parameter: ") + name);
-    };
     if (request.method == Request::Method::get) {
         Sxp out = Sxp::named("hosts");
         for (const KnownHost& host : OTRY(hosts_->list())) out.add(host_sxp(host));
         return sxp_reply(out);
     }
-    const std::string op = OTRY(field("op"));
+    const std::string op = OTRY(field(request, "op"));
     if (op == "pair") {
-        const std::string host = OTRY(field("host"));
-        const auto port = base::parse_number<uint16_t>(OTRY(field("port")));
+        const std::string host = OTRY(field(request, "host"));
+        const auto port = base::parse_number<uint16_t>(OTRY(field(request, "port")));
         if (!port || *port == 0) return base::fail(Errc::inval, "Invalid parameter: port");
         return sxp_reply(host_sxp(OTRY(hosts_->pair(host, *port))));
     }
     if (op == "accept") {
-        const std::string words = OTRY(field("words"));
+        const std::string words = OTRY(field(request, "words"));
         return sxp_reply(host_sxp(OTRY(hosts_->accept(words))));
     }
     if (op == "forget") {
-        const std::string host = OTRY(field("host"));
+        const std::string host = OTRY(field(request, "host"));
         OTRY(hosts_->forget(host));
         return sxp_reply(Sxp::list());
     }

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "lib/base/number.hpp"
+#include "toolstack/xend/server/request_fields.hpp"
 #include "toolstack/xend/server/router.hpp"
 
 namespace xend {
@@ -13,11 +14,6 @@ using proto::Sxp;
 using xenctrl::Scheduler;
 
 namespace {
-
-std::string field(const Request& request, const char* name) {
-    const auto at = request.fields.find(name);
-    return at == request.fields.end() ? std::string() : at->second;
-}
 
 Outcome<Scheduler> scheduler_named(const std::string& name) {
     if (name.empty()) return Scheduler::credit2;
@@ -42,7 +38,7 @@ Sxp pool_sxp(const PoolView& view) {
 
 Outcome<xenctrl::Sched> Router::sched_of(const Request& request) {
     xenctrl::Sched out;
-    out.policy = OTRY(scheduler_named(field(request, "scheduler")));
+    out.policy = OTRY(scheduler_named(field_or(request, "scheduler", "")));
     for (const auto& [name, text] : request.fields) {
         if (name == "op" || name == "pool" || name == "scheduler") continue;
         const auto value = base::parse_number<int64_t>(text);
@@ -53,19 +49,20 @@ Outcome<xenctrl::Sched> Router::sched_of(const Request& request) {
 }
 
 Outcome<Reply> Router::pools(const Request& request) {
-    const std::string op = field(request, "op"), pool = field(request, "pool"), cpus = field(request, "cpus");
+    const std::string op = field_or(request, "op", ""), pool = field_or(request, "pool", ""),
+                      cpus = field_or(request, "cpus", "");
     if (request.method == Request::Method::get || op.empty()) {
         Sxp out = Sxp::named("pools");
         for (const PoolView& view : OTRY(manager_.pools())) out.add(pool_sxp(view));
         return sxp_reply(out);
     }
     if (op == "create") {
-        const Scheduler scheduler = OTRY(scheduler_named(field(request, "sched")));
+        const Scheduler scheduler = OTRY(scheduler_named(field_or(request, "sched", "")));
         OTRY(manager_.create_pool(pool, scheduler, cpus));
     } else if (op == "destroy") {
         OTRY(manager_.destroy_pool(pool));
     } else if (op == "rename") {
-        OTRY(manager_.rename_pool(pool, field(request, "name")));
+        OTRY(manager_.rename_pool(pool, field_or(request, "name", "")));
     } else if (op == "add_cpus") {
         OTRY(manager_.change_pool_cpus(pool, cpus, PoolChange::What::add_cpu));
     } else if (op == "remove_cpus") {
@@ -74,7 +71,7 @@ Outcome<Reply> Router::pools(const Request& request) {
         const xenctrl::Sched wanted = OTRY(sched_of(request));
         OTRY(manager_.set_pool_sched(pool, wanted));
     } else if (op == "migrate") {
-        OTRY(manager_.move_to_pool(field(request, "domain"), pool));
+        OTRY(manager_.move_to_pool(field_or(request, "domain", ""), pool));
     } else {
         return base::fail(Errc::inval, "Operation not implemented: " + op.substr(0, 100));
     }

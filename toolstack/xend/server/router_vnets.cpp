@@ -1,19 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Requests about virtual networks.
+#include "toolstack/xend/server/request_fields.hpp"
 #include "toolstack/xend/server/router.hpp"
 
 namespace xend {
 
-using base::Errc;
 using base::Outcome;
 using proto::Sxp;
 
 namespace {
-
-std::string field(const Request& request, const char* name) {
-    const auto at = request.fields.find(name);
-    return at == request.fields.end() ? std::string() : at->second;
-}
 
 Outcome<Reply> look(Manager& manager, const std::string& id) {
     if (!id.empty()) return sxp_reply(OTRY(manager.find_vnet(id)).sxp());
@@ -24,8 +19,8 @@ Outcome<Reply> look(Manager& manager, const std::string& id) {
 
 Outcome<Reply> change(Manager& manager, const Request& request, const std::string& id, const std::string& op) {
     if (id.empty() && op == "create") {
-        if (!request.fields.contains("config")) return base::fail(Errc::inval, "Missing parameter: config");
-        const Sxp description = OTRY(proto::parse_sxp(field(request, "config")).context("Invalid parameter: config"));
+        const std::string config = OTRY(field(request, "config"));
+        const Sxp description = OTRY(proto::parse_sxp(config).context("Invalid parameter: config"));
         const Vnet vnet = OTRY(manager.create_vnet(description));
         Reply reply = sxp_reply(vnet.sxp());
         reply.status = 201;
@@ -36,15 +31,15 @@ Outcome<Reply> change(Manager& manager, const Request& request, const std::strin
         OTRY(manager.delete_vnet(id));
         return sxp_reply(Sxp::list());
     }
-    return Reply{501, "text/plain", {}, "Operation not implemented: " + op.substr(0, 100)};
+    return no_operation(op);
 }
 
 }  // namespace
 
 Reply Router::vnet(const Request& request, const std::string& id) {
-    const std::string op = field(request, "op");
+    const std::string op = field_or(request, "op", "");
     const bool post = request.method == Request::Method::post;
-    if (post && op.empty()) return {406, "text/plain", {}, "Invalid request"};
+    if (post && op.empty()) return text_reply(406, "Invalid request");
     auto reply = post ? change(manager_, request, id, op) : look(manager_, id);
     return reply ? std::move(reply).take() : error_reply(reply.failure());
 }
