@@ -186,6 +186,7 @@ private:
         int64_t result;
     };
     Outcome<TablesDone> change_pins(DomId domain, std::span<const TablePin> tables, bool pins);
+    Outcome<> change_all_pins(DomId domain, std::span<const TablePin> tables, bool pins);
     Outcome<Buffer<xen::Domctl>> domctl_buffer(DomId domain, uint32_t command);
     Outcome<> domctl(Buffer<xen::Domctl>& op, const char* what);
     Outcome<> copy_pages(DomId domain, PageRoom& room, size_t count, uint32_t operation, const char* what);

@@ -121,7 +121,6 @@ Outcome<> Control::hypercall_init(DomId domain, Gfn page) {
 namespace {
 
 constexpr size_t most_tables = 1024;  // a call
-constexpr const char* tables_refused = "The hypervisor refuses the page tables";
 
 }  // namespace
 
@@ -138,13 +137,17 @@ Outcome<Control::TablesDone> Control::change_pins(DomId domain, std::span<const 
     return TablesDone{std::min<size_t>(done[0], some.size()), result};
 }
 
-Outcome<> Control::pin(DomId domain, std::span<const TablePin> tables) {
+Outcome<> Control::change_all_pins(DomId domain, std::span<const TablePin> tables, bool pins) {
     for (; !tables.empty(); tables = tables.subspan(std::min(most_tables, tables.size()))) {
-        const TablesDone done = OTRY(change_pins(domain, tables, true));
-        if (done.result < 0) return failure_of(done.result, tables_refused + of_domain(domain));
+        const TablesDone done = OTRY(change_pins(domain, tables, pins));
+        if (done.result < 0) return failure_of(done.result, "The hypervisor refuses the page tables" + of_domain(domain));
     }
     return Unit{};
 }
+
+Outcome<> Control::pin(DomId domain, std::span<const TablePin> tables) { return change_all_pins(domain, tables, true); }
+
+Outcome<> Control::unpin(DomId domain, std::span<const TablePin> tables) { return change_all_pins(domain, tables, false); }
 
 Outcome<size_t> Control::pin_first(DomId domain, std::span<const TablePin> tables) {
     size_t pinned = 0;
@@ -155,14 +158,6 @@ Outcome<size_t> Control::pin_first(DomId domain, std::span<const TablePin> table
         if (done->result < 0) break;
     }
     return pinned;
-}
-
-Outcome<> Control::unpin(DomId domain, std::span<const TablePin> tables) {
-    for (; !tables.empty(); tables = tables.subspan(std::min(most_tables, tables.size()))) {
-        const TablesDone done = OTRY(change_pins(domain, tables, false));
-        if (done.result < 0) return failure_of(done.result, tables_refused + of_domain(domain));
-    }
-    return Unit{};
 }
 
 Outcome<> Control::pin_l4(DomId domain, Mfn table) {
