@@ -8,12 +8,12 @@
 #include "abi/xen/basic.hpp"
 #include "hypervisor/arch/x86/speculation.hpp"
 #include "hypervisor/domain/domain_log.hpp"
+#include "hypervisor/domain/rights.hpp"
 #include "hypervisor/domain/vcpu.hpp"
 #include "hypervisor/irq/pirq.hpp"
 #include "hypervisor/mm/frame.hpp"
 #include "hypervisor/mm/heap.hpp"
 #include "hypervisor/sync/spinlock.hpp"
-#include "lib/base/range_set.hpp"
 #include "lib/parse/e820.hpp"
 
 namespace x86 {
@@ -95,9 +95,9 @@ struct Domain {  // NOLINT(clang-analyzer-optin.performance.Padding)
     uint64_t tsc_elapsed_before = 0;  ///< ns that its time is ahead of this machine's, modulo 2^64
 
     // -- what of the machine it may touch itself; read without a lock, changed under its lock while it is paused -----
-    RangeSet iomem;  ///< machine frames outside RAM
-    RangeSet ioports;
-    RangeSet irqs;             ///< by the numbers of pirq_machine_number()
+    Rights iomem;  ///< machine frames outside RAM
+    Rights ioports;
+    Rights irqs;               ///< by the numbers of pirq_machine_number()
     uint32_t pci_address = 0;  ///< what it wrote to port 0xcf8
 
     // -- subsystems -----------------------------------------------------------------------------------------------

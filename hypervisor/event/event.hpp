@@ -47,7 +47,7 @@ struct FifoState;  // event/fifo.cpp
 /// Ports that are made together, and which of them are free. A free port is ready to be given out, or lingers: a FIFO guest
 /// has not taken its word from a queue yet, so that its number cannot mean something else.
 struct PortBucket {
-    static constexpr unsigned size = 128;
+    static constexpr unsigned size = 64;
     EventPort* ports = nullptr;
     uint64_t ready[size / 64] = {};
     uint64_t lingering[size / 64] = {};

@@ -40,7 +40,7 @@ Result<CpuSet> fetch_bitmap(const xen::XenctlBitmap& from) {
     return bits & CpuSet::below(from.nr_bits);
 }
 
-Status set_right(Domain& d, RangeSet& set, uint64_t first, uint64_t last, bool allow) {
+Status set_right(Domain& d, Rights& set, uint64_t first, uint64_t last, bool allow) {
     const bool others = &d != &current().domain;
     if (others) domain_pause(d);
     const Status s = [&] {

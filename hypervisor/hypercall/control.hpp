@@ -27,9 +27,9 @@ Status store_bitmap(const xen::XenctlBitmap& to, const CpuSet& bits);
 /// A tool's bitmap, as far as the machine has CPUs. Errors: fault.
 Result<CpuSet> fetch_bitmap(const xen::XenctlBitmap& from);
 
-/// Gives a domain the right to [first, last] of `set`, which is its, or takes it away. Errors: those of RangeSet.
+/// Gives a domain the right to [first, last] of `set`, which is its, or takes it away. Errors: those of Rights.
 /// Context: no locks; the domain, unless it is the caller's, stands still meanwhile: it looks at its sets without a lock.
-Status set_right(Domain& d, RangeSet& set, uint64_t first, uint64_t last, bool allow);
+Status set_right(Domain& d, Rights& set, uint64_t first, uint64_t last, bool allow);
 
 /// What XEN_DOMCTL_getdomaininfo and XEN_SYSCTL_getdomaininfolist tell.
 xen::DomctlGetDomainInfo domain_info(Domain& d);

@@ -170,6 +170,32 @@ TEST_F(Domctl, AffinityRoundTrip) {
     destroy(id);
 }
 
+TEST_F(Domctl, PermissionsTakeMemoryWithTheFirst) {
+    domains_reap();
+    const size_t before = heap::bytes_in_use();
+    const uint16_t id = create();
+    auto op = command(xen::XEN_DOMCTL_ioport_permission, id);
+    op.u.ioport_permission = {0x3f8, 8, 0, {}};
+    const size_t without = heap::bytes_in_use();
+    ASSERT_TRUE(call(op));
+    EXPECT_EQ(heap::bytes_in_use(), without) << "what it does not have takes nothing to be taken away";
+    op.u.ioport_permission.allow_access = 1;
+    std::vector<std::pair<void*, size_t>> taken;
+    for (const size_t bytes : {size_t{page_size}, size_t{1024}})
+        while (auto memory = heap::alloc_bytes(bytes)) taken.emplace_back(memory.value(), bytes);
+    EXPECT_EQ(error_of(op), Errc::nomem);
+    for (const auto& [memory, bytes] : taken) heap::free_bytes(memory, bytes);
+    {
+        DomainRef d = must(find_domain(DomId(id)));
+        EXPECT_FALSE(d->ioports.contains(0x3f8, 0x3ff));
+    }
+    ASSERT_TRUE(call(op));
+    EXPECT_GT(heap::bytes_in_use(), without);
+    destroy(id);
+    domains_reap();
+    EXPECT_EQ(heap::bytes_in_use(), before);
+}
+
 TEST_F(Domctl, PermissionsAreRanges) {
     const uint16_t id = create();
     auto op = command(xen::XEN_DOMCTL_ioport_permission, id);

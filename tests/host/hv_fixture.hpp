@@ -86,6 +86,7 @@ public:
         if (!d) return;
         while (!domain_kill(*d)) {}
         d = DomainRef();
+        vcpus_.clear();  // they end with the domain
     }
 
 private:
