@@ -56,6 +56,9 @@ void power_on() {
         DomainRef d0 = must(domain_create(DomId(0), pv_guest, limits, true));
         (void)must(vcpu_create(*d0, VcpuId(0)));
         d0->max_pages = 64;
+        // As a real one it has some from its beginning: what they take stays.
+        for (Rights* rights : {&d0->iomem, &d0->ioports, &d0->irqs})
+            if (!rights->add(0, 0)) broken("setting up");
         d0->creation_finished.store(true);
         return true;
     }();
