@@ -39,6 +39,24 @@ const std::vector<Message>& samples() {
     return all;
 }
 
+TEST(RelocationMessage, AnImageMayBeSentInTwoParts) {
+    Image image{12, {std::byte{1}, std::byte{2}, std::byte{3}}};
+    for (int i = 0; i < 2; ++i, image.bytes.clear()) {
+        const auto whole = encode(image);
+        const auto head = encode_image_head(image);
+        EXPECT_TRUE(std::ranges::equal(std::span(whole).first(head.size()), head));
+        EXPECT_TRUE(std::ranges::equal(std::span(whole).subspan(head.size()), image.bytes));
+        const auto decoded = decode_head(std::span(head).first<head_bytes>());
+        ASSERT_TRUE(decoded);
+        EXPECT_TRUE(is_image(*decoded));
+        EXPECT_EQ(decode_image_start(std::span(head).subspan<head_bytes>()).zeros, 12u);
+    }
+    for (const Message& other : samples()) {
+        const auto bytes = encode(other);
+        EXPECT_EQ(is_image(*decode_head(std::span(bytes).first<head_bytes>())), std::holds_alternative<Image>(other));
+    }
+}
+
 TEST(RelocationMessage, EachComesBackAsItWas) {
     ASSERT_EQ(samples().size(), std::variant_size_v<Message>);
     for (size_t i = 0; i < samples().size(); ++i) {

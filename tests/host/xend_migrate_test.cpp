@@ -573,4 +573,25 @@ TEST(Migrate, NothingIsSaidBehindAPartOfAMessage) {
     EXPECT_EQ(line.parts, 2);
 }
 
+/// An image of any size and its zeros come as they went, also where its head goes by itself, and what follows is understood.
+TEST(Migrate, ImagesOfAnySizeCome) {
+    int ends[2];
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    xend::SocketLine here{service::Fd(ends[0]), ""}, there{service::Fd(ends[1]), ""};
+    for (const size_t size : {size_t{0}, size_t{1}, (size_t{1} << 16U) - 1, size_t{1} << 16U, size_t{3} << 20U}) {
+        wire::Image image{size + 7, std::vector<std::byte>(size)};
+        for (size_t i = 0; i < size; ++i) image.bytes[i] = static_cast<std::byte>(i * 2654435761U >> 24U);
+        std::thread sender([&] {
+            EXPECT_TRUE(here.say(image));
+            EXPECT_TRUE(here.say(wire::Round{3, 4, 1}));
+        });
+        const auto came = there.hear(std::chrono::seconds(30)), next = there.hear(std::chrono::seconds(30));
+        sender.join();
+        ASSERT_TRUE(came) << came.failure().text;
+        ASSERT_TRUE(next) << next.failure().text;
+        EXPECT_TRUE(*came == wire::Message(image)) << size;
+        EXPECT_TRUE(*next == wire::Message(wire::Round{3, 4, 1}));
+    }
+}
+
 }  // namespace

@@ -39,6 +39,9 @@ constexpr std::array<Row, std::variant_size_v<Message>> rows = {{
 }};
 // clang-format on
 
+/// An image's number on the wire.
+const auto image_type = static_cast<uint32_t>(Message(Image{}).index() + 1);
+
 base::Failure bad(const std::string& why) { return base::fail(Errc::badmsg, why); }
 
 /// Takes fields off the front; failed() when there was too little, or something is left.
@@ -218,6 +221,22 @@ std::vector<std::byte> encode(const Message& message) {
     const auto length = static_cast<uint32_t>(bytes.size() - head_bytes);
     std::memcpy(&bytes[4], &length, sizeof length);
     return bytes;
+}
+
+std::array<std::byte, image_head_bytes> encode_image_head(const Image& image) {
+    const Head head{image_type, static_cast<uint32_t>(sizeof image.zeros + image.bytes.size())};
+    std::array<std::byte, image_head_bytes> out{};
+    std::memcpy(out.data(), &head, sizeof head);
+    std::memcpy(&out[head_bytes], &image.zeros, sizeof image.zeros);
+    return out;
+}
+
+bool is_image(const Head& head) { return head.type == image_type; }
+
+Image decode_image_start(std::span<const std::byte, sizeof(Image::zeros)> start) {
+    Image out;
+    std::memcpy(&out.zeros, start.data(), sizeof out.zeros);
+    return out;
 }
 
 }  // namespace proto::relocation

@@ -133,4 +133,11 @@ base::Outcome<Message> decode(const Head& head, std::span<const std::byte> body)
 /// Head and body. Texts are cut and cleaned so that they can be decoded. An image is at most body_limit - 8 bytes.
 std::vector<std::byte> encode(const Message& message);
 
+/// What stands in front of an image's bytes, which are the rest of its body as they are: who has much of it need not copy that.
+inline constexpr size_t image_head_bytes = head_bytes + sizeof(Image::zeros);
+std::array<std::byte, image_head_bytes> encode_image_head(const Image& image);
+/// Of a head whose type is this one. The rest of the body, behind these bytes of it, goes into Image::bytes.
+bool is_image(const Head& head);
+Image decode_image_start(std::span<const std::byte, sizeof(Image::zeros)> start);
+
 }  // namespace proto::relocation

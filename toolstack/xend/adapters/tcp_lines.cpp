@@ -28,6 +28,8 @@ namespace wire = proto::relocation;
 namespace {
 
 constexpr milliseconds for_a_message{30'000}, for_a_connection{10'000};
+/// From here on it is cheaper to send the head of an image by itself than to copy the image behind it.
+constexpr size_t worth_two_packets = 1U << 16U;
 constexpr size_t longest_name = 255;  // that a domain name has; a regular expression takes stack for each letter
 
 struct FreeAddresses {
@@ -132,16 +134,26 @@ Outcome<> SocketLine::wait(short events, Time until) const {
 
 Outcome<> SocketLine::say(const wire::Message& message) {
     if (cut_) return base::fail(Errc::notconn, "the connection was lost");
-    const auto bytes = wire::encode(message);
     const Time until = steady_clock::now() + for_a_message;
     // What came behind a part of a message would be taken for the rest of it, and a guest that stands still would wait for that again.
     cut_ = true;
-    for (size_t done = 0; done < bytes.size();) {
-        const Part part = OTRY(send_part(std::span(bytes).subspan(done)));
-        done += part.count;
-        if (part.wait != 0) OTRY(wait(part.wait, due(until, Stretch::begun)));
+    const auto* image = std::get_if<wire::Image>(&message);
+    if (image != nullptr && image->bytes.size() >= worth_two_packets) {
+        OTRY(send(wire::encode_image_head(*image), until));
+        OTRY(send(image->bytes, until));
+    } else {
+        OTRY(send(wire::encode(message), until));
     }
     cut_ = false;
+    return base::ok;
+}
+
+Outcome<> SocketLine::send(std::span<const std::byte> bytes, Time until) {
+    while (!bytes.empty()) {
+        const Part part = OTRY(send_part(bytes));
+        bytes = bytes.subspan(part.count);
+        if (part.wait != 0) OTRY(wait(part.wait, due(until, Stretch::begun)));
+    }
     return base::ok;
 }
 
@@ -179,9 +191,21 @@ Outcome<wire::Message> SocketLine::hear(milliseconds patience) {
     std::array<std::byte, wire::head_bytes> head_bytes{};
     OTRY(read(head_bytes, steady_clock::now() + patience, Stretch::awaited));
     const wire::Head head = OTRY(wire::decode_head(head_bytes));
+    const Time until = steady_clock::now() + for_a_message;
+    if (wire::is_image(head)) return hear_image(head, until);
     std::vector<std::byte> body(head.length);
-    OTRY(read(body, steady_clock::now() + for_a_message, Stretch::begun));
+    OTRY(read(body, until, Stretch::begun));
     return wire::decode(head, body);
+}
+
+/// Its bytes come where they stay.
+Outcome<wire::Message> SocketLine::hear_image(const wire::Head& head, Time until) {
+    std::array<std::byte, sizeof(wire::Image::zeros)> start{};
+    OTRY(read(start, until, Stretch::begun));
+    wire::Image image = wire::decode_image_start(start);
+    image.bytes.resize(head.length - start.size());
+    OTRY(read(image.bytes, until, Stretch::begun));
+    return wire::Message(std::move(image));
 }
 
 Outcome<Connected> connect_to(const std::string& host, uint16_t port,

@@ -40,7 +40,9 @@ protected:
 
 private:
     enum class Stretch : uint8_t { awaited, begun };
+    base::Outcome<> send(std::span<const std::byte> bytes, Time until);
     base::Outcome<> read(std::span<std::byte> out, Time until, Stretch stretch);
+    base::Outcome<proto::relocation::Message> hear_image(const proto::relocation::Head& head, Time until);
     Time due(Time until, Stretch stretch) const;
     void lose_after(std::chrono::milliseconds silence) const;
 
