@@ -29,8 +29,7 @@ void Daemon::on_news() {
     for (auto& [key, console] : consoles_) {
         const auto at = news.consoles.find(key);
         if (at == news.consoles.end() || !at->second.same_ring(console->described)) gone.push_back(key);
-        else if (std::exchange(console->described.domain_name, at->second.domain_name) != at->second.domain_name)
-            open_log(key, *console);
+        else follow_name(key, *console, at->second.domain_name);
     }
     for (const Key& key : gone) detach(key);
     std::erase_if(refused_, [&](const auto& one) {
@@ -39,6 +38,15 @@ void Daemon::on_news() {
     });
     for (const auto& [key, description] : news.consoles)
         if (!consoles_.contains(key)) take_up(key, description);
+}
+
+/// One that leaves for another host is called something else until it is gone, or stays after all: what it still says belongs with
+/// what it said.
+void Daemon::follow_name(const Key& key, Console& console, const std::string& name) {
+    std::string& known = console.described.domain_name;
+    if (name == known || name == "migrating-" + known) return;
+    known = name;
+    open_log(key, console);
 }
 
 void Daemon::take_up(const Key& key, const Description& description) {

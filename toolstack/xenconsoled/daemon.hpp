@@ -65,6 +65,7 @@ private:
     base::Outcome<base::Unit> open_hypervisor_log();
     void read_hypervisor_log();
 
+    void follow_name(const Key& key, Console& console, const std::string& name);
     void take_up(const Key& key, const Description& description);
     base::Outcome<std::unique_ptr<Console>> attach(const Key& key, const Description& description);
     base::Outcome<base::Unit> open_terminal(const Key& key, Console& console);
